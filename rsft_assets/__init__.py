@@ -1,0 +1,1 @@
+"""A data-asset pipeline with lineage for reasoning supervised fine-tuning (RSFT), on Dagster."""

@@ -1,0 +1,1 @@
+"""WHAT an experiment is: frozen dataclasses and literal tables, standard library only."""

@@ -1,0 +1,32 @@
+"""Benchmarks: locked items, a prompt, sampling, and the metrics that graders give."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rsft_assets.specs.hub import Generator, Hub
+from rsft_assets.specs.responses import Sampling
+
+Group = Literal["in-domain", "ood-reasoning", "general", "safety"]
+GRADERS = ("strict", "authors")
+"""Both score every benchmark: what the paper's text says, and what its code does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One benchmark."""
+
+    name: str
+    title: str
+    group: Group
+    origin: Hub | Generator
+    task: str
+    """Name of the prompt builder and grader pair in `steps/grading`."""
+    items: int | None
+    """Rows the lock must hold; None where the local count is not public."""
+    sampling: Sampling
+    metrics: tuple[str, ...] = ("accuracy",)
+    """The first is the headline."""
+    needs: tuple[Literal["code-isolation", "judge"], ...] = ()
+    sensitive: bool = False
+    """Prompts and completions never reach logs, metadata, figures or reports."""
+    description: str = ""

@@ -1,0 +1,33 @@
+"""Training sets: rows chosen from verified responses, or from the queries themselves, by a recipe."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rsft_assets.specs.hub import Hub
+
+Recipe = Literal[
+    "one-correct",  # one response judged correct, at random, per query
+    "one-any",  # one response at random per query, whatever its verdict
+    "without-thinking",  # the rows of `like`, their <think> part removed
+    "first-rows",  # the first rows of `like`
+    "human-solution",  # the queries of `like`, answered by the solution in their source
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One training set. `pool` or `like` says where rows come from, as the recipe needs."""
+
+    name: str
+    recipe: Recipe
+    rows: int
+    pool: str | None = None
+    like: str | None = None
+    source: str | None = None
+    """human-solution only: the query source whose solutions are used."""
+    seed: int = 0
+    thinking: bool = True
+    """Each response holds exactly one <think>…</think>; False: none."""
+    published: Hub | None = None
+    """The authors' own file, which can be adopted in place of building."""
+    description: str = ""

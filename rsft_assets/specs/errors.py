@@ -1,0 +1,22 @@
+"""The two exceptions that cross a boundary; each message names the value, the place and the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpecError(ValueError):
+    """A declaration that does not hold together: a study file, a name, a selection."""
+
+
+class StepError(Exception):
+    """A step that could not do its work: missing or damaged input, wrong machine, full disk."""
+
+
+def nearest(value: str, choices: Iterable[str], *, most: int = 4) -> str:
+    """Words for an error message: the closest valid choices, or all of a short list."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(value, known, n=most, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    shown = ", ".join(known[:12]) + (f", … ({len(known)} in all)" if len(known) > 12 else "")
+    return f"valid: {shown}" if known else "none is declared"

@@ -1,0 +1,37 @@
+"""Where published material comes from: a hub repository at a pinned revision, or its offline mirror.
+
+`RSFT_MIRROR` names a folder in the hub's own layout (`<mirror>/<owner>/<name>/…`); set, it is used for
+every model, data set, tokenizer and benchmark. `steps/hub.py` does the reading.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A repository on the hub."""
+
+    repo: str
+    kind: Literal["model", "dataset"] = "model"
+    revision: str | None = None
+    """Commit hash. None: not known to us, so only a mirror or a study file that pins one can serve it."""
+    config: str | None = None
+    """Named subset of a data set."""
+    split: str | None = None
+    file: str | None = None
+    """One file, or a subfolder of a model repository."""
+    sha256: str | None = None
+    """Of `file`, where its publisher or an audit recorded it."""
+    gated: bool = False
+    """Access must be asked for; without it the state is "no access", never a zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator:
+    """Rows made by a seeded function of `steps/nano`, in place of a published file."""
+
+    name: str
+    seed: int
+    count: int
+    options: tuple[tuple[str, str | int | float | bool], ...] = ()

@@ -1,0 +1,349 @@
+"""The paper's study (arXiv 2604.06628): 9 base models, 7 training sets, 33 runs and 2 more, 10 benchmarks.
+
+Runs declare what the authors' scripts do (file order, their loss weights), with one departure: fp32
+master weights in place of pure bf16, which ZeRO 1-3 cannot train and 20B parameters do not fit without.
+"""
+
+from dataclasses import replace
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.queries import QuerySource
+from rsft_assets.specs.responses import Pool, Sampling, Teacher
+from rsft_assets.specs.training import Run, Schedule
+
+
+def _qwen3(size: str, parameters: int, revision: str) -> Model:
+    origin = Hub(repo=f"Qwen/Qwen3-{size}-Base", revision=revision)
+    return Model(name=f"qwen3-{size.lower()}", family="qwen3", parameters=parameters, origin=origin)
+
+
+def _qwen25(size: str, parameters: int, revision: str | None = None) -> Model:
+    # The authors trained a private copy whose template has no default system message.
+    return Model(
+        name=f"qwen2.5-{size.lower()}",
+        family="qwen2.5",
+        parameters=parameters,
+        origin=Hub(repo=f"Qwen/Qwen2.5-{size}", revision=revision),
+        drop_default_system_prompt=True,
+    )
+
+
+MODELS = (
+    _qwen3("1.7B", 1_720_000_000, "ea980cb0a6c2ae4b936e82123acc929f1cec04c1"),
+    _qwen3("4B", 4_020_000_000, "906bfd4b4dc7f14ee4320094d8b41684abff8539"),
+    _qwen3("8B", 8_190_000_000, "49e3418fbbbca6ecbdf9608b4d22e5a407081db4"),
+    _qwen3("14B", 14_770_000_000, "0b0bd3732e2c374d483664439ea334928b65f304"),
+    Model(
+        name="internlm2.5-20b",
+        family="internlm2.5",
+        parameters=19_860_000_000,
+        origin=Hub(repo="internlm/internlm2_5-20b", revision="dc786ab20a7fd882ccef61df28e13a940edca24f"),
+        remote_code=True,
+    ),
+    _qwen25("1.5B", 1_540_000_000, "8faed761d45a263340a0528343f099c05c9a4323"),
+    _qwen25("3B", 3_090_000_000),
+    _qwen25("7B", 7_620_000_000),
+    _qwen25("14B", 14_770_000_000),
+)
+
+SOURCES = (
+    QuerySource(
+        name="openr1-math-220k",
+        kind="math",
+        origin=Hub(repo="open-r1/OpenR1-Math-220k", kind="dataset", config="default", split="train"),
+        limit=44_000,
+        description="Competition and textbook mathematics with reference answers; the queries of every math set.",
+    ),
+    QuerySource(
+        name="numinamath-1.5",
+        kind="math",
+        origin=Hub(repo="AI-MO/NuminaMath-1.5", kind="dataset", split="train"),
+        description="The same problems with solutions written by people.",
+    ),
+    QuerySource(
+        name="countdown-3to4",
+        kind="countdown",
+        origin=Hub(repo="Jiayi-Pan/Countdown-Tasks-3to4-Unique", kind="dataset", split="train"),
+        limit=44_000,
+        description="Reach a target from three or four numbers with + - * /.",
+    ),
+)
+
+QWEN3_32B = Teacher(
+    name="qwen3-32b",
+    origin=Hub(repo="Qwen/Qwen3-32B", revision="9216db5781bf21249d130ec9da846c4624c16137"),
+)
+TEACHER_SAMPLING = Sampling(
+    n=32, temperature=0.6, top_p=0.95, top_k=20, min_p=0.0, max_tokens=16_384, seed=0, thinking=True
+)
+LUFFY = Hub(repo="Elliott/Openr1-Math-46k-8192", kind="dataset", split="train")
+
+POOLS = (
+    Pool(
+        name="openr1-math_qwen3-32b_n32",
+        source="openr1-math-220k",
+        teacher=QWEN3_32B,
+        sampling=TEACHER_SAMPLING,
+        shards=64,
+        description="32 long chains of thought for each of about 44,000 math queries.",
+    ),
+    Pool(
+        name="countdown_qwen3-32b_n32",
+        source="countdown-3to4",
+        teacher=QWEN3_32B,
+        sampling=TEACHER_SAMPLING,
+        shards=64,
+        description="Long chains of thought on Countdown tasks.",
+    ),
+    Pool(
+        name="openr1-math_deepseek-r1",
+        source="openr1-math-220k",
+        teacher=Teacher(name="deepseek-r1", origin=LUFFY),
+        sampling=Sampling(n=1, max_tokens=8_192, thinking=True),
+        adopted=LUFFY,
+        description="DeepSeek-R1's published responses to the same queries (LUFFY data set).",
+    ),
+)
+
+
+def _published(name: str, revision: str | None = None, sha256: str | None = None) -> Hub:
+    return Hub(
+        repo=f"jasonrqh/{name}",
+        kind="dataset",
+        split="train",
+        revision=revision,
+        file=f"{name}.parquet" if sha256 else None,
+        sha256=sha256,
+    )
+
+
+MATH_POOL = "openr1-math_qwen3-32b_n32"
+PAPER_ROWS = 20_480
+
+DATASETS = (
+    Dataset(
+        name="math-cot-20k",
+        recipe="one-correct",
+        rows=PAPER_ROWS,
+        pool=MATH_POOL,
+        published=_published(
+            "Math-CoT-20k",
+            "1435fb21d4fecc8ad4966a26f22a874cf2b527f1",
+            "3166f342ec838ebe0979be43923abb33fa1c80f33043aa6acc04e5d82161142a",
+        ),
+        description="Verified long chains of thought: one correct response at random per query.",
+    ),
+    Dataset(
+        name="math-nocot-20k",
+        recipe="without-thinking",
+        rows=PAPER_ROWS,
+        like="math-cot-20k",
+        thinking=False,
+        published=_published("Math-NoCoT-20k"),
+        description="The same rows without their thinking; the summary and the boxed answer remain.",
+    ),
+    Dataset(
+        name="numinamath-20k",
+        recipe="human-solution",
+        rows=PAPER_ROWS,
+        like="math-cot-20k",
+        source="numinamath-1.5",
+        thinking=False,
+        published=_published("NuminaMath-20k"),
+        description="The same queries with solutions written by people.",
+    ),
+    Dataset(
+        name="countdown-cot-20k",
+        recipe="one-correct",
+        rows=PAPER_ROWS,
+        pool="countdown_qwen3-32b_n32",
+        published=_published("Countdown-CoT-20k"),
+        description="Verified long chains of thought on one narrow arithmetic game.",
+    ),
+    Dataset(
+        name="deepseek-r1-20k",
+        recipe="one-correct",
+        rows=PAPER_ROWS,
+        pool="openr1-math_deepseek-r1",
+        published=_published("DeepSeek-R1-20k"),
+        description="The same kind of queries, answered by another teacher.",
+    ),
+    Dataset(
+        name="math-cot-2.5k",
+        recipe="first-rows",
+        rows=2_560,
+        like="math-cot-20k",
+        description="An eighth of math-cot-20k, for eight passes in the steps of one. The authors' choice is not public.",
+    ),
+    Dataset(
+        name="math-unverified-cot-20k",
+        recipe="one-any",
+        rows=PAPER_ROWS,
+        pool=MATH_POOL,
+        description="A response at random per query whatever its verdict: what verification is worth.",
+    ),
+)
+
+DEFAULT = Schedule(lr=5e-5, epochs=8, batch_size=256, loss="authors", order="file")
+FEW_ROWS = replace(DEFAULT, batch_size=32)
+ONE_PASS = replace(DEFAULT, batch_size=32, epochs=1)
+SHORT = replace(DEFAULT, epochs=1)
+LONG = replace(DEFAULT, epochs=16)
+SCHEDULES = (
+    DEFAULT,
+    FEW_ROWS,
+    ONE_PASS,
+    SHORT,
+    replace(DEFAULT, lr=1e-5, epochs=1),
+    replace(DEFAULT, lr=1e-5, epochs=2),
+    LONG,
+    replace(LONG, decay="constant"),
+    replace(LONG, lr=1e-4, decay="constant"),
+)
+
+_MAIN = ("math-cot-20k", "math-nocot-20k", "countdown-cot-20k")
+_WIDE = (*_MAIN, "numinamath-20k", "deepseek-r1-20k")
+
+
+def _run(model: str, dataset: str, schedule: Schedule = DEFAULT) -> Run:
+    internlm = model == "internlm2.5-20b"
+    return Run(
+        model=model,
+        dataset=dataset,
+        schedule=schedule,
+        max_length=10_000 if internlm and dataset == "numinamath-20k" else 20_000,
+        authors_micro_batch=2 if internlm else 4,
+    )
+
+
+RUNS = (
+    *(_run("internlm2.5-20b", dataset) for dataset in _WIDE),
+    *(_run(f"qwen2.5-{size}", "math-cot-20k") for size in ("1.5b", "3b", "7b", "14b")),
+    *(_run(f"qwen3-{size}", dataset) for size in ("1.7b", "4b") for dataset in _MAIN),
+    *(_run(f"qwen3-{size}", dataset) for size in ("8b", "14b") for dataset in _WIDE),
+    _run("qwen3-14b", "math-cot-2.5k", FEW_ROWS),
+    *(_run("qwen3-14b", "math-cot-20k", schedule) for schedule in SCHEDULES if schedule not in (DEFAULT, FEW_ROWS)),
+    # Not trained by the authors: the arm that the verification question needs.
+    *(_run(f"qwen3-{size}", "math-unverified-cot-20k") for size in ("8b", "14b")),
+)
+
+_AVG_AT_3 = Sampling(n=3, seed=1234)
+_LM_EVAL = Sampling(top_p=1.0, seed=1234)
+
+
+def _dataset(repo: str, *, config: str | None = None, split: str = "test", gated: bool = False) -> Hub:
+    return Hub(repo=repo, kind="dataset", config=config, split=split, gated=gated)
+
+
+BENCHMARKS = (
+    Benchmark(
+        name="math500",
+        title="MATH500",
+        group="in-domain",
+        origin=_dataset("HuggingFaceH4/MATH-500"),
+        task="math",
+        items=500,
+        sampling=_AVG_AT_3,
+    ),
+    Benchmark(
+        name="aime24",
+        title="AIME24",
+        group="in-domain",
+        origin=_dataset("HuggingFaceH4/aime_2024", split="train"),
+        task="math",
+        items=30,
+        sampling=Sampling(n=10, seed=1234),
+    ),
+    Benchmark(
+        name="lcb_v2",
+        title="LiveCodeBench v2",
+        group="ood-reasoning",
+        origin=_dataset("livecodebench/code_generation_lite", config="release_v2"),
+        task="code",
+        items=511,
+        sampling=Sampling(n=3, seed=0),
+        needs=("code-isolation",),
+    ),
+    Benchmark(
+        name="gpqa_diamond",
+        title="GPQA-Diamond",
+        group="ood-reasoning",
+        origin=_dataset("Idavidrein/gpqa", config="gpqa_diamond", split="train", gated=True),
+        task="gpqa",
+        items=198,
+        sampling=Sampling(n=3, seed=0),
+    ),
+    Benchmark(
+        name="mmlu_pro",
+        title="MMLU-Pro",
+        group="ood-reasoning",
+        origin=_dataset("TIGER-Lab/MMLU-Pro"),
+        task="mmlu_pro",
+        items=1_000,
+        sampling=_LM_EVAL,
+    ),
+    Benchmark(
+        name="ifeval",
+        title="IFEval",
+        group="general",
+        origin=_dataset("google/IFEval", split="train"),
+        task="ifeval",
+        items=541,
+        sampling=_LM_EVAL,
+        metrics=("inst_strict", "inst_loose", "prompt_strict", "prompt_loose"),
+    ),
+    Benchmark(
+        name="alpacaeval",
+        title="AlpacaEval 2.0",
+        group="general",
+        origin=_dataset("tatsu-lab/alpaca_eval", config="alpaca_eval", split="eval"),
+        task="alpacaeval",
+        items=805,
+        sampling=Sampling(
+            temperature=0.7,
+            top_p=0.9,
+            top_k=50,
+            presence_penalty=0.1,
+            frequency_penalty=0.1,
+            max_tokens=16_384,
+            seed=42,
+        ),
+        metrics=("reward_rb2", "reward_skywork_v2", "reward_rm_mistral"),
+        needs=("judge",),
+    ),
+    Benchmark(
+        name="halueval",
+        title="HaluEval",
+        group="general",
+        origin=_dataset("pminervini/HaluEval", split="data"),
+        task="halueval",
+        items=None,
+        sampling=_LM_EVAL,
+    ),
+    Benchmark(
+        name="truthfulqa",
+        title="TruthfulQA",
+        group="general",
+        origin=_dataset("truthfulqa/truthful_qa", config="generation", split="validation"),
+        task="truthfulqa",
+        items=817,
+        sampling=_LM_EVAL,
+        metrics=("helpful", "truthful"),
+        needs=("judge",),
+    ),
+    Benchmark(
+        name="hex_phi",
+        title="HEx-PHI",
+        group="safety",
+        origin=_dataset("LLM-Tuning-Safety/HEx-PHI", split="train", gated=True),
+        task="hex_phi",
+        items=300,
+        sampling=Sampling(top_p=1.0, max_tokens=16_384, seed=0),
+        metrics=("attack_success", "harmfulness"),
+        needs=("judge",),
+        sensitive=True,
+    ),
+)

@@ -1,0 +1,60 @@
+"""Placement: where and how wide a step runs. Never part of identity.
+
+`RSFT_PLACEMENT` names a TOML file: `[default]` for all, `[models.<name>]` over it. Without one, a step
+uses what the machine has.
+"""
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rsft_assets.specs.errors import SpecError, nearest
+
+PLACEMENT_SETTING = "RSFT_PLACEMENT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How a step is spread over a machine."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    launcher: Literal["local", "ray"] = "local"
+    engine: Literal["auto", "transformers", "vllm", "endpoint"] = "auto"
+    endpoint: str = ""
+    """Base URL of an OpenAI-compatible server; its key comes from RSFT_ENDPOINT_KEY."""
+    tensor_parallel: int = 1
+    engines: int = 1
+    """Independent engine processes, each with `tensor_parallel` GPUs."""
+    processes: int = 1
+    """Training processes on this machine, one per GPU."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    micro_batch_tokens: int = 16_384
+    """Tokens of one packed micro-batch."""
+    threads: int = 1
+    """CPU threads of each process."""
+    workers: int = 2
+    """Processes that verify answers or run code."""
+
+
+def load_placement(model: str = "") -> Placement:
+    """The placement for one model, from the file that RSFT_PLACEMENT names."""
+    path = os.environ.get(PLACEMENT_SETTING)
+    if not path:
+        return Placement()
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{PLACEMENT_SETTING}={path}: {error}; name a readable TOML file or unset it") from error
+    fields = {**data.get("default", {}), **data.get("models", {}).get(model, {})}
+    valid = [field.name for field in dataclasses.fields(Placement)]
+    for name in fields:
+        if name not in valid:
+            raise SpecError(f"{path}: unknown field {name!r}: {nearest(name, valid)}")
+    from rsft_assets.specs.validation import check_values
+
+    placement = Placement(**fields)
+    check_values(placement, f"{path}: placement")
+    return placement

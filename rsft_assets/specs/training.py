@@ -1,0 +1,74 @@
+"""Schedules and runs: how long, how fast, on what, from which base.
+
+Names are derived from the fields, the way the authors named their repositories, so a name cannot lie.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+GRID = (10, 20, 40, 80, 160, 320, 480, 640, 800, 960, 1120, 1280)
+"""Optimizer steps at which the paper keeps checkpoints; 0, the base model, always belongs to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Optimisation: everything that decides the weights apart from model, data and seed."""
+
+    lr: float
+    epochs: float
+    batch_size: int
+    decay: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.1
+    """Share of all steps, rounded down; constant schedules warm up too."""
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip: float = 1.0
+    precision: Literal["bf16", "bf16-pure", "fp32"] = "bf16"
+    """bf16 keeps fp32 master weights; bf16-pure is the authors' choice, without them."""
+    loss: Literal["token-mean", "authors"] = "token-mean"
+    """Weight of each token: global mean over the batch, or the authors' sum of micro-batch means."""
+    order: Literal["shuffled", "file"] = "shuffled"
+    """Rows reshuffled every epoch from the run's seed, or in file order every epoch."""
+    grid: tuple[int, ...] = GRID
+    """Steps whose weights are kept; those past the end are left out, the last step always belongs."""
+
+    @property
+    def name(self) -> str:
+        constant = "_constlr" if self.decay == "constant" else ""
+        return f"lr{short_float(self.lr)}_ep{self.epochs:g}_bs{self.batch_size}{constant}"
+
+    def total_steps(self, rows: int) -> int:
+        return math.ceil(rows // self.batch_size * self.epochs)
+
+    def kept_steps(self, rows: int) -> tuple[int, ...]:
+        """Steps of the grid that this schedule reaches on a set of `rows` rows, 0 and the last included."""
+        last = self.total_steps(rows)
+        return (0, *(step for step in self.grid if step < last), last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run: a row of the paper's list of 33, or one's own."""
+
+    model: str
+    dataset: str
+    schedule: Schedule
+    seed: int = 1
+    max_length: int = 20_000
+    """Prompt and response together; longer rows lose their tail, counted and shown."""
+    authors_micro_batch: int = 4
+    """Rows in one micro-batch of the authors' 8 GPUs; it weighs tokens where loss is `authors`."""
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        repeat = "" if self.seed == 1 else f"_seed{self.seed}"
+        return f"{self.model}_{self.dataset}_{self.schedule.name}{repeat}"
+
+
+def short_float(value: float) -> str:
+    """0.00005 -> 5e-5, as run names spell it."""
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

