@@ -68,7 +68,7 @@ def score_ref(run: Run, step: int, benchmark: str) -> Ref:
 def asset_keys(study: Study) -> tuple[str, ...]:
     """Every file-backed asset of the study, upstream first."""
     keys = [f"queries/{name}" for name in study.sources]
-    for name, pool in study.pools.items():
+    for name in study.pools:
         keys += [f"responses/{name}", f"verdicts/{name}"]
     keys += [f"benchmarks/{name}" for name in study.benchmarks]
     keys += [f"datasets/{name}" for name in study.datasets]

@@ -176,7 +176,7 @@ DATASETS = (
         recipe="first-rows",
         rows=2_560,
         like="math-cot-20k",
-        description="An eighth of math-cot-20k, for eight passes in the steps of one. The authors' choice is not public.",
+        description="An eighth of math-cot-20k: eight passes in the steps of one. The authors' rows are not public.",
     ),
     Dataset(
         name="math-unverified-cot-20k",
