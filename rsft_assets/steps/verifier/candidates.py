@@ -1,0 +1,158 @@
+r"""The places in a text that math-verify would read an answer from, in its order, found without scanning all of it.
+
+Comes in: a text. Goes out: match objects of math-verify's own patterns, lazily, in exactly the order in which its
+`parse` tries them: by priority, then the rightmost end, then the leftmost start.
+
+Why the outcome is the same. A pattern that must begin with a literal can only match where that literal stands, so
+trying it there, left to right and never inside the last match, finds what a scan finds. A formula pattern that must hold
+`\boxed{` can only begin at an opening delimiter from which the box is reached before the matching close, and only if
+that close exists; `_formula_starts` drops a start only when one of these necessary conditions fails. The rest (priority
+300, texts without box or the word "answer") is math-verify's own scan.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from math_verify import ExprExtractionConfig, LatexExtractionConfig
+from math_verify.parser import get_extraction_regexes
+
+KNOWN_VERSIONS = ("0.9.0",)
+
+Found = tuple[re.Match[str], Any]
+Finder = Callable[[re.Pattern[str], str], Iterable[re.Match[str]]]
+
+_BOX = r"\boxed{"
+_ANSWER = re.compile(r"(?i:answer)")
+_FINAL_ANSWER = re.compile(r"(?i:final answer)")
+_OPENING = re.compile(r"\$|\\\[|\\\(|\s\[")
+_INLINE_END = re.compile(r"[\n$]|\\\$")
+_BRACKET_END = re.compile(r"[\n\[\]]")
+
+
+def is_known_version() -> bool:
+    """Whether the order below was written for the installed math-verify."""
+    return version("math-verify") in KNOWN_VERSIONS
+
+
+def candidates(text: str) -> Iterator[Found]:
+    """Every match that `math_verify.parse` would try on a text, best first."""
+    for group in _groups():
+        found = [(match, target) for pattern, target, finder in group for match in finder(pattern, text)]
+        found.sort(key=lambda pair: (pair[0].end(), -pair[0].start()), reverse=True)
+        yield from found
+
+
+@lru_cache(maxsize=1)
+def _groups() -> tuple[tuple[tuple[re.Pattern[str], Any, Finder], ...], ...]:
+    """Patterns by priority; within one priority in math-verify's order, which decides ties."""
+    finders = {
+        0: (_after_final_answer_with_hope,) * 2,
+        50: (_after_final_answer, _boxed_formulas, _bare_box, _after_final_answer),
+        100: (_after_answer,) * 2,
+        200: (_after_answer,) * 2,
+        300: (_everywhere,) * 3,
+    }
+    patterns = [
+        (priority, pattern, target)
+        for compiled, target in get_extraction_regexes([LatexExtractionConfig(), ExprExtractionConfig()])
+        for pattern, priority in compiled
+    ]
+    return tuple(
+        tuple(
+            (pattern, target, finder)
+            for (_, pattern, target), finder in zip(
+                (entry for entry in patterns if entry[0] == priority), finders[priority], strict=True
+            )
+        )
+        for priority in sorted(finders)
+    )
+
+
+def _everywhere(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return pattern.finditer(text)
+
+
+def _after_final_answer_with_hope(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return _at(pattern, text, _starts(_FINAL_ANSWER, text)) if "I hope" in text else ()
+
+
+def _after_final_answer(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return _at(pattern, text, _starts(_FINAL_ANSWER, text))
+
+
+def _after_answer(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return _at(pattern, text, _starts(_ANSWER, text))
+
+
+def _boxed_formulas(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return _at(pattern, text, _formula_starts(text))
+
+
+def _bare_box(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    r"""`\boxed{.+}` runs from the first box to the last brace, so there is one match or none."""
+    start = text.find(_BOX)
+    match = pattern.match(text, start) if start >= 0 and text.rfind("}") > start + len(_BOX) else None
+    return (match,) if match else ()
+
+
+def _at(pattern: re.Pattern[str], text: str, starts: Iterable[int]) -> Iterator[re.Match[str]]:
+    end = 0
+    for start in starts:
+        if start >= end and (match := pattern.match(text, start)):
+            end = match.end()
+            yield match
+
+
+def _starts(literal: re.Pattern[str], text: str) -> Iterator[int]:
+    return (match.start() for match in literal.finditer(text))
+
+
+def _formula_starts(text: str) -> Iterator[int]:
+    """Where a formula with a box in it may begin, left to right."""
+    searched = 0
+    box = text.find(_BOX)
+    while box >= 0:
+        for opening in _OPENING.finditer(text, max(searched, _reach(text, box)), box):
+            if _may_hold_box(text, opening.start(), opening.group(), box):
+                yield opening.start()
+        searched, box = box, text.find(_BOX, box + 1)
+
+
+def _reach(text: str, box: int) -> int:
+    r"""The leftmost place from which a formula can run up to a box: none crosses its own close, only \[ and $$ cross lines."""
+    reach = text.rfind("\n", 0, box) - 1
+    if (display := text.find(r"\[", max(text.rfind(r"\]", 0, box), 0), box)) >= 0:
+        reach = min(reach, display)
+    if (dollars := text.rfind("$$", 0, box)) >= 0:
+        reach = min(reach, dollars - 1)
+    return max(reach, 0)
+
+
+def _may_hold_box(text: str, start: int, opening: str, box: int) -> bool:
+    r"""Whether a formula opened at `start` has its close after a box that holds something and a brace."""
+    if opening == "$":
+        return _holds(text, box, _inline_end(text, start + 1)) or (
+            text.startswith("$$", start) and _holds(text, box, text.find("$$", start + 2))
+        )
+    if opening == r"\[":
+        return _holds(text, box, text.find(r"\]", start + 2))
+    if opening == r"\(":
+        newline = text.find("\n", start + 2)
+        return _holds(text, box, text.find(r"\)", start + 2, newline if newline >= 0 else len(text)))
+    end = _BRACKET_END.search(text, start + 2)
+    return end is not None and end.group() == "]" and _holds(text, box, end.start())
+
+
+def _inline_end(text: str, start: int) -> int:
+    for found in _INLINE_END.finditer(text, start):
+        if found.group() != r"\$":
+            return found.start() if found.group() == "$" else -1
+    return -1
+
+
+def _holds(text: str, box: int, end: int) -> bool:
+    # At least one character stands in the box before a closing brace, the brace before the formula's close.
+    return end >= 0 and text.rfind("}", box + len(_BOX) + 1, end) >= 0
