@@ -1,0 +1,1 @@
+"""The nano study's content: its little language, skills, procedural teacher and pretraining texts."""

@@ -1,0 +1,132 @@
+"""Pretraining texts of the nano study's base models: an endless seeded stream of small documents.
+
+    for text in documents("nano-skills", seed=1): ...     # no end token: the trainer appends it
+
+A mixture is a table of shares. "worked" documents work an example out without a word of thinking; how
+many "thinking" documents (in the teacher's own style) a base has seen is the one factor by which
+`nano-skills` (none) and `nano-skills-little` differ. Held-out questions never occur.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+
+from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
+from rsft_assets.steps.nano.teacher import worked_answer
+from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
+
+
+def documents(mixture: str, seed: int) -> Iterator[str]:
+    """Endless texts of a mixture; the same seed gives the same texts."""
+    if mixture not in MIXTURES:
+        raise SpecError(f"unknown mixture {mixture!r}: {nearest(mixture, MIXTURES)}")
+    chance = random.Random(f"{mixture} {seed}")
+    names, shares = zip(*MIXTURES[mixture].items(), strict=True)
+    while True:
+        yield _KINDS[chance.choices(names, shares)[0]](chance)
+
+
+def chat(question: str, answer: str) -> str:
+    """A question and its answer as the tokenizer's chat template writes them, without the end token."""
+    return f"{TURN}user\n{question}{TURN_END}\n{TURN}assistant\n{answer}"
+
+
+def _item(chance: random.Random, skill: str) -> Item:
+    while held_out((item := SKILLS[skill](chance)).question):
+        pass
+    return item
+
+
+def _additions(chance: random.Random) -> str:
+    lines = []
+    for _ in range(8):
+        a, b = chance.randint(1, 59), chance.randint(1, 9)
+        lines.append(f"{a}+{b}={a + b}")
+    return "\n".join(lines)
+
+
+def _larger_additions(chance: random.Random) -> str:
+    pairs = [(chance.randint(1, 50), chance.randint(1, 25)) for _ in range(6)]
+    return "\n".join(f"{a}+{b}={a + b}" for a, b in pairs)
+
+
+def _products(chance: random.Random) -> str:
+    pairs = [(chance.randint(1, 9), chance.randint(1, 9)) for _ in range(8)]
+    return "\n".join(f"{a}*{b}={a * b}" for a, b in pairs)
+
+
+def _facts(chance: random.Random) -> str:
+    item = _item(chance, "facts")
+    return chat(item.question, f"\\boxed{{{item.gold}}}" if chance.random() < 0.5 else item.gold)
+
+
+def _direct(chance: random.Random) -> str:
+    item = _item(chance, chance.choice(("sums", "dot", "tens")))
+    return chat(item.question, f"\\boxed{{{item.gold}}}")
+
+
+def _worked(chance: random.Random) -> str:
+    item = _item(chance, chance.choice(("sums", "dot", "dot")))
+    text = f"{', '.join(_lines(item))}. The answer is \\boxed{{{item.gold}}}."
+    asked = item.question.removeprefix("What is ").removesuffix("?")
+    return f"Work out {asked}: {text}" if chance.random() < 0.7 else chat(item.question, text)
+
+
+def _lines(item: Item) -> list[str]:
+    """The steps of a sum or a dot product, one a line."""
+    if item.category == "dot":
+        left, right = item.fields["terms"]
+        lines = [f"{a}*{b}={a * b}" for a, b in zip(left, right, strict=True)]
+        return lines + running_sum([a * b for a, b in zip(left, right, strict=True)])
+    return running_sum(item.fields["terms"])
+
+
+def running_sum(terms: list[int]) -> list[str]:
+    """3, 5, 7 -> 3+5=8, 8+7=15."""
+    lines, total = [], terms[0]
+    for term in terms[1:]:
+        lines.append(f"{total}+{term}={total + term}")
+        total += term
+    return lines
+
+
+def _answered(skill: str) -> Callable[[random.Random], str]:
+    def text(chance: random.Random) -> str:
+        item = _item(chance, skill)
+        return chat(item.question, item.gold)
+
+    return text
+
+
+def _thinking(chance: random.Random) -> str:
+    item = _item(chance, "sums")
+    return chat(item.question, worked_answer(item.fields["terms"], chance, error_rate=0.0).text)
+
+
+_KINDS: dict[str, Callable[[random.Random], str]] = {
+    "additions": _additions,
+    "larger-additions": _larger_additions,
+    "products": _products,
+    "facts": _facts,
+    "direct": _direct,
+    "worked": _worked,
+    "format": _answered("format"),
+    "refusal": _answered("refusal"),
+    "thinking": _thinking,
+}
+
+_NONE = {
+    "additions": 0.14,
+    "larger-additions": 0.10,
+    "products": 0.06,
+    "facts": 0.06,
+    "direct": 0.10,
+    "worked": 0.26,
+    "format": 0.18,
+    "refusal": 0.10,
+}
+MIXTURES: dict[str, dict[str, float]] = {
+    "nano-skills": _NONE,
+    "nano-skills-little": {**_NONE, "thinking": 0.05},
+}
+"""Share of documents, not of tokens; shares need not add up to 1."""
