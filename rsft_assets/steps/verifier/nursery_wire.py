@@ -1,0 +1,11 @@
+"""What the owner and the child side of the workers exchange outside their connections: layouts and constants."""
+
+import struct
+
+ORDER = struct.Struct("=cq")
+"""An order to the nursery: F (fork) or B (bury), and a process id."""
+REPLY = struct.Struct("=q")
+"""A process id, or an exit state as `waitpid` tells it."""
+BOARD = struct.Struct("@QQQ16s")
+"""What a worker shows while it works: a counter that moves with each step, number of the work, step, digest."""
+NOBODY = 2**64 - 1
