@@ -1,0 +1,190 @@
+"""The Transformers engine: a model in this process, on a CPU or one GPU, with continuous batching."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
+from rsft_assets.steps.engines.slots import Row, Slots
+
+log = logging.getLogger(__name__)
+_MOST_ROWS = 128
+_LOOK_AHEAD = 4 * _MOST_ROWS
+_CPU_CACHE_BYTES = 4 << 30
+_GPU_CACHE_SHARE = 0.5
+
+
+class LocalEngine:
+    """See `Engine`."""
+
+    def __init__(self, placement: Placement, model: Model | None) -> None:
+        import torch
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        self._spec, self._model, self._tokenizer = model, None, None
+        self._device = _device(placement)
+        torch.set_num_threads(placement.threads)
+        self.description = {
+            "engine": "transformers",
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name() if self._device == "cuda" else "cpu",
+            "dtype": "float32" if self._device == "cpu" else "bfloat16",
+        }
+        self.fingerprint = fingerprint(self.description)
+
+    def load(self, model_folder: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self._free()
+        remote = remote_code_allowed(self._spec)
+        self._tokenizer = load_tokenizer(model_folder, remote_code=remote)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                str(model_folder),
+                local_files_only=True,
+                trust_remote_code=remote,
+                dtype=getattr(torch, str(self.description["dtype"])),
+                attn_implementation="sdpa",
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise StepError(f"{model_folder}: cannot be loaded as a language model ({error})") from error
+        self._model = model.to(self._device).eval()
+
+    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
+        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        import torch
+
+        if self._model is None:
+            raise StepError("the engine has no model yet; call load first")
+        stream = iter(requests)
+        waiting: list[tuple[list[int], Request]] = []
+        slots: Slots | None = None
+        while True:
+            waiting += [(self._encode(r.prompt), r) for r in islice(stream, _LOOK_AHEAD - len(waiting))]
+            yield from self._too_long(waiting)
+            if not waiting and slots is None:
+                return
+            with torch.inference_mode():
+                slots = self._fill(slots, waiting)
+                done = self._run(slots) if slots else []
+            if slots and not slots.rows:
+                slots = None
+            yield from map(self._completion, done)
+
+    def _encode(self, prompt: str) -> list[int]:
+        ids: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]  # type: ignore[misc]
+        return ids or [self._tokenizer.eos_token_id]  # type: ignore[attr-defined]
+
+    @property
+    def _context(self) -> int:
+        return int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 1 << 30))  # type: ignore[attr-defined]
+
+    def _too_long(self, waiting: list[tuple[list[int], Request]]) -> Iterator[Completion]:
+        """Prompts that leave no room for one token are answered with nothing, cut off."""
+        for entry in [entry for entry in waiting if len(entry[0]) >= self._context]:
+            waiting.remove(entry)
+            yield Completion(entry[1].id, "", len(entry[0]), 0, "length", False, None)
+
+    def _fill(self, slots: Slots | None, waiting: list[tuple[list[int], Request]]) -> Slots | None:
+        """Prompts of like length start together, the longest first."""
+        waiting.sort(key=lambda entry: len(entry[0]))
+        taken: list[tuple[list[int], Request]] = []
+        budget = self._cache_bytes() - sum(self._row_bytes(row.prompt_tokens + row.limit) for row in _rows(slots))
+        while waiting and len(_rows(slots)) + len(taken) < _MOST_ROWS:
+            prompt, request = waiting[-1]
+            budget -= self._row_bytes(len(prompt) + self._limit(prompt, request))
+            if budget < 0 and (taken or _rows(slots)):
+                break
+            taken.append(waiting.pop())
+        if not taken:
+            return slots
+        rows = [Row(request, len(prompt), self._limit(prompt, request)) for prompt, request in taken]
+        eos = self._tokenizer.eos_token_id  # type: ignore[attr-defined]
+        fresh = Slots(rows, [prompt for prompt, _ in taken], self._model, eos, self._device)
+        if slots is None:
+            return fresh
+        slots.merge(fresh)
+        return slots
+
+    def _run(self, slots: Slots) -> list[Row]:
+        """Decode until enough rows are done to be worth taking out."""
+        enough = max(1, len(slots.rows) // 8)
+        while sum(row.done for row in slots.rows) < enough:
+            slots.step()
+        return slots.drop_done()
+
+    def _limit(self, prompt: list[int], request: Request) -> int:
+        return max(1, min(request.sampling.max_tokens, self._context - len(prompt)))
+
+    def _row_bytes(self, tokens: int) -> int:
+        config = self._model.config.get_text_config()  # type: ignore[attr-defined]
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        size = 4 if self._device == "cpu" else 2
+        return int(2 * config.num_hidden_layers * heads * width * size * tokens)
+
+    def _cache_bytes(self) -> int:
+        import torch
+
+        if self._device == "cpu":
+            return _CPU_CACHE_BYTES
+        free, _ = torch.cuda.mem_get_info()
+        return int(free * _GPU_CACHE_SHARE)
+
+    def _completion(self, row: Row) -> Completion:
+        drawn = row.tokens[:-1] if row.ended else row.tokens
+        text = self._tokenizer.decode(drawn, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # type: ignore[attr-defined]
+        return Completion(
+            id=row.request.id,
+            text=without_surrogates(text),
+            prompt_tokens=row.prompt_tokens,
+            response_tokens=len(row.tokens),
+            finish_reason="stop" if row.ended else "length",
+            ended_by_eos=row.ended,
+            mean_logprob=row.logprob / len(row.tokens) if row.tokens else None,
+        )
+
+    def _free(self) -> None:
+        import torch
+
+        self._model = None
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._free()
+
+
+def _rows(slots: Slots | None) -> list[Row]:
+    return slots.rows if slots else []
+
+
+def _device(placement: Placement) -> str:
+    import torch
+
+    if placement.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if placement.device == "cuda" and not torch.cuda.is_available():
+        raise StepError(
+            'placement asks for device cuda, but torch sees none here; use device = "cpu" or another machine'
+        )
+    return placement.device

@@ -1,0 +1,69 @@
+"""What every engine takes and gives."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rsft_assets.specs.responses import Sampling
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to draw: `prompt` is rendered already, `sampling.n` is not looked at."""
+
+    id: str
+    prompt: str
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One drawn text, special tokens left out."""
+
+    id: str
+    text: str
+    prompt_tokens: int
+    response_tokens: int
+    """The end token counts."""
+    finish_reason: str
+    """stop, or length where the token limit or the model's context ended it."""
+    ended_by_eos: bool
+    mean_logprob: float | None
+    """Of the drawn tokens under the model's own distribution, before sampling bends it; None where not known."""
+
+
+class Engine(Protocol):
+    """A context manager; leaving it frees the model."""
+
+    fingerprint: str
+    description: dict[str, Any]
+
+    def load(self, model_folder: Path) -> None:
+        """First load, or only new weights of the same architecture."""
+
+    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
+        """Chat turns as the model's own template writes them, up to where the answer starts."""
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Completions as they finish, in any order; requests are drawn from a stream a bounded number ahead."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def request_seed(base: int, *parts: str | int) -> int:
+    """A seed for one sample, the same wherever and in whatever order it is drawn."""
+    text = "\0".join([str(base), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def without_surrogates(text: str) -> str:
+    """Text that can be written as UTF-8; broken halves of characters become U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

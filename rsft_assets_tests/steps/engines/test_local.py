@@ -1,0 +1,120 @@
+"""The Transformers engine against Transformers' own decoding, and against itself in other company."""
+
+import dataclasses
+
+import pytest
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines import Request, open_engine
+from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
+
+GREEDY = Sampling(temperature=0, max_tokens=40)
+WARM = Sampling(temperature=1.0, top_p=0.95, max_tokens=60)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model):
+    with open_engine(Placement(engine="transformers", device="cpu"), None) as engine:
+        engine.load(tiny_model)
+        yield engine
+
+
+def requests(engine, sampling, count=30):
+    questions = ["short", "a question of middling length?", "x" * 70]
+    turns = [[{"role": "user", "content": f"{questions[i % 3]} {i}"}] for i in range(count)]
+    return [Request(str(i), engine.render(turn, sampling), sampling, seed=i) for i, turn in enumerate(turns)]
+
+
+def texts(engine, wanted):
+    return {c.id: (c.text, c.response_tokens, c.finish_reason) for c in engine.generate(wanted)}
+
+
+def test_greedy_text_is_that_of_transformers(engine, tiny_model):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    ours = texts(engine, requests(engine, GREEDY))
+    for request in requests(engine, GREEDY):
+        ids = tokenizer(request.prompt, add_special_tokens=False, return_tensors="pt")
+        drawn = model.generate(**ids, do_sample=False, max_new_tokens=40)[0, ids.input_ids.shape[1] :]
+        assert ours[request.id][0] == tokenizer.decode(drawn, skip_special_tokens=True)
+
+
+def test_a_seed_gives_the_same_text_in_any_company(engine):
+    wanted = requests(engine, WARM)
+    together = texts(engine, wanted)
+    alone = {}
+    for request in wanted[:6]:
+        alone.update(texts(engine, [request]))
+    assert {key: together[key] for key in alone} == alone
+    assert texts(engine, reversed(wanted)) == together
+    assert len({text for text, _, _ in together.values()}) > 20
+
+
+def test_rows_join_and_leave_while_others_go_on(engine, monkeypatch):
+    wanted = [
+        dataclasses.replace(r, sampling=dataclasses.replace(WARM, max_tokens=5 + 11 * (i % 7), presence_penalty=i % 2))
+        for i, r in enumerate(requests(engine, WARM, 60))
+    ]
+    at_once = texts(engine, wanted)
+    monkeypatch.setattr("rsft_assets.steps.engines.local._MOST_ROWS", 7)
+    monkeypatch.setattr("rsft_assets.steps.engines.local._LOOK_AHEAD", 9)
+    assert texts(engine, iter(wanted)) == at_once
+    assert len(at_once) == 60
+
+
+def test_a_stream_is_read_a_bounded_number_ahead(engine, monkeypatch):
+    monkeypatch.setattr("rsft_assets.steps.engines.local._MOST_ROWS", 4)
+    monkeypatch.setattr("rsft_assets.steps.engines.local._LOOK_AHEAD", 8)
+    read = []
+
+    def stream():
+        for request in requests(engine, GREEDY, 60):
+            read.append(request.id)
+            yield request
+
+    next(engine.generate(stream()))
+    assert len(read) <= 12
+
+
+def test_the_end_token_ends_a_response_and_the_limit_cuts_it(engine):
+    done = list(engine.generate(requests(engine, WARM, 60)))
+    assert {c.finish_reason for c in done} == {"stop", "length"}
+    for completion in done:
+        assert completion.ended_by_eos == (completion.finish_reason == "stop")
+        assert completion.response_tokens <= 60
+        assert completion.response_tokens == 60 or completion.ended_by_eos
+        assert "<|endoftext|>" not in completion.text
+        assert completion.mean_logprob < 0
+
+
+def test_a_prompt_longer_than_the_context_is_cut_off_not_fatal(engine):
+    long = Request("long", "y" * 400, GREEDY, 0)
+    near = Request("near", "y" * 250, GREEDY, 0)
+    done = {c.id: c for c in engine.generate([long, near, *requests(engine, GREEDY, 3)])}
+    assert (done["long"].text, done["long"].finish_reason) == ("", "length")
+    assert done["near"].response_tokens <= 6
+    assert len(done) == 5
+
+
+def test_new_weights_give_new_text_and_old_ones_the_old(engine, tiny_model, tmp_path):
+    before = texts(engine, requests(engine, GREEDY))
+    engine.load(make_tiny_model(tmp_path / "other", seed=9))
+    assert texts(engine, requests(engine, GREEDY)) != before
+    engine.load(tiny_model)
+    assert texts(engine, requests(engine, GREEDY)) == before
+
+
+def test_no_system_message_is_added(engine):
+    prompt = engine.render([{"role": "user", "content": "hi"}], GREEDY)
+    assert prompt == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_folder_without_a_model_is_named(engine, tiny_model, tmp_path):
+    with pytest.raises(StepError, match=str(tmp_path)):
+        engine.load(tmp_path)
+    engine.load(tiny_model)
