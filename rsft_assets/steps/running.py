@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that
 """
 
 import argparse
+import ctypes
 import errno
 import json
 import logging
@@ -23,6 +24,7 @@ from rsft_assets.specs.study import Study
 
 EVENTS_SETTING = "RSFT_EVENTS"
 TRY_AGAIN = 75
+_PR_SET_PDEATHSIG = 1
 _SAY_EVERY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,12 @@ def say_skipped(ref: Ref, reason: str) -> None:
     log.warning("skipped %s: %s", ref, reason)
 
 
+def _end_with_launcher() -> None:
+    """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
+    if EVENTS_SETTING in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Stopped(BaseException):
     """A scheduler asked the step to stop; what was finished is kept."""
 
@@ -105,6 +113,7 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
+    _end_with_launcher()
     try:
         main(arguments)
         status = 0

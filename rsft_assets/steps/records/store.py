@@ -40,6 +40,7 @@ from rsft_assets.steps.records.manifest import (
 )
 from rsft_assets.steps.records.provenance import provenance
 from rsft_assets.steps.running import say_published
+from rsft_assets.steps.verbs import VERBS, code_version
 
 log = logging.getLogger(__name__)
 HOME_SETTING = "RSFT_HOME"
@@ -174,6 +175,10 @@ class Store:
     def slot(self, ref: Ref) -> Path:
         return self.home.joinpath(*ref.asset.split("/"), *filter(None, ref.partition.split("|")))
 
+    def exists(self, ref: Ref) -> bool:
+        """Whether an output was ever published; `current` and `verified` say whether it is sound."""
+        return (self.slot(ref) / POINTER).exists()
+
     def current(self, ref: Ref) -> Output | None:
         """The output in use, None where there is none; damage is a `StepError` that names it."""
         pointer = self.slot(ref) / POINTER
@@ -243,7 +248,8 @@ class Store:
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = self.identity(study, ref)
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
-            build = Build(self, identity, work, made_by)
+            code = code_version(ref.stage) if ref.stage in VERBS else None
+            build = Build(self, identity, work, {"code": code, **made_by})
             # Someone else just made it: forcing again would only repeat their work.
             build.finished = None if force and not waited else self.kept(identity)
             if build.finished is None:
@@ -283,13 +289,28 @@ class Store:
             ) from error
 
     def outputs(self) -> Iterator[Output]:
-        """Every current output, damaged ones left out with a warning; for doctor, SQL and traces."""
+        """Every current output whose manifest can be read; for doctor, SQL and traces."""
+        for pointer, found in self._pointers():
+            if isinstance(found, Output):
+                yield found
+            else:
+                log.warning("%s: %s", pointer, found)
+
+    def broken(self) -> Iterator[tuple[Path, str]]:
+        """Pointers whose output cannot be read, and why."""
+        for pointer, found in self._pointers():
+            if isinstance(found, str):
+                yield pointer, found
+
+    def _pointers(self) -> Iterator[tuple[Path, Output | str]]:
         for pointer in sorted(self.home.rglob(POINTER)):
             try:
                 folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-                yield Output(folder, read_manifest(folder))
-            except (StepError, ValueError, KeyError) as error:
-                log.warning("%s", error)
+                yield pointer, Output(folder, read_manifest(folder))
+            except StepError as error:
+                yield pointer, str(error)
+            except (ValueError, KeyError, TypeError) as error:
+                yield pointer, f"damaged pointer ({error})"
 
 
 def changed_fields(old: Manifest, new: Identity) -> list[str]:

@@ -1,0 +1,100 @@
+"""The `rsft` command: what Dagster lacks. Every verb is one call into `defs` or `steps`.
+
+Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import sys
+
+import click
+
+from rsft_assets.specs.errors import SpecError, StepError
+
+FAILED, WRONG_USAGE = 1, 2
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(context_settings=_CONTEXT)
+def rsft() -> None:
+    """Reasoning fine-tuning experiments as data assets. Outputs live under RSFT_HOME (default .rsft)."""
+
+
+@rsft.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def demo(as_json: bool) -> None:
+    """Run the nano study end to end: queries, training, scores, tables, a figure."""
+    from rsft_assets.defs.demo import run_demo
+
+    sys.exit(run_demo(as_json=as_json))
+
+
+@rsft.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+def dev(host: str, port: int) -> None:
+    """Open Dagster's UI on this study, with its database kept under RSFT_HOME."""
+    from rsft_assets.defs.webserver import run_webserver
+
+    sys.exit(run_webserver(host, port))
+
+
+@rsft.command()
+@click.argument("selection", nargs=-1, required=True)
+@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--upstream", is_flag=True, help="Make what it is made from, too.")
+@click.option("--force", is_flag=True, help="Make it again even if it is finished.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def materialize(
+    selection: tuple[str, ...],
+    runs: tuple[str, ...],
+    steps: tuple[int, ...],
+    partitions: tuple[str, ...],
+    upstream: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make everything outstanding that SELECTION names, in one process.
+
+    SELECTION is one or more asset keys or globs, such as 'scores/nano-1m/*' or checkpoints/qwen3-14b.
+    """
+    from rsft_assets.defs.terminal import materialize_in_terminal
+
+    sys.exit(
+        materialize_in_terminal(
+            selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force, as_json=as_json
+        )
+    )
+
+
+@rsft.command()
+@click.option("--sync", is_flag=True, help="Tell Dagster about outputs whose events it has not seen.")
+@click.option("--content", is_flag=True, help="Read every byte of every output.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def doctor(sync: bool, content: bool, as_json: bool) -> None:
+    """Say what is right and wrong with this installation and its outputs."""
+    from rsft_assets.defs.doctoring import run_doctor
+
+    sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))
+
+
+def main() -> None:
+    """Entry point: errors that a person can mend become one message and a status, never a stack."""
+    try:
+        rsft.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_USAGE)
+    except SpecError as error:
+        click.echo(f"rsft: {error}", err=True)
+        sys.exit(WRONG_USAGE)
+    except StepError as error:
+        click.echo(f"rsft: {error}", err=True)
+        sys.exit(FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("rsft: stopped; finished work is kept, the same command goes on from there", err=True)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

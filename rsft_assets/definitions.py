@@ -1,0 +1,11 @@
+"""The code location: everything that Dagster shows, in one place."""
+
+import dagster as dg
+
+from rsft_assets.defs import owner_selection
+from rsft_assets.defs.stages import stage_assets
+from rsft_assets.specs.study import load_study
+
+owner_selection.install()
+study = load_study()
+defs = dg.Definitions(assets=stage_assets(study))

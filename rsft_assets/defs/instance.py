@@ -1,0 +1,46 @@
+"""Dagster's own database and settings, kept beside the outputs unless DAGSTER_HOME says otherwise."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from rsft_assets.steps.records.store import Store
+
+DAGSTER_YAML = """\
+# Written by rsft; edit it freely, it is not written again.
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+  # A cancelled run would otherwise keep its slot of a pool for ever.
+  free_slots_after_run_end_seconds: 60
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+  pools:
+    # One user of the accelerator at a time; raise it in the UI under Deployment > Concurrency.
+    default_limit: 1
+"""
+
+
+def dagster_home(store: Store) -> Path:
+    """DAGSTER_HOME if it is set, else a folder of the store, made with our settings."""
+    named = os.environ.get("DAGSTER_HOME")
+    home = Path(named).absolute() if named else store.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    return home
+
+
+@contextlib.contextmanager
+def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
+    """The instance that the commands and the UI share."""
+    store.check_writable()
+    os.environ["DAGSTER_HOME"] = str(dagster_home(store))
+    with dg.DagsterInstance.get() as instance:
+        yield instance

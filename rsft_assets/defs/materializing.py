@@ -1,0 +1,162 @@
+"""What every stage's op does: keep what is finished, launch one step for the rest, record as it goes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.recording import materialization, silent_output
+from rsft_assets.defs.watching import tell
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.hardware import refuse_without_gpu
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.running import TRY_AGAIN
+from rsft_assets.steps.verbs import VERBS
+
+_RETRIES = 3
+
+
+def make_launcher(name: str) -> Launcher:
+    """The launcher that a placement names."""
+    if name == "local":
+        return LocalLauncher()
+    raise SpecError(f"placement launcher {name!r} is not available in this installation; use 'local'")
+
+
+@dataclass
+class StageRun:
+    """One op at work: which refs were asked for, which exist by now, what went wrong."""
+
+    context: dg.AssetExecutionContext
+    study: Study
+    store: Store
+    force: bool
+    recorded: dict[Ref, Output] = field(default_factory=dict)
+    problems: dict[Ref, str] = field(default_factory=dict)
+
+    def record(self, output: Output, state: str) -> None:
+        ref = output.manifest.ref
+        self.recorded[ref] = output
+        self.context.log_event(materialization(output, state))
+        self.context.log.info(f"{state}: {ref}")
+        tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
+
+    def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
+        """Record what is finished already; return what is left to make."""
+        left = []
+        for ref in refs:
+            try:
+                kept = None if self.force else self.store.kept(self.store.identity(self.study, ref))
+            except StepError as error:
+                self.problems[ref] = str(error)
+                continue
+            if kept is None:
+                left.append(ref)
+            else:
+                self.record(kept, "kept")
+        return left
+
+    def launch(self, refs: Sequence[Ref]) -> None:
+        """Make the rest in one process, recording each output the moment it is published."""
+        placement = placement_of(self.study, refs[0])
+        call = step_call(self.store, refs, force=self.force)
+        self.context.log.info(f"launching {call.command}")
+        tell({"event": "launched", "asset": refs[0].asset, "partitions": len(refs), "command": call.command})
+        for event in make_launcher(placement.launcher).run(call):
+            self.handle(event)
+
+    def handle(self, event: Event) -> None:
+        tell(event)
+        if event["event"] == "progress":
+            self.context.log.info(progress_line(event))
+        elif event["event"] == "skipped":
+            self.context.log.warning(f"skipped {event['asset']}[{event['partition']}]: {event['reason']}")
+        elif event["event"] == "published":
+            output = self.store.current(Ref(event["asset"], event["partition"]))
+            # A completion set is published too, but is no asset.
+            if output is not None and output.manifest.asset.partition("/")[0] in VERBS:
+                self.record(output, "made")
+
+
+def placement_of(study: Study, ref: Ref) -> Placement:
+    """The placement of the model that a stage runs: a base model, or a pool's teacher."""
+    if ref.stage == "responses":
+        return load_placement(study.get("pools", ref.name).teacher.name)
+    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+
+
+def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
+    """The command line that makes `refs`, which are one stage's: assets crossed with partitions."""
+    assets = tuple(dict.fromkeys(ref.asset for ref in refs))
+    partitions = dict.fromkeys(ref.partition for ref in refs if ref.partition)
+    words = [word for partition in partitions for word in ("--partition", partition)]
+    return StepCall(
+        module=VERBS[refs[0].stage].module,
+        arguments=(*assets, *words, *(("--force",) if force else ())),
+        home=store.home,
+        label=assets[0].replace("/", "_"),
+    )
+
+
+def progress_line(event: Event) -> str:
+    """One line for logs: done of total, rate, time left, and what the step adds."""
+    left = event.get("eta_seconds")
+    eta = "" if left is None else f", {left:.0f} s left"
+    note = f" {event['note']}" if event.get("note") else ""
+    return f"{event['what']}: {event['done']}/{event['total']} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
+
+
+def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence[str]) -> tuple[list[Ref], list[Ref]]:
+    """(refs that can exist, cells of the grid past the end of their run)."""
+    keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else [""]
+    valid, past_the_end = [], []
+    for asset in assets:
+        possible = set(partitions_of(study, asset)) or {""}
+        for key in keys:
+            (valid if str(key) in possible else past_the_end).append(Ref(asset, str(key)))
+    return valid, past_the_end
+
+
+def materialize_stage(
+    context: dg.AssetExecutionContext, study: Study, assets: dict[str, str], *, force: bool = False
+) -> Iterator[dg.Output[None]]:
+    """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
+    store = Store.from_env()
+    run = StageRun(context, study, store, force)
+    refs, past_the_end = asked_refs(context, study, list(assets))
+    for ref in past_the_end:
+        context.log.warning(f"skipped {ref}: the run ends before step {ref.step}")
+    try:
+        store.check_writable()
+        left = run.keep_finished(refs)
+        if left or run.problems:
+            refuse_without_gpu(study, refs[0], placement_of(study, refs[0]))
+        if left:
+            run.launch(left)
+    except StepFailed as error:
+        if error.status == TRY_AGAIN:
+            raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=5) from error
+        raise _failure(run, refs, str(error), error) from error
+    except (StepError, SpecError) as error:
+        raise _failure(run, refs, str(error)) from error
+    if run.problems:
+        raise _failure(run, refs, "\n".join(run.problems.values()))
+    for asset, output_name in assets.items():
+        if any(ref.asset == asset and ref in run.recorded for ref in refs):
+            yield silent_output(output_name)
+
+
+def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed | None = None) -> dg.Failure:
+    """What a person needs to see: which partitions, the command, the log and its last lines."""
+    missing = [ref for ref in refs if ref not in run.recorded]
+    names = ", ".join(map(str, missing[:4])) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+    metadata: dict[str, Any] = {"not made": names or "nothing"}
+    if error is not None:
+        metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
+    # What the step said of its own accord will be the same next time.
+    return dg.Failure(description=f"{names}: {message}", metadata=metadata, allow_retries=False)

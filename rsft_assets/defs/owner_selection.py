@@ -1,0 +1,53 @@
+"""The spelling `dagster asset materialize --select scores/qwen3-14b/*`, with or without --partition.
+
+Dagster reads `scores/qwen3-14b/*` as "all that is downstream of an asset named `scores/qwen3-14b/`",
+which no asset is, and refuses partitioned assets without `--partition`. `install`, called when the code
+location loads, wraps the one function that reads a selection string:
+
+- a path that ends in `/*` selects the keys below it, as `key:"scores/qwen3-14b/*"` does;
+- asked for by `dagster asset materialize` without partitions, the selection is handed to the same
+  function as `rsft materialize`, which makes everything outstanding.
+
+Any other string reaches Dagster's own parser unchanged.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import dagster as dg
+
+_KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
+_original = dg.AssetSelection.from_string.__func__  # type: ignore[attr-defined]
+
+
+def rewritten(selection: str) -> str:
+    """Dagster's own spelling of the owner's; every other selection as it is."""
+    return f'key:"{selection}"' if _KEYS_BELOW.fullmatch(selection.strip()) else selection
+
+
+def install() -> None:
+    """Teach this process the owner's spelling. Calling it again changes nothing."""
+
+    def from_string(cls: type[dg.AssetSelection], string: str, *args: Any, **kwargs: Any) -> dg.AssetSelection:
+        _materialize_outstanding(string)
+        return _original(cls, rewritten(string), *args, **kwargs)
+
+    dg.AssetSelection.from_string = classmethod(from_string)  # type: ignore[method-assign,assignment]
+
+
+def _materialize_outstanding(string: str) -> None:
+    """Where `dagster asset materialize` was typed without partitions: do what `rsft materialize` does."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "materialize" or context.params.get("select") is None:
+        return
+    if context.params.get("partition") or context.params.get("partition_range"):
+        return
+    from rsft_assets.defs.batches import needs_partitions
+    from rsft_assets.defs.terminal import materialize_in_terminal
+
+    selections: Sequence[str] = context.params["select"].split(",")
+    if needs_partitions(selections):
+        sys.exit(materialize_in_terminal(selections))

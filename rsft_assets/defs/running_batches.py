@@ -1,0 +1,69 @@
+"""Running batches in this process, one Dagster run each, and saying how each ended."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from rsft_assets.defs.batches import Batch
+
+# The terminal shows progress of its own; Dagster's lines go to its event log all the same.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How one batch ended; `problem` is empty for a success."""
+
+    batch: Batch
+    run_id: str
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+def run_batches(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, batches: Sequence[Batch], *, force: bool = False
+) -> Iterator[BatchResult]:
+    """Run each batch whose upstream batches did not fail; yields as they end."""
+    failed: set[dg.AssetKey] = set()
+    repository = definitions.get_repository_def()
+    graph = repository.asset_graph
+    for batch in batches:
+        keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
+        upstream = set().union(*(graph.get(key).parent_keys for key in keys))
+        if broken := sorted(key.to_user_string() for key in upstream & failed):
+            failed.update(keys)
+            yield BatchResult(batch, "", f"not run, since {broken[0]} failed")
+            continue
+        job = repository.get_implicit_job_def_for_assets(keys)
+        assert job is not None, f"no job holds {keys}"
+        config = {**_QUIET, **_force_config(graph, keys)} if force else _QUIET
+        result = job.execute_in_process(
+            instance=instance, asset_selection=keys, tags=batch.tags, run_config=config, raise_on_error=False
+        )
+        if not result.success:
+            failed.update(keys)
+        yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
+
+
+def _force_config(graph: AssetGraph, keys: Sequence[dg.AssetKey]) -> dict[str, object]:
+    ops = {graph.get(key).assets_def.node_def.name for key in keys}
+    return {"ops": {op: {"config": {"force": True}} for op in ops}}
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """What the step that failed said, without Dagster's stack."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data and failure.user_failure_data.description:
+                return failure.user_failure_data.description
+            error = failure.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return error.message.strip() if error else "failed"
+    return "failed before its first step"

@@ -1,0 +1,25 @@
+"""Who else in this process wants to see a step's events: the terminal's progress bars."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rsft_assets.defs.launchers import Event
+
+Watcher = Callable[[Event], None]
+_watchers: list[Watcher] = []
+
+
+def tell(event: Event) -> None:
+    """Pass an event on to every watcher."""
+    for watcher in _watchers:
+        watcher(event)
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Have `watcher` called with every event of the steps that run inside the block."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)

@@ -1,0 +1,62 @@
+"""What this machine has, without importing torch, and whether a model can run on it."""
+
+import functools
+import shutil
+import subprocess
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.study import Study
+
+GIB = 2**30
+_TRAINING_BYTES = 16  # bf16 weights and gradients, fp32 master weights and two Adam moments
+_SCORING_BYTES = 2
+
+
+@functools.cache
+def gpus() -> tuple[tuple[str, int], ...]:
+    """(name, bytes of memory) of each NVIDIA GPU; () where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    query = ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run([tool, *query], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = (line.rsplit(",", 1) for line in listed.splitlines() if "," in line)
+    return tuple((name.strip(), int(memory) * 2**20) for name, memory in rows)
+
+
+def memory_needed(parameters: int, stage: str) -> int:
+    """Bytes of weights and optimizer state, activations not counted."""
+    return parameters * (_TRAINING_BYTES if stage == "checkpoints" else _SCORING_BYTES)
+
+
+def refuse_without_gpu(study: Study, ref: Ref, placement: Placement) -> None:
+    """A `StepError` before any work where `ref` needs a GPU and this machine has none."""
+    if placement.device == "cpu" or gpus() or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
+        return
+    if ref.stage in ("checkpoints", "scores"):
+        model = study.get("models", ref.name)
+        if model.needs_gpu:
+            verb = "training" if ref.stage == "checkpoints" else "scoring"
+            need = f"about {memory_needed(model.parameters, ref.stage) / GIB:.0f} GiB of GPU memory"
+            raise StepError(f"{verb} {ref.name} needs {need} and this machine has no GPU. {_remedy(ref.name)}")
+    if ref.stage == "responses":
+        pool = study.get("pools", ref.name)
+        if isinstance(pool.teacher.origin, Hub) and pool.adopted is None:
+            raise StepError(
+                f"sampling from teacher {pool.teacher.name} needs a GPU and this machine has none. "
+                f"{_remedy(pool.teacher.name)}"
+            )
+
+
+def _remedy(model: str) -> str:
+    return (
+        "What works here: the nano study (`rsft demo`, `rsft materialize 'scores/nano-1m/*' --upstream`); "
+        "on a GPU node this very command (README, 'Moving to GPUs'); to try it on the CPU all the same, set "
+        f'device = "cpu" under [models."{model}"] in the file that RSFT_PLACEMENT names'
+    )
