@@ -7,8 +7,11 @@ it goes into counts only, never into the response.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from rsft_assets.specs.errors import SpecError, nearest
 
 Truth = Literal["right", "unnoticed-slip", "no-box"]
 
@@ -51,3 +54,21 @@ def _slip(right: int, chance: random.Random) -> int:
 def _check(terms: list[int], total: int) -> str:
     """Undo the last step: what is left must be the sum of the others, as the trace has it."""
     return f"check {total}-{terms[-1]}={total - terms[-1]} right"
+
+
+Procedure = Callable[[dict[str, Any], random.Random], Worked]
+"""The `fields` of a query and a source of chance -> a response."""
+
+
+def _worked_sums(error_rate: float = 0.1) -> Procedure:
+    return lambda fields, chance: worked_answer(fields["terms"], chance, error_rate=error_rate)
+
+
+PROCEDURES: dict[str, Callable[..., Procedure]] = {"worked-sums": _worked_sums}
+
+
+def procedure(name: str, **options: Any) -> Procedure:
+    """A procedural teacher by name, with the options that its spec declares."""
+    if name not in PROCEDURES:
+        raise SpecError(f"unknown procedure {name!r}: {nearest(name, PROCEDURES)}")
+    return PROCEDURES[name](**options)
