@@ -145,7 +145,7 @@ def materialize_stage(
     except (StepError, SpecError) as error:
         raise _failure(run, refs, str(error)) from error
     if run.problems:
-        raise _failure(run, refs, "\n".join(run.problems.values()))
+        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())))
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)

@@ -37,7 +37,7 @@ class Progress:
         self.done = 0
         self._started = time.monotonic()
         self._first = 0
-        self._said_at = 0.0
+        self._said_at = self._started
 
     def skip(self, count: int) -> None:
         """Count work that an earlier try had finished; it does not enter the rate."""

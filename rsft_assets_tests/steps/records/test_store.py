@@ -1,0 +1,199 @@
+"""The store: published whole or not at all, damage found by name, one maker at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.store import Store, changed_fields
+
+QUERIES = Ref("queries/nano-sums")
+SHARD = Ref("responses/nano-sums_procedural_n4", "0")
+STUDY = load_study()
+
+
+def publish(store, ref=QUERIES, values=(1, 2, 3), force=False):
+    with store.build(STUDY, ref, force=force, seed=7) as build:
+        if build.finished is None:
+            pq.write_table(pa.table({"value": list(values)}), build.folder / "rows.parquet")
+            build.publish(stats={"rows": len(values)})
+    return build.finished
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "home")
+
+
+def test_an_output_carries_its_record(store):
+    output = publish(store)
+    manifest = store.current(QUERIES).manifest
+    assert manifest.stats == {"rows": 3}
+    assert manifest.files[0].rows == 3
+    assert manifest.made_by["seed"] == 7
+    assert {"command", "versions", "host", "commit", "code"} <= manifest.made_by.keys()
+    assert output.verified().digest == manifest.digest
+
+
+def test_a_finished_output_is_kept_and_forced_anew(store):
+    first = publish(store)
+    assert publish(store, values=(9,)).folder == first.folder
+    forced = publish(store, values=(9,), force=True)
+    assert forced.folder != first.folder
+    assert store.current(QUERIES).digest == forced.digest
+    assert first.verified(), "what stands on the old output can still be traced"
+
+
+def test_inputs_are_named_with_their_digests(store):
+    source = publish(store)
+    output = publish(store, SHARD)
+    (record,) = output.manifest.inputs
+    assert (record.asset, record.digest) == (QUERIES.asset, source.digest)
+
+
+def test_a_changed_input_makes_a_new_output_beside_the_old(store, caplog):
+    publish(store)
+    old = publish(store, SHARD)
+    publish(store, values=(4, 5), force=True)
+    new = publish(store, SHARD)
+    assert new.folder != old.folder
+    assert "input queries/nano-sums" in caplog.text
+    assert changed_fields(old.manifest, store.identity(STUDY, SHARD)) == ["input queries/nano-sums"]
+
+
+def test_a_missing_input_is_answered_with_the_command(store):
+    with pytest.raises(StepError, match="rsft materialize queries/nano-sums"):
+        publish(store, SHARD)
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / "rows.parquet").unlink(), "rows.parquet is missing"),
+        (lambda folder: os.truncate(folder / "rows.parquet", 10), "rows.parquet has 10 bytes"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json"),
+        (lambda folder: (folder / "manifest.json").write_text('{"schema": 1,'), "damaged manifest"),
+        (lambda folder: (folder.parent / "current.json").write_text("{"), "damaged pointer"),
+        (lambda folder: (folder / "manifest.json").write_text('{"schema": 99}'), "newer version"),
+    ],
+)
+def test_damage_is_named_and_never_used(store, harm, words):
+    output = publish(store)
+    harm(output.folder)
+    with pytest.raises(StepError, match=words):
+        store.current(QUERIES)
+    with pytest.raises(StepError, match=words), store.build(STUDY, SHARD):
+        pass
+    assert publish(store).verified(), "materializing again mends it"
+    assert store.current(QUERIES)
+
+
+def test_a_flipped_byte_is_found_on_use(store):
+    output = publish(store)
+    flip_a_byte(output.folder / "rows.parquet")
+    with (
+        pytest.raises(StepError, match=r"rows\.parquet"),
+        store.build(STUDY, SHARD) as build,
+    ):
+        build.input(QUERIES.asset)
+
+
+def test_what_is_not_in_the_manifest_is_not_used(store):
+    output = publish(store)
+    (output.folder / "extra.parquet").write_bytes(b"")
+    with pytest.raises(StepError, match=r"extra\.parquet"):
+        output.file("extra.parquet")
+
+
+def test_a_step_that_fails_publishes_nothing_and_keeps_its_work(store):
+    with pytest.raises(RuntimeError), store.build(STUDY, QUERIES) as build:
+        (build.folder / "part-0").write_text("half")
+        raise RuntimeError("boom")
+    assert store.current(QUERIES) is None
+    with store.build(STUDY, QUERIES) as again:
+        assert (again.folder / "part-0").read_text() == "half"
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.store import Store
+with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-sums")) as build:
+    print("kept" if build.finished else "made", flush=True)
+    if build.finished is None:
+        time.sleep(float(sys.argv[2]))
+        (build.folder / "rows.txt").write_text("rows")
+        build.publish()
+"""
+
+
+def maker(store, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(store.home), str(seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_makers_of_one_output_make_it_once(store):
+    makers = [maker(store, 0.5) for _ in range(2)]
+    said = sorted(process.communicate(timeout=60)[0].strip() for process in makers)
+    assert said == ["kept", "made"]
+
+
+def test_the_one_who_waits_says_for_whom(store, caplog):
+    process = maker(store, 1.5)
+    assert process.stdout.readline() == "made\n"
+    publish(store)
+    process.communicate(timeout=60)
+    assert f"is being made by process {process.pid}" in caplog.text
+
+
+def test_a_killed_maker_leaves_no_output_and_no_lock(store):
+    process = maker(store, 60)
+    assert process.stdout.readline() == "made\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert store.current(QUERIES) is None
+    assert publish(store).verified()
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StepError, match=r"RSFT_HOME=.*cannot be written"),
+        Store(tmp_path / "file").build(STUDY, QUERIES),
+    ):
+        pass
+
+
+def test_going_back_to_an_earlier_spec_costs_nothing(store):
+    publish(store)
+    first = publish(store, SHARD)
+    publish(store, values=(4, 5), force=True)
+    publish(store, SHARD)
+    publish(store, values=(1, 2, 3), force=True)
+    assert publish(store, SHARD, values=(0,)).folder == first.folder
+
+
+def test_manifests_are_plain_json(store):
+    manifest = json.loads((publish(store).folder / "manifest.json").read_text())
+    assert manifest["asset"] == "queries/nano-sums"
+    assert "environ" not in json.dumps(manifest)
