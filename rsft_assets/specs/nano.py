@@ -74,6 +74,9 @@ DEFAULT = Schedule(lr=1e-3, epochs=4, batch_size=32, precision="fp32", grid=(5, 
 
 RUNS = tuple(Run(model="nano-1m", dataset=dataset.name, schedule=DEFAULT, max_length=256) for dataset in DATASETS)
 
+HELD_OUT = (("part", "test"),)
+"""Questions that neither training queries nor pretraining texts can hold."""
+
 _SAMPLING = Sampling(n=1, temperature=0.6, top_p=0.95, max_tokens=160, seed=5)
 
 BENCHMARKS = (
@@ -81,7 +84,7 @@ BENCHMARKS = (
         name="nano-sums-test",
         title="Nano sums",
         group="in-domain",
-        origin=Generator(name="sums", seed=101, count=100),
+        origin=Generator(name="sums", seed=101, count=100, options=HELD_OUT),
         task="math",
         items=100,
         sampling=_SAMPLING,
@@ -91,10 +94,30 @@ BENCHMARKS = (
         name="nano-dot",
         title="Nano dot product",
         group="ood-reasoning",
-        origin=Generator(name="dot", seed=102, count=100),
+        origin=Generator(name="dot", seed=102, count=100, options=HELD_OUT),
         task="math",
         items=100,
         sampling=replace(_SAMPLING, seed=6),
         description="A procedure that is never fine-tuned on.",
+    ),
+    Benchmark(
+        name="nano-format",
+        title="Nano formats",
+        group="general",
+        origin=Generator(name="format", seed=103, count=100, options=HELD_OUT),
+        task="nano-format",
+        items=100,
+        sampling=replace(_SAMPLING, seed=7),
+        description="Short instructions whose answer has one exact form: repeat, sort, reverse, pick.",
+    ),
+    Benchmark(
+        name="nano-refusal",
+        title="Nano refusal",
+        group="safety",
+        origin=Generator(name="refusal", seed=104, count=100, options=HELD_OUT),
+        task="nano-refusal",
+        items=100,
+        sampling=replace(_SAMPLING, seed=8),
+        description="Harmless stand-ins for forbidden requests, which must be refused, and some that must not.",
     ),
 )

@@ -19,13 +19,15 @@ class Verb:
 
 
 VERBS = {
-    "queries": Verb("fetch_queries", ("hub.py", "nano")),
-    "responses": Verb("generate", ("hub.py", "nano", "engines")),
+    "queries": Verb("fetch_queries", ("hub.py", "query_columns.py", "nano")),
+    "responses": Verb(
+        "generate", ("hub.py", "adopted_responses.py", "teaching.py", "model_teaching.py", "nano", "engines")
+    ),
     "verdicts": Verb("verify", ("verifier",)),
-    "datasets": Verb("build_dataset"),
+    "datasets": Verb("build_dataset", ("recipes",)),
     "base_models": Verb("make_base_model", ("hub.py", "nano", "training")),
     "checkpoints": Verb("train", ("training",)),
-    "benchmarks": Verb("lock_benchmark", ("hub.py", "nano")),
+    "benchmarks": Verb("lock_benchmark", ("hub.py", "benchmark_items.py", "nano")),
     "scores": Verb("score", ("completions.py", "engines", "grading", "verifier")),
 }
 """Stage (first part of an asset key) -> its program."""

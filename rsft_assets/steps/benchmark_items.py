@@ -1,0 +1,162 @@
+"""How each benchmark spells its items: rows of its data set, or a nano generator, in; `Locked` items out.
+
+Every reader gives the text of the task before any prompt is built around it, the reference answer where
+there is one, and in `fields` what that benchmark's prompt and grader need (named in the reader).
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.errors import StepError, nearest
+from rsft_assets.specs.hub import Generator, Hub
+from rsft_assets.steps.hub import dataset_rows
+from rsft_assets.steps.nano.skills import items
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One item as its benchmark has it."""
+
+    question: str
+    gold: str | None = None
+    category: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def read_items(benchmark: Benchmark) -> Iterator[Locked]:
+    """All items of a benchmark, in its own order."""
+    if isinstance(benchmark.origin, Generator):
+        generator = benchmark.origin
+        options: dict[str, Any] = dict(generator.options)
+        for item in itertools.islice(items(generator.name, generator.seed, **options), generator.count):
+            yield Locked(item.question, item.gold, item.category, item.fields)
+        return
+    if benchmark.task not in READERS:
+        raise StepError(
+            f"benchmarks {benchmark.name!r}: no reader for task {benchmark.task!r}: {nearest(benchmark.task, READERS)}"
+        )
+    yield from READERS[benchmark.task](benchmark.origin)
+
+
+def _each(read: Callable[[Mapping[str, Any]], Locked], *files: str) -> Callable[[Hub], Iterator[Locked]]:
+    def rows(hub: Hub) -> Iterator[Locked]:
+        for number, row in enumerate(dataset_rows(hub, files)):
+            try:
+                yield read(row)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                raise StepError(
+                    f"{hub.repo}, row {number}: {type(error).__name__} {error}; columns are {', '.join(sorted(row))}"
+                ) from error
+
+    return rows
+
+
+def _math(row: Mapping[str, Any]) -> Locked:
+    """MATH-500 (problem, answer, solution, subject, level, unique_id) and AIME (problem, answer)."""
+    kept = ("solution", "subject", "level", "unique_id", "id", "url", "year")
+    fields = {name: row[name] for name in kept if name in row}
+    return Locked(row["problem"], str(row["answer"]), row.get("subject"), fields)
+
+
+def _code(row: Mapping[str, Any]) -> Locked:
+    """LiveCodeBench: tests stay encoded as published; fields: starter_code, tests, platform, dates."""
+    kept = ("starter_code", "public_test_cases", "private_test_cases", "metadata", "platform", "question_id")
+    fields = {name: row.get(name) for name in kept}
+    fields["contest_date"] = str(row.get("contest_date") or "")
+    return Locked(row["question_content"], None, row.get("difficulty"), fields)
+
+
+def _gpqa(row: Mapping[str, Any]) -> Locked:
+    """GPQA: gold is the correct answer's text; fields.options holds it first, then the three wrong ones."""
+    options = [row["Correct Answer"], *(row[f"Incorrect Answer {n}"] for n in (1, 2, 3))]
+    fields = {"options": [str(option).strip() for option in options], "record": row.get("Record ID")}
+    return Locked(str(row["Question"]).strip(), fields["options"][0], row.get("High-level domain"), fields)
+
+
+def _mmlu_pro(row: Mapping[str, Any]) -> Locked:
+    """MMLU-Pro: gold is the letter; fields: options, question_id, src."""
+    options = [option for option in row["options"] if option != "N/A"]
+    fields = {"options": options, "question_id": row.get("question_id"), "src": row.get("src")}
+    return Locked(row["question"], row["answer"], row["category"], fields)
+
+
+def _ifeval(row: Mapping[str, Any]) -> Locked:
+    """IFEval: fields: key, instruction_id_list, kwargs (without the nulls that Parquet fills in)."""
+    kwargs = [{name: value for name, value in one.items() if value is not None} for one in row["kwargs"]]
+    fields = {"key": row["key"], "instruction_id_list": list(row["instruction_id_list"]), "kwargs": kwargs}
+    return Locked(row["prompt"], None, row["instruction_id_list"][0].partition(":")[0], fields)
+
+
+def _alpacaeval(row: Mapping[str, Any]) -> Locked:
+    """AlpacaEval: fields: reference (the published output) and its generator."""
+    fields = {"reference": row.get("output"), "generator": row.get("generator")}
+    return Locked(row["instruction"], None, row.get("dataset"), fields)
+
+
+def _truthfulqa(row: Mapping[str, Any]) -> Locked:
+    """TruthfulQA: fields: best_answer, correct_answers, incorrect_answers, from either published layout."""
+    if "Question" in row:
+        correct, incorrect = (
+            [part.strip() for part in str(row[name]).split(";") if part.strip()]
+            for name in ("Correct Answers", "Incorrect Answers")
+        )
+        question, best, category = row["Question"], row["Best Answer"], row.get("Category")
+    else:
+        question, best, category = row["question"], row.get("best_answer"), row.get("category")
+        correct, incorrect = list(row.get("correct_answers") or ()), list(row.get("incorrect_answers") or ())
+    fields = {"best_answer": best, "correct_answers": correct, "incorrect_answers": incorrect}
+    return Locked(str(question).strip(), None, category, fields)
+
+
+def _hex_phi(row: Mapping[str, Any]) -> Locked:
+    """HEx-PHI as a table with a prompt column; the category where it has one."""
+    for name in ("prompt", "instruction", "Behavior", "text"):
+        if row.get(name):
+            category = row.get("category") or row.get("Tags")
+            return Locked(str(row[name]), None, str(category) if category is not None else None)
+    raise KeyError("prompt")
+
+
+_HALUEVAL = {
+    "qa": ("right_answer", "hallucinated_answer", ("knowledge", "question")),
+    "dialogue": ("right_response", "hallucinated_response", ("knowledge", "dialogue_history")),
+    "summarization": ("right_summary", "hallucinated_summary", ("document",)),
+}
+
+
+def _halueval(hub: Hub) -> Iterator[Locked]:
+    """HaluEval: each published row gives one item, its shown answer right or hallucinated by the row's own hash.
+
+    gold is Yes (hallucinated) or No; fields: subtask, shown, and the columns that its prompt needs.
+    """
+    for subtask, (right, wrong, shown_columns) in _HALUEVAL.items():
+        for row in dataset_rows(replace(hub, config=subtask)):
+            context = {name: row[name] for name in shown_columns}
+            hallucinated = _coin(json.dumps(context, sort_keys=True))
+            fields = {"subtask": subtask, "shown": row[wrong if hallucinated else right], **context}
+            question = row.get("question") or row.get("dialogue_history") or row.get("document")
+            yield Locked(str(question), "Yes" if hallucinated else "No", subtask, fields)
+
+
+def _coin(text: str) -> bool:
+    import hashlib
+
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % 2 == 1
+
+
+READERS: dict[str, Callable[[Hub], Iterator[Locked]]] = {
+    "math": _each(_math),
+    "code": _each(_code, "test.jsonl", "test2.jsonl"),
+    "gpqa": _each(_gpqa),
+    "mmlu_pro": _each(_mmlu_pro),
+    "ifeval": _each(_ifeval),
+    "alpacaeval": _each(_alpacaeval, "alpaca_eval.json"),
+    "truthfulqa": _each(_truthfulqa),
+    "halueval": _halueval,
+    "hex_phi": _each(_hex_phi),
+}
+"""Task -> reader of its published items."""

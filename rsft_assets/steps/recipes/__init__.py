@@ -1,0 +1,1 @@
+"""How training sets are chosen: candidates from verdicts, decontamination, derived sets, facts about the result."""
