@@ -59,7 +59,7 @@ def _checkpoints(study: Study, ref: Ref) -> str:
         rows.append(f"| `{run.name}` | `datasets/{run.dataset}` | {run.schedule.name} | {steps} |")
     example = study.runs_of(ref.name)[0]
     return (
-        f"**{ref.name}** fine-tuned: one partition per run and kept step; step 0 is the base model. "
+        f"{ref.name} fine-tuned: one partition per run and kept step; step 0 is the base model. "
         "A run is trained once, through all its steps; asking for one step trains up to it.\n\n"
         "| run | training set | schedule | steps |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"`rsft materialize checkpoints/{ref.name} --run {example.name}`"
@@ -71,13 +71,13 @@ def _benchmarks(study: Study, ref: Ref) -> str:
     items = f"{benchmark.items:,} items" if benchmark.items else "all items"
     needs = f" Needs {' and '.join(benchmark.needs)}." if benchmark.needs else ""
     text = f"{benchmark.description} " if benchmark.description else ""
-    return f"{text}**{benchmark.title}** ({benchmark.group}): {items} from {_origin(benchmark.origin)}.{needs}"
+    return f"{benchmark.title} ({benchmark.group}). {text}{items[0].upper()}{items[1:]} from {_origin(benchmark.origin)}.{needs}"
 
 
 def _scores(study: Study, ref: Ref) -> str:
     benchmark = study.benchmarks[ref.benchmark]
     return (
-        f"**{benchmark.title}** ({benchmark.group}) of every checkpoint of **{ref.name}**: "
+        f"{benchmark.title} ({benchmark.group}) of every checkpoint of {ref.name}: "
         f"{benchmark.sampling.n} sample{'s' if benchmark.sampling.n > 1 else ''} an item at temperature "
         f"{benchmark.sampling.temperature:g}, graded the strict way and the authors' way; "
         f"headline metric `{benchmark.metrics[0]}`. Partitions are those of `checkpoints/{ref.name}`.\n\n"

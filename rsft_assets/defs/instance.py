@@ -11,6 +11,8 @@ from rsft_assets.steps.records.store import Store
 
 DAGSTER_YAML = """\
 # Written by rsft; edit it freely, it is not written again.
+nux:
+  enabled: false
 telemetry:
   enabled: false
 run_monitoring:
