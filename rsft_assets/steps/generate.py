@@ -1,16 +1,18 @@
-"""Generate responses: the queries of one shard and a teacher in, `responses.parquet` out.
+"""Generate responses: the queries of a pool's shards and a teacher in, `responses.parquet` of each shard out.
 
     python -m rsft_assets.steps.generate responses/nano-sums_procedural_n4 --partition 0 --partition 1
 
 A teacher is a model behind an engine, a seeded procedure (nano), or a published set that is taken over.
-Responses are on disk as they finish (`.responses.jsonl` in the work folder): a killed step starts again
-with what it had, and ends with exactly n samples a query. Queries are dealt to shards in turn.
+Several shards are one stream to the teacher, so the long tail of one does not leave the engine idle; each
+is published as it completes. Responses are on disk as they finish: a killed step starts again with what it
+had, and ends with exactly n samples a query.
 """
 
 import argparse
+import itertools
 import logging
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
@@ -18,110 +20,104 @@ from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.adopted_responses import adopt_responses
-from rsft_assets.steps.records.journal import Journal
-from rsft_assets.steps.records.rows import RowWriter, read_rows
-from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.response_shard import ResponseShard, shard_size
 from rsft_assets.steps.running import Progress, requested, run_step, step_parser
-from rsft_assets.steps.teaching import Asked, Teaching, open_teaching
+from rsft_assets.steps.teaching import Asked, open_teaching
 
 log = logging.getLogger(__name__)
-JOURNAL = ".responses.jsonl"
-_DURABLE_EVERY = 256
 
 
-def generate(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
-    """Make one shard of a pool, or find it made."""
-    pool: Pool = study.get("pools", ref.name)
-    with store.build(study, ref, force=force, teacher=pool.teacher.name, seed=pool.sampling.seed) as build:
+def generate(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False) -> list[Output]:
+    """Make shards of pools, or find them made; in the order given."""
+    made: dict[Ref, Output] = {}
+    for name, some in itertools.groupby(refs, key=lambda ref: ref.name):
+        pool: Pool = study.get("pools", name)
+        if pool.adopted:
+            for ref in some:
+                made[ref] = _adopt(study, store, ref, pool, force)
+        else:
+            made |= _Generation(study, store, pool, list(some), force).run()
+    return [made[ref] for ref in refs]
+
+
+def _adopt(study: Study, store: Store, ref: Ref, pool: Pool, force: bool) -> Output:
+    with store.build(study, ref, force=force) as build:
         if build.finished is None:
-            if pool.adopted:
-                build.publish(stats=adopt_responses(build, pool))
-            else:
-                build.publish(stats=_generate(build, pool, ref))
+            build.publish(stats=adopt_responses(build, pool))
     assert build.finished is not None
     return build.finished
 
 
-def shard_queries(build: Build, pool: Pool, ref: Ref, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The queries of one shard, in the source's order."""
-    shard = pool.shard_keys.index(ref.partition)
-    path = build.input(f"queries/{pool.source}").file("queries.parquet")
-    for number, query in enumerate(read_rows(path, columns)):
-        if number % pool.shards == shard:
-            yield query
+class _Generation:
+    """Shards of one pool as one stream of samples; a shard is opened when the stream reaches it."""
 
+    def __init__(self, study: Study, store: Store, pool: Pool, refs: list[Ref], force: bool) -> None:
+        self._study, self._store, self._pool, self._refs, self._force = study, store, pool, refs, force
+        self._made: dict[Ref, Output] = {}
+        self._asked: dict[str, ResponseShard] = {}
+        self._open: dict[Ref, ResponseShard] = {}
+        queries = store.require(Ref(f"queries/{pool.source}")).stats["rows"]
+        self._sizes = {ref: shard_size(pool, ref, queries) * pool.sampling.n for ref in refs}
+        self._progress = Progress(f"responses/{pool.name}", sum(self._sizes.values()), "responses")
+        self._teacher: dict[str, Any] = {"name": pool.teacher.name}
 
-def _generate(build: Build, pool: Pool, ref: Ref) -> dict[str, Any]:
-    columns = ["query_id", "question", "prompt", "gold", "fields"]
-    queries = list(shard_queries(build, pool, ref, columns))
-    wanted = [f"{query['query_id']}-{sample}" for query in queries for sample in range(pool.sampling.n)]
-    progress = Progress(str(ref), len(wanted), "responses")
-    with Journal(build.folder / JOURNAL, key="response_id") as journal:
-        if len(journal):
-            log.info("%s: %d of %d responses are there from an earlier try", ref, len(journal), len(wanted))
-        progress.skip(len(journal))
-        missing = (
-            Asked(response_id=f"{query['query_id']}-{sample}", sample=sample, query=query)
-            for query in queries
-            for sample in range(pool.sampling.n)
-            if f"{query['query_id']}-{sample}" not in journal
-        )
-        if len(journal) < len(wanted):
-            with open_teaching(pool) as teaching:
-                build.made_by["engine"] = teaching.description
-                _collect(teaching, missing, journal, progress)
-        return _write(build, wanted, journal)
+    def run(self) -> dict[Ref, Output]:
+        with ExitStack() as builds:
+            missing = self._missing(builds)
+            # A teacher is opened only if something is left to ask.
+            if (first := next(missing, None)) is not None:
+                with open_teaching(self._pool) as teaching:
+                    self._teacher |= teaching.description
+                    for row in teaching.answers(itertools.chain([first], missing)):
+                        self._take(row, teaching.note())
+            for shard in list(self._open.values()):
+                lost = shard.missing()
+                raise StepError(
+                    f"{shard.ref}: {len(lost)} of {len(shard.wanted)} responses did not come back, the first is "
+                    f"{lost[0]}; run it again to ask for them once more"
+                )
+        return self._made
 
+    def _missing(self, builds: ExitStack) -> Iterator[Asked]:
+        """Samples that no earlier try has on disk, shard after shard."""
+        for ref in self._refs:
+            build = builds.enter_context(
+                self._store.build(
+                    self._study, ref, force=self._force, teacher=self._teacher, seed=self._pool.sampling.seed
+                )
+            )
+            if build.finished is not None:
+                self._made[ref] = build.finished
+                self._progress.skip(self._sizes[ref])
+                continue
+            shard = builds.enter_context(ResponseShard(build, self._pool))
+            self._open[ref] = shard
+            self._progress.skip(shard.done)
+            for asked in shard.to_ask():
+                self._asked[asked.response_id] = shard
+                yield asked
+            if not shard.left:
+                self._publish(shard)
 
-def _collect(teaching: Teaching, missing: Iterator[Asked], journal: Journal, progress: Progress) -> None:
-    since = 0
-    for row in teaching.answers(missing):
-        journal.append([row])
-        since += 1
-        if since >= _DURABLE_EVERY:
-            journal.flush()
-            since = 0
-        progress.step(1, teaching.note())
-    journal.flush()
+    def _take(self, row: dict[str, Any], note: str) -> None:
+        shard = self._asked.pop(row["response_id"], None)
+        if shard is None:
+            raise StepError(f"the teacher answered {row['response_id']}, which was not asked or was answered before")
+        shard.add(row)
+        self._progress.step(1, note)
+        if not shard.left:
+            self._publish(shard)
 
-
-def _write(build: Build, wanted: list[str], journal: Journal) -> dict[str, Any]:
-    """All responses in the order of queries and samples, with their counts."""
-    lost = [response_id for response_id in wanted if response_id not in journal]
-    if lost:
-        raise StepError(
-            f"{build.identity.ref}: {len(lost)} of {len(wanted)} responses did not come back, the first is {lost[0]}; "
-            "run it again to ask for them once more"
-        )
-    counts: Counter[str] = Counter()
-    tokens = characters = 0
-    with RowWriter(build.folder / "responses.parquet", "responses") as rows:
-        for response_id in wanted:
-            row = journal[response_id]
-            rows.add(row)
-            counts[f"finish:{row['finish_reason']}"] += 1
-            if "truth" in row:
-                counts[f"truth:{row['truth']}"] += 1
-            tokens += row["response_tokens"] or 0
-            characters += len(row["text"])
-    return {
-        "rows": rows.rows,
-        "queries": len({response_id.rpartition("-")[0] for response_id in wanted}),
-        "response_tokens": tokens or None,
-        "mean_characters": round(characters / max(rows.rows, 1), 1),
-        "finish_reasons": _with_prefix(counts, "finish:"),
-        "truth": _with_prefix(counts, "truth:"),
-    }
-
-
-def _with_prefix(counts: Counter[str], prefix: str) -> dict[str, int]:
-    return {key.removeprefix(prefix): count for key, count in sorted(counts.items()) if key.startswith(prefix)}
+    def _publish(self, shard: ResponseShard) -> None:
+        if shard.ref in self._open:
+            del self._open[shard.ref]
+            self._made[shard.ref] = shard.publish()
 
 
 def main(arguments: argparse.Namespace) -> None:
     study = load_study()
-    for ref in shards(study, requested(study, arguments)):
-        generate(study, Store.from_env(), ref, force=arguments.force)
+    generate(study, Store.from_env(), list(shards(study, requested(study, arguments))), force=arguments.force)
 
 
 def shards(study: Study, refs: list[Ref]) -> Iterator[Ref]:

@@ -45,8 +45,10 @@ def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False)
 
 def _without_access(store: Store, ref: Ref) -> Output | None:
     """An earlier try that found no access: asking again is the only way to learn that it has been given."""
-
-    current = store.current(ref)
+    try:
+        current = store.current(ref)
+    except StepError:
+        return None  # a damaged output is made again anyway
     return current if current is not None and current.stats.get("access") == "none" else None
 
 

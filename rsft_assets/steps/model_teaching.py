@@ -1,0 +1,99 @@
+"""A model as teacher: an engine in this process, or several engine processes that pull work.
+
+`placement.engines` processes are started, each with its own `tensor_parallel` GPUs; with one, the engine
+runs here. The first prompt is shown in full before anything is drawn.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from rsft_assets.specs.fingerprint import SHORT
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.responses import Pool, Sampling
+from rsft_assets.steps.engines.opening import engine_kind, open_engine
+from rsft_assets.steps.engines.protocol import Completion, Engine, Request
+from rsft_assets.steps.hub import model_folder
+from rsft_assets.steps.teaching import Asked, Teaching, sample_seed
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def open_model_teaching(pool: Pool, origin: Hub) -> Iterator[Teaching]:
+    """The teacher model, loaded."""
+    placement = load_placement(pool.teacher.name)
+    if placement.engines > 1 and engine_kind(placement) != "endpoint":
+        from rsft_assets.steps.engine_processes import EngineProcesses
+
+        with EngineProcesses(placement, origin) as processes:
+            yield ModelTeaching(pool, processes, processes.fingerprint, processes.description)
+    else:
+        with open_loaded(placement, origin) as engine:
+            yield ModelTeaching(pool, engine, engine.fingerprint, engine.description)
+
+
+@contextlib.contextmanager
+def open_loaded(placement: Placement, origin: Hub) -> Iterator[Engine]:
+    """An engine with the model of a hub in it; a server has its model already."""
+    from pathlib import Path
+
+    folder = Path() if engine_kind(placement) == "endpoint" else model_folder(origin)
+    with open_engine(placement, None) as engine:
+        engine.load(folder)
+        yield engine
+
+
+class ModelTeaching:
+    """See `Teaching`."""
+
+    def __init__(self, pool: Pool, engine: Any, fingerprint: str, description: dict[str, Any]) -> None:
+        self.description = {**description, "placement_engines": getattr(engine, "count", 1)}
+        self._pool, self._engine, self._fingerprint = pool, engine, fingerprint[:SHORT]
+        self._tokens = 0
+        self._started = time.monotonic()
+
+    def answers(self, asked: Iterable[Asked]) -> Iterator[dict[str, Any]]:
+        """A row for each sample asked for, as they finish."""
+        waiting: dict[str, tuple[Asked, int]] = {}
+        for completion in self._engine.generate(self._requests(asked, waiting)):
+            one, seed = waiting.pop(completion.id)
+            self._tokens += completion.response_tokens
+            yield self._row(one, seed, completion)
+
+    def note(self) -> str:
+        """Tokens so far and per second."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return f"{self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
+
+    def _requests(self, asked: Iterable[Asked], waiting: dict[str, tuple[Asked, int]]) -> Iterator[Request]:
+        sampling = replace(self._pool.sampling, n=1)
+        for number, one in enumerate(asked):
+            prompt = self._prompt(one.query["prompt"], sampling)
+            if number == 0:
+                log.info("the first prompt, in full:\n%s", prompt)
+            seed = sample_seed(self._pool, one)
+            waiting[one.response_id] = (one, seed)
+            yield Request(one.response_id, prompt, sampling, seed)
+
+    def _prompt(self, question: str, sampling: Sampling) -> str:
+        rendered: str = self._engine.render([{"role": "user", "content": question}], sampling)
+        return rendered
+
+    def _row(self, one: Asked, seed: int, completion: Completion) -> dict[str, Any]:
+        return {
+            "response_id": one.response_id,
+            "query_id": one.query["query_id"],
+            "sample": one.sample,
+            "seed": seed,
+            "text": completion.text,
+            "prompt_tokens": completion.prompt_tokens,
+            "response_tokens": completion.response_tokens,
+            "finish_reason": completion.finish_reason,
+            "mean_logprob": completion.mean_logprob,
+            "engine": self._fingerprint,
+        }
