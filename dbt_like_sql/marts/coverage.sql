@@ -1,0 +1,47 @@
+-- What there is and what there is not: every score that the study declares, scored or with a word on why not.
+-- grain: run, step, benchmark
+-- column state: scored, not-run, no-access, damaged, or not made
+-- column waiting_for: where it is not made, the first thing that is missing for it
+WITH declared_scores AS (
+    SELECT t.study, t.run, t.model, t.step, t.is_last, t.partition, b.benchmark, b.benchmark_group, b.position
+    FROM declared.run_steps t
+    JOIN declared.benchmarks b USING (study)
+),
+
+reported AS (
+    SELECT
+        output_id,
+        max(state) FILTER (WHERE state = 'scored') AS scored,
+        max(state) AS state,
+        max(reason) FILTER (WHERE reason <> '') AS reason
+    FROM records.scores
+    GROUP BY output_id
+)
+
+SELECT
+    d.study,
+    d.model,
+    d.run,
+    d.step,
+    d.is_last,
+    d.benchmark,
+    d.benchmark_group,
+    CASE
+        WHEN o.damage IS NOT NULL THEN 'damaged'
+        WHEN o.output_id IS NULL THEN 'not made'
+        ELSE coalesce(r.scored, r.state, 'not-run')
+    END AS state,
+    coalesce(o.damage, CASE WHEN r.scored IS NULL THEN r.reason END, '') AS reason,
+    CASE
+        WHEN o.output_id IS NOT NULL THEN NULL
+        WHEN k.output_id IS NULL THEN 'checkpoints/' || d.model || '[' || d.partition || ']'
+        WHEN b.output_id IS NULL THEN 'benchmarks/' || d.benchmark
+        ELSE 'scores/' || d.model || '/' || d.benchmark || '[' || d.partition || ']'
+    END AS waiting_for
+FROM declared_scores d
+LEFT JOIN records.outputs o
+    ON o.stage = 'scores' AND o.run = d.run AND o.step = d.step AND o.benchmark = d.benchmark
+LEFT JOIN reported r ON r.output_id = o.output_id
+LEFT JOIN records.outputs k ON k.stage = 'checkpoints' AND k.run = d.run AND k.step = d.step
+LEFT JOIN records.outputs b ON b.stage = 'benchmarks' AND b.benchmark = d.benchmark
+ORDER BY d.study, d.run, d.position, d.step

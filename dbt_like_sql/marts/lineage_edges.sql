@@ -1,0 +1,26 @@
+-- What was made from what, output by output: follow `input_` columns down, or the others up.
+-- grain: asset, partition, input_asset, input_partition
+-- column input_is_current: the input in use now still has the digest that this output was made from
+SELECT
+    o.asset,
+    o.partition,
+    o.stage,
+    o.digest,
+    o.folder,
+    i.asset AS input_asset,
+    i.partition AS input_partition,
+    i.digest AS input_digest,
+    i.folder AS input_folder,
+    CASE WHEN i.asset LIKE 'completions/%' THEN c.output_id IS NOT NULL ELSE i.digest = u.digest END
+        AS input_is_current,
+    o.commit,
+    o.made_by ->> 'engine' AS engine,
+    o.made_by ->> 'seed' AS seed,
+    o.finished_at,
+    o.seconds
+FROM records.outputs o
+JOIN records.inputs i USING (output_id)
+LEFT JOIN records.outputs u
+    ON u.asset = i.asset AND u.partition = i.partition AND u.stage <> 'completions'
+LEFT JOIN records.outputs c ON c.output_id = i.input_id AND c.stage = 'completions'
+ORDER BY o.asset, o.partition, i.asset, i.partition

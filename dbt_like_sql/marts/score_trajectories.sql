@@ -1,0 +1,53 @@
+-- How a score moves over a run: each step beside the untrained model, with the paired difference to it.
+-- grain: source, run, benchmark, grader, metric, protocol, step
+-- column source: ours, or the paper's published numbers
+-- column difference: value minus the base's value, on the same items
+-- column beyond_noise: the 95 % interval of this one difference leaves out 0
+SELECT
+    p.source,
+    p.study,
+    p.model,
+    p.dataset,
+    p.schedule,
+    p.seed,
+    p.run,
+    p.step,
+    p.epoch,
+    p.is_last,
+    p.benchmark,
+    p.title,
+    p.benchmark_group,
+    p.grader,
+    p.metric,
+    p.is_headline,
+    p.unit,
+    p.lower_is_better,
+    p.value,
+    p.value - 1.959964 * p.se AS low,
+    p.value + 1.959964 * p.se AS high,
+    p.items,
+    p.samples_per_item,
+    p.truncation_rate,
+    p.undecided_rate,
+    p.mean_tokens,
+    b.value AS base_value,
+    CASE WHEN p.step = 0 THEN 0 ELSE d.difference END AS difference,
+    d.centre - d.t95 * d.se AS difference_low,
+    d.centre + d.t95 * d.se AS difference_high,
+    d.pairs,
+    CASE
+        WHEN p.step = 0 THEN 'the base itself'
+        WHEN d.method IS NULL THEN 'base not scored under this version of the benchmark'
+        ELSE d.method
+    END AS method,
+    d.centre - d.t95 * d.se > 0 OR d.centre + d.t95 * d.se < 0 AS beyond_noise,
+    p.benchmark_version,
+    p.protocol,
+    p.point_id,
+    p.trace
+FROM staging.score_points p
+LEFT JOIN staging.differences d
+    ON d.point_id = p.point_id AND d.other_point_id = p.base_point_id AND d.grader = p.grader AND d.metric = p.metric
+LEFT JOIN staging.score_points b
+    ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
+ORDER BY p.source, p.study, p.model, p.run, p.position, p.grader, p.metric, p.step

@@ -1,0 +1,95 @@
+-- Every score that can stand in a comparison: ours, and the paper's own beside them under `source`.
+-- Of the paper's there are no rows per item, so their standard error is that of one sample per item.
+-- grain: source, run, step, benchmark, grader, metric, protocol
+-- column point_id: one checkpoint's score on one benchmark; ours is the output_id
+-- column base_point_id: the untrained model under the same protocol
+-- column se: standard error of the value, by item
+WITH ours AS (
+    SELECT
+        'ours' AS source,
+        s.study,
+        s.model,
+        s.dataset,
+        s.schedule,
+        s.arm,
+        s.seed,
+        s.run,
+        s.step,
+        s.benchmark,
+        s.protocol,
+        s.benchmark_version,
+        v.grader,
+        v.metric,
+        v.value,
+        (v.high - v.low) / (2 * 1.959964) AS se,
+        v.items,
+        v.samples / nullif(v.items, 0) AS samples_per_item,
+        v.truncated / nullif(v.samples, 0) AS truncation_rate,
+        v.undecided / nullif(v.samples, 0) AS undecided_rate,
+        v.mean_tokens,
+        s.output_id AS point_id,
+        s.base_output_id AS base_point_id,
+        s.trace
+    FROM staging.score_outputs s
+    JOIN records.scores v ON v.output_id = s.output_id AND v.category = 'all' AND v.state = 'scored'
+),
+
+paper_runs AS (
+    SELECT r.*
+    FROM declared.runs r
+    WHERE r.seed = 1 AND EXISTS (
+        SELECT 1
+        FROM seeds.paper_scores p
+        WHERE p.model = r.model AND p.dataset = r.dataset AND p.schedule = r.schedule
+    )
+),
+
+paper AS (
+    SELECT
+        'paper' AS source,
+        r.study,
+        r.model,
+        r.dataset,
+        r.schedule,
+        r.arm,
+        r.seed,
+        r.run,
+        p.step,
+        p.benchmark,
+        'as published' AS protocol,
+        1 AS benchmark_version,
+        'authors' AS grader,
+        p.metric,
+        p.value,
+        CASE WHEN m.unit = 'share' THEN sqrt(p.value * (1 - p.value) / b.items) END AS se,
+        b.items,
+        b.samples AS samples_per_item,
+        NULL::DOUBLE AS truncation_rate,
+        NULL::DOUBLE AS undecided_rate,
+        NULL::DOUBLE AS mean_tokens,
+        -(hash(r.run || '|' || p.step || '|' || p.benchmark) >> 2)::BIGINT AS point_id,
+        -(hash(r.run || '|0|' || p.benchmark) >> 2)::BIGINT AS base_point_id,
+        p.paper_table AS trace
+    FROM paper_runs r
+    JOIN seeds.paper_scores p
+        ON p.model = r.model AND p.rank = 1
+        AND (p.step = 0 OR (p.dataset = r.dataset AND p.schedule = r.schedule))
+    JOIN declared.benchmarks b ON b.benchmark = p.benchmark
+    JOIN declared.metrics m ON m.benchmark = p.benchmark AND m.metric = p.metric
+)
+
+SELECT
+    p.*,
+    t.epoch,
+    coalesce(t.is_last, false) AS is_last,
+    b.title,
+    b.benchmark_group,
+    b.position,
+    coalesce(m.is_headline, false) AS is_headline,
+    coalesce(m.unit, 'share') AS unit,
+    coalesce(m.lower_is_better, false) AS lower_is_better
+FROM (FROM ours UNION ALL FROM paper) p
+LEFT JOIN declared.run_steps t ON t.run = p.run AND t.step = p.step
+LEFT JOIN declared.benchmarks b ON b.benchmark = p.benchmark
+LEFT JOIN declared.metrics m ON m.benchmark = p.benchmark AND m.metric = p.metric
+ORDER BY p.source, p.run, p.benchmark, p.grader, p.metric, p.step

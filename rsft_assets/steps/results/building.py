@@ -1,0 +1,207 @@
+"""Run the SQL folder against a database: only what changed, upstream first, a failure named and contained.
+
+A table whose SQL and inputs have the digests of last time is kept. One marked `incremental` gets the rows
+of new outputs only. Where a query is broken, its table is left out, and so is what reads it; all others
+are built.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rsft_assets.steps.results.column_lineage import column_lineage
+from rsft_assets.steps.results.publishing import BuiltTable, TestResult
+from rsft_assets.steps.results.sql_files import SEEDS, SqlTable, missing_table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Workbench:
+    """A database being built, and what is known of it so far."""
+
+    db: "DuckDBPyConnection"
+    digests: dict[str, str]
+    """`schema.table` -> what it was made from, of every table that stands."""
+    before: Mapping[str, BuiltTable]
+    """Tables of the database that this build goes on from."""
+    new_outputs: frozenset[int]
+    gone: bool
+    """Outputs have left since then, so rows of theirs may stand in incremental tables."""
+    failed: dict[str, str] = field(default_factory=dict)
+    schemas: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def columns(self, table: str) -> dict[str, str]:
+        if table not in self.schemas:
+            rows = self.db.execute(
+                "SELECT column_name, data_type FROM duckdb_columns() "
+                "WHERE schema_name || '.' || table_name = ? ORDER BY column_index",
+                [table],
+            ).fetchall()
+            self.schemas[table] = dict(rows)
+        return self.schemas[table]
+
+
+def build_table(bench: Workbench, entry: SqlTable) -> BuiltTable:
+    """Make one table, or keep it; a failure is a state with words, not an exception."""
+    import duckdb
+
+    started = time.perf_counter()
+    if problem := _cannot(bench, entry):
+        return _without(bench, entry, *problem)
+    digest = _digest(bench, entry)
+    before = bench.before.get(entry.table)
+    if before and before.digest == digest and bench.columns(entry.table):
+        bench.digests[entry.table] = digest
+        return _said(bench, entry, "kept", digest, started, before.lineage)
+    try:
+        state = _make(bench, entry, before)
+    except duckdb.Error as error:
+        return _without(bench, entry, "failed", duckdb_words(entry, error))
+    bench.digests[entry.table] = digest
+    bench.schemas.pop(entry.table, None)
+    return _said(bench, entry, state, digest, started, _lineage(bench, entry))
+
+
+def _cannot(bench: Workbench, entry: SqlTable) -> tuple[str, str] | None:
+    if entry.problem:
+        return "failed", entry.problem
+    for name in entry.reads:
+        if name in bench.failed:
+            return "skipped", f"it reads {name}, which could not be built"
+    words = missing_table(entry, set(bench.digests))
+    return ("failed", words) if words else None
+
+
+def _without(bench: Workbench, entry: SqlTable, state: str, problem: str) -> BuiltTable:
+    """No table rather than last time's: a number that its SQL no longer stands for is worse than none."""
+    bench.db.execute(f"CREATE SCHEMA IF NOT EXISTS {entry.schema}; DROP TABLE IF EXISTS {entry.table}")
+    bench.failed[entry.table] = problem
+    bench.schemas.pop(entry.table, None)
+    log.error("results/%s/%s: %s", entry.schema, entry.name, problem)
+    return BuiltTable(schema=entry.schema, name=entry.name, state=state, problem=problem)
+
+
+def _digest(bench: Workbench, entry: SqlTable) -> str:
+    """Of the SQL without its comments, and of what each table it reads was made from."""
+    code = "\n".join(line for line in entry.text.splitlines() if not line.lstrip().startswith(("--", "#")))
+    made_from = [[name, bench.digests[name]] for name in entry.reads]
+    return hashlib.sha256(json.dumps([code.strip(), made_from]).encode()).hexdigest()
+
+
+def _make(bench: Workbench, entry: SqlTable, before: BuiltTable | None) -> str:
+    db = bench.db
+    db.execute(f"CREATE SCHEMA IF NOT EXISTS {entry.schema}")
+    if entry.schema == SEEDS:
+        db.execute(
+            f"CREATE OR REPLACE TABLE {entry.table} AS FROM read_csv(?, header = true, comment = '#')",
+            [str(entry.path)],
+        )
+        return "built"
+    query = entry.text.strip().rstrip(";")
+    if entry.incremental and before and _same_code(bench, entry, before) and not bench.gone:
+        if bench.new_outputs:
+            # Literals, not a join: DuckDB pushes them below the query's GROUP BY.
+            ids = ", ".join(map(str, sorted(bench.new_outputs)))
+            db.execute(f"INSERT INTO {entry.table} SELECT * FROM (\n{query}\n) WHERE {entry.incremental} IN ({ids})")
+        _note_code(bench, entry)
+        return "extended"
+    # On the file's first line, so that the lines that DuckDB names are the file's own.
+    db.execute(f"CREATE OR REPLACE TABLE {entry.table} AS {query}")
+    _note_code(bench, entry)
+    return "built"
+
+
+def _code(entry: SqlTable) -> str:
+    return hashlib.sha256(entry.text.encode()).hexdigest()
+
+
+def _same_code(bench: Workbench, entry: SqlTable, before: BuiltTable) -> bool:
+    rows = bench.db.execute("SELECT code FROM build.incremental WHERE name = ?", [entry.table]).fetchall()
+    others = [name for name in entry.reads if not name.startswith("records.")]
+    same_inputs = all(bench.before.get(name) and bench.before[name].digest == bench.digests[name] for name in others)
+    return bool(rows and rows[0][0] == _code(entry) and same_inputs and bench.columns(entry.table))
+
+
+def _note_code(bench: Workbench, entry: SqlTable) -> None:
+    if entry.incremental:
+        bench.db.execute("DELETE FROM build.incremental WHERE name = ?", [entry.table])
+        bench.db.execute("INSERT INTO build.incremental VALUES (?, ?)", [entry.table, _code(entry)])
+
+
+def _said(
+    bench: Workbench, entry: SqlTable, state: str, digest: str, started: float, lineage: dict[str, list[list[str]]]
+) -> BuiltTable:
+    rows = bench.db.execute(f"SELECT count(*) FROM {entry.table}").fetchall()[0][0]
+    return BuiltTable(
+        schema=entry.schema,
+        name=entry.name,
+        state=state,
+        rows=rows,
+        digest=digest,
+        columns=bench.columns(entry.table),
+        lineage=lineage,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _lineage(bench: Workbench, entry: SqlTable) -> dict[str, list[list[str]]]:
+    from sqlglot.errors import SqlglotError
+
+    if entry.schema == SEEDS:
+        return {}
+    try:
+        found = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
+    except SqlglotError as error:
+        # DuckDB ran it, so the table stands; only its column lineage is unknown.
+        log.warning("%s: no column lineage: %s", entry.path, str(error).splitlines()[0])
+        return {}
+    return {column: [list(origin) for origin in origins] for column, origins in found.items()}
+
+
+def duckdb_words(entry: SqlTable, error: Exception) -> str:
+    """File, line and cause of a query that DuckDB refused."""
+    lines = str(error).splitlines()
+    at = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+    cause = " ".join(line.strip() for line in lines[: next((i for i, x in enumerate(lines) if not x.strip()), 1)])
+    return f"{entry.path}: {f'line {at[1]}: ' if at else ''}{cause}"
+
+
+def run_test(bench: Workbench, entry: SqlTable) -> TestResult:
+    """Run one test: any row it returns is a finding."""
+    import duckdb
+
+    said = {"name": entry.name, "description": entry.description, "reads": entry.reads}
+    if problem := _cannot(bench, entry):
+        return TestResult(**said, state=problem[0], problem=problem[1])
+    try:
+        cursor = bench.db.execute(entry.text.strip().rstrip(";"))
+        names = [column[0] for column in cursor.description]
+        rows = cursor.fetchall()
+    except duckdb.Error as error:
+        return TestResult(**said, state="failed", problem=duckdb_words(entry, error))
+    if not rows:
+        return TestResult(**said, state="passed", rows=0)
+    sample = ", ".join(f"{name}={value}" for name, value in zip(names, rows[0], strict=True))
+    state = "warned" if entry.severity == "warn" else "failed"
+    log.log(
+        logging.WARNING if state == "warned" else logging.ERROR,
+        "test %s: %d rows, such as %s",
+        entry.name,
+        len(rows),
+        sample,
+    )
+    return TestResult(**said, state=state, rows=len(rows), sample=sample[:500])
+
+
+def build_id(built: tuple[BuiltTable, ...]) -> str:
+    """One name for what all tables were made from."""
+    return hashlib.sha256(json.dumps(sorted([t.key, t.digest] for t in built)).encode()).hexdigest()[:12]

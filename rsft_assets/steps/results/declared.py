@@ -1,0 +1,181 @@
+"""The declared study as tables: `declared.*`, so that a new spec entry is in the SQL without another edit."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.study import Study
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+LOWER_IS_BETTER = ("attack_success", "harmfulness")
+"""Metrics that count harm; of every other one more is better."""
+_TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "models": {
+        **{"study": _TEXT, "model": _TEXT, "family": _TEXT, "parameters": _INT, "repo": _TEXT, "revision": _TEXT},
+        **{"needs_gpu": _BOOL, "description": _TEXT},
+    },
+    "sources": {"study": _TEXT, "source": _TEXT, "kind": _TEXT, "description": _TEXT},
+    "pools": {
+        **{"study": _TEXT, "pool": _TEXT, "source": _TEXT, "teacher": _TEXT, "samples": _INT, "max_tokens": _INT},
+        **{"shards": _INT, "is_adopted": _BOOL, "description": _TEXT},
+    },
+    "datasets": {
+        **{"study": _TEXT, "dataset": _TEXT, "recipe": _TEXT, "rows": _INT, "pool": _TEXT, "based_on": _TEXT},
+        **{"source": _TEXT, "thinking": _BOOL, "description": _TEXT},
+    },
+    "schedules": {
+        **{"study": _TEXT, "schedule": _TEXT, "lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT},
+        **{"precision": _TEXT, "loss": _TEXT, "data_order": _TEXT},
+    },
+    "runs": {
+        **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "dataset": _TEXT, "schedule": _TEXT, "seed": _INT},
+        **{"lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT, "rows": _INT, "total_steps": _INT},
+        **{"max_length": _INT, "arm": _TEXT, "description": _TEXT},
+    },
+    "run_steps": {
+        **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "step": _INT, "is_last": _BOOL, "epoch": _REAL},
+        "partition": _TEXT,
+    },
+    "benchmarks": {
+        **{"study": _TEXT, "benchmark": _TEXT, "title": _TEXT, "benchmark_group": _TEXT, "position": _INT},
+        **{"task": _TEXT, "items": _INT, "samples": _INT, "max_tokens": _INT, "headline_metric": _TEXT},
+        **{"needs": _TEXT, "sensitive": _BOOL, "description": _TEXT},
+    },
+    "metrics": {
+        **{"study": _TEXT, "benchmark": _TEXT, "metric": _TEXT, "is_headline": _BOOL, "unit": _TEXT},
+        "lower_is_better": _BOOL,
+    },
+}
+
+
+def write_declared(db: "DuckDBPyConnection", study: Study, digests: dict[str, str]) -> dict[str, str]:
+    """Write `declared.*` where its content has changed; the digest of each table."""
+    import pyarrow as pa
+
+    db.execute("CREATE SCHEMA IF NOT EXISTS declared")
+    fresh = {}
+    for table, columns in COLUMNS.items():
+        rows = [dict(zip(columns, row, strict=True)) for row in _ROWS[table](study)]
+        name = f"declared.{table}"
+        fresh[name] = hashlib.sha256(json.dumps([columns, rows]).encode()).hexdigest()
+        if digests.get(name) == fresh[name]:
+            continue
+        shape = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
+        db.execute(f"CREATE OR REPLACE TABLE {name} ({shape})")
+        if rows:
+            db.register("fresh_rows", pa.Table.from_pylist(rows))
+            db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM fresh_rows")
+            db.unregister("fresh_rows")
+    return fresh
+
+
+def _models(study: Study) -> list[tuple[Any, ...]]:
+    rows = []
+    for m in study.models.values():
+        repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
+        of = study.member_of[("models", m.name)]
+        rows.append((of, m.name, m.family, m.parameters, repo, revision, m.needs_gpu, m.description))
+    return rows
+
+
+def _sources(study: Study) -> list[tuple[Any, ...]]:
+    return [(study.member_of[("sources", s.name)], s.name, s.kind, s.description) for s in study.sources.values()]
+
+
+def _pools(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(study.member_of[("pools", p.name)], p.name, p.source, p.teacher.name, p.sampling.n),
+            *(p.sampling.max_tokens, p.shards, p.adopted is not None, p.description),
+        )
+        for p in study.pools.values()
+    ]
+
+
+def _datasets(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(study.member_of[("datasets", d.name)], d.name, d.recipe, d.rows, d.pool, d.like, d.source),
+            *(d.thinking, d.description),
+        )
+        for d in study.datasets.values()
+    ]
+
+
+def _schedules(study: Study) -> list[tuple[Any, ...]]:
+    seen = {}
+    for run in study.runs.values():
+        s, of = run.schedule, study.member_of[("runs", run.name)]
+        seen[of, s.name] = (of, s.name, s.lr, s.epochs, s.batch_size, s.decay, s.precision, s.loss, s.order)
+    return list(seen.values())
+
+
+def _runs(study: Study) -> list[tuple[Any, ...]]:
+    rows = []
+    for r in study.runs.values():
+        s, size = r.schedule, study.datasets[r.dataset].rows
+        arm = f"{r.model}_{r.dataset}_{s.name}"
+        rows.append(
+            (
+                *(study.member_of[("runs", r.name)], r.name, r.model, r.dataset, s.name, r.seed),
+                *(s.lr, s.epochs, s.batch_size, s.decay, size, s.total_steps(size), r.max_length, arm, r.description),
+            )
+        )
+    return rows
+
+
+def _run_steps(study: Study) -> list[tuple[Any, ...]]:
+    rows = []
+    for r in study.runs.values():
+        steps = study.steps_of(r)
+        an_epoch = study.datasets[r.dataset].rows // r.schedule.batch_size
+        of = study.member_of[("runs", r.name)]
+        rows += [(of, r.name, r.model, n, n == steps[-1], n / an_epoch, f"{r.name}|{n}") for n in steps]
+    return rows
+
+
+def _benchmarks(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(study.member_of[("benchmarks", b.name)], b.name, b.title, b.group, position, b.task, b.items),
+            *(b.sampling.n, b.sampling.max_tokens, b.metrics[0], ", ".join(b.needs), b.sensitive, b.description),
+        )
+        for position, b in enumerate(study.benchmarks.values())
+    ]
+
+
+def _metrics(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(study.member_of[("benchmarks", b.name)], b.name, metric, metric == b.metrics[0]),
+            *(unit_of(metric), metric in LOWER_IS_BETTER),
+        )
+        for b in study.benchmarks.values()
+        for metric in b.metrics
+    ]
+
+
+def unit_of(metric: str) -> str:
+    """share (0 to 1), reward (no bounds) or scale (1 to 5)."""
+    if metric.startswith("reward"):
+        return "reward"
+    return "scale" if metric == "harmfulness" else "share"
+
+
+_ROWS: dict[str, Callable[[Study], list[tuple[Any, ...]]]] = {
+    "models": _models,
+    "sources": _sources,
+    "pools": _pools,
+    "datasets": _datasets,
+    "schedules": _schedules,
+    "runs": _runs,
+    "run_steps": _run_steps,
+    "benchmarks": _benchmarks,
+    "metrics": _metrics,
+}

@@ -1,0 +1,169 @@
+"""Bring `records.*` of a database up to date with the files: drop what is gone, load what is new.
+
+Outputs are immutable, so one that was loaded is never read again. A Parquet file that cannot be read is
+named in `records.problems`, and its output counts as damaged; every other file is loaded.
+"""
+
+import hashlib
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.outputs_found import Found, find_outputs, output_id, ref_parts
+from rsft_assets.steps.results.record_tables import (
+    INPUTS_DDL,
+    OUTPUTS_DDL,
+    PROBLEMS_DDL,
+    RECORD_TABLES,
+    RecordTable,
+)
+from rsft_assets.steps.running import Progress
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+_FILES_AT_ONCE = 256
+
+
+def create_record_tables(db: "DuckDBPyConnection") -> None:
+    """Empty tables of every kind, for a new database."""
+    db.execute("CREATE SCHEMA records")
+    for ddl in (OUTPUTS_DDL, INPUTS_DDL, PROBLEMS_DDL, *(table.ddl for table in RECORD_TABLES)):
+        db.execute(ddl)
+
+
+def sync_records(db: "DuckDBPyConnection", store: Store) -> tuple[dict[str, str], frozenset[int]]:
+    """(digest of each `records.*` table, ids of the outputs whose rows are new)."""
+    found, problems = find_outputs(store)
+    known = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
+    wanted = {one.id for one in found}
+    new = [one for one in found if one.id not in known]
+    _drop(db, sorted(known - wanted))
+    read_by = {table.kind: table for table in RECORD_TABLES}
+    progress = Progress("records", sum(1 for one in new for _ in _files_of(one, read_by)), "files")
+    for table in RECORD_TABLES:
+        files = {str(one.output.folder / table.file): one for one in new if _has(one, table)}
+        for path, words in _load(db, table, files, progress):
+            files[path].damage = words
+            problems.append((files[path].place, words))
+    damaged = {one.id for one in found if one.damage}
+    for table in RECORD_TABLES:
+        _delete(db, table.table, sorted(damaged))
+    _write_outputs(db, found, problems)
+    return _digests(found), frozenset(one.id for one in new if not one.damage)
+
+
+def _has(one: Found, table: RecordTable) -> bool:
+    listed = any(record.path == table.file for record in one.output.manifest.files)
+    return one.stage == table.stage and listed and not one.damage
+
+
+def _files_of(one: Found, read_by: dict[str, RecordTable]) -> list[RecordTable]:
+    return [table for table in read_by.values() if _has(one, table)]
+
+
+def _drop(db: "DuckDBPyConnection", gone: list[int]) -> None:
+    for table in RECORD_TABLES:
+        _delete(db, table.table, gone)
+
+
+def _delete(db: "DuckDBPyConnection", table: str, ids: list[int]) -> None:
+    if ids:
+        db.execute(f"DELETE FROM {table} WHERE output_id IN ({', '.join(map(str, ids))})")
+
+
+def _load(
+    db: "DuckDBPyConnection", table: RecordTable, files: dict[str, Found], progress: Progress
+) -> list[tuple[str, str]]:
+    """Load files in bulk; where a batch fails, halve it until the bad file stands alone."""
+    paths = list(files)
+    waiting = [paths[i : i + _FILES_AT_ONCE] for i in range(0, len(paths), _FILES_AT_ONCE)]
+    bad: list[tuple[str, str]] = []
+    while waiting:
+        batch = waiting.pop()
+        words = _insert(db, table, {path: files[path].id for path in batch})
+        if words is None or len(batch) == 1:
+            progress.step(len(batch), table.kind)
+        if words is None:
+            continue
+        if len(batch) == 1:
+            log.warning("left out %s: %s", batch[0], words)
+            bad.append((batch[0], words))
+        else:
+            waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    return bad
+
+
+def _insert(db: "DuckDBPyConnection", table: RecordTable, ids: dict[str, int]) -> str | None:
+    """Words for what went wrong, None where the files are in."""
+    import duckdb
+
+    names = ", ".join(f'r."{column.name}"' for column in table.columns)
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE loading AS SELECT unnest($paths) AS path, unnest($ids) AS output_id",
+        {"paths": list(ids), "ids": list(ids.values())},
+    )
+    try:
+        db.execute(
+            f"INSERT INTO {table.table} SELECT l.output_id, {names} "
+            "FROM read_parquet($paths, filename = 'path_of_file') r JOIN loading l ON l.path = r.path_of_file",
+            {"paths": list(ids)},
+        )
+        return None
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        return str(error).splitlines()[0]
+
+
+def _write_outputs(db: "DuckDBPyConnection", found: list[Found], problems: list[tuple[str, str]]) -> None:
+    import pyarrow as pa
+
+    columns = [row[0] for row in db.execute("SELECT name FROM pragma_table_info('records.outputs')").fetchall()]
+    outputs = pa.Table.from_pylist([dict(zip(columns, _output_row(one), strict=True)) for one in found])
+    edges = pa.Table.from_pylist(
+        [
+            {
+                "output_id": one.id,
+                "asset": asset,
+                "partition": partition,
+                "digest": digest,
+                "folder": folder,
+                "input_id": output_id(folder, digest),
+            }
+            for one in found
+            for asset, partition, digest, folder in one.inputs
+        ]
+    )
+    words = pa.Table.from_pylist([{"place": place, "problem": problem} for place, problem in problems])
+    for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", words)):
+        db.execute(f"DELETE FROM records.{table}")
+        if rows.num_rows:
+            db.register("fresh_rows", rows)
+            db.execute(f"INSERT INTO records.{table} BY NAME SELECT * FROM fresh_rows")
+            db.unregister("fresh_rows")
+
+
+def _output_row(one: Found) -> tuple[object, ...]:
+    made = one.output.manifest
+    stage, name, benchmark, run, step = ref_parts(made.ref)
+    texts = (json.dumps(value, sort_keys=True) for value in (made.spec, made.stats, made.made_by))
+    return (
+        *(one.id, made.asset, made.partition, stage, name, benchmark, run, step, made.fingerprint, made.digest),
+        *(one.place, made.origin, *texts, made.made_by.get("commit"), made.started_at, made.finished_at),
+        *(made.seconds, one.bytes, one.damage),
+    )
+
+
+def _digests(found: list[Found]) -> dict[str, str]:
+    """What each table was filled from: the same digest means the same rows."""
+    sound = [one for one in found if not one.damage]
+    digests = {table.table: _digest(str(one.id) for one in sound if _has(one, table)) for table in RECORD_TABLES}
+    every = _digest(f"{one.id} {one.damage or ''}" for one in found)
+    return {**digests, "records.outputs": every, "records.inputs": every, "records.problems": every}
+
+
+def _digest(words: "object") -> str:
+    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()  # type: ignore[call-overload]

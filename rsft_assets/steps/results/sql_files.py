@@ -1,0 +1,184 @@
+"""The SQL folder as data: which tables there are, what they say of themselves and what they read.
+
+In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
+`dbt_like_sql/seeds/<table>.csv` under the same header with `#`. Out: `SqlTable`s in an order in which they
+can be built. Nothing is run, and only sqlglot is imported.
+
+-- What the table holds, in as many lines as it takes.
+-- grain: run, step, benchmark
+-- incremental: output_id              (optional: rows with one output_id depend on no other's)
+-- column value: what the column says  (optional, any number)
+SELECT ...
+"""
+
+import functools
+import graphlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rsft_assets
+from rsft_assets.specs.errors import StepError, nearest
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+FOLDER_NAME = "dbt_like_sql"
+TESTS, SEEDS = "tests", "seeds"
+LOADED_SCHEMAS = ("records", "declared")
+"""Schemas that `build_results` fills from the manifests, the records and the study."""
+_HEADER = re.compile(r"^(grain|incremental|severity|column\s+\w+):\s*(.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlTable:
+    """One file of the folder: a table, a seed, or a test that must return no rows."""
+
+    schema: str
+    name: str
+    path: Path
+    text: str
+    description: str
+    grain: tuple[str, ...] = ()
+    incremental: str | None = None
+    severity: str = "error"
+    """Of a test: error, or warn where its rows are worth knowing but not wrong."""
+    about: dict[str, str] = field(default_factory=dict)
+    """Column -> what it says."""
+    reads: tuple[str, ...] = ()
+    """Every table it names, `schema.table`, in alphabetical order."""
+    columns: tuple[str, ...] | None = None
+    """Names of the outermost SELECT; None where a `*` hides them or the SQL is broken."""
+    problem: str | None = None
+    """File, line and cause, where the SQL cannot be read."""
+
+    @property
+    def table(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def key(self) -> str:
+        """The Dagster asset key."""
+        return f"results/{self.schema}/{self.name}"
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The files of this folder that it reads, `schema.table`."""
+        return tuple(name for name in self.reads if name.split(".")[0] not in LOADED_SCHEMAS)
+
+
+def sql_folder() -> Path:
+    """The SQL folder: beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(rsft_assets.__file__).parent
+    for folder in (package.parent / FOLDER_NAME, package / FOLDER_NAME):
+        if folder.is_dir():
+            return folder
+    raise StepError(f"no folder {FOLDER_NAME} beside or inside {package}; reinstall rsft_assets")
+
+
+def tables(folder: Path | None = None) -> tuple[SqlTable, ...]:
+    """Every table and seed of the folder, those that are read before those that read them."""
+    found = {entry.table: entry for entry in _read(folder or sql_folder()) if entry.schema != TESTS}
+    return tuple(found[name] for name in _ordered(found))
+
+
+def sql_tests(folder: Path | None = None) -> tuple[SqlTable, ...]:
+    """Every test of the folder, by name."""
+    return tuple(entry for entry in _read(folder or sql_folder()) if entry.schema == TESTS)
+
+
+def _read(folder: Path) -> tuple[SqlTable, ...]:
+    paths = sorted(p for p in folder.glob("*/*") if p.suffix in (".sql", ".csv") and not p.name.startswith("."))
+    return tuple(_parsed(path, path.stat().st_mtime_ns) for path in paths)
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(path: Path, _changed: int) -> SqlTable:
+    text = path.read_text(encoding="utf-8")
+    mark = "#" if path.suffix == ".csv" else "--"
+    header = _header(text, mark)
+    common = {"schema": path.parent.name, "name": path.stem, "path": path, "text": text, **header}
+    if path.suffix == ".csv":
+        first = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
+        return SqlTable(**common, columns=tuple(first.split(",")))
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        statements = [s for s in sqlglot.parse(text, dialect="duckdb") if s is not None]
+        query = _only_select(statements)
+        return SqlTable(**common, reads=_reads(query), columns=_column_names(query))
+    except SqlglotError as error:
+        problem = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+        return SqlTable(**common, problem=f"{path}: {problem}")
+    except ValueError as error:
+        return SqlTable(**common, problem=f"{path}: {error}")
+
+
+def _header(text: str, mark: str) -> dict[str, object]:
+    said: dict[str, str] = {}
+    words: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith(mark):
+            break
+        line = line.removeprefix(mark).strip()
+        if match := _HEADER.match(line):
+            said[match[1]] = match[2].strip()
+        else:
+            words.append(line)
+    about = {key.split()[1]: value for key, value in said.items() if key.startswith("column")}
+    grain = tuple(name.strip() for name in said.get("grain", "").split(",") if name.strip())
+    return {
+        "description": " ".join(filter(None, words)),
+        "grain": grain,
+        "incremental": said.get("incremental"),
+        "severity": said.get("severity", "error"),
+        "about": about,
+    }
+
+
+def _only_select(statements: list["exp.Expression"]) -> "exp.Query":
+    from sqlglot import exp
+
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise ValueError("a file holds one SELECT and nothing else")
+    return statements[0]
+
+
+def _reads(query: "exp.Query") -> tuple[str, ...]:
+    from sqlglot import exp
+
+    inner = {cte.alias_or_name for cte in query.find_all(exp.CTE)}
+    named = set()
+    for table in query.find_all(exp.Table):
+        if table.db:
+            named.add(f"{table.db}.{table.name}")
+        elif table.name and table.name not in inner:
+            line = table.this.meta.get("line", "?")
+            raise ValueError(f"line {line}: table {table.name!r} needs its schema, such as staging.{table.name}")
+    return tuple(sorted(named))
+
+
+def _column_names(query: "exp.Query") -> tuple[str, ...] | None:
+    names = tuple(query.named_selects)
+    return None if "*" in names or not all(names) else names
+
+
+def _ordered(found: dict[str, SqlTable]) -> tuple[str, ...]:
+    """Upstream first. A circle is a mistake of the folder as a whole, so it stops everything."""
+    graph = {name: [up for up in entry.depends_on if up in found] for name, entry in found.items()}
+    try:
+        return tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise StepError(f"{FOLDER_NAME}: these files read each other in a circle: {circle}; break it") from None
+
+
+def missing_table(entry: SqlTable, known: set[str]) -> str | None:
+    """Words for the first table that a file reads and nobody makes, with the nearest that exists."""
+    for name in entry.reads:
+        if name not in known:
+            line = next((i for i, text in enumerate(entry.text.splitlines(), 1) if name in text), "?")
+            return f"{entry.path}: line {line}: no table {name}; {nearest(name, known)}"
+    return None
