@@ -35,8 +35,7 @@ class Batch:
 
     @property
     def title(self) -> str:
-        ref = Ref(self.assets[0])
-        return f"scores/{ref.name}" if ref.stage == "scores" else self.assets[0]
+        return op_of(self.assets[0])
 
 
 @dataclass
@@ -65,6 +64,8 @@ def select(study: Study, selections: Iterable[str]) -> list[str]:
     for selection in selections:
         pattern = selection.strip().removeprefix('key:"').removesuffix('"')
         matched = [key for key in keys if fnmatch.fnmatchcase(key, pattern)]
+        # A plain folder of keys, such as `results` or `scores/nano-1m`, means all that is below it.
+        matched = matched or [key for key in keys if key.startswith(pattern.rstrip("/") + "/")]
         if not matched:
             raise SpecError(f"no asset matches {selection!r}: {_hint(study, keys, pattern)}")
         chosen.update(matched)
@@ -184,13 +185,20 @@ def _lacking(study: Study, store: Store, ref: Ref, coming: set[Ref]) -> Ref | No
     return None
 
 
+def op_of(key: str) -> str:
+    """What is made together: a model's scores, all tables, all figures; every other asset by itself."""
+    ref = Ref(key)
+    if ref.stage == "scores":
+        return f"scores/{ref.name}"
+    return ref.stage if ref.stage in ("results", "figures") else key
+
+
 def _batches(study: Study, cells: dict[str, list[Ref]]) -> Iterator[Batch]:
     """Blocks of partitions, assets of one op together where they want the same block."""
     by_op: dict[str, dict[str, list[Ref]]] = {}
     for key, refs in cells.items():
         if refs:
-            name = f"scores/{Ref(key).name}" if Ref(key).stage == "scores" else key
-            by_op.setdefault(name, {})[key] = refs
+            by_op.setdefault(op_of(key), {})[key] = refs
     for keys in by_op.values():
         same: dict[tuple[str, ...], list[str]] = {}
         for key, refs in keys.items():

@@ -71,7 +71,8 @@ def _benchmarks(study: Study, ref: Ref) -> str:
     items = f"{benchmark.items:,} items" if benchmark.items else "all items"
     needs = f" Needs {' and '.join(benchmark.needs)}." if benchmark.needs else ""
     text = f"{benchmark.description} " if benchmark.description else ""
-    return f"{benchmark.title} ({benchmark.group}). {text}{items[0].upper()}{items[1:]} from {_origin(benchmark.origin)}.{needs}"
+    of = f"{items[0].upper()}{items[1:]} from {_origin(benchmark.origin)}."
+    return f"{benchmark.title} ({benchmark.group}). {text}{of}{needs}"
 
 
 def _scores(study: Study, ref: Ref) -> str:

@@ -1,5 +1,176 @@
-"""Results: SQL tables, figures and the report as assets."""
+"""Results as assets: one per file of `dbt_like_sql`, made together, with its tests as asset checks."""
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from rsft_assets.defs.launchers import StepCall, StepFailed
+from rsft_assets.defs.materializing import make_launcher, progress_line
+from rsft_assets.defs.recording import silent_output
+from rsft_assets.defs.watching import tell
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import asset_keys
+from rsft_assets.specs.placement import load_placement
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.publishing import BuiltTable, Results, TestResult, database_path, read_results
+from rsft_assets.steps.results.record_tables import STAGES_OF
+from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
+
+MODULE = "rsft_assets.steps.build_results"
+GROUP = "results"
+_KINDS = {"duckdb", "sql"}
 
 
+@functools.cache
 def results_keys() -> tuple[str, ...]:
-    return ()
+    """Keys of every table, those that are read before those that read them."""
+    return tuple(entry.key for entry in tables())
+
+
+def results_assets(study: Study) -> dg.AssetsDefinition:
+    """All tables as one definition: they are built together, and only what changed is built again."""
+    entries = tables()
+    tests = _tests_by_table(entries)
+
+    @dg.multi_asset(
+        name="results",
+        specs=[_spec(study, entry) for entry in entries],
+        check_specs=[
+            dg.AssetCheckSpec(name=test.name, asset=key.split("/"), description=test.description)
+            for test, key in tests.values()
+        ],
+        can_subset=True,
+        op_tags={"rsft/program": MODULE},
+    )
+    def results_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+        results = _build(context)
+        failed = False
+        for table in results.tables:
+            if table.state in ("failed", "skipped"):
+                failed = True
+                context.log.error(f"{table.key}: {table.problem}")
+            else:
+                context.log_event(_materialization(table, results))
+                tell({"event": "recorded", "state": table.state, "asset": table.key, "partition": ""})
+        made = {table.key for table in results.tables if table.state not in ("failed", "skipped")}
+        for key in context.selected_asset_keys:
+            if key.to_user_string() in made:
+                yield silent_output(context.output_for_asset_key(key))
+        for result in results.tests:
+            if result.name in tests:
+                check = _check_result(result, tests[result.name])
+                if dg.AssetCheckKey(check.asset_key, result.name) in context.selected_asset_check_keys:
+                    yield check
+        if failed:
+            raise dg.Failure(description="\n".join(results.failures), allow_retries=False)
+
+    return results_op
+
+
+def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
+    metadata: dict[str, object] = {"sql": dg.MetadataValue.md(f"```sql\n{entry.text}\n```")}
+    if entry.columns:
+        columns = [dg.TableColumn(name, description=entry.about.get(name)) for name in entry.columns]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
+    grain = f"\n\nOne row per {', '.join(entry.grain)}." if entry.grain else ""
+    return dg.AssetSpec(
+        key=entry.key.split("/"),
+        deps=[key.split("/") for key in _upstream(study, entry)],
+        group_name=GROUP,
+        description=f"{entry.description}{grain}\n\n`SELECT * FROM {entry.table}` in results.duckdb, opened read-only.",
+        kinds=_KINDS,
+        owners=["team:rsft"],
+        tags={"stage": "results", "schema": entry.schema},
+        metadata=metadata,
+        skippable=True,
+    )
+
+
+def _upstream(study: Study, entry: SqlTable) -> list[str]:
+    """Tables of the folder, and the file-backed assets whose records the SQL reads."""
+    upstream = [f"results/{name.replace('.', '/')}" for name in entry.depends_on]
+    stages = {stage for name in entry.reads for stage in STAGES_OF.get(name, ())}
+    return upstream + [key for key in asset_keys(study) if key.split("/")[0] in stages]
+
+
+def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTable, str]]:
+    """test name -> (test, key of the table that it checks: the first it reads)."""
+    keys = {entry.table: entry.key for entry in entries}
+    found = {}
+    for test in sql_tests():
+        read = [keys[name] for name in test.reads if name in keys]
+        if read:
+            found[test.name] = (test, read[0])
+    return found
+
+
+def _build(context: dg.AssetExecutionContext) -> Results:
+    """Run the build as a step and read its account; a table that failed is no failure of the build."""
+    store = Store.from_env()
+    before = read_results(store)
+    call = StepCall(MODULE, (), store.home, "results")
+    try:
+        store.check_writable()
+        for event in make_launcher(load_placement().launcher).run(call):
+            tell(event)
+            if event["event"] == "progress":
+                context.log.info(progress_line(event))
+    except StepFailed as error:
+        after = read_results(store)
+        if after is None or (before is not None and after.build_id == before.build_id):
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+    except (StepError, SpecError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    results = read_results(store)
+    if results is None:
+        raise dg.Failure(description=f"{call.command} wrote no account of what it built", allow_retries=False)
+    return results
+
+
+def _materialization(table: BuiltTable, results: Results) -> dg.AssetMaterialization:
+    name = f"{table.schema}.{table.name}"
+    metadata: dict[str, object] = {
+        "state": table.state,
+        "database": dg.MetadataValue.path(str(database_path(Store.from_env()))),
+        "query": f"SELECT * FROM {name}",
+        "seconds": round(table.seconds, 3),
+        "build": results.build_id,
+        "trace": f"rsft trace {table.key}",
+        "dagster/table_name": name,
+        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(c, t) for c, t in table.columns.items()]),
+    }
+    if table.rows is not None:
+        metadata["dagster/row_count"] = table.rows
+    lineage = {
+        column: [
+            dg.TableColumnDep(asset_key=dg.AssetKey(["results", *source.split(".")]), column_name=name)
+            for source, name in sources
+        ]
+        for column, sources in table.lineage.items()
+    }
+    if lineage:
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(lineage)
+    return dg.AssetMaterialization(
+        asset_key=dg.AssetKey(table.key.split("/")),
+        metadata=metadata,
+        tags={"dagster/data_version": table.digest} if table.digest else None,
+    )
+
+
+def _check_result(result: TestResult, test: tuple[SqlTable, str]) -> dg.AssetCheckResult:
+    entry, key = test
+    metadata: dict[str, object] = {"state": result.state}
+    if result.rows is not None:
+        metadata["rows"] = result.rows
+    if result.sample:
+        metadata["sample"] = result.sample
+    return dg.AssetCheckResult(
+        passed=result.state == "passed",
+        check_name=result.name,
+        asset_key=dg.AssetKey(key.split("/")),
+        severity=dg.AssetCheckSeverity.ERROR if entry.severity == "error" else dg.AssetCheckSeverity.WARN,
+        description=result.problem,
+        metadata=metadata,
+    )

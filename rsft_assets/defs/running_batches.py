@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from rsft_assets.defs.batches import Batch
+from rsft_assets.steps.verbs import VERBS
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -51,7 +52,8 @@ def run_batches(
 
 
 def _force_config(graph: AssetGraph, keys: Sequence[dg.AssetKey]) -> dict[str, object]:
-    ops = {graph.get(key).assets_def.node_def.name for key in keys}
+    # Tables are rebuilt from files whenever those change; only stages can be made again.
+    ops = {graph.get(key).assets_def.node_def.name for key in keys if key.path[0] in VERBS}
     return {"ops": {op: {"config": {"force": True}} for op in ops}}
 
 
