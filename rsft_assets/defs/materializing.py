@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.checks import dataset_check_results
 from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
 from rsft_assets.defs.recording import materialization, silent_output
 from rsft_assets.defs.watching import tell
@@ -124,7 +125,7 @@ def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence
 
 def materialize_stage(
     context: dg.AssetExecutionContext, study: Study, assets: dict[str, str], *, force: bool = False
-) -> Iterator[dg.Output[None]]:
+) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
     store = Store.from_env()
     run = StageRun(context, study, store, force)
@@ -149,6 +150,9 @@ def materialize_stage(
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
+    for output in run.recorded.values():
+        if output.manifest.ref.stage == "datasets":
+            yield from dataset_check_results(output)
 
 
 def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed | None = None) -> dg.Failure:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from rsft_assets.defs.cards import card
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.columns import KINDS
 from rsft_assets.steps.records.store import Output
@@ -65,6 +66,8 @@ def metadata_of(output: Output) -> dict[str, Any]:
     rows = [record.rows for record in manifest.files if record.rows is not None]
     if rows:
         metadata["dagster/row_count"] = max(rows)
+    if words := card(manifest.ref, manifest.stats):
+        metadata["card"] = dg.MetadataValue.md(words)
     for key, value in list(manifest.stats.items())[:_PREVIEW_STATS]:
         metadata[key] = value
     return metadata

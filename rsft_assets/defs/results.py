@@ -55,9 +55,10 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 context.log_event(_materialization(table, results))
                 tell({"event": "recorded", "state": table.state, "asset": table.key, "partition": ""})
         made = {table.key for table in results.tables if table.state not in ("failed", "skipped")}
-        for key in context.selected_asset_keys:
-            if key.to_user_string() in made:
-                yield silent_output(context.output_for_asset_key(key))
+        selected = {key.to_user_string(): key for key in context.selected_asset_keys}
+        for key in results_keys():
+            if key in made and key in selected:
+                yield silent_output(context.output_for_asset_key(selected[key]))
         for result in results.tests:
             if result.name in tests:
                 check = _check_result(result, tests[result.name])

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.checks import dataset_check_specs
 from rsft_assets.defs.descriptions import describe
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
@@ -115,12 +116,15 @@ def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefiniti
     @dg.multi_asset(
         name=name.replace("/", "__").replace("-", "_").replace(".", "_"),
         specs=[asset_spec(study, asset) for asset in assets],
+        check_specs=dataset_check_specs(name) if stage == "datasets" else None,
         can_subset=len(assets) > 1,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_definition(study, assets[0]) else None,
         pool=GPU_POOL if stage in _USES_ACCELERATOR else None,
         op_tags={"rsft/program": VERBS[stage].module},
     )
-    def stage_op(context: dg.AssetExecutionContext, config: StageConfig) -> Iterator[dg.Output[None]]:
+    def stage_op(
+        context: dg.AssetExecutionContext, config: StageConfig
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         names = {key.to_user_string(): context.output_for_asset_key(key) for key in context.selected_asset_keys}
         selected = {asset: names[asset] for asset in assets if asset in names}
         yield from materialize_stage(context, study, selected, force=config.force)

@@ -1,0 +1,68 @@
+"""Cards: a step's stats as Markdown that a person reads on the asset's page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rsft_assets.specs.lineage import Ref
+
+Stats = dict[str, Any]
+_BAR = 24
+
+
+def card(ref: Ref, stats: Stats) -> str | None:
+    """Markdown for one output, None where its stage has no card."""
+    write = _CARDS.get(ref.stage)
+    return write(stats) if write else None
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).replace("|", "\\|").replace("\n", " ⏎ ")
+
+
+def _dataset(stats: Stats) -> str:
+    parts = [f"**{stats.get('rows', 0):,} rows**"]
+    if mix := stats.get("verdicts"):
+        parts.append("Verdicts: " + ", ".join(f"{name} {count:,}" for name, count in mix.items()))
+    if filters := stats.get("filters"):
+        parts.append(_table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters]))
+    if histogram := stats.get("length_histogram"):
+        parts.append("Response length in characters:\n\n" + _histogram(histogram))
+    if unchecked := stats.get("decontamination", {}).get("unchecked"):
+        parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
+    if samples := stats.get("sample_rows"):
+        rows = [(row["question"], row["answer"], row["response"]) for row in samples]
+        parts.append(_table(("question", "answer", "response"), rows))
+    return "\n\n".join(parts)
+
+
+def _histogram(bins: list[dict[str, int]]) -> str:
+    most = max(entry["rows"] for entry in bins)
+    rows = [(entry["from"], "█" * max(1, round(_BAR * entry["rows"] / most)), entry["rows"]) for entry in bins]
+    return _table(("from", "", "rows"), rows)
+
+
+def _queries(stats: Stats) -> str | None:
+    filters = stats.get("filters")
+    if not filters:
+        return None
+    return _table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
+
+
+def _verdicts(stats: Stats) -> str:
+    rows = stats.get("rows") or 1
+    mix = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("verdicts", {}).items()]
+    reasons = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("reasons", {}).items()]
+    return _table(("verdict", "responses", "share"), mix) + "\n\n" + _table(("reason", "responses", "share"), reasons)
+
+
+_CARDS: dict[str, Callable[[Stats], str | None]] = {"datasets": _dataset, "queries": _queries, "verdicts": _verdicts}

@@ -1,0 +1,23 @@
+"""Drift: what has changed since an output was made. It informs; nothing is silently made again or kept."""
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.store import Output, Store, changed_fields
+from rsft_assets.steps.verbs import VERBS, code_version
+
+
+def drift(study: Study, store: Store, output: Output) -> list[str]:
+    """Words for every difference between how an output was made and how it would be made now."""
+    manifest = output.manifest
+    words = []
+    try:
+        identity = store.identity(study, manifest.ref)
+        words += [f"changed since: {field}" for field in changed_fields(manifest, identity)]
+    except StepError as error:
+        words.append(str(error))
+    then = manifest.made_by.get("code")
+    if manifest.origin == "computed" and manifest.ref.stage in VERBS and then is not None:
+        now = code_version(manifest.ref.stage)
+        if then != now:
+            words.append(f"the code of {VERBS[manifest.ref.stage].name} has changed since (was {then}, is {now})")
+    return words
