@@ -1,0 +1,1 @@
+"""Figures: what is drawn from which results table, and how it looks."""

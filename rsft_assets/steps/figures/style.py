@@ -1,0 +1,96 @@
+"""How every figure looks: colours that colour-blind readers can tell apart, steps at even distances, quiet axes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+# Okabe and Ito's palette, the faint yellow left out: it does not hold on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
+GREY, FAINT = "#6b6b6b", "#e2e2e2"
+GROUPS = ("in-domain", "ood-reasoning", "general", "safety")
+GROUP_TITLES = {
+    "in-domain": "in domain",
+    "ood-reasoning": "out-of-domain reasoning",
+    "general": "general",
+    "safety": "safety",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Matplotlib set up without a display, with text that stays text in SVG and ids that do not change."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(
+        {
+            **{"font.size": 9, "font.family": "DejaVu Sans", "axes.titlesize": 9.5, "axes.labelsize": 9},
+            **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.axisbelow": True},
+            **{"axes.grid": True, "grid.color": FAINT, "grid.linewidth": 0.7, "axes.grid.axis": "y"},
+            **{"xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 8, "ytick.labelsize": 8},
+            **{"legend.frameon": False, "legend.fontsize": 8.5, "lines.linewidth": 1.6, "lines.markersize": 4.5},
+            **{"svg.fonttype": "none", "svg.hashsalt": "rsft", "figure.dpi": 100, "savefig.dpi": 160},
+        }
+    ):
+        yield
+
+
+def save(canvas: "Canvas", folder: Path, name: str) -> None:
+    """SVG and PNG, the same bytes for the same picture."""
+    import matplotlib.pyplot as plt
+
+    canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
+    canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches="tight")
+    plt.close(canvas)
+
+
+def colour_of(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name, the same in every panel."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def marker_of(names: Sequence[str]) -> dict[str, str]:
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def step_axis(axes: "Axes", steps: Sequence[int]) -> dict[int, int]:
+    """Put the kept steps at even distances, since they are dense at the start; step -> place."""
+    places = {step: place for place, step in enumerate(sorted(set(steps)))}
+    axes.set_xticks(list(places.values()), ["base" if step == 0 else str(step) for step in places])
+    axes.tick_params(axis="x", rotation=45 if len(places) > 8 else 0)
+    axes.set_xlim(-0.4, len(places) - 0.6)
+    return places
+
+
+def share_axis(axes: "Axes", unit: str, *, signed: bool = False) -> None:
+    """Percent for shares, plain numbers for rewards and scales."""
+    from matplotlib.ticker import FuncFormatter
+
+    if unit == "share":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:{'+' if signed else ''}.0f} %"))
+
+
+def note(canvas: "Canvas", words: str) -> None:
+    """The line under a figure that says how to read it."""
+    canvas.text(0.01, -0.01, words, ha="left", va="top", fontsize=8, color=GREY, wrap=False)
+
+
+def by(rows: Sequence[dict[str, Any]], *names: str) -> dict[Any, list[dict[str, Any]]]:
+    """Rows grouped by columns, groups in the order they first appear."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def in_group_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Benchmarks in domain first, safety last, each group in the study's order."""
+    return sorted(rows, key=lambda row: (GROUPS.index(row["benchmark_group"]), row["position"]))
