@@ -1,6 +1,6 @@
-"""Verify one shard of a pool: responses and the gold of their queries in, `verdicts.parquet` out.
+"""Verify shards of a pool: responses and the gold of their queries in, `verdicts.parquet` of each shard out.
 
-    python -m rsft_assets.steps.verify verdicts/nano-sums_procedural_n4 --partition 0
+    python -m rsft_assets.steps.verify verdicts/nano-sums_procedural_n4 --partition 0 --partition 1
 
 Streams through the verifier's worker processes; a killed step goes on after the last verdict on disk.
 """
@@ -9,7 +9,7 @@ import argparse
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,23 +31,26 @@ JOURNAL = ".verdicts.jsonl"
 _AT_ONCE = 512
 
 
-def verify(study: Study, store: Store, ref: Ref, *, force: bool = False, workers: int = 2) -> Output:
-    """Make the verdicts of one shard, or find them made."""
-    pool: Pool = study.get("pools", ref.name)
-    with store.build(study, ref, force=force, verifier=VERIFIER_CONFIG) as build:
-        if build.finished is None:
-            build.publish(stats=_verify(build, pool, ref, workers))
-    assert build.finished is not None
-    return build.finished
+def verify(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False, workers: int = 2) -> list[Output]:
+    """Make the verdicts of shards, or find them made; in the order given. The worker processes serve them all."""
+    made = []
+    with Verifier(workers=workers) as verifier:
+        for ref in refs:
+            with store.build(study, ref, force=force, verifier=VERIFIER_CONFIG) as build:
+                if build.finished is None:
+                    build.publish(stats=_verify(build, study.get("pools", ref.name), ref, verifier))
+            assert build.finished is not None
+            made.append(build.finished)
+    return made
 
 
-def _verify(build: Build, pool: Pool, ref: Ref, workers: int) -> dict[str, Any]:
+def _verify(build: Build, pool: Pool, ref: Ref, verifier: Verifier) -> dict[str, Any]:
     queries = build.input(f"queries/{pool.source}").file("queries.parquet")
     responses = build.input(f"responses/{ref.name}", ref.partition)
     golds = {row["query_id"]: (row["gold"], row["kind"]) for row in read_rows(queries, ["query_id", "gold", "kind"])}
     path = responses.file("responses.parquet")
     progress = Progress(str(ref), responses.stats["rows"], "verdicts")
-    with Journal(build.folder / JOURNAL, key="id") as journal, Verifier(workers=workers) as verifier:
+    with Journal(build.folder / JOURNAL, key="id") as journal:
         progress.skip(len(journal))
         answers = (answer for answer in _answers(path, golds) if answer.id not in journal)
         judgements = verifier.judge(answers)
@@ -87,9 +90,8 @@ def _write(build: Build, responses: Path, journal: Journal) -> dict[str, Any]:
 
 def main(arguments: argparse.Namespace) -> None:
     study = load_study()
-    workers = load_placement().workers
-    for ref in shards(study, requested(study, arguments)):
-        verify(study, Store.from_env(), ref, force=arguments.force, workers=workers)
+    refs = list(shards(study, requested(study, arguments)))
+    verify(study, Store.from_env(), refs, force=arguments.force, workers=load_placement().workers)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_checks_and_card(built):
 
 def test_choice_does_not_depend_on_sharding(built, tmp_path):
     _, outputs = built
-    other = make_all(study(pools=(pool(shards=5),), datasets=(COT, ANY)), Store(tmp_path))
+    other = make_all(study(pools=(pool(shards=3),), datasets=(COT, ANY)), Store(tmp_path))
     for name in ("cot", "any"):
         assert other[name].digest == outputs[name].digest
 
