@@ -19,22 +19,21 @@ from typing import Any
 from math_verify import ExprExtractionConfig, LatexExtractionConfig
 from math_verify.parser import get_extraction_regexes
 
-KNOWN_VERSIONS = ("0.9.0",)
+KNOWN_VERSIONS = {"math-verify": "0.9.0", "latex2sympy2_extended": "1.11.0", "antlr4-python3-runtime": "4.13.2"}
 
 Found = tuple[re.Match[str], Any]
 Finder = Callable[[re.Pattern[str], str], Iterable[re.Match[str]]]
 
 _BOX = r"\boxed{"
-_ANSWER = re.compile(r"(?i:answer)")
-_FINAL_ANSWER = re.compile(r"(?i:final answer)")
+_LIKE_ASCII = (("İ", "i"), ("ı", "i"), ("ſ", "s"), ("\u212a", "k"))
 _OPENING = re.compile(r"\$|\\\[|\\\(|\s\[")
 _INLINE_END = re.compile(r"[\n$]|\\\$")
 _BRACKET_END = re.compile(r"[\n\[\]]")
 
 
 def is_known_version() -> bool:
-    """Whether the order below was written for the installed math-verify."""
-    return version("math-verify") in KNOWN_VERSIONS
+    """Whether the shorter ways here and in `formulas` were written for what is installed."""
+    return all(version(name) == known for name, known in KNOWN_VERSIONS.items())
 
 
 def candidates(text: str) -> Iterator[Found]:
@@ -76,15 +75,15 @@ def _everywhere(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
 
 
 def _after_final_answer_with_hope(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
-    return _at(pattern, text, _starts(_FINAL_ANSWER, text)) if "I hope" in text else ()
+    return _at(pattern, text, _starts("final answer", text)) if "I hope" in text else ()
 
 
 def _after_final_answer(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
-    return _at(pattern, text, _starts(_FINAL_ANSWER, text))
+    return _at(pattern, text, _starts("final answer", text))
 
 
 def _after_answer(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
-    return _at(pattern, text, _starts(_ANSWER, text))
+    return _at(pattern, text, _starts("answer", text))
 
 
 def _boxed_formulas(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
@@ -106,8 +105,24 @@ def _at(pattern: re.Pattern[str], text: str, starts: Iterable[int]) -> Iterator[
             yield match
 
 
-def _starts(literal: re.Pattern[str], text: str) -> Iterator[int]:
-    return (match.start() for match in literal.finditer(text))
+def _starts(literal: str, text: str) -> list[int]:
+    """Where a literal stands, in any case, left to right."""
+    lowered = _lowered(text)
+    starts = []
+    start = lowered.find(literal)
+    while start >= 0:
+        starts.append(start)
+        start = lowered.find(literal, start + len(literal))
+    return starts
+
+
+@lru_cache(maxsize=1)
+def _lowered(text: str) -> str:
+    # Without regard to case, a pattern's i, s and k also match these four; no other character changes its length.
+    if not text.isascii():
+        for char, ascii_char in _LIKE_ASCII:
+            text = text.replace(char, ascii_char)
+    return text.lower()
 
 
 def _formula_starts(text: str) -> Iterator[int]:

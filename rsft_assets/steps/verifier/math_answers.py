@@ -7,7 +7,7 @@ which is told before each step what is about to be done.
 What is saved, and why the verdict stays the same: gold is read once; a candidate is read once whatever text it stands
 in, since math-verify's reading depends on the candidate alone; a comparison is made once per gold and candidate; where
 the texts of gold and answer are equal, math-verify's comparison of texts already says so, and nothing is compared
-symbolically; small whole numbers become the `Integer` that the grammar makes of them; exact numbers are equal or not.
+symbolically; two exact numbers are equal or not.
 """
 
 import re
@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from latex2sympy2_extended.latex2sympy2 import convert_to_pct, normalize_latex
 from latex2sympy2_extended.math_normalization import extract_boxed_content
 from math_verify import LatexExtractionConfig, parse, verify
-from math_verify.parser import extract_match, parse_latex_cached
-from sympy import Integer, Rational
+from math_verify.parser import extract_match
+from sympy import Rational
 
 from rsft_assets.steps.verifier.candidates import candidates, is_known_version
+from rsft_assets.steps.verifier.formulas import read_formula
 
 GOLD, ANSWER, CANDIDATE, COMPARISON = range(1, 5)
 """The steps that are announced; a candidate is part of reading an answer and has no time of its own."""
@@ -30,7 +31,6 @@ GOLD, ANSWER, CANDIDATE, COMPARISON = range(1, 5)
 Before = Callable[[int, bytes], None]
 Decision = tuple[str, str | None, str]
 
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
 _WITHOUT_BOXES = replace(LatexExtractionConfig().normalization_config, boxed="none")
 _LONGEST_KEY = 2_000
 _KEPT = 8_192
@@ -182,7 +182,7 @@ def _formula(match: re.Match[str]) -> tuple[str | None, bool]:
 def _formula_value(normalized: str, percent: bool) -> Any:
     """The value of a formula, None where the grammar refuses it."""
     try:
-        value = Integer(normalized) if _WHOLE.fullmatch(normalized) else parse_latex_cached(normalized)
+        value = read_formula(normalized)
         return convert_to_pct(value) if percent else value
     except MemoryError:
         raise

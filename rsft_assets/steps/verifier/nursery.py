@@ -20,9 +20,11 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 
+from rsft_assets.steps.verifier.comparisons import quicken
 from rsft_assets.steps.verifier.countdown import judge_countdown
 from rsft_assets.steps.verifier.math_answers import CANDIDATE, MathJudge, Undecided
 from rsft_assets.steps.verifier.nursery_wire import BOARD, ORDER, REPLY
+from rsft_assets.steps.verifier.warmup import warm_up
 
 _FLUSH_SECONDS = 0.25
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +35,8 @@ def main() -> None:
     memory_bytes = int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
+    quicken()
+    warm_up(MathJudge())
     # Collecting would touch, and so copy, pages that all workers share.
     gc.collect()
     gc.freeze()

@@ -1,0 +1,128 @@
+"""How much faster the verifier is than a plain math-verify loop over the same texts, side by side.
+
+Comes in: real answers found through `RSFT_TEST_DATA` (default `../shared/data` beside the checkout). Goes out: a table
+of ratios over tails and whole texts, with one worker and with two, the cost of pathological answers and what the
+paper's pool would take. Run: `python -m rsft_assets_tests.benchmarks.verifier [--queries 40] [--rounds 3]`.
+
+Both sides are warm and measured in turns; an answer on which math-verify hits its time limit is left out of the ratio
+and reported apart. Every verdict of the two sides is compared.
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from math_verify import parse, verify
+
+from rsft_assets.steps.verifier.verifier import Answer, Limits, Verifier
+from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load_pool, loops
+
+PAPER_POOL = 44_000 * 32
+CORES = 16
+PLAIN_LIMIT_SECONDS = 5
+HOSTILE = (r"\boxed{10000000!/9999999!}", r"\boxed{\binom{10^9}{5\cdot 10^8}}", r"\boxed{9^{9^{9^{9}}}}", "9^9^9^9^9")
+
+
+class Plain(NamedTuple):
+    """A plain loop's verdict for one text, and its time."""
+
+    equal: bool
+    seconds: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm", type=int, default=60, help="other queries that both sides have seen before")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    data = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+    if not (data / "math_responses").is_dir():
+        print(f"{data}: no real answers there; set RSFT_TEST_DATA to the folder that holds math_responses")
+        return 2
+    logging.disable(logging.CRITICAL)
+    both = load_pool(data, given.warm + given.queries, given.seed)
+    warm, pool = both[: SAMPLES * given.warm], both[SAMPLES * given.warm :]
+    lengths = sorted(len(answer.whole) for answer in pool)
+    print(f"pool: {len(pool)} responses to {given.queries} queries, median {lengths[len(lengths) // 2]} characters")
+    differing = 0
+    for scope in ("tail", "whole"):
+        differing += compare(pool, warm, scope, given.rounds)
+    pathological(pool, warm, loops(data))
+    return 1 if differing else 0
+
+
+def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: int) -> int:
+    """Print the ratios for one scope; the number of verdicts that differ."""
+    texts = [(answer.gold, answer.tail if scope == "tail" else answer.whole) for answer in pool]
+    for answer in warm:
+        plain(answer.gold, answer.tail)
+    first = [plain(gold, text) for gold, text in texts]
+    kept = [index for index, verdict in enumerate(first) if verdict.seconds < 0.9 * PLAIN_LIMIT_SECONDS]
+    answers = [Answer(str(index), texts[index][0], pool[index].whole, scope=scope) for index in kept]
+    times: dict[str, list[float]] = {"plain": [], "1 worker": [], "2 workers": []}
+    differing = 0
+    for _ in range(rounds):
+        started = time.perf_counter()
+        expected = [plain(*texts[index]).equal for index in kept]
+        times["plain"].append(time.perf_counter() - started)
+        for name, workers in (("1 worker", 1), ("2 workers", 2)):
+            seconds, verdicts = timed(workers, answers, warm)
+            times[name].append(seconds)
+            differing += sum((verdict == "correct") != equal for verdict, equal in zip(verdicts, expected, strict=True))
+    print(f"\n{scope}: {len(kept)} texts, {len(texts) - len(kept)} on which math-verify times out are left out")
+    for name, seconds in times.items():
+        ratios = [before / after for before, after in zip(times["plain"], seconds, strict=True)]
+        print(
+            f"  {name:9}  {1e3 * statistics.median(seconds) / len(kept):7.3f} ms a response"
+            f"   ratio {statistics.median(ratios):5.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        )
+    print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}")
+    hours = PAPER_POOL * statistics.median(times["1 worker"]) / len(kept) / CORES / 3600
+    print(f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers")
+    return differing
+
+
+def pathological(pool: list[PoolAnswer], warm: list[PoolAnswer], real: list[PoolAnswer]) -> None:
+    """Print what 1 % of answers that math-verify cannot decide in its time cost, of two kinds."""
+    for name, bad in (
+        ("real loops of boxes", [Answer("bad", answer.gold, answer.tail) for answer in real]),
+        ("hostile arithmetic", [Answer("bad", "5", text) for text in HOSTILE]),
+    ):
+        answers = [Answer("", answer.gold, answer.whole) for answer in pool]
+        for number in range(len(pool) // 100):
+            answers.insert(100 * number + 50, bad[number % len(bad)])
+        seconds, verdicts = timed(2, answers, warm)
+        undecided = verdicts.count("undecided")
+        share = seconds / len(answers)
+        print(
+            f"\n1 % {name}, two workers: {1e3 * share:.2f} ms a response, {undecided} undecided of {len(pool) // 100}; "
+            f"the paper's pool on {CORES} cores: {PAPER_POOL * share * 2 / CORES / 60:.0f} minutes "
+            f"(limit {Limits().seconds:g} s a step)"
+        )
+
+
+def plain(gold: str, text: str) -> Plain:
+    """What the reference says, with math-verify's own limits."""
+    started = time.perf_counter()
+    equal = verify(parse(f"${gold}$"), parse(text))
+    return Plain(equal, time.perf_counter() - started)
+
+
+def timed(workers: int, answers: list[Answer], warm: list[PoolAnswer]) -> tuple[float, list[str]]:
+    """Seconds and verdicts of one pass by workers that are running and have judged other queries."""
+    with Verifier(workers=workers) as verifier:
+        list(verifier.judge(Answer("", answer.gold, answer.whole) for answer in warm))
+        started = time.perf_counter()
+        verdicts = [judgement.verdict for judgement in verifier.judge(answers)]
+        return time.perf_counter() - started, verdicts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
