@@ -24,8 +24,11 @@ SELECT
     p.unit,
     p.lower_is_better,
     p.value,
-    CASE WHEN p.unit = 'share' THEN greatest(p.value - 1.959964 * p.se, 0) ELSE p.value - 1.959964 * p.se END AS low,
-    CASE WHEN p.unit = 'share' THEN least(p.value + 1.959964 * p.se, 1) ELSE p.value + 1.959964 * p.se END AS high,
+    -- greatest and least pass over a null, which must stay one here.
+    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value - 1.959964 * p.se
+        ELSE greatest(p.value - 1.959964 * p.se, 0) END AS low,
+    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value + 1.959964 * p.se
+        ELSE least(p.value + 1.959964 * p.se, 1) END AS high,
     p.items,
     p.samples_per_item,
     p.truncation_rate,

@@ -1,0 +1,1 @@
+"""Following a number to its origin, and an origin to its numbers, from manifests and rows alone."""

@@ -1,0 +1,202 @@
+"""Upwards: everything that one query, response, item or output touches."""
+
+from collections import defaultdict
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, inputs_of, partitions_of, score_ref
+from rsft_assets.specs.study import Study
+from rsft_assets.specs.training import Run
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.tracing.links import current_node, output_node, read_rows
+from rsft_assets.steps.tracing.node import Node
+
+_SHOWN = 12
+
+
+def outputs_of(study: Study, store: Store, asset: str) -> list[Output]:
+    """Current, sound outputs of every partition of an asset."""
+    found = []
+    for partition in partitions_of(study, asset) or ("",):
+        try:
+            output = store.current(Ref(asset, partition))
+        except StepError:
+            continue
+        if output is not None:
+            found.append(output)
+    return found
+
+
+def find_rows(outputs: list[Output], file: str, column: str, value: str) -> list[tuple[Output, dict[str, Any]]]:
+    """Rows of one value in a file that many outputs have."""
+    import duckdb
+
+    paths = {str(output.folder / file): output for output in outputs if (output.folder / file).is_file()}
+    if not paths:
+        return []
+    with duckdb.connect(config={"threads": 2}) as db:
+        cursor = db.execute(
+            f"SELECT * FROM read_parquet($paths, filename = 'path_of_file') WHERE \"{column}\" = $value",
+            {"paths": list(paths), "value": value},
+        )
+        names = [description[0] for description in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [(paths[row.pop("path_of_file")], row) for row in rows]
+
+
+def query_up(study: Study, store: Store, query_id: str, *, response_id: str = "") -> Node | None:
+    """From a query, or one response to it: verdicts, sets, checkpoints, scores. None where no source holds it."""
+    sources = [output for name in study.sources for output in outputs_of(study, store, f"queries/{name}")]
+    found = find_rows(sources, "queries.parquet", "query_id", query_id)
+    if not found:
+        return None
+    output, row = found[0]
+    node = Node(f"query {query_id}", "row", {"source": output.manifest.asset, "row": row["source_row"]})
+    node.facts |= {"question": row["question"], "gold": row["gold"], "file": str(output.file("queries.parquet"))}
+    root = node
+    source = output.manifest.ref.name
+    for pool in study.pools.values():
+        if pool.source == source:
+            root.add(_answers(study, store, pool.name, query_id, response_id))
+    for dataset in study.datasets:
+        root.add(_in_set(study, store, dataset, query_id, response_id))
+    if not any(child.kind == "row" for child in root.children):
+        root.add(Node("training sets", "group", {"note": "in none that is made"}))
+    return root
+
+
+def _answers(study: Study, store: Store, pool: str, query_id: str, response_id: str) -> Node | None:
+    answers = find_rows(outputs_of(study, store, f"responses/{pool}"), "responses.parquet", "query_id", query_id)
+    judged = find_rows(outputs_of(study, store, f"verdicts/{pool}"), "verdicts.parquet", "query_id", query_id)
+    verdicts = {row["response_id"]: row for _, row in judged}
+    node = Node(f"responses/{pool}", "group", {"responses": len(answers)})
+    for output, row in sorted(answers, key=lambda pair: pair[1]["sample"]):
+        if response_id and row["response_id"] != response_id:
+            continue
+        verdict = verdicts.get(row["response_id"])
+        told = Node(f"response {row['response_id']}", "text")
+        told.facts = {
+            "verdict": verdict["verdict"] if verdict else "not judged yet",
+            "extracted": verdict["extracted"] if verdict else None,
+            "reason": verdict["reason"] if verdict else None,
+            "seed": row["seed"],
+            "tokens": row["response_tokens"],
+            "finish": row["finish_reason"],
+            "engine": row["engine"],
+            "text": row["text"],
+            "file": str(output.file("responses.parquet")),
+        }
+        node.add(told)
+    return node if answers else None
+
+
+def _in_set(study: Study, store: Store, dataset: str, query_id: str, response_id: str) -> Node | None:
+    outputs = outputs_of(study, store, f"datasets/{dataset}")
+    for output, row in find_rows(outputs, "examples.parquet", "query_id", query_id):
+        if response_id and row["response_id"] != response_id:
+            continue
+        node = Node(f"datasets/{dataset} row {row['row']}", "row", {"response": row["response_id"]})
+        node.facts |= {"verdict": row["verdict"], "file": str(output.file("examples.parquet"))}
+        runs = [run for run in study.runs.values() if run.dataset == dataset]
+        return node.add(*(_in_run(study, store, run, query_id) for run in runs))
+    return None
+
+
+def _in_run(study: Study, store: Store, run: Run, query_id: str) -> Node | None:
+    """When a run read the query, and which of its kept checkpoints and scores come after."""
+    kept = [step for step in study.steps_of(run) if step]
+    made = {}
+    for step in kept:
+        try:
+            output = store.current(Ref(f"checkpoints/{run.model}", f"{run.name}|{step}"))
+        except StepError:
+            continue
+        if output is not None:
+            made[step] = output
+    if not made:
+        return None
+    # Each checkpoint's file holds all steps before it, so the last speaks for all.
+    last = made[max(made)]
+    seen = read_rows(last.file("seen.parquet"), columns=["step"], where=[("query_id", "=", query_id)])
+    steps = sorted(row["step"] for row in seen)
+    if not steps:
+        return Node(f"run {run.name}", "group", {"note": f"not read by step {max(made)}"})
+    after = [step for step in made if step >= steps[0]]
+    node = Node(f"run {run.name}", "group", {"read at steps": steps, "checkpoints after": after})
+    scored: dict[str, list[int]] = defaultdict(list)
+    for step in after:
+        for benchmark in study.benchmarks_of(run.model):
+            if (store.slot(score_ref(run, step, benchmark.name)) / "current.json").is_file():
+                scored[benchmark.name].append(step)
+    for benchmark, at in scored.items():
+        node.add(Node(f"scores/{run.model}/{benchmark}", "group", {"at steps": at}))
+    return node
+
+
+def item_up(study: Study, store: Store, item_id: str) -> Node | None:
+    """From a benchmark's item: the scores that it is part of. None where no benchmark holds it."""
+    for benchmark in study.benchmarks.values():
+        locked = outputs_of(study, store, f"benchmarks/{benchmark.name}")
+        for output, row in find_rows(locked, "items.parquet", "item_id", item_id):
+            node = Node(f"item {item_id}", "row", {"benchmark": output.manifest.asset, "position": row["position"]})
+            if not benchmark.sensitive:
+                node.facts |= {"question": row["question"], "gold": row["gold"]}
+            node.facts["file"] = str(output.file("items.parquet"))
+            return node.add(*_scores_with(study, store, benchmark.name, item_id))
+    return None
+
+
+def _scores_with(study: Study, store: Store, benchmark: str, item_id: str) -> list[Node]:
+    nodes = []
+    for model in study.models:
+        key = f"scores/{model}/{benchmark}"
+        rows = find_rows(outputs_of(study, store, key), "graded.parquet", "item_id", item_id)
+        by_run: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for output, row in rows:
+            if row["value"] is not None:
+                ref = output.manifest.ref
+                by_run[f"{ref.run} {row['grader']} {row['metric']}"][ref.step].append(row["value"])
+        for words, steps in sorted(by_run.items()):
+            means = {step: sum(values) / len(values) for step, values in sorted(steps.items())}
+            nodes.append(Node(f"{key} {words}", "rows", {"value by step": means}))
+    return nodes
+
+
+def output_up(study: Study, store: Store, ref: Ref) -> Node:
+    """From an output: what was made from it, step by step up to the scores."""
+    node, output = current_node(store, ref)
+    if output is None:
+        return node
+    below: dict[str, list[str]] = defaultdict(list)
+    for key in asset_keys(study):
+        for upstream in asset_inputs(study, key):
+            below[upstream].append(key)
+    return _add_users(study, store, node, output, below, set())
+
+
+def _add_users(
+    study: Study, store: Store, node: Node, used: Output, below: dict[str, list[str]], told: set[str]
+) -> Node:
+    ref = used.manifest.ref
+    for key in below.get(ref.asset, ()):
+        users = [o for o in outputs_of(study, store, key) if _uses(study, o, ref)]
+        if key in told or not users:
+            continue
+        told.add(key)
+        stale = [
+            o for o in users if not any(i.digest == used.digest for i in o.manifest.inputs if i.asset == ref.asset)
+        ]
+        group = Node(key, "group", {"outputs": len(users)}) if len(users) > 1 else output_node(store, users[0])
+        if len(users) > 1:
+            shown = ", ".join(o.manifest.partition for o in users[:_SHOWN])
+            group.facts["partitions"] = shown + (" …" if len(users) > _SHOWN else "")
+        if stale:
+            group.facts["made from another version of it"] = [o.manifest.partition or key for o in stale]
+        for user in users[:1]:
+            _add_users(study, store, group, user, below, told)
+        node.add(group)
+    return node
+
+
+def _uses(study: Study, output: Output, ref: Ref) -> bool:
+    return ref in inputs_of(study, output.manifest.ref)
