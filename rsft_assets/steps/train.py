@@ -1,0 +1,227 @@
+"""checkpoints/<model>[RUN|STEP]: train a run, publishing its kept steps on the way.
+
+    python -m rsft_assets.steps.train checkpoints/nano-1m --partition 'RUN|40'
+
+In: the base model and the training set. Out: for each kept step up to the one asked for, a model in Hugging
+Face's format with `curves.parquet` and `seen.parquet`. Step 0 is the base model itself. A killed training
+goes on from its rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref, checkpoint_ref, spec_of
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.training import Run
+from rsft_assets.steps.hardware import refuse_without_gpu
+from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.running import requested, run_step, step_parser
+
+log = logging.getLogger(__name__)
+RESUME = ".resume"
+_NOT_MODEL = ("curves.parquet",)
+"""Files of a base model's output that are about its making."""
+
+
+def train(
+    study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False, placement: Placement | None = None
+) -> list[Output]:
+    """Every checkpoint asked for; each run is trained once, to the largest of its steps."""
+    store.check_writable()
+    asked: dict[str, list[int]] = {}
+    for ref in refs:
+        asked.setdefault(ref.run, []).append(ref.step)
+    done: list[Output] = []
+    for name, steps in asked.items():
+        run = study.get("runs", name)
+        chosen = placement or load_placement(run.model)
+        refuse_without_gpu(study.models[run.model], chosen, "checkpoints")
+        done += _train_run(study, store, run, sorted(set(steps)), chosen, force=force)
+    return done
+
+
+def _train_run(
+    study: Study, store: Store, run: Run, steps: list[int], placement: Placement, *, force: bool
+) -> list[Output]:
+    folder = store.slot(Ref(f"checkpoints/{run.model}", run.name)) / RESUME
+    target = steps[-1]
+    with exclusive(folder / ".lock", f"the training of {run.name}") as waited:
+        force = force and not waited
+        _publish_base(study, store, run, force=force and 0 in steps)
+        missing = [
+            step
+            for step in study.steps_of(run)
+            if 0 < step <= target and ((force and step in steps) or not _published(study, store, run, step))
+        ]
+        if missing:
+            _train_missing(study, store, run, missing, placement, folder, forced=steps if force else [])
+    return [store.require(checkpoint_ref(run, step)) for step in steps]
+
+
+def _published(study: Study, store: Store, run: Run, step: int) -> bool:
+    return store.kept(store.identity(study, checkpoint_ref(run, step))) is not None
+
+
+def _publish_base(study: Study, store: Store, run: Run, *, force: bool) -> None:
+    """Step 0: the base model's own files."""
+    from rsft_assets.steps.training.checkpoints import link_files
+
+    base = Ref(f"base_models/{run.model}")
+    with store.build(study, checkpoint_ref(run, 0), force=force) as build:
+        if build.finished is not None:
+            return
+        output = build.input(base.asset)
+        names = [record.path for record in output.manifest.files if record.path not in _NOT_MODEL]
+        link_files(output.folder, names, build.folder)
+        build.origin, build.adopted_from = output.manifest.origin, output.manifest.adopted_from
+        build.publish(stats={"step": 0})
+
+
+def _train_missing(
+    study: Study,
+    store: Store,
+    run: Run,
+    missing: list[int],
+    placement: Placement,
+    folder: Path,
+    *,
+    forced: Iterable[int],
+) -> None:
+    from rsft_assets.steps.training.engine import device_of, quiet_deepspeed
+    from rsft_assets.steps.training.job import Job
+    from rsft_assets.steps.training.launch import launch
+    from rsft_assets.steps.training.models import allow_remote_code
+
+    model = study.models[run.model]
+    allow_remote_code(model)
+    device = device_of(placement)
+    base = store.require(Ref(f"base_models/{run.model}")).verified()
+    dataset = store.require(Ref(f"datasets/{run.dataset}")).verified()
+    if forced:
+        _forget(folder)
+    belongs_to = _belongs_to(study, run, base, dataset)
+    start = _resume_step(folder, run, belongs_to, missing[0])
+    tokens = _tokenise(study, run, base, dataset, folder)
+    _check_fits(run, base.folder, placement, device, tokens, missing, store.home)
+    log.info("%s: training from step %d to %d", run.name, start, missing[-1])
+    job = Job(
+        study=study,
+        home=store.home,
+        ref=checkpoint_ref(run, missing[-1]),
+        folder=folder,
+        tokens=tokens,
+        base=base.folder,
+        target=missing[-1],
+        publish=tuple(missing),
+        start=start,
+        belongs_to=belongs_to,
+        placement=placement,
+        dataset=dataset.file("examples.parquet"),
+        forced=tuple(forced),
+        made_by={"seed": run.seed, "placement": asdict(placement), "device": device},
+    )
+    quiet_deepspeed()
+    launch(job)
+    if missing[-1] == study.steps_of(run)[-1]:
+        # Nothing is left to train: the state, several times the size of the weights, has done its work.
+        _forget(folder)
+        shutil.rmtree(tokens, ignore_errors=True)
+
+
+def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[str, Any]:
+    """What a resume state must agree with: the spec without its step, and the content of the inputs."""
+    spec = {key: value for key, value in spec_of(study, checkpoint_ref(run, 1)).items() if key != "step"}
+    return {"spec": spec, f"base_models/{run.model}": base.digest, f"datasets/{run.dataset}": dataset.digest}
+
+
+def _resume_step(folder: Path, run: Run, belongs_to: dict[str, Any], first_missing: int) -> int:
+    """Step of the state to go on from; 0 where there is none that leads to the first missing step."""
+    from rsft_assets.steps.training.state import saved_states
+
+    for state in saved_states(folder):
+        changed = [key for key in belongs_to if state.belongs_to.get(key) != belongs_to[key]]
+        if changed:
+            told = ", ".join(
+                f"{key} (was {str(state.belongs_to.get(key))[:12]}…, is {str(belongs_to[key])[:12]}…)"
+                if key != "spec"
+                else f"its spec ({_changed_fields(state.belongs_to.get(key) or {}, belongs_to[key])})"
+                for key in changed
+            )
+            raise StepError(
+                f"{run.name}: the state saved at step {state.step} belongs to another training: {told} changed. "
+                f"Put it back as it was, or start over with --force (or by deleting {state.folder})"
+            )
+    for state in saved_states(folder):
+        if state.step > first_missing:
+            continue
+        if (problem := state.check()) is None:
+            return state.step
+        log.warning("%s; it is not used", problem)
+        shutil.rmtree(state.folder, ignore_errors=True)
+    return 0
+
+
+def _changed_fields(old: dict[str, Any], new: dict[str, Any]) -> str:
+    return ", ".join(key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+
+
+def _forget(folder: Path) -> None:
+    for path in (*folder.glob("state-*"), *folder.glob(".writing-*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path) -> Path:
+    """The training set under this model's tokenizer, made once; says what the length limit cuts."""
+    from rsft_assets.steps.training.models import load_tokenizer
+    from rsft_assets.steps.training.text import Tokens, collect, describe, key_of, training_rows
+
+    key = key_of(base=base.digest, dataset=dataset.digest, limit=run.max_length)
+    place = folder / f"tokens-{key}"
+    if not place.is_dir():
+        tokenizer = load_tokenizer(base.folder, remote_code=study.models[run.model].remote_code)
+        collect(training_rows(dataset.file("examples.parquet"), tokenizer), run.max_length).save(place)
+    tokens = Tokens.load(place)
+    declared = study.datasets[run.dataset].rows
+    if len(tokens) != declared:
+        raise StepError(
+            f"datasets/{run.dataset} has {len(tokens)} rows and its spec says {declared}, so the steps of "
+            f"{run.name} would not be those of the grid; build it again, or correct `rows`"
+        )
+    log.info("%s", describe(tokens, run.dataset, run.max_length))
+    return place
+
+
+def _check_fits(
+    run: Run, base: Path, placement: Placement, device: str, tokens: Path, missing: list[int], home: Path
+) -> None:
+    from rsft_assets.steps.training.estimate import check, estimate
+    from rsft_assets.steps.training.models import parameters_of, shape_of
+    from rsft_assets.steps.training.text import Tokens
+
+    found = estimate(
+        shape_of(base),
+        parameters_of(base),
+        run.schedule.precision,
+        placement,
+        longest=int(Tokens.load(tokens).lengths.max()),
+        kept=len(missing),
+        recompute=device != "cpu",
+    )
+    check(found, placement, device, home, f"training {run.name}")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    study = load_study()
+    train(study, Store.from_env(), requested(study, arguments), force=arguments.force)
+
+
+if __name__ == "__main__":
+    run_step(main, step_parser(__doc__))

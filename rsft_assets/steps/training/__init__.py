@@ -1,0 +1,1 @@
+"""The trainer: text to tokens, order, loss weights, packing, attention, DeepSpeed, checkpoints."""

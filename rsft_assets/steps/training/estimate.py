@@ -1,0 +1,126 @@
+"""What a training needs before it starts: memory of each process and disk, refused with advice where it cannot fit.
+
+In: the model's config and size, a placement, the lengths of its rows, the checkpoints to keep. Out: numbers
+for the log and the manifest.
+"""
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.training.loss import CHUNK_LOGITS
+
+log = logging.getLogger(__name__)
+_ROOM = 1.05
+_FIXED_BYTES = GIB // 2
+"""Libraries, buffers of the collective calls, fragments."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes, of one process where it says so."""
+
+    states: int
+    """Weights, gradients and optimizer state of one process."""
+    activations: int
+    """Of one micro-batch on one process."""
+    checkpoint: int
+    resume: int
+    disk: int
+    """Everything this training will add at its fullest."""
+
+    @property
+    def memory(self) -> int:
+        return int((self.states + self.activations + _FIXED_BYTES) * _ROOM)
+
+
+def estimate(
+    config: Any,
+    parameters: int,
+    precision: str,
+    placement: Placement,
+    *,
+    longest: int,
+    kept: int,
+    recompute: bool,
+) -> Estimate:
+    """Memory and disk of one training, from the model's shape and the placement."""
+    width = 4 if precision == "fp32" else 2
+    stage = max(placement.zero_stage, 1) if precision == "bf16" else placement.zero_stage
+    shares = [placement.processes if stage >= at else 1 for at in (3, 2, 1)]
+    weights, gradients = (
+        parameters * width // shares[0],
+        parameters * (4 if precision == "bf16" else width) // shares[1],
+    )
+    moments = parameters * {"fp32": 8, "bf16-pure": 4, "bf16": 12}[precision] // shares[2]
+    tokens = max(placement.micro_batch_tokens, longest)
+    saved = parameters * {"fp32": 12, "bf16-pure": 6, "bf16": 12}[precision]
+    checkpoint = parameters * width
+    return Estimate(
+        states=weights + gradients + moments,
+        activations=_activations(config, tokens, width, recompute),
+        checkpoint=checkpoint,
+        resume=saved,
+        # For a moment the new state stands beside the old one.
+        disk=kept * checkpoint + 2 * saved,
+    )
+
+
+def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
+    """Bytes kept for the backward pass: layer inputs, one layer's insides (all, without recomputing), the loss."""
+    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    one_layer = tokens * (16 * hidden + 4 * inner) * width
+    insides = one_layer * (1 if recompute else layers)
+    logits = min(CHUNK_LOGITS, tokens * config.vocab_size) * 4 * 2
+    matrix = config.vocab_size * hidden * 4
+    return int(layers * tokens * hidden * width + insides + logits + matrix)
+
+
+def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> dict[str, Any]:
+    """Refuse what cannot fit, with what would help; else the numbers."""
+    free, where, processes = _memory(placement, device)
+    gib = found.memory * processes / GIB
+    if found.memory * processes > free:
+        raise StepError(
+            f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
+            f"{found.states * processes / GIB:.1f} for weights, gradients and optimizer, "
+            f"{found.activations * processes / GIB:.1f} for activations of {placement.micro_batch_tokens} tokens. "
+            "In the placement, raise zero_stage (3 shares everything), raise processes, or lower micro_batch_tokens"
+        )
+    room = shutil.disk_usage(_existing(home)).free
+    if found.disk > room:
+        raise StepError(
+            f"{what} writes about {found.disk / GIB:.1f} GiB ({found.checkpoint / GIB:.1f} a checkpoint, "
+            f"{found.resume / GIB:.1f} for the state to resume from, twice for a moment), and {home} has "
+            f"{room / GIB:.1f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
+        )
+    log.info("%s: about %.2f GiB of %s, %.2f GiB of disk", what, gib, where, found.disk / GIB)
+    return {"memory_bytes": found.memory, "disk_bytes": found.disk}
+
+
+def _memory(placement: Placement, device: str) -> tuple[int, str, int]:
+    """(free bytes, what they are, processes that share them)."""
+    if device != "cpu":
+        name, total = gpus()[0]
+        return total, f"memory on each {name}", 1
+    return _free_memory(), "this machine's free memory", placement.processes
+
+
+def _free_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

@@ -1,0 +1,55 @@
+"""One training as every process of it needs to know it, handed over through a file."""
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.study import Study
+
+FILE_NAME = "job.pickle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to train, from where, how far."""
+
+    study: Study
+    home: Path
+    ref: Ref
+    """The last checkpoint to reach, or the base model to make."""
+    folder: Path
+    """Of the rolling state, the tokens and this job."""
+    tokens: Path
+    held_out: Path | None = None
+    base: Path
+    """Folder of the model to start from."""
+    target: int
+    publish: tuple[int, ...]
+    """Kept steps that have no checkpoint yet."""
+    start: int
+    """Step of the state to resume from; 0 starts over."""
+    belongs_to: dict[str, Any]
+    placement: Placement
+    dataset: Path | None = None
+    """The training set's file, for the ids of its rows."""
+    forced: tuple[int, ...] = ()
+    """Steps to publish anew although they exist."""
+    out: Path | None = None
+    """Where a pretrained model is written."""
+    made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def write(self) -> Path:
+        path = self.folder / FILE_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(self))
+        return path
+
+    @staticmethod
+    def read(path: Path) -> "Job":
+        job = pickle.loads(path.read_bytes())
+        assert isinstance(job, Job)
+        return job

@@ -1,0 +1,149 @@
+"""Start a job's training processes on this machine, or take part where torchrun has started them already.
+
+One process trains in this one. Several are started here, each with its own log; the first failure ends the
+others, and its message becomes ours. A signal to stop is passed on and waited for.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.steps.records.manifest import write_json
+from rsft_assets.steps.running import TRY_AGAIN, Stopped
+from rsft_assets.steps.training.job import Job
+
+log = logging.getLogger(__name__)
+_GRACE_SECONDS = 20.0
+_LOG_LINES = 8
+
+
+def launch(job: Job) -> None:
+    """Train to the end of the job; failures and stops are raised here."""
+    path = job.write()
+    if job.placement.processes == 1:
+        from rsft_assets.steps.training.process import run_job
+
+        run_job(job)
+        return
+    from rsft_assets.steps.training.process import MEETING_POINT
+
+    (job.folder / MEETING_POINT).unlink(missing_ok=True)
+    for old in job.folder.glob("error-*.json"):
+        old.unlink()
+    processes = [_start(path, job, rank) for rank in range(job.placement.processes)]
+    try:
+        _watch(processes, job)
+    except (Stopped, KeyboardInterrupt) as stop:
+        _end(processes, signal.SIGTERM, patience=float("inf"))
+        raise Stopped(str(stop) or "Ctrl-C") from None
+    finally:
+        _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
+
+
+def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(job.placement.processes),
+        "OMP_NUM_THREADS": str(job.placement.threads),
+    }
+    if job.placement.device == "cpu":
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    with _log_path(job, rank).open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rsft_assets.steps.training.launch", str(path)],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _log_path(job: Job, rank: int) -> Path:
+    return job.folder / f"process-{rank}.log"
+
+
+def _watch(processes: list[subprocess.Popen[bytes]], job: Job) -> None:
+    """Until all have ended well, or one has not."""
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
+        if failed:
+            _raise_failure(processes, failed[0], job)
+        if all(code == 0 for code in codes):
+            return
+        time.sleep(0.1)
+
+
+def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job) -> None:
+    # The process that failed first often is not the one with the reason: others give up when it goes.
+    _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
+    if all(process.returncode == TRY_AGAIN for process in processes):
+        raise Stopped("a signal to the training processes")
+    for path in sorted(job.folder.glob("error-*.json")):
+        raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
+    code = processes[rank].returncode
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    lines = _log_path(job, rank).read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    raise StepError(
+        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. "
+        f"Its log: {_log_path(job, rank)}\n" + "\n".join(lines)
+    )
+
+
+def _end(processes: list[subprocess.Popen[bytes]], number: int, patience: float) -> None:
+    """Ask those still running to end, then make them."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+    until = time.monotonic() + patience
+    for process in processes:
+        try:
+            process.wait(None if patience == float("inf") else max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _die_with_parent() -> None:
+    """The kernel ends this process when the one that started it is killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if os.getppid() == 1:
+            sys.exit(1)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped(signal.Signals(number).name)
+
+
+def main(path: Path) -> int:
+    """One training process from its job file; the exit status says how it ended."""
+    _die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _stop)
+    from rsft_assets.steps.training.process import run_job
+
+    rank = os.environ["RANK"]
+    try:
+        run_job(Job.read(path))
+    except (StepError, SpecError) as error:
+        write_json(path.with_name(f"error-{rank}.json"), {"message": str(error)})
+        log.error("%s", error)
+        return 1
+    except (Stopped, KeyboardInterrupt) as error:
+        log.warning("stopped: %s", error)
+        return TRY_AGAIN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

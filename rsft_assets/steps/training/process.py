@@ -1,0 +1,137 @@
+"""One training process: `python -m rsft_assets.steps.training.process JOB`, as many as the placement says.
+
+In: a job file. Out: checkpoints published by the first process (or a pretrained model in the job's `out`),
+the rolling state, and `error-<rank>.json` where it failed.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsft_assets.specs.lineage import checkpoint_ref
+from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.training import Run
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.training import state as states
+from rsft_assets.steps.training.attention import install
+from rsft_assets.steps.training.checkpoints import CURVES, SEEN, write_curves, write_seen
+from rsft_assets.steps.training.engine import Optimiser, Session, device_of, dtype_of, process_group
+from rsft_assets.steps.training.job import Job
+from rsft_assets.steps.training.loop import Bounds, Position, train
+from rsft_assets.steps.training.models import load_model, load_tokenizer, write_model
+from rsft_assets.steps.training.text import Tokens
+from rsft_assets.steps.training.work import FineTuning, FromScratch
+
+log = logging.getLogger(__name__)
+MEETING_POINT = ".meeting"
+
+
+def run_job(job: Job) -> None:
+    """Train what the job says; every process of the training calls this."""
+    torch.set_num_threads(job.placement.threads)
+    device = device_of(job.placement)
+    with process_group(device, job.folder / MEETING_POINT):
+        _Training(job, device).go()
+
+
+class _Training:
+    """A job's objects on this process."""
+
+    def __init__(self, job: Job, device: str) -> None:
+        self.job = job
+        self.model_spec = job.study.models[job.ref.name]
+        self.optimiser = optimiser_of(job)
+        remote = self.model_spec.remote_code
+        self.tokenizer = load_tokenizer(job.base, remote_code=remote)
+        model = load_model(job.base, dtype_of(self.optimiser.precision), remote_code=remote)
+        resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
+        if resumed is not None:
+            states.load_weights(model, resumed)
+        packed = install(model)
+        if device.startswith("cuda"):
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.session = Session(model, self.optimiser, job.placement, device)
+        self.position = Position()
+        if resumed is not None:
+            states.load_optimiser(self.session, resumed)
+            self.position = Position(resumed.step, list(resumed.curves))
+        self.work = _work(job)
+        self.bounds = Bounds(
+            target=job.target,
+            kept=frozenset(job.publish),
+            budget=job.placement.micro_batch_tokens,
+            packed=packed,
+            folder=job.folder,
+            belongs_to=job.belongs_to,
+        )
+        self.started = time.monotonic()
+
+    def go(self) -> None:
+        train(self.session, self.work, self.position, self.bounds, self.kept_step)
+
+    def kept_step(self, step: int, curves: list[dict[str, Any]]) -> None:
+        """Hand over the weights of one step; every process takes part."""
+        pretraining = isinstance(self.work, FromScratch)
+        # A base model keeps full precision, whatever it was computed in: it is small, and made once.
+        dtype = torch.float32 if pretraining else dtype_of(self.optimiser.precision)
+        weights = states.full_weights(self.session, dtype, masters=pretraining)
+        if self.session.rank == 0:
+            if self.job.out is not None:
+                self._write(self.job.out, weights, curves, step)
+            else:
+                self._publish(weights, curves, step)
+        self.session.barrier()
+
+    def _publish(self, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
+        job = self.job
+        ref = checkpoint_ref(job.study.runs[job.ref.run], step)
+        with Store(job.home).build(job.study, ref, force=step in job.forced, **job.made_by) as build:
+            if build.finished is None:
+                self._write(build.folder, weights, curves, step)
+                build.publish(stats=self._stats(curves, step))
+
+    def _write(self, folder: Path, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
+        write_model(folder, self.session.model, weights, self.tokenizer)
+        write_curves(folder / CURVES, curves)
+        if isinstance(self.work, FineTuning) and self.job.dataset is not None:
+            write_seen(folder / SEEN, self.work, self.job.dataset, step)
+
+    def _stats(self, curves: list[dict[str, Any]], step: int) -> dict[str, Any]:
+        last = curves[-1]
+        return {
+            "step": step,
+            "epoch": last["epoch"],
+            "loss": last["loss"],
+            "grad_norm": last["grad_norm"],
+            "trained_tokens": sum(entry["tokens"] for entry in curves),
+            "train_seconds": round(sum(entry["seconds"] for entry in curves), 3),
+            **{f"set_{name}": value for name, value in self.work.tokens.summary().items()},
+        }
+
+
+def optimiser_of(job: Job) -> Optimiser:
+    """The optimiser that a job's spec declares."""
+    if job.ref.stage == "base_models":
+        return pretraining_optimiser()
+    schedule = job.study.runs[job.ref.run].schedule
+    return Optimiser(schedule.betas, schedule.eps, schedule.weight_decay, schedule.clip, schedule.precision)
+
+
+def pretraining_optimiser() -> Optimiser:
+    """AdamW for training from scratch; bf16 on a CPU only where it has the instructions."""
+    fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return Optimiser((0.9, 0.95), 1e-8, 0.1, 1.0, "bf16" if fast else "fp32")
+
+
+def _work(job: Job) -> FineTuning | FromScratch:
+    tokens = Tokens.load(job.tokens)
+    held_out = Tokens.load(job.held_out) if job.held_out else None
+    if job.ref.stage == "base_models":
+        origin = job.study.models[job.ref.name].origin
+        assert isinstance(origin, Pretraining)
+        return FromScratch(job.ref.name, origin, tokens, held_out)
+    run: Run = job.study.runs[job.ref.run]
+    return FineTuning(run, tokens, held_out)
