@@ -4,6 +4,7 @@ Every reader gives the text of the task before any prompt is built around it, th
 there is one, and in `fields` what that benchmark's prompt and grader need (named in the reader).
 """
 
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Generator, Hub
-from rsft_assets.steps.hub import dataset_rows
+from rsft_assets.steps.hub import NoAccess, dataset_rows
 from rsft_assets.steps.nano.skills import items
 
 
@@ -39,11 +40,17 @@ def read_items(benchmark: Benchmark) -> Iterator[Locked]:
         raise StepError(
             f"benchmarks {benchmark.name!r}: no reader for task {benchmark.task!r}: {nearest(benchmark.task, READERS)}"
         )
-    yield from READERS[benchmark.task](benchmark.origin)
+    yield from READERS[benchmark.task](benchmark)
 
 
-def _each(read: Callable[[Mapping[str, Any]], Locked], *files: str) -> Callable[[Hub], Iterator[Locked]]:
-    def rows(hub: Hub) -> Iterator[Locked]:
+def _hub(benchmark: Benchmark) -> Hub:
+    assert isinstance(benchmark.origin, Hub)
+    return benchmark.origin
+
+
+def _each(read: Callable[[Mapping[str, Any]], Locked], *files: str) -> Callable[[Benchmark], Iterator[Locked]]:
+    def rows(benchmark: Benchmark) -> Iterator[Locked]:
+        hub = _hub(benchmark)
         for number, row in enumerate(dataset_rows(hub, files)):
             try:
                 yield read(row)
@@ -122,37 +129,67 @@ def _hex_phi(row: Mapping[str, Any]) -> Locked:
 
 
 _HALUEVAL = {
-    "qa": ("right_answer", "hallucinated_answer", ("knowledge", "question")),
-    "dialogue": ("right_response", "hallucinated_response", ("knowledge", "dialogue_history")),
-    "summarization": ("right_summary", "hallucinated_summary", ("document",)),
+    "qa": ("answer", ("knowledge", "question")),
+    "dialogue": ("response", ("knowledge", "dialogue_history")),
+    "summarization": ("summary", ("document",)),
 }
 
 
-def _halueval(hub: Hub) -> Iterator[Locked]:
-    """HaluEval: each published row gives one item, its shown answer right or hallucinated by the row's own hash.
+def _halueval(benchmark: Benchmark) -> Iterator[Locked]:
+    """HaluEval: gold is Yes (hallucinated) or No; fields: subtask, shown, and the columns that its prompt needs.
 
-    gold is Yes (hallucinated) or No; fields: subtask, shown, and the columns that its prompt needs.
+    Its configurations `<subtask>_samples` show one answer each and say what it is. Where only the pairs are
+    to be had, the row's own hash decides which of the two is shown.
     """
-    for subtask, (right, wrong, shown_columns) in _HALUEVAL.items():
-        for row in dataset_rows(replace(hub, config=subtask)):
-            context = {name: row[name] for name in shown_columns}
-            hallucinated = _coin(json.dumps(context, sort_keys=True))
-            fields = {"subtask": subtask, "shown": row[wrong if hallucinated else right], **context}
-            question = row.get("question") or row.get("dialogue_history") or row.get("document")
-            yield Locked(str(question), "Yes" if hallucinated else "No", subtask, fields)
+    hub = _hub(benchmark)
+    for subtask, (what, context) in _HALUEVAL.items():
+        try:
+            rows = list(dataset_rows(replace(hub, config=f"{subtask}_samples")))
+        except StepError as error:
+            if isinstance(error, NoAccess):
+                raise
+            rows = list(dataset_rows(replace(hub, config=subtask)))
+        for row in rows:
+            fields = {"subtask": subtask, **{name: row[name] for name in context}}
+            if "hallucination" in row:
+                shown, hallucinated = row[what], str(row["hallucination"]).lower() == "yes"
+            else:
+                hallucinated = _coin(json.dumps(fields, sort_keys=True))
+                shown = row[f"hallucinated_{what}" if hallucinated else f"right_{what}"]
+            yield Locked(str(row[context[-1]]), "Yes" if hallucinated else "No", subtask, {**fields, "shown": shown})
 
 
 def _coin(text: str) -> bool:
-    import hashlib
-
-    return hashlib.sha256(text.encode("utf-8", "replace")).digest()[0] % 2 == 1
+    return _draw(text) % 2 == 1
 
 
-READERS: dict[str, Callable[[Hub], Iterator[Locked]]] = {
+def _draw(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8])
+
+
+def _mmlu_pro_subset(benchmark: Benchmark) -> Iterator[Locked]:
+    """The declared number of items, as even over the categories as can be, drawn by hash; all where none is declared.
+
+    The authors' own subset of 1,000 is not public; this one is drawn as the paper says theirs was.
+    """
+    rows = list(_each(_mmlu_pro)(benchmark))
+    if benchmark.items is None or len(rows) <= benchmark.items:
+        yield from rows
+        return
+    places: dict[str, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: _draw(f"{rows[place].fields['question_id']}")):
+        places.setdefault(rows[place].category or "", []).append(place)
+    rounds = itertools.zip_longest(*(places[name] for name in sorted(places)))
+    chosen = [place for one in rounds for place in one if place is not None][: benchmark.items]
+    for place in sorted(chosen):
+        yield rows[place]
+
+
+READERS: dict[str, Callable[[Benchmark], Iterator[Locked]]] = {
     "math": _each(_math),
     "code": _each(_code, "test.jsonl", "test2.jsonl"),
     "gpqa": _each(_gpqa),
-    "mmlu_pro": _each(_mmlu_pro),
+    "mmlu_pro": _mmlu_pro_subset,
     "ifeval": _each(_ifeval),
     "alpacaeval": _each(_alpacaeval, "alpaca_eval.json"),
     "truthfulqa": _each(_truthfulqa),

@@ -125,6 +125,33 @@ def test_halueval_shows_a_right_or_a_hallucinated_answer(tmp_path, mirror):
     assert {item["gold"] for item in items} == {"Yes", "No"}
 
 
+def test_halueval_samples_say_what_they_show(tmp_path, mirror):
+    one = declared("halueval", None)
+    shown = {"qa": ("question", "answer"), "dialogue": ("dialogue_history", "response")}
+    for subtask, (asked, answered) in {**shown, "summarization": ("document", "summary")}.items():
+        rows = [
+            {"knowledge": "K", asked: f"{n}", answered: "A", "hallucination": ("yes", "no")[n % 2]} for n in range(4)
+        ]
+        mirror_parquet(mirror, one.origin.repo, f"{subtask}_samples/data-00000-of-00001.parquet", rows)
+    items = items_of(lock(tmp_path, one))
+    assert [item["gold"] for item in items] == ["Yes", "No"] * 6
+    assert {item["fields"]["shown"] for item in items} == {"A"}
+
+
+def test_mmlu_pro_subset_is_even_over_categories_and_the_same_again(tmp_path, mirror):
+    one = declared("mmlu_pro", 30)
+    sizes = {"law": 200, "math": 100, "other": 5}
+    rows = [
+        {"question": f"{name} {n}", "options": ["a"], "answer": "A", "category": name, "question_id": n, "src": ""}
+        for name, size in sizes.items()
+        for n in range(size)
+    ]
+    mirror_json_lines(mirror, one.origin.repo, "test.jsonl", rows)
+    output = lock(tmp_path, one)
+    assert output.stats["categories"] == {"law": 13, "math": 12, "other": 5}
+    assert lock(tmp_path, one, force=True).digest == output.digest
+
+
 def test_no_access_is_a_state_and_is_asked_again(tmp_path, mirror):
     one = benchmark("owner/gated", "math", 1)
     first = lock(tmp_path, one)
