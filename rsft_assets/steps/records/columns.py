@@ -104,6 +104,7 @@ GRADED = (
     _c("value", "float64?", "null unless scored"),
     _c("extracted", "string?", "the answer that was graded; null for sensitive benchmarks"),
     _c("reason", "string", "why this state or value, in a word"),
+    _c("weight", "float64", "of the item in the mean over items; 1 but for IFEval's instruction level"),
     _c("category", "string?", ""),
     _c("response_tokens", "int64", ""),
     _c("truncated", "bool", "the token limit ended it"),
