@@ -46,11 +46,13 @@ def _effective(clusters: Sequence[Cluster], value: float, variance: float) -> fl
     """Independent yes-or-no answers with the same variance: no fewer than items, no more than samples."""
     total = sum(cluster.weight for cluster in clusters)
     least = total**2 / sum(cluster.weight**2 for cluster in clusters)
-    if variance <= 0 or not 0 < value < 1:
+    if not 0 < value < 1:
+        # Nothing was seen to vary; one answer an item is all that can be vouched for.
         return least
     n = len(clusters)
-    found = value * (1 - value) / (variance * n / max(n - 1, 1))
-    return min(max(found, least - 1, 1), max(sum(cluster.samples for cluster in clusters), least))
+    most = max(sum(cluster.samples for cluster in clusters), least)
+    found = value * (1 - value) / (variance * n / max(n - 1, 1)) if variance > 0 else most
+    return min(max(found, least - 1, 1), most)
 
 
 def _wilson(share: float, n: float) -> Estimate:

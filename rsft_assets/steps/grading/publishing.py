@@ -116,6 +116,7 @@ def _row(fact: dict[str, Any], grade: Grade, grader: str, item: Item, benchmark:
         "reason": grade.reason,
         "category": item.category,
         "response_tokens": fact["response_tokens"],
+        "weight": grade.weight,
         "truncated": fact["finish_reason"] == "length",
     }
 

