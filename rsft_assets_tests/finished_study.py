@@ -292,6 +292,7 @@ def _scores(study: Study, store: Store, build: Build, ref: Ref, completions: boo
                             "category": item["category"],
                             "response_tokens": length,
                             "truncated": cut,
+                            "weight": 1.0,
                         }
                     )
     write(build, "graded", graded)

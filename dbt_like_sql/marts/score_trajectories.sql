@@ -36,15 +36,15 @@ SELECT
     p.mean_tokens,
     b.value AS base_value,
     CASE WHEN p.step = 0 THEN 0 ELSE d.difference END AS difference,
-    d.centre - d.t95 * d.se AS difference_low,
-    d.centre + d.t95 * d.se AS difference_high,
+    d.low AS difference_low,
+    d.high AS difference_high,
     d.pairs,
     CASE
         WHEN p.step = 0 THEN 'the base itself'
         WHEN d.method IS NULL THEN 'base not scored under this version of the benchmark'
         ELSE d.method
     END AS method,
-    d.centre - d.t95 * d.se > 0 OR d.centre + d.t95 * d.se < 0 AS beyond_noise,
+    coalesce(d.beyond_noise, false) AS beyond_noise,
     p.benchmark_version,
     p.protocol,
     p.point_id,

@@ -1,5 +1,6 @@
 -- Pairs of scores whose difference somebody asks for: a checkpoint with its base, a dip with the peak before
--- it and with the end after it, two runs of a model at their last steps.
+-- it and with the end after it, the end with the best step and with two thirds of the way, two runs of a model at
+-- their last steps.
 -- grain: point_id, other_point_id
 SELECT DISTINCT point_id, base_point_id AS other_point_id
 FROM staging.score_points
@@ -12,6 +13,14 @@ UNION
 SELECT end_id, dip_id
 FROM staging.deepest_falls
 WHERE dip_id <> end_id
+UNION
+SELECT end_id, best_id
+FROM staging.late_training
+WHERE best_id <> end_id
+UNION
+SELECT end_id, late_id
+FROM staging.late_training
+WHERE late_id <> end_id
 UNION
 SELECT DISTINCT a.point_id, b.point_id
 FROM staging.score_points a

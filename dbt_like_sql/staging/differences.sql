@@ -1,6 +1,7 @@
 -- Every difference asked for, item by item where both sides have items, else from the two scores alone.
 -- grain: point_id, other_point_id, grader, metric
 -- column method: paired items; or unpaired, where only the two scores are known; or no interval
+-- column low: 95 % interval of this one difference
 -- column t95: half-width of the 95 % interval in standard errors
 WITH differing AS (
     SELECT
@@ -30,5 +31,8 @@ SELECT
     *,
     1.959964
     + (1.959964 ** 3 + 1.959964) / (4 * freedom)
-    + (5 * 1.959964 ** 5 + 16 * 1.959964 ** 3 + 3 * 1.959964) / (96 * freedom ** 2) AS t95
+    + (5 * 1.959964 ** 5 + 16 * 1.959964 ** 3 + 3 * 1.959964) / (96 * freedom ** 2) AS t95,
+    centre - t95 * se AS low,
+    centre + t95 * se AS high,
+    coalesce(low > 0 OR high < 0, false) AS beyond_noise
 FROM differing

@@ -1,6 +1,7 @@
 -- What each item scored, over its samples: the unit that intervals and paired differences are made from.
 -- grain: output_id, grader, metric, item_id
 -- incremental: output_id
+-- column weight: what the item counts in the mean over items; 1 but for IFEval's instruction level
 -- column value: mean over the samples that were scored; null where none was
 SELECT
     output_id,
@@ -8,6 +9,7 @@ SELECT
     metric,
     item_id,
     avg(value) AS value,
+    max(weight) AS weight,
     count(value)::SMALLINT AS scored,
     count(*)::SMALLINT AS samples
 FROM records.graded

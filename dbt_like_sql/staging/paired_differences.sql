@@ -1,6 +1,6 @@
 -- Differences between two scores of the same items, item by item: what differs within an item cannot blur it.
 -- Shares get the two pseudo-pairs of Agresti and Min (weighted by one over the samples), so that an interval
--- never closes to nothing where no item happened to change.
+-- never closes to nothing where no item happened to change. Items count by their weight, as in the score itself.
 -- grain: point_id, other_point_id, grader, metric
 -- column centre: middle of the interval, drawn in a little by the pseudo-pairs
 WITH paired AS (
@@ -10,8 +10,11 @@ WITH paired AS (
         a.grader,
         a.metric,
         count(*) AS pairs,
-        sum(a.value - b.value) AS total,
-        sum((a.value - b.value) * (a.value - b.value)) AS squares,
+        sum(a.weight) AS weights,
+        sum(a.weight ** 2) AS weights2,
+        sum(a.weight * (a.value - b.value)) AS total,
+        sum(a.weight ** 2 * (a.value - b.value)) AS total2,
+        sum((a.weight * (a.value - b.value)) ** 2) AS squares,
         avg(a.scored + b.scored) / 2 AS samples
     FROM staging.comparisons c
     JOIN staging.item_scores a ON a.output_id = c.point_id
@@ -24,7 +27,9 @@ WITH paired AS (
 shaped AS (
     SELECT
         p.*,
-        CASE WHEN coalesce(m.unit, 'share') = 'share' THEN 2 ELSE 0 END AS pseudo_pairs
+        CASE WHEN coalesce(m.unit, 'share') = 'share' THEN 2 ELSE 0 END AS pseudo_pairs,
+        weights / pairs AS typical,
+        total / (weights + pseudo_pairs * typical) AS centre
     FROM paired p
     LEFT JOIN (SELECT DISTINCT metric, unit FROM declared.metrics) m USING (metric)
 )
@@ -35,13 +40,16 @@ SELECT
     grader,
     metric,
     pairs,
-    total / pairs AS difference,
-    total / (pairs + pseudo_pairs) AS centre,
-    CASE
-        WHEN pseudo_pairs > 0 THEN sqrt(
-            ((squares + 1 / samples) / (pairs + 2) - (total / (pairs + 2)) ** 2) / (pairs + 2)
-        )
-        WHEN pairs > 1 THEN sqrt(greatest(squares / pairs - (total / pairs) ** 2, 0) / (pairs - 1))
+    total / weights AS difference,
+    centre,
+    CASE WHEN pairs + pseudo_pairs > 1 THEN
+        sqrt(greatest(
+            squares + pseudo_pairs / 2 * typical ** 2 / samples
+            - 2 * centre * total2
+            + centre ** 2 * (weights2 + pseudo_pairs * typical ** 2),
+            0
+        )) / (weights + pseudo_pairs * typical)
+        * CASE WHEN pseudo_pairs = 0 THEN sqrt(pairs / (pairs - 1)) ELSE 1 END
     END AS se,
     pairs + pseudo_pairs - 1 AS freedom
 FROM shaped

@@ -134,10 +134,20 @@ def _finish(
 
 def main(arguments: argparse.Namespace) -> None:
     results = build_results(load_study(), Store.from_env(), force=arguments.anew)
-    for place, words in results.problems:
-        log.warning("%s: %s", place, words)
+    for words in _in_few_lines(results.problems):
+        log.warning("%s", words)
     if results.failures:
         raise StepError(f"{results.database} was published without what failed:\n  " + "\n  ".join(results.failures))
+
+
+def _in_few_lines(problems: tuple[tuple[str, str], ...]) -> list[str]:
+    """One line for each kind of problem, since a thousand files can share one."""
+    places: dict[str, list[str]] = {}
+    for place, words in problems:
+        places.setdefault(words, []).append(place)
+    return [
+        f"left out {of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {words}" for words, of in places.items()
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,8 @@ class RecordTable:
     stage: str
     leave_out: tuple[str, ...] = ()
     """Texts, which stay in the Parquet files: a database of numbers opens fast and can be shared."""
+    cumulative: bool = False
+    """Each checkpoint repeats the rows of those before it, so only a run's latest is loaded."""
 
     @property
     def table(self) -> str:
@@ -44,8 +46,8 @@ RECORD_TABLES = (
     RecordTable("verdicts", "verdicts", ("extracted",)),
     RecordTable("examples", "datasets", ("question", "answer", "message", "response")),
     RecordTable("items", "benchmarks", ("question", "gold", "fields")),
-    RecordTable("curves", "checkpoints"),
-    RecordTable("seen", "checkpoints"),
+    RecordTable("curves", "checkpoints", cumulative=True),
+    RecordTable("seen", "checkpoints", cumulative=True),
     RecordTable("completions", "completions", ("seed", "prompt_sha256", "text")),
     RecordTable("graded", "scores", ("extracted",)),
     RecordTable("scores", "scores"),

@@ -7,6 +7,7 @@ named in `records.problems`, and its output counts as damaged; every other file 
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rsft_assets.steps.records.store import Store
@@ -38,35 +39,43 @@ def sync_records(db: "DuckDBPyConnection", store: Store) -> tuple[dict[str, str]
     """(digest of each `records.*` table, ids of the outputs whose rows are new)."""
     found, problems = find_outputs(store)
     known = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
-    wanted = {one.id for one in found}
-    new = [one for one in found if one.id not in known]
-    _drop(db, sorted(known - wanted))
-    read_by = {table.kind: table for table in RECORD_TABLES}
-    progress = Progress("records", sum(1 for one in new for _ in _files_of(one, read_by)), "files")
+    latest = _latest(found)
+    work = []
     for table in RECORD_TABLES:
-        files = {str(one.output.folder / table.file): one for one in new if _has(one, table)}
+        wanted = {one.id: one for one in found if _has(one, table, latest)}
+        held = {row[0] for row in db.execute(f"SELECT DISTINCT output_id FROM {table.table}").fetchall()}
+        _delete(db, table.table, sorted(held - wanted.keys()))
+        work.append(
+            (table, {str(one.output.folder / table.file): one for id_, one in wanted.items() if id_ not in held})
+        )
+    progress = Progress("records", sum(len(files) for _, files in work), "files")
+    for table, files in work:
         for path, words in _load(db, table, files, progress):
             files[path].damage = words
             problems.append((files[path].place, words))
-    damaged = {one.id for one in found if one.damage}
+    damaged = sorted(one.id for one in found if one.damage)
     for table in RECORD_TABLES:
-        _delete(db, table.table, sorted(damaged))
+        _delete(db, table.table, damaged)
     _write_outputs(db, found, problems)
-    return _digests(found), frozenset(one.id for one in new if not one.damage)
+    return _digests(found, latest), frozenset(one.id for one in found if one.id not in known and not one.damage)
 
 
-def _has(one: Found, table: RecordTable) -> bool:
-    listed = any(record.path == table.file for record in one.output.manifest.files)
-    return one.stage == table.stage and listed and not one.damage
+def _latest(found: list[Found]) -> set[int]:
+    """Of each run the checkpoint with the most steps: its curves and seen rows hold those of all before it."""
+    last: dict[str, Found] = {}
+    for one in found:
+        ref = one.output.manifest.ref
+        if one.stage == "checkpoints" and not one.damage and ref.step:
+            other = last.get(ref.run)
+            if other is None or other.output.manifest.ref.step < ref.step:
+                last[ref.run] = one
+    return {one.id for one in last.values()}
 
 
-def _files_of(one: Found, read_by: dict[str, RecordTable]) -> list[RecordTable]:
-    return [table for table in read_by.values() if _has(one, table)]
-
-
-def _drop(db: "DuckDBPyConnection", gone: list[int]) -> None:
-    for table in RECORD_TABLES:
-        _delete(db, table.table, gone)
+def _has(one: Found, table: RecordTable, latest: set[int]) -> bool:
+    if one.stage != table.stage or one.damage or (table.cumulative and one.id not in latest):
+        return False
+    return any(record.path == table.file for record in one.output.manifest.files)
 
 
 def _delete(db: "DuckDBPyConnection", table: str, ids: list[int]) -> None:
@@ -89,7 +98,7 @@ def _load(
         if words is None:
             continue
         if len(batch) == 1:
-            log.warning("left out %s: %s", batch[0], words)
+            log.debug("left out %s: %s", batch[0], words)
             bad.append((batch[0], words))
         else:
             waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
@@ -157,13 +166,14 @@ def _output_row(one: Found) -> tuple[object, ...]:
     )
 
 
-def _digests(found: list[Found]) -> dict[str, str]:
+def _digests(found: list[Found], latest: set[int]) -> dict[str, str]:
     """What each table was filled from: the same digest means the same rows."""
-    sound = [one for one in found if not one.damage]
-    digests = {table.table: _digest(str(one.id) for one in sound if _has(one, table)) for table in RECORD_TABLES}
+    digests = {
+        table.table: _digest(str(one.id) for one in found if _has(one, table, latest)) for table in RECORD_TABLES
+    }
     every = _digest(f"{one.id} {one.damage or ''}" for one in found)
     return {**digests, "records.outputs": every, "records.inputs": every, "records.problems": every}
 
 
-def _digest(words: "object") -> str:
-    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()  # type: ignore[call-overload]
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()

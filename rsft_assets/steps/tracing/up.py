@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, inputs_of, partitions_of, score_ref
+from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, partitions_of, score_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.records.store import Output, Store
@@ -171,32 +171,48 @@ def output_up(study: Study, store: Store, ref: Ref) -> Node:
     for key in asset_keys(study):
         for upstream in asset_inputs(study, key):
             below[upstream].append(key)
-    return _add_users(study, store, node, output, below, set())
+    return _add_users(study, store, node, [output], below, {})
 
 
 def _add_users(
-    study: Study, store: Store, node: Node, used: Output, below: dict[str, list[str]], told: set[str]
+    study: Study,
+    store: Store,
+    node: Node,
+    used: list[Output],
+    below: dict[str, list[str]],
+    told: dict[tuple[str, ...], str],
 ) -> Node:
-    ref = used.manifest.ref
-    for key in below.get(ref.asset, ()):
-        users = [o for o in outputs_of(study, store, key) if _uses(study, o, ref)]
-        if key in told or not users:
-            continue
-        told.add(key)
-        stale = [
-            o for o in users if not any(i.digest == used.digest for i in o.manifest.inputs if i.asset == ref.asset)
+    """Hang under `node` what was made from any of `used`, asset by asset."""
+    digests = {(o.manifest.asset, o.manifest.partition): o.digest for o in used}
+    for key in below.get(used[0].manifest.asset, ()):
+        users = [
+            output
+            for output in outputs_of(study, store, key)
+            if any((i.asset, i.partition) in digests for i in output.manifest.inputs)
         ]
-        group = Node(key, "group", {"outputs": len(users)}) if len(users) > 1 else output_node(store, users[0])
-        if len(users) > 1:
-            shown = ", ".join(o.manifest.partition for o in users[:_SHOWN])
-            group.facts["partitions"] = shown + (" …" if len(users) > _SHOWN else "")
-        if stale:
-            group.facts["made from another version of it"] = [o.manifest.partition or key for o in stale]
-        for user in users[:1]:
-            _add_users(study, store, group, user, below, told)
-        node.add(group)
+        if not users:
+            continue
+        again = tuple(str(o.manifest.ref) for o in users)
+        if again in told:
+            node.add(Node(key, "group", {"note": "told above"}))
+            continue
+        told[again] = key
+        node.add(_add_users(study, store, _users_node(store, key, users, digests), users, below, told))
     return node
 
 
-def _uses(study: Study, output: Output, ref: Ref) -> bool:
-    return ref in inputs_of(study, output.manifest.ref)
+def _users_node(store: Store, key: str, users: list[Output], digests: dict[tuple[str, str], str]) -> Node:
+    stale = [
+        output.manifest.partition or key
+        for output in users
+        if any(digests.get((i.asset, i.partition), i.digest) != i.digest for i in output.manifest.inputs)
+    ]
+    if len(users) == 1:
+        node = output_node(store, users[0])
+    else:
+        shown = ", ".join(output.manifest.partition for output in users[:_SHOWN])
+        node = Node(key, "group", {"outputs": len(users)})
+        node.facts["partitions"] = shown + (" …" if len(users) > _SHOWN else "")
+    if stale:
+        node.facts["made from another version of it"] = stale
+    return node

@@ -1,0 +1,52 @@
+-- What does the model's size change? The gain of the same data and schedule on models of different sizes, and
+-- where along the run each model stood best: the paper's Figure 5.
+-- grain: source, run, benchmark, grader, metric, protocol
+-- column gain: end of the run minus the untrained model, on the same items
+-- column best_step: step with the best score; chosen after looking, so best_value is a little too good
+SELECT
+    p.source,
+    p.study,
+    p.dataset,
+    p.schedule,
+    m.family,
+    p.model,
+    m.parameters,
+    p.seed,
+    p.run,
+    p.step AS end_step,
+    p.benchmark,
+    p.title,
+    p.benchmark_group,
+    p.position,
+    p.grader,
+    p.metric,
+    p.is_headline,
+    p.unit,
+    p.lower_is_better,
+    b.value AS base_value,
+    p.value AS end_value,
+    g.difference AS gain,
+    g.low AS gain_low,
+    g.high AS gain_high,
+    coalesce(g.beyond_noise, false) AS is_gain_beyond_noise,
+    t.best_step,
+    best.value AS best_value,
+    p.items,
+    g.method,
+    count(*) OVER (
+        PARTITION BY p.source, p.dataset, p.schedule, p.benchmark, p.grader, p.metric, p.protocol
+    ) AS models_compared,
+    p.protocol,
+    p.trace
+FROM staging.score_points p
+JOIN declared.models m USING (model)
+LEFT JOIN staging.score_points b ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
+LEFT JOIN staging.differences g
+    ON g.point_id = p.point_id AND g.other_point_id = p.base_point_id AND g.grader = p.grader AND g.metric = p.metric
+LEFT JOIN staging.late_training t
+    ON t.source = p.source AND t.run = p.run AND t.benchmark = p.benchmark AND t.grader = p.grader
+    AND t.metric = p.metric AND t.protocol = p.protocol
+LEFT JOIN staging.score_points best
+    ON best.point_id = t.best_id AND best.grader = p.grader AND best.metric = p.metric
+WHERE p.is_last
+ORDER BY p.source, p.study, p.dataset, p.schedule, p.position, p.grader, p.metric, m.parameters, p.seed

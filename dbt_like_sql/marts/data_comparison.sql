@@ -1,0 +1,76 @@
+-- Which data? Runs of one model under one schedule on different sets, at their ends: the paper's Table 2.
+-- Each beside the untrained model, and beside the set that the study uses most.
+-- grain: source, run, benchmark, grader, metric, protocol
+-- column gain: over the untrained model, on the same items
+-- column difference: to the run on the reference set, on the same items
+-- column seed_mean: mean over the training seeds of this arm that were scored
+WITH used AS (
+    SELECT study, dataset, count(*) AS runs FROM declared.runs GROUP BY ALL
+),
+
+ranked AS (
+    SELECT
+        r.*,
+        d.thinking,
+        d.recipe,
+        first_value(r.run) OVER (
+            PARTITION BY r.model, r.schedule, r.seed ORDER BY u.runs DESC, r.dataset
+        ) AS reference_run
+    FROM declared.runs r
+    JOIN declared.datasets d ON d.dataset = r.dataset
+    JOIN used u ON u.study = r.study AND u.dataset = r.dataset
+)
+
+SELECT
+    p.source,
+    p.study,
+    p.model,
+    p.schedule,
+    p.run,
+    p.dataset,
+    s.recipe,
+    s.thinking,
+    p.seed,
+    p.step,
+    p.benchmark,
+    p.title,
+    p.benchmark_group,
+    p.position,
+    p.grader,
+    p.metric,
+    p.is_headline,
+    p.unit,
+    p.lower_is_better,
+    b.value AS base_value,
+    p.value,
+    p.items,
+    g.difference AS gain,
+    g.low AS gain_low,
+    g.high AS gain_high,
+    coalesce(g.beyond_noise, false) AS is_gain_beyond_noise,
+    s.reference_run,
+    p.run = s.reference_run AS is_reference,
+    d.difference,
+    d.low AS difference_low,
+    d.high AS difference_high,
+    coalesce(d.beyond_noise, false) AS beyond_noise,
+    coalesce(d.method, CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE 'reference not scored' END)
+        AS method,
+    count(*) OVER arms AS seeds,
+    avg(p.value) OVER arms AS seed_mean,
+    min(p.value) OVER arms AS seed_lowest,
+    max(p.value) OVER arms AS seed_highest,
+    p.protocol,
+    p.trace
+FROM ranked s
+JOIN staging.score_points p ON p.run = s.run AND p.is_last
+LEFT JOIN staging.score_points b ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
+LEFT JOIN staging.differences g
+    ON g.point_id = p.point_id AND g.other_point_id = p.base_point_id AND g.grader = p.grader AND g.metric = p.metric
+LEFT JOIN staging.score_points r
+    ON r.run = s.reference_run AND r.is_last AND r.source = p.source AND r.benchmark = p.benchmark
+    AND r.grader = p.grader AND r.metric = p.metric AND r.protocol = p.protocol
+LEFT JOIN staging.differences d
+    ON d.point_id = p.point_id AND d.other_point_id = r.point_id AND d.grader = p.grader AND d.metric = p.metric
+WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
+ORDER BY p.source, p.study, p.model, p.schedule, p.dataset, p.seed, p.position, p.grader, p.metric

@@ -1,0 +1,69 @@
+-- Does it pay to repeat data? Runs of one model on the same data (or its first rows), as many steps long, at
+-- their ends: the paper's Table 1. The reference is the setting that reads the most rows, on the most passes.
+-- grain: source, run, benchmark, grader, metric, protocol
+-- column passes: epochs over the set
+-- column rows_read: rows times passes
+-- column difference: to the reference setting, on the same items
+WITH settings AS (
+    SELECT
+        r.*,
+        CASE WHEN d.recipe = 'first-rows' THEN d.based_on ELSE r.dataset END AS data_family,
+        r.rows * r.epochs AS rows_read
+    FROM declared.runs r
+    JOIN declared.datasets d USING (dataset)
+),
+
+ranked AS (
+    SELECT
+        *,
+        first_value(run) OVER (
+            PARTITION BY model, data_family, total_steps, seed ORDER BY rows_read DESC, epochs DESC, run
+        ) AS reference_run,
+        count(*) OVER (PARTITION BY model, data_family, total_steps, seed) AS settings
+    FROM settings
+)
+
+SELECT
+    p.source,
+    p.study,
+    p.model,
+    s.data_family,
+    s.total_steps,
+    p.run,
+    p.dataset,
+    s.rows,
+    s.epochs AS passes,
+    s.batch_size,
+    s.rows_read,
+    s.lr,
+    s.decay,
+    p.seed,
+    p.benchmark,
+    p.title,
+    p.benchmark_group,
+    p.position,
+    p.grader,
+    p.metric,
+    p.is_headline,
+    p.unit,
+    p.value,
+    p.items,
+    s.reference_run,
+    p.run = s.reference_run AS is_reference,
+    d.difference,
+    d.low AS difference_low,
+    d.high AS difference_high,
+    coalesce(d.beyond_noise, false) AS beyond_noise,
+    CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE coalesce(d.method, 'reference not scored') END
+        AS method,
+    p.protocol,
+    p.trace
+FROM ranked s
+JOIN staging.score_points p ON p.run = s.run AND p.is_last
+LEFT JOIN staging.score_points r
+    ON r.run = s.reference_run AND r.is_last AND r.source = p.source AND r.benchmark = p.benchmark
+    AND r.grader = p.grader AND r.metric = p.metric AND r.protocol = p.protocol
+LEFT JOIN staging.differences d
+    ON d.point_id = p.point_id AND d.other_point_id = r.point_id AND d.grader = p.grader AND d.metric = p.metric
+WHERE s.settings > 1
+ORDER BY p.source, p.model, s.data_family, s.total_steps, s.rows_read DESC, p.run, p.position, p.grader, p.metric

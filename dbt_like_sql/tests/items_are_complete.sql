@@ -1,0 +1,8 @@
+-- A score over fewer or more items than its benchmark declares, undecided and not-run ones counted in.
+SELECT s.trace, g.grader, g.metric, g.items, b.items AS declared
+FROM staging.score_outputs s
+JOIN (
+    SELECT output_id, grader, metric, count(*) AS items FROM staging.item_scores GROUP BY ALL
+) g USING (output_id)
+JOIN declared.benchmarks b USING (benchmark)
+WHERE b.items IS NOT NULL AND g.items <> b.items
