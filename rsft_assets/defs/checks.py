@@ -36,6 +36,8 @@ def dataset_check_results(output: Output) -> Iterator[dg.AssetCheckResult]:
             passed=bool(fact["passed"]),
             check_name=name,
             asset_key=output.manifest.asset.split("/"),
+            # A set adopted as published is not ours to correct: what it lacks is shown, and blocks nothing.
+            severity=dg.AssetCheckSeverity.ERROR if fact.get("blocking", True) else dg.AssetCheckSeverity.WARN,
             metadata={key: value for key, value in fact.items() if key != "passed"},
         )
 

@@ -11,6 +11,7 @@ Recipe = Literal[
     "without-thinking",  # the rows of `like`, their <think> part removed
     "first-rows",  # the first rows of `like`
     "human-solution",  # the queries of `like`, answered by the solution in their source
+    "published",  # the rows of `published` as they are: another's set, or a file of one's own
 ]
 
 
@@ -29,5 +30,5 @@ class Dataset:
     thinking: bool = True
     """Each response holds exactly one <think>…</think>; False: none."""
     published: Hub | None = None
-    """The authors' own file, which can be adopted in place of building."""
+    """A finished set: the authors' file, or one's own; the recipe `published` adopts it."""
     description: str = ""

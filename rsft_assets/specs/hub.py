@@ -13,6 +13,7 @@ class Hub:
     """A repository on the hub."""
 
     repo: str
+    """`owner/name`; or a folder of one's own, written with a leading `/`, `./` or `~/`."""
     kind: Literal["model", "dataset"] = "model"
     revision: str | None = None
     """Commit hash. None: not known to us, so only a mirror or a study file that pins one can serve it."""
@@ -23,6 +24,8 @@ class Hub:
     """One file, or a subfolder of a model repository."""
     sha256: str | None = None
     """Of `file`, where its publisher or an audit recorded it."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """(our name, its name) where a data set calls a column something else: ("response", "output")."""
     gated: bool = False
     """Access must be asked for; without it the state is "no access", never a zero."""
 

@@ -74,7 +74,9 @@ def _known(study: Study, where: str, field: str, table: str, value: str | None) 
 
 def _check_dataset(study: Study, dataset: Dataset) -> None:
     where = f"datasets {dataset.name!r}"
-    wants = "pool" if dataset.recipe in ("one-correct", "one-any") else "like"
+    wants = {"one-correct": "pool", "one-any": "pool", "published": "published"}.get(dataset.recipe, "like")
+    if wants == "published" and dataset.published is None:
+        raise SpecError(f"{where}: field published: recipe 'published' needs the repository or folder of the set")
     for field, table in (("pool", "pools"), ("like", "datasets")):
         value = getattr(dataset, field)
         if field == wants:

@@ -15,6 +15,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.recipes.facts import Facts, wants_box
 from rsft_assets.steps.recipes.from_pool import rows_from_pool
+from rsft_assets.steps.recipes.from_published import rows_as_published
 from rsft_assets.steps.recipes.from_set import rows_from_set
 from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.store import Build, Output, Store
@@ -35,7 +36,9 @@ def build_dataset(study: Study, store: Store, ref: Ref, *, force: bool = False) 
 
 def _build(study: Study, build: Build, dataset: Dataset) -> dict[str, Any]:
     counts: dict[str, Any] = {"recipe": dataset.recipe}
-    if dataset.pool:
+    if dataset.recipe == "published":
+        examples = rows_as_published(build, dataset, counts)
+    elif dataset.pool:
         examples = rows_from_pool(build, dataset, study.pools[dataset.pool], counts)
     else:
         examples = rows_from_set(build, dataset, counts)

@@ -3,9 +3,10 @@
     model_folder(hub)        -> folder with config.json and weights
     dataset_rows(hub)        -> rows as dictionaries, streamed
 
-With RSFT_MIRROR set, nothing is downloaded: `<mirror>/<owner>/<name>/` must hold the repository in the
-hub's own layout. Without it, a revision must be pinned. What may not be read, or is not there, raises
-`NoAccess`: for a benchmark that is a state, for everything else an error.
+A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. With RSFT_MIRROR set, nothing
+is downloaded: `<mirror>/<owner>/<name>/` must hold the repository in the hub's own layout. Without it, a
+revision must be pinned. What may not be read, or is not there, raises `NoAccess`: for a benchmark that is
+a state, for everything else an error.
 """
 
 import logging
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.steps.records.digest import bytes_digest
 
@@ -29,15 +30,15 @@ class NoAccess(StepError):
 
 def where_from(hub: Hub) -> str:
     """Words for manifests and messages: repository, revision, and whether a mirror served it."""
+    if _local(hub):
+        return hub.repo
     place = f"{hub.repo}@{hub.revision or 'unpinned'}"
     return f"{place} (mirror)" if _mirror() else place
 
 
 def model_folder(hub: Hub) -> Path:
     """A local folder with a model's files; `hub.file` names a subfolder of the repository."""
-    if mirror := _mirror():
-        folder = _mirrored(mirror, hub)
-    else:
+    if (folder := _folder(hub)) is None:
         from huggingface_hub import snapshot_download
 
         patterns = [f"{hub.file}/*"] if hub.file else None
@@ -52,24 +53,33 @@ def model_folder(hub: Hub) -> Path:
 
 def dataset_rows(hub: Hub, files: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Rows of a data set in its own order; `files` (or `hub.file`) reads those files of the repository only."""
+    for number, row in enumerate(_rows_as_published(hub, files)):
+        for ours, theirs in hub.columns:
+            if theirs not in row:
+                raise StepError(f"{hub.repo}, row {number}: no column {theirs!r}; {nearest(theirs, row)}")
+            row[ours] = row[theirs]
+        yield row
+
+
+def _rows_as_published(hub: Hub, files: Sequence[str]) -> Iterator[dict[str, Any]]:
     names = tuple(files) or ((hub.file,) if hub.file else ())
     if names:
         for name in names:
             yield from _file_rows(repository_file(hub, name))
-        return
-    mirror = _mirror()
-    if mirror:
-        yield from _load(hub, str(_mirrored(mirror, hub)))
+    elif (folder := _folder(hub)) is not None:
+        yield from _load(hub, str(folder))
     else:
         yield from _load(hub, hub.repo, revision=_pinned(hub))
 
 
 def repository_file(hub: Hub, name: str) -> Path:
     """A local copy of one file of the repository, its content checked where a hash is known."""
-    if mirror := _mirror():
-        path = _mirrored(mirror, hub) / name
+    if (folder := _folder(hub)) is not None:
+        path = folder / name
         if not path.is_file():
-            raise NoAccess(f"{path} is not there; put {name} of {hub.repo} into the mirror or unset {MIRROR_SETTING}")
+            raise NoAccess(
+                f"{path} is not there; put {name} of {hub.repo} there, or unset {MIRROR_SETTING} if it is set"
+            )
     else:
         from huggingface_hub import hf_hub_download
 
@@ -90,7 +100,20 @@ def _mirror() -> Path | None:
     return mirror
 
 
-def _mirrored(mirror: Path, hub: Hub) -> Path:
+def _local(hub: Hub) -> bool:
+    return hub.repo.startswith(("/", "./", "../", "~/"))
+
+
+def _folder(hub: Hub) -> Path | None:
+    """The local folder that stands for the repository; None where it has to be downloaded."""
+    if _local(hub):
+        folder = Path(hub.repo).expanduser()
+        if not folder.is_dir():
+            raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
+        return folder
+    mirror = _mirror()
+    if mirror is None:
+        return None
     folder = mirror / hub.repo
     if not folder.is_dir():
         raise NoAccess(f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there or unset it")

@@ -1,0 +1,101 @@
+"""A finished set taken over: recipe `published`, for the authors' files and for traces of one's own.
+
+Needed columns: `response`, and `question` or `message` or `prompt`; `answer` (or `gold`) where there is one.
+Rows are kept as they are, in their order. Every response with an answer is judged here, like any other;
+overlap with benchmarks is counted and nothing is removed.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import load_placement
+from rsft_assets.specs.queries import BOXED_INSTRUCTION
+from rsft_assets.steps.fetch_queries import query_id
+from rsft_assets.steps.hub import dataset_rows, where_from
+from rsft_assets.steps.recipes.from_pool import benchmark_items
+from rsft_assets.steps.records.store import Build
+from rsft_assets.steps.running import Progress
+from rsft_assets.steps.verifier.verifier import VERIFIER_CONFIG, Answer, Verifier
+
+
+def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of the published set; `stats` receives what was found in them."""
+    assert dataset.published is not None
+    hub = dataset.published
+    build.origin = "adopted"
+    build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
+    build.made_by["verifier"] = VERIFIER_CONFIG
+    items, checked = benchmark_items(build)
+    stats["decontamination"] = {**checked, "removed": {}}
+    stats["contaminated"] = 0
+    progress = Progress(str(build.identity.ref), dataset.rows, "rows")
+    count = 0
+    with Verifier(workers=load_placement().workers) as verifier:
+        published, to_judge = itertools.tee(_examples(dataset, hub.repo))
+        judgements = verifier.judge(answer for row in to_judge if (answer := _answer(row)) is not None)
+        for row in published:
+            row["verdict"] = next(judgements).verdict if _answer(row) is not None else None
+            stats["contaminated"] += items.holding(row["question"]) is not None
+            count += 1
+            progress.step()
+            yield row
+    if count != dataset.rows:
+        raise StepError(f"{build.identity.ref}: {count} rows in {hub.repo} where {dataset.rows} are declared")
+
+
+def _examples(dataset: Dataset, repo: str) -> Iterator[dict[str, Any]]:
+    assert dataset.published is not None
+    for number, row in enumerate(dataset_rows(dataset.published)):
+        yield read_example(row, number, f"{repo}, row {number}")
+
+
+def _answer(row: Mapping[str, Any]) -> Answer | None:
+    if not row["answer"]:
+        return None
+    return Answer(str(row["row"]), row["answer"], row["response"], kind=kind_of(row["answer"]))
+
+
+def kind_of(gold: str) -> str:
+    """A gold of numbers and a target is a Countdown task's."""
+    return "countdown" if gold.startswith("{") and '"target"' in gold else "math"
+
+
+def read_example(row: Mapping[str, Any], number: int, where: str) -> dict[str, Any]:
+    """One published row as an example; missing columns are named."""
+    turns = _turns(row.get("message") or row.get("messages") or row.get("prompt"))
+    question = row.get("question") or row.get("problem") or (turns[-1]["content"] if turns else None)
+    response = row.get("response")
+    if not isinstance(question, str) or not isinstance(response, str):
+        raise StepError(
+            f"{where}: columns {', '.join(sorted(row))}; response and one of question, message, prompt are needed "
+            "(map other names with `columns`)"
+        )
+    gold = row.get("answer", row.get("gold"))
+    answer = json.dumps(gold, sort_keys=True) if isinstance(gold, dict) else "" if gold is None else str(gold)
+    return {
+        "row": number,
+        "query_id": query_id(kind_of(answer), question, answer),
+        "response_id": None,
+        "verdict": None,
+        "data_source": str(row.get("data_source") or where.partition(",")[0]),
+        "question": question,
+        "answer": answer,
+        "message": turns or [{"role": "user", "content": question + BOXED_INSTRUCTION}],
+        "response": response,
+        "response_length": len(response),
+        "advantage": 1.0 if row.get("advantage") is None else float(row["advantage"]),
+    }
+
+
+def _turns(value: Any) -> list[dict[str, str]]:
+    """Chat turns up to the last of the user's, from turns or from plain text."""
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in value or ()]
+    while turns and turns[-1]["role"] != "user":
+        turns.pop()
+    return turns
