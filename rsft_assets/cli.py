@@ -3,7 +3,9 @@
 Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -34,7 +36,7 @@ def dev(host: str, port: int) -> None:
     """Open Dagster's UI on this study, with its database kept under RSFT_HOME."""
     from rsft_assets.defs.webserver import run_webserver
 
-    sys.exit(run_webserver(host, port))
+    run_webserver(host, port)
 
 
 @rsft.command()
@@ -76,6 +78,29 @@ def doctor(sync: bool, content: bool, as_json: bool) -> None:
     from rsft_assets.defs.doctoring import run_doctor
 
     sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))
+
+
+@rsft.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)
+@click.option("--scope", type=click.Choice(["tail", "whole"]), default="tail", show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one per usable core.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def verify(source: Path, target: Path, kind: str, scope: str, workers: int | None, as_json: bool) -> None:
+    """Judge the responses in SOURCE (JSONL or Parquet: gold, response) and write them, judged, to TARGET.
+
+    Verdicts: correct, wrong, unparseable, undecided. `tail` judges what follows the last </think>.
+    """
+    from rsft_assets.defs.terminal import counting
+    from rsft_assets.steps.verify_file import verify_file
+
+    with counting("rows judged") as progress:
+        counts = verify_file(source, target, kind=kind, scope=scope, workers=workers, progress=progress)
+    if as_json:
+        print(json.dumps(counts))
+    else:
+        click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if "/" not in name))
 
 
 def main() -> None:

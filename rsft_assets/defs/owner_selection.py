@@ -19,6 +19,8 @@ from typing import Any
 import click
 import dagster as dg
 
+from rsft_assets.specs.errors import SpecError, StepError
+
 _KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
 _original = dg.AssetSelection.from_string.__func__  # type: ignore[attr-defined]
 
@@ -41,13 +43,29 @@ def install() -> None:
 def _materialize_outstanding(string: str) -> None:
     """Where `dagster asset materialize` was typed without partitions: do what `rsft materialize` does."""
     context = click.get_current_context(silent=True)
-    if context is None or context.info_name != "materialize" or context.params.get("select") is None:
+    if context is None or context.params.get("select") is None:
         return
-    if context.params.get("partition") or context.params.get("partition_range"):
+    if _KEYS_BELOW.fullmatch(string.strip()):
+        _check_name(string)
+    if context.info_name != "materialize" or context.params.get("partition") or context.params.get("partition_range"):
         return
     from rsft_assets.defs.batches import needs_partitions
     from rsft_assets.defs.terminal import materialize_in_terminal
 
     selections: Sequence[str] = context.params["select"].split(",")
     if needs_partitions(selections):
-        sys.exit(materialize_in_terminal(selections))
+        try:
+            sys.exit(materialize_in_terminal(selections))
+        except StepError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _check_name(selection: str) -> None:
+    """An owner's spelling that names nothing is answered with the nearest names."""
+    from rsft_assets.defs.batches import select
+    from rsft_assets.specs.study import load_study
+
+    try:
+        select(load_study(), [selection])
+    except SpecError as error:
+        raise click.UsageError(str(error)) from error

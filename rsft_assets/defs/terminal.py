@@ -1,12 +1,14 @@
 """The terminal's view of a batch run: a line per asset, a bar for the step at work, words for the rest."""
 
+import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from rsft_assets.defs.batches import Batch, Plan, make_plan
@@ -61,17 +63,21 @@ class Display:
             self.counts[event["state"]] += 1
             self._all[event["state"]] += 1
         elif event["event"] == "skipped":
-            self.console.print(f"  skipped {event['asset']} {event['partition']}: {event['reason']}")
+            self.console.print(escape(f"  skipped {event['asset']} {event['partition']}: {event['reason']}"))
 
     def _show_progress(self, event: Event) -> None:
         words = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
-            self.console.print(f"  {progress_line(event)}", soft_wrap=True)
+            self.console.print(escape(f"  {progress_line(event)}"), soft_wrap=True)
             return
         if self._step is None:
             self._step = self._bars.add_task("", words="")
         self._bars.update(
-            self._step, description=f"  {event['what']}", total=event["total"], completed=event["done"], words=words
+            self._step,
+            description=escape(f"  {event['what']}"),
+            total=event["total"],
+            completed=event["done"],
+            words=escape(words),
         )
 
     def end(self, batch: Batch, problem: str) -> None:
@@ -79,13 +85,23 @@ class Display:
             self._bars.remove_task(self._step)
             self._step = None
         if problem:
-            self.console.print(f"[red]failed[/red] {batch.title}\n{problem}", soft_wrap=True)
+            self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
             return
         words = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
         self.console.print(f"[green]done[/green]   {batch.title}: {words}", soft_wrap=True)
 
     def totals(self) -> str:
         return ", ".join(f"{count} {state}" for state, count in sorted(self._all.items())) or "nothing to do"
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A counter on standard error for work whose total is not known; quiet where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.completed:,} {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def materialize_in_terminal(

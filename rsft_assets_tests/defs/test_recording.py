@@ -49,9 +49,7 @@ class WritingLauncher:
     def run(self, call: StepCall):
         self.calls.append(call)
         partitions = [b for a, b in zip(call.arguments, call.arguments[1:], strict=False) if a == "--partition"]
-        assets = (
-            list(call.arguments[: call.arguments.index("--partition")]) if partitions else call.arguments
-        )
+        assets = list(call.arguments[: call.arguments.index("--partition")]) if partitions else call.arguments
         store = Store(call.home)
         for asset in assets:
             for partition in [*self.siblings, *partitions] or [""]:
