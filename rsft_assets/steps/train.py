@@ -43,7 +43,7 @@ def train(
     for name, steps in asked.items():
         run = study.get("runs", name)
         chosen = placement or load_placement(run.model)
-        refuse_without_gpu(study.models[run.model], chosen, "checkpoints")
+        refuse_without_gpu(study, checkpoint_ref(run, max(steps)), chosen)
         done += _train_run(study, store, run, sorted(set(steps)), chosen, force=force)
     return done
 

@@ -130,7 +130,9 @@ def _varlen(
     from torch.nn.attention.varlen import varlen_attn
 
     attended = varlen_attn(
-        *(tensor[0].transpose(0, 1) for tensor in (query, key, value)),
+        query[0].transpose(0, 1),
+        key[0].transpose(0, 1),
+        value[0].transpose(0, 1),
         rows.bounds,
         rows.bounds,
         rows.longest,
@@ -139,4 +141,5 @@ def _varlen(
         window_size=(-1, 0),
         enable_gqa=key.shape[1] != query.shape[1],
     )
+    assert isinstance(attended, torch.Tensor)
     return attended.unsqueeze(0)

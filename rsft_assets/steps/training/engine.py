@@ -4,12 +4,12 @@ In: a model, the optimiser's settings, a placement. Out: steps that give the sam
 whatever the number of processes, the micro-batches or the stage; full weights and state by name.
 """
 
-import contextlib
+import atexit
 import datetime
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,29 +51,32 @@ def device_of(placement: Placement) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
-@contextlib.contextmanager
-def process_group(device: str, meeting_point: Path) -> Iterator[None]:
-    """Join the other processes of this training, by environment as torchrun sets it, else through a file."""
+def join_processes(device: str, meeting_point: Path) -> None:
+    """Join the other processes of this training, by environment as torchrun sets it, else through a file.
+
+    Once in the life of a process: DeepSpeed remembers the groups it made.
+    """
+    if dist.is_initialized():
+        return
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    given = "MASTER_ADDR" in os.environ and world > 1
-    meeting_point.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("LOCAL_RANK", "0")
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.startswith("cuda") else "cpu")
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-    dist.init_process_group(
-        "nccl" if device.startswith("cuda") else "gloo",
-        init_method="env://" if given else f"file://{meeting_point.absolute()}",
-        rank=rank,
-        world_size=world,
-        timeout=_PATIENCE,
-    )
-    try:
-        yield
-    finally:
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    if world == 1:
+        from torch._C._distributed_c10d import HashStore
+
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    else:
+        method = "env://" if "MASTER_ADDR" in os.environ else f"file://{meeting_point.absolute()}"
+        dist.init_process_group(backend, init_method=method, rank=rank, world_size=world, timeout=_PATIENCE)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()
-        if rank == 0:
-            meeting_point.unlink(missing_ok=True)
 
 
 def quiet_deepspeed() -> Any:
@@ -194,4 +197,5 @@ class Session:
         """The whole reduced gradient, between `backward` and `apply`; every process must ask."""
         from deepspeed.utils import safe_get_full_grad
 
-        return safe_get_full_grad(parameter)
+        whole: torch.Tensor = safe_get_full_grad(parameter)
+        return whole

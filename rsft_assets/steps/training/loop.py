@@ -31,7 +31,9 @@ _ROWS_NAMED = 32
 class Work(Protocol):
     """What is trained, as pure functions of the step."""
 
-    what: str
+    @property
+    def what(self) -> str: ...
+
     tokens: Tokens
     held_out: Tokens | None
 
@@ -207,7 +209,7 @@ def _note(entry: dict[str, Any], work: Work, session: Session) -> str:
 def _asked_to_stop() -> Iterator[list[int]]:
     """Signals that asked this process to stop while the block ran; a second one is not waited for."""
     asked: list[int] = []
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: Any) -> None:
         if asked:

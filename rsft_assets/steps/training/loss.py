@@ -60,7 +60,8 @@ class LossHead(nn.Module):
         self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         chunk = max(1, CHUNK_LOGITS // self.weight.shape[0])
-        loss: tuple[torch.Tensor, torch.Tensor] = _ChunkedLoss.apply(hidden, self.weight, targets, weights, chunk)
+        function: Any = _ChunkedLoss.apply
+        loss: tuple[torch.Tensor, torch.Tensor] = function(hidden, self.weight, targets, weights, chunk)
         return loss
 
 
@@ -77,7 +78,10 @@ class Trainee(nn.Module):
 
     def forward(self, micro: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """(weighted loss, summed loss) of a `packing.MicroBatch`."""
-        return self.head(self.hidden(micro).index_select(0, micro.chosen), micro.targets, micro.weights)
+        loss: tuple[torch.Tensor, torch.Tensor] = self.head(
+            self.hidden(micro).index_select(0, micro.chosen), micro.targets, micro.weights
+        )
+        return loss
 
     def hidden(self, micro: Any) -> torch.Tensor:
         """Last hidden states, (tokens, size), padding included."""
@@ -87,4 +91,5 @@ class Trainee(nn.Module):
         out = self.model.base_model(
             input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False, **extra
         )
-        return out.last_hidden_state.flatten(0, 1)
+        hidden: torch.Tensor = out.last_hidden_state
+        return hidden.flatten(0, 1)

@@ -60,7 +60,8 @@ def new_qwen3(*, vocabulary: int, layers: int, hidden: int, heads: int, context:
         eos_token_id=end,
     )
     torch.manual_seed(seed)
-    return Qwen3ForCausalLM(config)
+    model: Any = Qwen3ForCausalLM
+    return model(config)
 
 
 def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:

@@ -18,7 +18,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training import state as states
 from rsft_assets.steps.training.attention import install
 from rsft_assets.steps.training.checkpoints import CURVES, SEEN, write_curves, write_seen
-from rsft_assets.steps.training.engine import Optimiser, Session, device_of, dtype_of, process_group
+from rsft_assets.steps.training.engine import Optimiser, Session, device_of, dtype_of, join_processes
 from rsft_assets.steps.training.job import Job
 from rsft_assets.steps.training.loop import Bounds, Position, train
 from rsft_assets.steps.training.models import load_model, load_tokenizer, write_model
@@ -33,8 +33,8 @@ def run_job(job: Job) -> None:
     """Train what the job says; every process of the training calls this."""
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
-    with process_group(device, job.folder / MEETING_POINT):
-        _Training(job, device).go()
+    join_processes(device, job.folder / MEETING_POINT)
+    _Training(job, device).go()
 
 
 class _Training:

@@ -125,9 +125,10 @@ def _full(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.T
 
     if session.stage == 0:
         return parameter if kind == MASTER else session.adam.state[parameter][kind]
-    if kind == MASTER:
-        return safe_get_full_fp32_param(parameter)
-    return safe_get_full_optimizer_state(parameter, kind)
+    whole: torch.Tensor = (
+        safe_get_full_fp32_param(parameter) if kind == MASTER else safe_get_full_optimizer_state(parameter, kind)
+    )
+    return whole
 
 
 def load_weights(model: Any, state: State) -> None:

@@ -40,16 +40,19 @@ class Tokens:
 
     def row(self, index: int) -> np.ndarray:
         start = self.ends[index - 1] if index else 0
-        return self.ids[start : self.ends[index]]
+        row: np.ndarray = self.ids[start : self.ends[index]]
+        return row
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.diff(self.ends, prepend=0)
+        lengths: np.ndarray = np.diff(self.ends, prepend=0)
+        return lengths
 
     @property
     def trained(self) -> np.ndarray:
         """Tokens of each row that enter the loss: none where the limit left no response."""
-        return np.maximum(self.lengths - np.maximum(self.prompts, 1), 0)
+        trained: np.ndarray = np.maximum(self.lengths - np.maximum(self.prompts, 1), 0)
+        return trained
 
     def save(self, folder: Path) -> None:
         """Publish by rename: a folder of this name is complete."""

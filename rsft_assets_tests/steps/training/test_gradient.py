@@ -1,0 +1,116 @@
+"""The gradient table: one batch, one gradient, whatever the processes, micro-batches, packing, stage or weighting.
+
+Compared with plain PyTorch: each row alone, whole logits, one AdamW.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from rsft_assets_tests.steps.training.gradient_process import ADAM, RATE, VOCABULARY, batches, weights_of
+from rsft_assets_tests.steps.training.tiny import tiny_model
+
+GRADIENT, WEIGHTS = 5e-6, 1e-4
+FEW = [
+    # processes, stage, budget, packed, weighting
+    (2, 3, 100, True, "authors"),
+    (1, 0, 100, False, "token-mean"),
+]
+ALL = [
+    case
+    for case in itertools.product((1, 2), (0, 1, 2, 3), (64, 200, 10_000), (True, False), ("token-mean", "authors"))
+    if case not in FEW
+]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Gradient and weights by plain PyTorch, by (weighting, clip)."""
+    return {(loss, clip): plain_training(loss, clip) for loss in ("token-mean", "authors") for clip in (1.0,)}
+
+
+def plain_training(loss, clip):
+    model = tiny_model(vocabulary=VOCABULARY)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, foreach=False, **ADAM)
+    found = {}
+    for number, batch in enumerate(batches()):
+        total = torch.zeros(())
+        for (ids, prompt), weight in zip(batch, weights_of(loss, batch), strict=True):
+            row = torch.tensor(ids)
+            logits = model(row[None, :-1]).logits[0, prompt - 1 :]
+            total = total + weight * torch.nn.functional.cross_entropy(logits, row[prompt:], reduction="sum")
+        total.backward()
+        if number == 0:
+            found |= {f"gradient/{name}": p.grad.clone() for name, p in model.named_parameters()}
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimiser.step()
+        optimiser.zero_grad()
+    return found | {f"weight/{name}": p.detach() for name, p in model.named_parameters()}
+
+
+def found_by(tmp_path, processes, stage, budget, packed, loss, precision="fp32", clip=1.0):
+    out = tmp_path / "found.pt"
+    case = {"stage": stage, "budget": budget, "packed": packed, "loss": loss, "precision": precision, "clip": clip}
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps({**case, "out": str(out)}))
+    command = [sys.executable, "-m", "rsft_assets_tests.steps.training.gradient_process", str(path)]
+    running = []
+    for rank in range(processes):
+        environment = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1"}
+        running.append(
+            subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        )
+    outputs = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, "\n".join(outputs)[-3000:]
+    return torch.load(out)
+
+
+def differences(found, expected, kind):
+    """Largest relative difference of a tensor, in norm, and how many tensors were compared."""
+    names = [name for name in expected if name.startswith(kind)]
+    assert names
+    return max(float((found[n] - expected[n]).norm() / expected[n].norm()) for n in names)
+
+
+def check(found, expected):
+    assert found.keys() == expected.keys()
+    assert differences(found, expected, "gradient/") <= GRADIENT
+    assert differences(found, expected, "weight/") <= WEIGHTS
+
+
+@pytest.mark.parametrize(("processes", "stage", "budget", "packed", "loss"), FEW)
+def test_gradient_and_weights_are_those_of_plain_pytorch(tmp_path, reference, processes, stage, budget, packed, loss):
+    check(found_by(tmp_path, processes, stage, budget, packed, loss), reference[loss, 1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "stage", "budget", "packed", "loss"), ALL)
+def test_the_whole_table(tmp_path, reference, processes, stage, budget, packed, loss):
+    check(found_by(tmp_path, processes, stage, budget, packed, loss), reference[loss, 1.0])
+
+
+def test_the_table_can_fail(reference):
+    """The two weightings differ by far more than the tolerance."""
+    gap = differences(reference["authors", 1.0], reference["token-mean", 1.0], "gradient/")
+    assert gap > 1000 * GRADIENT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "stage"), [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)])
+def test_bf16_with_master_weights_follows_fp32(tmp_path, reference, processes, stage):
+    found = found_by(tmp_path, processes, stage, 200, True, "token-mean", precision="bf16")
+    assert differences(found, reference["token-mean", 1.0], "gradient/") < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_pure_bf16_runs_at_stage_0(tmp_path, reference, processes):
+    found = found_by(tmp_path, processes, 0, 200, True, "authors", precision="bf16-pure")
+    assert differences(found, reference["authors", 1.0], "gradient/") < 0.05
