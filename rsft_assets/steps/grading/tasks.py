@@ -9,6 +9,7 @@ TASKS = {
     "math": ("math", "TASK"),
     "gpqa": ("choice", "GPQA"),
     "mmlu_pro": ("choice", "MMLU_PRO"),
+    "code": ("code.livecodebench", "TASK"),
     "halueval": ("halueval", "TASK"),
     "ifeval": ("ifeval", "TASK"),
     "nano-format": ("nano", "FORMAT"),

@@ -1,5 +1,6 @@
 """What graders share while a step runs: worker processes and judges, each started at its first use."""
 
+import functools
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rsft_assets.specs.placement import Placement
 
 if TYPE_CHECKING:
+    from rsft_assets.steps.grading.code.prison import Prison
     from rsft_assets.steps.verifier.verifier import Verifier
 
 
@@ -17,6 +19,7 @@ class Tools:
         self.placement = placement
         self._stack = ExitStack()
         self._verifier: Verifier | None = None
+        self._prison: Prison | None = None
 
     @property
     def verifier(self) -> "Verifier":
@@ -25,6 +28,24 @@ class Tools:
 
             self._verifier = self._stack.enter_context(Verifier(workers=self.placement.workers))
         return self._verifier
+
+    @property
+    def prison(self) -> "Prison":
+        if self._prison is None:
+            from rsft_assets.steps.grading.code.prison import CodeLimits, Prison
+            from rsft_assets.steps.grading.code.speed import calibrated, slowness
+
+            workers = self.placement.workers
+            limits = calibrated(CodeLimits(), slowness(workers))
+            self._prison = self._stack.enter_context(Prison(workers=workers, limits=limits))
+        return self._prison
+
+    @functools.cached_property
+    def isolation_problem(self) -> str:
+        """Why programs cannot be run here, in words; empty where they can."""
+        from rsft_assets.steps.grading.code.prison import isolation_problem
+
+        return isolation_problem()
 
     def __enter__(self) -> Self:
         return self

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 
+def folder() -> Path:
+    return Path(os.environ.get("RSFT_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+
+
 def rows(name: str) -> list[dict]:
     """All rows of a JSON-lines file; skips the test where the data is absent."""
-    path = Path(os.environ.get("RSFT_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data") / name
+    path = folder() / name
     if not path.is_file():
         pytest.skip(f"{path} is not here; set RSFT_TEST_DATA to the folder of published data")
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,0 +1,305 @@
+"""The jail against hostile programs, and LiveCodeBench's way of judging."""
+
+import ast
+import base64
+import json
+import os
+import pickle
+import re
+import zlib
+from pathlib import Path
+
+import pytest
+
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.grading.code import prison as prison_module
+from rsft_assets.steps.grading.code.livecodebench import (
+    TASK,
+    cases_of,
+    code_in,
+    decoded,
+    entry_of,
+    prompt,
+    same_output,
+    same_value,
+)
+from rsft_assets.steps.grading.code.prison import Case, CodeLimits, Prison, Program, isolation_problem
+from rsft_assets.steps.grading.task import Item, Sample
+from rsft_assets.steps.grading.tools import Tools
+from rsft_assets_tests.steps.grading.published import folder, rows
+from rsft_assets_tests.steps.small_chain import benchmark
+
+problem = isolation_problem()
+needs_isolation = pytest.mark.skipif(bool(problem), reason=problem)
+LIMITS = CodeLimits(seconds=1.5, memory_bytes=256 << 20, output_bytes=1 << 20, scratch_bytes=8 << 20)
+
+
+@pytest.fixture(scope="module")
+def prison():
+    with Prison(workers=2, limits=LIMITS) as prison:
+        yield prison
+
+
+def run(prison, code, *tests, entry=None):
+    cases = tuple(Case(*test) for test in tests or [("", "fine")])
+    accept = same_output if entry is None else same_value
+    [outcome] = prison.run(
+        [Program(code, tuple(Case(*case) if isinstance(case, tuple) else case for case in cases), accept, entry)]
+    )
+    return outcome
+
+
+HOSTILE = {
+    "forks without end": ("import os\nwhile True: os.fork()", {"error"}),
+    "forks and lets go": ("import os\ntry:\n  os.fork()\nexcept OSError: print('fine')", {"passed"}),
+    "starts threads without end": (
+        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()",
+        {"error", "memory", "time", "killed"},
+    ),
+    "runs a command": ("import os\nos.execv('/bin/sh', ['sh', '-c', 'echo fine'])", {"error"}),
+    "starts a process": ("import subprocess\nsubprocess.run(['/bin/echo', 'fine'])", {"error"}),
+    "fills the disk": ("f = open('big', 'wb')\nwhile True: f.write(b'x' * 1000000)", {"error", "killed"}),
+    "fills the disk with many files": ("for i in range(10**6): open(f'f{i}', 'w').close()", {"error", "time"}),
+    "fills the memory": ("a = []\nwhile True: a.append(bytearray(10**7))", {"memory", "killed"}),
+    "sleeps": ("import time\ntime.sleep(60)", {"time"}),
+    "sleeps with its output closed": (
+        "import os, time\nos.close(1); os.close(2); time.sleep(60)",
+        {"killed", "time", "wrong"},
+    ),
+    "computes for ever": ("while True: pass", {"time"}),
+    "opens a socket": (
+        "import socket\ntry:\n  socket.create_connection(('127.0.0.1', 22), 1)\nexcept PermissionError: print('fine')",
+        {"passed"},
+    ),
+    "reads the environment": (
+        "import os\nprint('fine' if not set(os.environ) - {'LC_CTYPE'} else dict(os.environ))",
+        {"passed"},
+    ),
+    "signals its parent": (
+        "import os, signal\nfor s in (9, 15, 19):\n  try: os.kill(os.getppid(), s)\n  except OSError: pass\nprint('fine')",
+        {"passed"},
+    ),
+    "signals everybody": ("import os\nos.kill(-1, 9)\nprint('fine')", {"killed", "passed", "error"}),
+    "prints for ever": ("while True: print('x' * 1000)", {"output"}),
+    "prints errors for ever": ("import sys\nwhile True: sys.stderr.write('x' * 1000)", {"time"}),
+    "leaves early": ("import sys\nsys.exit(0)\nprint('fine')", {"wrong"}),
+    "leaves early, hard": ("import os\nos._exit(0)", {"wrong"}),
+    "patches what compares": (
+        "import builtins, json\nbuiltins.print = lambda *a: None\njson.loads = lambda *a: 1\nclass str(str):\n"
+        "  def __eq__(self, other): return True\n",
+        {"wrong"},
+    ),
+    "looks around": (
+        "import os\nseen = set(os.listdir('/'))\nhidden = {'home', 'root', 'etc', 'proc', 'sys', 'var', 'run'}\n"
+        "import sys\nown = sys.prefix.split('/')[1], sys.base_prefix.split('/')[1]\n"
+        "print('fine' if not seen & (hidden - set(own)) else seen)",
+        {"passed"},
+    ),
+    "reads the password file": ("print(open('/etc/passwd').read())", {"error"}),
+    "writes into the system": (
+        "import os, sys\nfor place in ('/usr/x', '/bin/x', sys.prefix + '/x', sys.base_prefix + '/lib/x'):\n"
+        "  try: open(place, 'w'); print('wrote', place)\n  except OSError: pass\nprint('fine')",
+        {"passed"},
+    ),
+    "mounts": (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nprint('fine' if libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) and "
+        "libc.unshare(0x10000000) and libc.umount2(b'/usr', 2) and libc.ptrace(0, 0, 0, 0) else 'got out')",
+        {"passed"},
+    ),
+    "uses the protocol's own doors": (
+        "import os, json, struct\nframe = json.dumps({'status': 'ok', 'output': 'fine'}).encode()\n"
+        "for fd in range(3, 60):\n  try: os.write(fd, struct.pack('>I', len(frame)) + frame)\n  except OSError: pass\n",
+        {"wrong"},
+    ),
+    "breaks the interpreter": ("import ctypes\nctypes.string_at(0)", {"killed"}),
+    "recurses without end": ("def f(n): return f(n + 1)\nf(0)", {"error", "killed", "memory", "time"}),
+    "is no program": ("this is (not python", {"error"}),
+    "holds a NUL": ("print('fine')\0", {"error"}),
+}
+
+
+@needs_isolation
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_program_ends_in_its_own_state(prison, name):
+    code, expected = HOSTILE[name]
+    before = set(Path("/tmp").iterdir())
+    outcome = run(prison, code)
+    assert outcome.status in expected, outcome
+    assert {path.name for path in set(Path("/tmp").iterdir()) - before if "jail" in path.name} == set()
+    # The next one is unharmed.
+    assert run(prison, "print('fine')").status == "passed"
+
+
+@needs_isolation
+def test_no_process_is_left_and_none_outside_was_hit(prison):
+    run(prison, HOSTILE["starts threads without end"][0])
+    run(prison, "import os, time\ntime.sleep(60)")
+    children = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _is_jail(p)]
+    assert len(children) <= 2
+
+
+def _is_jail(process: Path) -> bool:
+    try:
+        return (
+            b"jailer.py" in (process / "cmdline").read_bytes()
+            and f"PPid:\t{os.getpid()}\n" in (process / "status").read_text()
+        )
+    except OSError:
+        return False
+
+
+@needs_isolation
+def test_scratch_files_work_and_are_gone_for_the_next_program(prison):
+    write = "open('note', 'w').write('x')\nprint(open('note').read())"
+    assert run(prison, write, ("", "x")).status == "passed"
+    assert run(prison, "import os\nprint(os.path.exists('note'))", ("", "False")).status == "passed"
+    assert not Path("note").exists()
+
+
+@needs_isolation
+def test_the_first_failure_ends_it(prison):
+    code = "n = int(input())\nprint(n if n < 3 else 0)"
+    outcome = run(prison, code, *((str(n), str(n)) for n in range(1, 9)))
+    assert (outcome.status, outcome.tests_passed) == ("wrong", 2)
+
+
+@needs_isolation
+@pytest.mark.parametrize(
+    ("code", "entry", "given", "expected", "status"),
+    [
+        ("def f(a, b):\n    return a + b", "f", "[1]\n[2]", "[1, 2]", "passed"),
+        ("class Solution:\n    def f(self, s: List[int]) -> int:\n        return max(s)", "f", "[1, 5]", "5", "passed"),
+        ("def f(n):\n    print('noise')\n    return (n, n)", "f", "3", "[3, 3]", "passed"),
+        ("def f(n):\n    return n", "f", '"3"', "3", "wrong"),
+        ("def g(n):\n    return n", "f", "3", "3", "error"),
+        ("import sys\nsys.exit(0)", "f", "3", "3", "wrong"),
+    ],
+)
+def test_function_problems(prison, code, entry, given, expected, status):
+    assert run(prison, code, (given, expected), entry=entry).status == status
+
+
+@needs_isolation
+def test_programs_run_in_parallel_and_come_back_in_order(prison):
+    programs = [
+        Program(f"import time\ntime.sleep(0.2)\nprint({n})", (Case("", str(n)),), same_output) for n in range(6)
+    ]
+    assert [outcome.status for outcome in prison.run(programs)] == ["passed"] * 6
+
+
+@needs_isolation
+def test_known_good_functions_pass():
+    """Published solutions of function problems, their asserts turned into calls with JSON arguments."""
+    programs = [program for row in _leetcode_rows() if (program := _function_problem(row))]
+    assert len(programs) > 60
+    with Prison(workers=2) as prison:
+        outcomes = list(prison.run(programs))
+    assert [outcome for outcome in outcomes if outcome.status != "passed"] == []
+
+
+@needs_isolation
+def test_known_good_programs_pass():
+    good = rows("code/mbpp_test.jsonl")[:60]
+    programs = [
+        Program("\n".join([row["code"], *row["test"], "print('held')"]), (Case("", "held"),), same_output)
+        for row in good
+    ]
+    with Prison(workers=2) as prison:
+        outcomes = list(prison.run(programs))
+    failed = [
+        (row["task_id"], outcome) for row, outcome in zip(good, outcomes, strict=True) if outcome.status != "passed"
+    ]
+    assert failed == []
+
+
+def _leetcode_rows():
+    path = folder() / "code" / "leetcode_functional.json"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    return json.loads(path.read_text())
+
+
+def _function_problem(row):
+    """None where an assert is more than a call compared with a literal."""
+    cases = []
+    for node in ast.walk(ast.parse(row["tests"]["functional"])):
+        if not isinstance(node, ast.Assert):
+            continue
+        try:
+            arguments = [ast.literal_eval(keyword.value) for keyword in node.test.left.keywords]
+            expected = ast.literal_eval(node.test.comparators[0])
+            cases.append(Case("\n".join(map(json.dumps, arguments)), json.dumps(expected)))
+        except (AttributeError, ValueError, TypeError):
+            return None
+    entry = re.search(r"check\(Solution\(\)\.(\w+)\)", row["tests"]["functional"])
+    return Program(row["solutions"], tuple(cases), same_value, entry[1]) if entry and cases else None
+
+
+def test_without_isolation_nothing_is_run(monkeypatch):
+    monkeypatch.setattr(prison_module, "supported", lambda: "not on this machine")
+    assert TASK.unavailable(Tools(Placement())) == "not on this machine"
+
+
+@needs_isolation
+def test_grading_keeps_the_order_of_answers_with_and_without_code():
+    item = Item("i", "Double it.", None, "easy", {"public_test_cases": '[{"input": "2", "output": "4"}]'})
+    fence = "```python\nprint(2 * int(input()))\n```"
+    texts = [fence, "none", fence.replace("2 *", "3 *"), f"<think>{fence}</think>nothing", f"<think>{fence}"]
+    samples = [Sample(item, n, text) for n, text in enumerate(texts)]
+    with Tools(Placement(workers=1)) as tools:
+        for grader, reasons in {
+            "strict": ["passed", "no-code", "wrong", "no-code", "no-code"],
+            "authors": ["passed", "no-code", "wrong", "passed", "passed"],
+        }.items():
+            grades = [grade.reason for [grade] in TASK.grade(iter(samples), grader, benchmark("c"), tools)]
+            assert grades == reasons
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "same"),
+    [
+        ("1 2\n3", "1 2\n3\n", True),
+        ("1 2 \n3\n\n", "1 2\n3", True),
+        ("1.0 2", "1 2.00", True),
+        ("1e3", "1000", True),
+        ("a b", "a  b", False),
+        ("1", "1\n2", False),
+        ("", "", True),
+        ("nan", "nan", True),
+        ("x", "1", False),
+    ],
+)
+def test_same_output(output, expected, same):
+    assert same_output(output, expected) is same
+
+
+def test_tests_are_read_as_published_and_a_pickle_runs_nothing():
+    cases = [{"input": "1", "output": "2", "testtype": "stdin"}]
+    packed = base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases)))).decode()
+    assert decoded(packed) == decoded(json.dumps(cases)) == cases
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, ("touch /tmp/pickled",)
+
+    with pytest.raises(pickle.UnpicklingError):
+        decoded(base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode())
+
+
+def test_private_tests_come_first_and_the_entry_is_found():
+    fields = {
+        "private_test_cases": '[{"input": "p", "output": "q"}]',
+        "public_test_cases": '[{"input": "a", "output": "b"}]',
+        "starter_code": "class Solution:\n    def solve(self, n: int) -> int:\n        ",
+        "metadata": "{}",
+    }
+    item = Item("i", "Solve.", None, None, fields)
+    assert cases_of(item) == (Case("p", "q"),)
+    assert entry_of(item) == "solve"
+    assert "without invoking it" in prompt(item, benchmark("c"))
+    assert "writes output to STDOUT" in prompt(Item("i", "Solve.", None, None, {}), benchmark("c"))
+
+
+def test_the_last_block_counts():
+    assert code_in("```python\na\n```\n```python\nb\n```", "strict") == "b\n"
+    assert code_in("```\na\n```", "strict") is None
