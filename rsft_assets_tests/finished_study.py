@@ -1,7 +1,7 @@
 """A finished study without any training: plausible records of every stage, made with the records' own API.
 
-    study, store = load_study(), Store(tmp_path)
-    finish(study, store, "nano")
+    study, store = tiny_study(), Store(tmp_path)
+    finish(study, store)
 
 Scores follow a known curve (a dip at the third kept step in domain, a slow rise elsewhere), so that tests
 know what the tables must say. Everything is seeded.
@@ -11,14 +11,23 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rsft_assets.specs import paper
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.hub import Generator
 from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
-from rsft_assets.specs.study import Study
+from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.queries import QuerySource
+from rsft_assets.specs.responses import Pool, Sampling, Teacher
+from rsft_assets.specs.study import Study, combine, tables_of
+from rsft_assets.specs.training import Run, Schedule
 from rsft_assets.steps.records.columns import arrow_schema
 from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.manifest import FileRecord, InputRecord, Manifest, write_manifest
@@ -30,7 +39,62 @@ SLIP = 0.2
 """Share of the teacher's responses that are wrong."""
 
 
-def finish(study: Study, store: Store, member_of: str = "nano", *, stages: Iterable[str] = ()) -> None:
+def tiny_study() -> Study:
+    """The paper's study, declared only, and a small one of every kind of thing beside it."""
+    sampling = Sampling(n=2, max_tokens=160)
+    schedule = Schedule(lr=1e-3, epochs=4, batch_size=16, precision="fp32", grid=(5, 10, 20, 40))
+    shape = {"layers": 1, "hidden": 8, "heads": 1, "mixture": "none", "steps": 1, "batch_tokens": 8, "lr": 1e-3}
+    models = [
+        Model(
+            name=f"tiny-{size}m",
+            family="qwen3",
+            parameters=size * 1_000_000,
+            origin=Pretraining(**shape, context=64, seed=1),
+            needs_gpu=False,
+        )
+        for size in (1, 3)
+    ]
+    runs = [Run(model="tiny-1m", dataset=name, schedule=schedule) for name in ("tiny-cot", "tiny-nocot")]
+    runs += [Run(model="tiny-3m", dataset="tiny-cot", schedule=schedule)]
+    runs += [Run(model="tiny-1m", dataset="tiny-cot", schedule=schedule, seed=2)]
+    runs += [Run(model="tiny-1m", dataset="tiny-few", schedule=replace(schedule, epochs=40))]
+    tables = {
+        "models": models,
+        "sources": [QuerySource(name="tiny-sums", kind="math", origin=Generator(name="sums", seed=1, count=200))],
+        "pools": [
+            Pool(
+                name="tiny-sums_n4",
+                source="tiny-sums",
+                teacher=Teacher(name="procedure", origin=Generator(name="worked", seed=1, count=4)),
+                sampling=replace(sampling, n=4),
+                shards=2,
+            )
+        ],
+        "datasets": [
+            Dataset(name="tiny-cot", recipe="one-correct", rows=160, pool="tiny-sums_n4"),
+            Dataset(name="tiny-nocot", recipe="without-thinking", rows=160, like="tiny-cot", thinking=False),
+            Dataset(name="tiny-few", recipe="first-rows", rows=20, like="tiny-cot"),
+        ],
+        "runs": runs,
+        "benchmarks": [
+            Benchmark(
+                name=f"tiny-{name}",
+                title=f"Tiny {name}",
+                group=group,
+                origin=Generator(name=name, seed=2, count=60),
+                task="math",
+                items=60,
+                sampling=sampling,
+                sensitive=group == "safety",
+                metrics=("attack_success",) if group == "safety" else ("accuracy",),
+            )
+            for name, group in (("sums", "in-domain"), ("dot", "ood-reasoning"), ("harm", "safety"))
+        ],
+    }
+    return combine([("paper", tables_of(paper)), ("tiny", tables)])
+
+
+def finish(study: Study, store: Store, member_of: str = "tiny", *, stages: Iterable[str] = ()) -> None:
     """Make every output of one study, upstream first; `stages` limits which."""
     for key in asset_keys(study):
         ref = Ref(key)
@@ -242,7 +306,7 @@ def success_rate(group: str, thinking: bool, index: int) -> float:
         after = 0.15 if index == DIP else 0.45 + 0.08 * index
         return 0.4 if index == 0 else min(0.95, after if thinking else 0.5)
     if group == "safety":
-        return 0.9 - (0.08 if thinking else 0.02) * index
+        return 0.1 + (0.1 if thinking else 0.01) * index
     return min(0.9, 0.2 + (0.07 if thinking else 0.01) * index)
 
 

@@ -32,14 +32,13 @@ per_pool AS (
 
 per_dataset AS (
     SELECT
-        o.name AS dataset,
+        dataset,
         count(*) AS rows,
-        count(*) FILTER (WHERE e.verdict = 'correct') AS verified,
-        o.digest,
-        o.asset AS trace
-    FROM records.examples e
-    JOIN records.outputs o USING (output_id)
-    GROUP BY ALL
+        count(*) FILTER (WHERE verdict = 'correct') AS verified,
+        any_value(dataset_digest) AS digest,
+        any_value(trace) AS trace
+    FROM staging.dataset_rows
+    GROUP BY dataset
 ),
 
 -- A set made `like` another comes from the same pool.

@@ -1,6 +1,5 @@
 -- A query that stands twice in one training set.
-SELECT o.asset, e.query_id, count(*) AS rows
-FROM records.examples e
-JOIN records.outputs o USING (output_id)
-GROUP BY o.asset, e.query_id
+SELECT dataset, query_id, count(*) AS rows
+FROM staging.dataset_rows
+GROUP BY dataset, query_id
 HAVING count(*) > 1

@@ -1,4 +1,4 @@
 -- Files that could not be read, and outputs left out because of it.
 -- severity: warn
 SELECT place, problem
-FROM records.problems
+FROM marts.problems

@@ -36,6 +36,8 @@ class Workbench:
     new_outputs: frozenset[int]
     gone: bool
     """Outputs have left since then, so rows of theirs may stand in incremental tables."""
+    names: frozenset[str] = frozenset()
+    """Every table that this build makes, for hints in error messages."""
     failed: dict[str, str] = field(default_factory=dict)
     schemas: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ def _cannot(bench: Workbench, entry: SqlTable) -> tuple[str, str] | None:
     for name in entry.reads:
         if name in bench.failed:
             return "skipped", f"it reads {name}, which could not be built"
-    words = missing_table(entry, set(bench.digests))
+    words = missing_table(entry, set(bench.digests), bench.names)
     return ("failed", words) if words else None
 
 

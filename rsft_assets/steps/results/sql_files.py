@@ -175,10 +175,10 @@ def _ordered(found: dict[str, SqlTable]) -> tuple[str, ...]:
         raise StepError(f"{FOLDER_NAME}: these files read each other in a circle: {circle}; break it") from None
 
 
-def missing_table(entry: SqlTable, known: set[str]) -> str | None:
+def missing_table(entry: SqlTable, known: set[str], planned: frozenset[str]) -> str | None:
     """Words for the first table that a file reads and nobody makes, with the nearest that exists."""
     for name in entry.reads:
         if name not in known:
             line = next((i for i, text in enumerate(entry.text.splitlines(), 1) if name in text), "?")
-            return f"{entry.path}: line {line}: no table {name}; {nearest(name, known)}"
+            return f"{entry.path}: line {line}: no table {name}; {nearest(name, known | planned)}"
     return None

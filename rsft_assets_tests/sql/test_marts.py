@@ -1,0 +1,191 @@
+"""What the marts say about a study whose curves are known."""
+
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.results.publishing import open_results, read_results
+
+COT = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
+NOCOT = "tiny-1m_tiny-nocot_lr1e-3_ep4_bs16"
+
+
+@pytest.fixture
+def ask(finished):
+    def one(query, *values):
+        with open_results(finished) as db:
+            cursor = db.execute(query, list(values))
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return one
+
+
+def test_every_table_is_built_and_every_test_passes(finished):
+    results = read_results(finished)
+    assert len(results.tables) >= 28
+    assert {table.state for table in results.tables} == {"built"}
+    assert {test.state for test in results.tests} == {"passed"}
+    assert len(results.tests) >= 12
+
+
+def test_each_declared_score_of_the_study_has_one_row_per_grader(ask, study):
+    rows = ask("SELECT run, step, benchmark, grader FROM marts.benchmark_scores")
+    wanted = {
+        (run.name, step, benchmark.name, grader)
+        for run in study.runs.values()
+        if study.member_of[("runs", run.name)] == "tiny"
+        for step in study.steps_of(run)
+        for benchmark in study.benchmarks_of(run.model)
+        for grader in ("strict", "authors")
+    }
+    assert len(rows) == len(wanted)
+    assert {tuple(row.values()) for row in rows} == wanted
+
+
+def test_a_score_names_what_it_stands_on(ask, finished):
+    row = ask(
+        "SELECT * FROM marts.benchmark_scores WHERE run = ? AND step = 20 AND benchmark = 'tiny-dot' "
+        "AND grader = 'strict'",
+        COT,
+    )[0]
+    output = finished.require(Ref("scores/tiny-1m/tiny-dot", f"{COT}|20"))
+    used = {link.asset.split("/")[0]: link.digest for link in output.manifest.inputs}
+    assert row["score_digest"] == output.digest
+    assert row["checkpoint_digest"] == used["checkpoints"]
+    assert row["benchmark_digest"] == used["benchmarks"]
+    assert row["completions_digest"] == output.stats["completions"]["digest"]
+    assert row["trace"] == str(output.manifest.ref)
+    assert row["samples"] == 120
+    assert 0 < row["truncation_rate"] < 0.2
+
+
+def item_means(store, step, run=COT):
+    table = pq.read_table(store.require(Ref("scores/tiny-1m/tiny-sums", f"{run}|{step}")).file("graded.parquet"))
+    values = {}
+    for row in table.to_pylist():
+        if row["grader"] == "authors":
+            values.setdefault(row["item_id"], []).append(row["value"])
+    return {item: np.mean(found) for item, found in values.items()}
+
+
+def test_differences_are_paired_by_item(ask, finished):
+    row = ask(
+        "SELECT * FROM marts.score_trajectories WHERE source = 'ours' AND run = ? AND step = 10 "
+        "AND benchmark = 'tiny-sums' AND grader = 'authors'",
+        COT,
+    )[0]
+    now, base = item_means(finished, 10), item_means(finished, 0)
+    changes = np.array([now[item] - base[item] for item in now])
+    assert row["difference"] == pytest.approx(changes.mean())
+    # Agresti and Min's two pseudo-pairs, one up and one down, each half a pair, over two samples an item.
+    n = len(changes) + 2
+    centre = changes.sum() / n
+    se = math.sqrt(((changes**2).sum() + 1 / 2) / n - centre**2) / math.sqrt(n)
+    half = stats.t.ppf(0.975, n - 1) * se
+    assert row["difference_low"] == pytest.approx(centre - half, abs=1e-5)
+    assert row["difference_high"] == pytest.approx(centre + half, abs=1e-5)
+    assert row["method"] == "paired items"
+
+
+def test_the_dip_is_found_where_it_was_put(ask):
+    rows = ask(
+        "SELECT run, shape, dip_step, recovery_step, is_dip_beyond_noise, seeds, seeds_with_dip "
+        "FROM marts.dip_and_recovery WHERE source = 'ours' AND benchmark = 'tiny-sums' AND grader = 'strict'"
+    )
+    by_run = {row.pop("run"): row for row in rows}
+    assert by_run[COT] == {
+        "shape": "dips and recovers",
+        "dip_step": 10,
+        "recovery_step": 20,
+        "is_dip_beyond_noise": True,
+        "seeds": 2,
+        "seeds_with_dip": 2,
+    }
+    assert by_run[NOCOT]["is_dip_beyond_noise"] is False
+    assert by_run[NOCOT]["seeds"] == 1
+
+
+def test_the_corrected_interval_is_wider_than_that_of_one_difference(ask):
+    row = ask(
+        "SELECT d.fall_high - d.fall_low AS corrected, 2 * x.t95 * x.se AS single, d.pairs_of_steps "
+        "FROM marts.dip_and_recovery d JOIN staging.deepest_falls f USING (source, run, benchmark, grader, metric) "
+        "JOIN staging.differences x ON x.point_id = f.dip_id AND x.other_point_id = f.peak_id "
+        "AND x.grader = f.grader AND x.metric = f.metric "
+        "WHERE run = ? AND benchmark = 'tiny-sums' AND grader = 'strict'",
+        COT,
+    )[0]
+    assert row["pairs_of_steps"] == 10  # five steps, the base counted
+    z, one = stats.norm.isf(0.025 / 10), stats.norm.isf(0.025)
+    assert row["corrected"] / row["single"] == pytest.approx(z / one, rel=0.02)
+
+
+def test_length_growth_is_split_into_its_causes(ask):
+    row = ask("SELECT * FROM marts.response_length WHERE run = ? AND step = 40 AND benchmark = 'tiny-sums'", COT)[0]
+    parts = ("growth_real", "growth_loops", "growth_cut", "growth_no_end_token")
+    assert row["growth"] == pytest.approx(sum(row[part] for part in parts))
+    assert row["growth_loops"] > 0 and row["growth_real"] > row["growth_loops"]
+
+
+def test_yield_counts_every_stage(ask, finished):
+    rows = ask("SELECT stage, amount FROM marts.data_yield WHERE dataset = 'tiny-cot'")
+    amounts = {row["stage"]: row["amount"] for row in rows}
+    assert amounts["queries"] == 200
+    assert amounts["responses"] == 800
+    assert sum(amounts[f"responses {v}"] for v in ("correct", "wrong", "unparseable", "undecided")) == 800
+    assert amounts["rows of the set"] == amounts["rows judged correct"] == 160
+
+
+def test_thinking_costs_safety_and_the_table_says_how_much(ask):
+    rows = ask("SELECT * FROM marts.safety_tradeoff WHERE source = 'ours' AND study = 'tiny' AND grader = 'strict'")
+    of = {row["run"]: row for row in rows}
+    assert of[COT]["is_harm_beyond_noise"] and of[COT]["harm_low"] > 0.2
+    assert not of[NOCOT]["is_harm_beyond_noise"]
+    assert of[COT]["reasoning_gain_low"] > of[NOCOT]["reasoning_gain_high"]
+
+
+def test_regimes_follow_the_stated_rule(ask):
+    rows = ask(
+        "SELECT run, benchmark, regime FROM marts.optimization_regimes "
+        "WHERE source = 'ours' AND study = 'tiny' AND grader = 'strict'"
+    )
+    of = {(row["run"], row["benchmark"]): row["regime"] for row in rows}
+    assert of[COT, "tiny-harm"] == "over-fitted"
+    assert of[COT, "tiny-dot"] == "under-fitted"
+    assert of[NOCOT, "tiny-sums"] == "optimal"
+
+
+def test_schedules_are_compared_at_equal_steps(ask):
+    rows = ask("SELECT * FROM marts.schedule_comparison WHERE source = 'ours' AND grader = 'strict'")
+    assert {row["run"] for row in rows} == {COT, "tiny-1m_tiny-few_lr1e-3_ep40_bs16"}
+    assert {row["total_steps"] for row in rows} == {40}
+    assert {row["reference_run"] for row in rows} == {"tiny-1m_tiny-few_lr1e-3_ep40_bs16"}
+
+
+def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
+    rows = ask(
+        """WITH RECURSIVE below AS (
+               SELECT input_asset, input_partition FROM marts.lineage_edges
+               WHERE asset = 'scores/tiny-1m/tiny-dot' AND partition = ?
+               UNION
+               SELECT e.input_asset, e.input_partition
+               FROM marts.lineage_edges e
+               JOIN below b ON e.asset = b.input_asset AND e.partition = b.input_partition
+           ) SELECT input_asset FROM below""",
+        f"{COT}|10",
+    )
+    assert {row["input_asset"] for row in rows} >= {
+        *("checkpoints/tiny-1m", "datasets/tiny-cot", "verdicts/tiny-sums_n4", "responses/tiny-sums_n4"),
+        *("queries/tiny-sums", "benchmarks/tiny-dot", "completions/tiny-dot"),
+    }
+
+
+def test_columns_know_where_they_come_from(finished):
+    table = read_results(finished).table("marts.score_trajectories")
+    assert table.columns["difference_low"] == "DOUBLE"
+    assert ["staging.differences", "low"] in table.lineage["difference_low"]
+    assert all(table.lineage[column] for column in ("value", "run", "trace"))

@@ -1,0 +1,88 @@
+"""The paper's published numbers, through the same marts as ours: its statements must come out of them."""
+
+import pytest
+
+from rsft_assets.steps.results.publishing import open_results
+
+
+@pytest.fixture(scope="module")
+def ask(finished):
+    with open_results(finished) as db:
+        yield lambda query: db.execute(query).fetchall()
+
+
+def test_qwen3_1_7b_dips_at_step_40_on_math500(ask):
+    rows = ask(
+        "SELECT peak_step, dip_step, is_dip_beyond_noise FROM marts.dip_and_recovery "
+        "WHERE source = 'paper' AND run = 'qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256' AND benchmark = 'math500'"
+    )
+    assert rows == [(0, 40, True)]
+
+
+def test_qwen3_4b_recovers_and_ends_above_its_base(ask):
+    rows = ask(
+        "SELECT benchmark, recovery_step IS NOT NULL FROM marts.dip_and_recovery WHERE source = 'paper' "
+        "AND run = 'qwen3-4b_math-cot-20k_lr5e-5_ep8_bs256' AND benchmark IN ('math500', 'gpqa_diamond', 'mmlu_pro')"
+    )
+    assert sorted(rows) == [("gpqa_diamond", True), ("math500", True), ("mmlu_pro", True)]
+    gains = ask(
+        "SELECT benchmark FROM marts.score_trajectories WHERE source = 'paper' AND is_last AND is_headline "
+        "AND run = 'qwen3-4b_math-cot-20k_lr5e-5_ep8_bs256' AND difference_low > 0"
+    )
+    assert {"math500", "gpqa_diamond", "mmlu_pro"} <= {row[0] for row in gains}
+
+
+def test_repeating_few_rows_beats_one_pass_over_many(ask):
+    """Table 1: Setting 2 (2.5k rows, eight passes) above Setting 3 (20k rows, one pass), both under Setting 1."""
+    rows = ask(
+        "SELECT benchmark, max(value) FILTER (WHERE dataset = 'math-cot-2.5k'), "
+        "max(value) FILTER (WHERE passes = 1), max(value) FILTER (WHERE is_reference) "
+        "FROM marts.schedule_comparison WHERE source = 'paper' AND is_headline AND total_steps = 640 "
+        "AND benchmark IN ('math500', 'aime24', 'lcb_v2', 'gpqa_diamond', 'mmlu_pro', 'ifeval') GROUP BY benchmark"
+    )
+    assert len(rows) == 6
+    for benchmark, few, one_pass, full in rows:
+        assert one_pass < few <= full, benchmark
+
+
+def test_long_traces_teach_more_than_short_ones(ask):
+    rows = ask(
+        "SELECT benchmark, max(gain) FILTER (WHERE dataset = 'math-cot-20k'), "
+        "max(gain) FILTER (WHERE dataset = 'math-nocot-20k') FROM marts.data_comparison "
+        "WHERE source = 'paper' AND model = 'qwen3-14b' AND schedule = 'lr5e-5_ep8_bs256' "
+        "AND benchmark IN ('math500', 'aime24', 'gpqa_diamond') AND is_headline GROUP BY benchmark"
+    )
+    assert len(rows) == 3
+    assert all(cot > nocot for _, cot, nocot in rows)
+
+
+def test_stronger_models_gain_where_the_weakest_loses(ask):
+    rows = ask(
+        "SELECT model, gain FROM marts.capability_curves WHERE source = 'paper' AND dataset = 'math-cot-20k' "
+        "AND schedule = 'lr5e-5_ep8_bs256' AND benchmark = 'gpqa_diamond'"
+    )
+    gains = dict(rows)
+    assert gains["qwen3-1.7b"] < 0 < min(gains["qwen3-4b"], gains["qwen3-8b"], gains["qwen3-14b"])
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "column"),
+    [
+        ("safety_tradeoff", "source = 'paper'", "state"),
+        ("optimization_regimes", "source = 'paper' AND epochs = 16", "regime"),
+        ("reproduction_gap", "ours IS NULL", "class"),
+    ],
+)
+def test_what_was_not_published_is_not_available(ask, table, where, column):
+    said = {row[0] for row in ask(f"SELECT {column} FROM marts.{table} WHERE {where}")}
+    assert said
+    assert all(words.startswith("not available") for words in said)
+
+
+def test_a_fall_that_was_published_without_items_still_has_an_interval(ask):
+    rows = ask(
+        "SELECT method, fall_low, fall_high FROM marts.dip_and_recovery WHERE source = 'paper' "
+        "AND run LIKE 'qwen3-1.7b_math-cot%' AND benchmark = 'math500'"
+    )
+    assert rows[0][0] == "unpaired"
+    assert rows[0][1] < -0.16 < rows[0][2] < 0
