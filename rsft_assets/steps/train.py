@@ -95,7 +95,7 @@ def _train_missing(
     *,
     forced: Iterable[int],
 ) -> None:
-    from rsft_assets.steps.training.engine import device_of, quiet_deepspeed
+    from rsft_assets.steps.training.engine import device_of
     from rsft_assets.steps.training.job import Job
     from rsft_assets.steps.training.launch import launch
     from rsft_assets.steps.training.models import allow_remote_code
@@ -128,7 +128,6 @@ def _train_missing(
         forced=tuple(forced),
         made_by={"seed": run.seed, "placement": asdict(placement), "device": device},
     )
-    quiet_deepspeed()
     launch(job)
     if missing[-1] == study.steps_of(run)[-1]:
         # Nothing is left to train: the state, several times the size of the weights, has done its work.

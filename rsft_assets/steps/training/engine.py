@@ -86,6 +86,8 @@ def quiet_deepspeed() -> Any:
         warnings.simplefilter("ignore")
         import deepspeed
 
+    # It would compile, at first use, a collective call that only its inference engine makes.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     # Its own logger sets its level when it is first imported.
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed

@@ -76,6 +76,9 @@ def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], toke
             model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        # Transformers writes them through private temporary files; a home is often shared.
+        path.chmod(0o644)
 
 
 def parameters_of(folder: Path) -> int:

@@ -31,6 +31,9 @@ MEETING_POINT = ".meeting"
 
 def run_job(job: Job) -> None:
     """Train what the job says; every process of the training calls this."""
+    import transformers.utils.logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
     join_processes(device, job.folder / MEETING_POINT)

@@ -1,6 +1,6 @@
-"""One process of a gradient case: `python -m …gradient_process CASE.json`; the first writes what it found.
+"""One process of a gradient case: `python -m …gradient_process CASES.json`; the first writes what it found.
 
-In: stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after three
+In: a list of stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after three
 AdamW steps, by name, in `out`.
 """
 
@@ -64,4 +64,5 @@ def run(case):
 
 
 if __name__ == "__main__":
-    run(json.loads(Path(sys.argv[1]).read_text()))
+    for one in json.loads(Path(sys.argv[1]).read_text()):
+        run(one)

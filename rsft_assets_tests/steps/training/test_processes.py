@@ -1,0 +1,169 @@
+"""Training as processes: killed at any write, told to stop, spread over two, one of them lost."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rsft_assets.steps.running import TRY_AGAIN
+from rsft_assets.steps.training.state import saved_states
+from rsft_assets_tests.steps.training.test_train import checkpoint, resume_folder, train_to, weights_digest
+
+pytestmark = pytest.mark.slow
+KEPT = (2, 4, 6, 9)
+TWO = {"processes": 2, "zero_stage": 3}
+
+
+def start(tmp_path, **settings):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "rsft_assets_tests.steps.training.tiny_training", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def results(store, study):
+    """Digest of the weights of each kept step, and the losses of the whole run."""
+    outputs = [store.require(checkpoint(study, step)).verified() for step in KEPT]
+    losses = pq.read_table(outputs[-1].file("curves.parquet"))["loss"].to_pylist()
+    return [weights_digest(output) for output in outputs], losses
+
+
+def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    folder = resume_folder(store, study).parent
+    folder.rename(folder.with_name("never-killed"))
+    for path in folder.with_name("never-killed").rglob("current.json"):
+        path.unlink()
+    chance, killed = random.Random(4), 0
+    for _ in range(25):
+        code, output = finish(start(tmp_path, target=9, kill_at=chance.randint(1, 45)))
+        assert code in (0, -signal.SIGKILL), output[-2000:]
+        killed += code != 0
+        if killed == 10 or code == 0:
+            break
+    code, output = finish(start(tmp_path, target=9))
+    assert code == 0, output[-2000:]
+    assert killed >= 5
+    assert results(store, study) == expected
+    for step in KEPT:
+        assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
+
+
+@pytest.mark.parametrize("placement", [{}, TWO])
+def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, placement):
+    long = {"epochs": 3_000}
+    process = start(tmp_path, target=6, schedule={"epochs": 3}, placement=placement)
+    assert finish(process)[0] == 0
+    folder = resume_folder(store, study)
+    process = start(tmp_path, target=9_000, schedule=long, placement=placement)
+    run_folder = folder.parent.parent
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    assert "stopped by SIGTERM" in output
+    [state] = saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
+    assert state.step > 6 and state.check() is None
+    assert [entry["step"] for entry in state.curves] == list(range(1, state.step + 1))
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path, store, study, stage):
+    train_to(study, store, 9)
+    folder = resume_folder(store, study).parent
+    whole = load_file(store.require(checkpoint(study, 9)).file("model.safetensors"))
+    losses = pq.read_table(store.require(checkpoint(study, 9)).file("curves.parquet"))["loss"].to_pylist()
+    folder.rename(folder.with_name("one-process"))
+    for path in folder.with_name("one-process").rglob("current.json"):
+        path.unlink()
+    for target, processes in ((4, 2), (6, 1), (9, 2)):
+        placement = {"processes": processes, "zero_stage": stage, "micro_batch_tokens": 64 * processes}
+        code, output = finish(start(tmp_path, target=target, placement=placement))
+        assert code == 0, output[-2000:]
+    output = store.require(checkpoint(study, 9))
+    found = load_file(output.file("model.safetensors"))
+    assert found.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert float((found[name] - tensor).norm() / tensor.norm()) < 1e-4
+    assert pq.read_table(output.file("curves.parquet"))["loss"].to_pylist() == pytest.approx(losses, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16-pure", "fp32"])
+def test_resuming_is_bit_equal_in_every_precision(tmp_path, store, precision):
+    schedule = {"precision": precision}
+    from dataclasses import replace
+
+    from rsft_assets_tests.steps.training.tiny import SCHEDULE, tiny_study
+
+    study = tiny_study(replace(SCHEDULE, precision=precision))
+    for target in (2, 6, 9):
+        assert finish(start(tmp_path, target=target, schedule=schedule))[0] == 0
+    parts = weights_digest(store.require(checkpoint(study, 9)))
+    code, output = finish(start(tmp_path, target=9, schedule=schedule, force=True))
+    assert code == 0, output[-2000:]
+    assert weights_digest(store.require(checkpoint(study, 9))) == parts
+    kept = next(iter(load_file(store.require(checkpoint(study, 9)).file("model.safetensors")).values())).dtype
+    assert kept == (torch.float32 if precision == "fp32" else torch.bfloat16)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_resuming_two_processes_is_bit_equal(tmp_path, store, study, stage):
+    placement = {"processes": 2, "zero_stage": stage}
+    for target in (2, 6, 9):
+        assert finish(start(tmp_path, target=target, placement=placement))[0] == 0
+    parts = weights_digest(store.require(checkpoint(study, 9)))
+    code, output = finish(start(tmp_path, target=9, placement=placement, force=True))
+    assert code == 0, output[-2000:]
+    assert weights_digest(store.require(checkpoint(study, 9))) == parts
+
+
+def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    until = time.monotonic() + 120
+    run_folder = resume_folder(store, study).parent.parent
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
+        time.sleep(0.05)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    pids = [int(pid) for pid in children.stdout.split()]
+    os.kill(pids[-1], signal.SIGKILL)
+    code, output = finish(process)
+    assert code == 1
+    assert "ended with signal SIGKILL; the last saved state is kept" in output
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
+
+
+def test_killing_the_parent_ends_its_training_processes(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    until = time.monotonic() + 120
+    run_folder = resume_folder(store, study).parent.parent
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
+        time.sleep(0.05)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    pids = [int(pid) for pid in children.stdout.split()]
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") for pid in pids):  # noqa: PTH110
+        time.sleep(0.1)
+    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110
