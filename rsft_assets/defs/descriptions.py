@@ -33,6 +33,13 @@ def _verdicts(study: Study, ref: Ref) -> str:
     )
 
 
+def _audits(study: Study, ref: Ref) -> str:
+    return (
+        f"How far the verdicts of `verdicts/{ref.name}` can be trusted: a seeded sample of queries against a second "
+        "opinion, against the truth where the teacher is a procedure, and under other configurations."
+    )
+
+
 def _datasets(study: Study, ref: Ref) -> str:
     dataset = study.datasets[ref.name]
     used = [f"- `{run.name}`" for run in study.runs.values() if run.dataset == ref.name]
@@ -40,6 +47,8 @@ def _datasets(study: Study, ref: Ref) -> str:
 
 
 def _recipe(dataset: Dataset) -> str:
+    if dataset.recipe == "published" and dataset.published:
+        return f"{dataset.rows:,} rows, adopted as {_origin(dataset.published)} has them."
     of = f"`responses/{dataset.pool}`" if dataset.pool else f"`datasets/{dataset.like}`"
     return f"{dataset.rows:,} rows, recipe **{dataset.recipe}** of {of}, seed {dataset.seed}."
 
@@ -90,6 +99,7 @@ _TEXTS = {
     "queries": _queries,
     "responses": _responses,
     "verdicts": _verdicts,
+    "audits": _audits,
     "datasets": _datasets,
     "base_models": _base_models,
     "checkpoints": _checkpoints,

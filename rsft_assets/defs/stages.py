@@ -21,6 +21,7 @@ _KINDS = {
     "queries": {"parquet"},
     "responses": {"parquet", "vllm"},
     "verdicts": {"parquet", "mathverify"},
+    "audits": {"mathverify"},
     "datasets": {"parquet"},
     "base_models": {"huggingface", "pytorch"},
     "checkpoints": {"huggingface", "deepspeed"},

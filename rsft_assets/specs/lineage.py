@@ -17,6 +17,7 @@ TABLE_OF = {
     "queries": "sources",
     "responses": "pools",
     "verdicts": "pools",
+    "audits": "pools",
     "datasets": "datasets",
     "base_models": "models",
     "checkpoints": "models",
@@ -69,7 +70,7 @@ def asset_keys(study: Study) -> tuple[str, ...]:
     """Every file-backed asset of the study, upstream first."""
     keys = [f"queries/{name}" for name in study.sources]
     for name in study.pools:
-        keys += [f"responses/{name}", f"verdicts/{name}"]
+        keys += [f"responses/{name}", f"verdicts/{name}", f"audits/{name}"]
     keys += [f"benchmarks/{name}" for name in study.benchmarks]
     keys += [f"datasets/{name}" for name in study.datasets]
     keys += [f"base_models/{name}" for name in study.models]
@@ -96,6 +97,8 @@ def asset_inputs(study: Study, asset: str) -> tuple[str, ...]:
         return (f"queries/{study.pools[name].source}",)
     if stage == "verdicts":
         return (f"responses/{name}", f"queries/{study.pools[name].source}")
+    if stage == "audits":
+        return (f"queries/{study.pools[name].source}", f"responses/{name}", f"verdicts/{name}")
     if stage == "datasets":
         return _dataset_inputs(study, name)
     if stage == "checkpoints":
@@ -144,6 +147,8 @@ def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
 def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
     """What a thing is, as plain data: the part of its identity that is declared, not derived from inputs."""
     entry = study.get(TABLE_OF[ref.stage], ref.name)
+    if ref.stage == "audits":
+        return {"kind": study.sources[entry.source].kind, "teacher": canonical(entry.teacher)}
     if ref.stage in ("responses", "verdicts"):
         shard = {"shard": ref.partition, "shards": entry.shards}
         if ref.stage == "verdicts":

@@ -24,6 +24,7 @@ VERBS = {
         "generate", ("hub.py", "adopted_responses.py", "teaching.py", "model_teaching.py", "nano", "engines")
     ),
     "verdicts": Verb("verify", ("verifier",)),
+    "audits": Verb("audit", ("auditing", "verifier", "nano")),
     "datasets": Verb("build_dataset", ("recipes",)),
     "base_models": Verb("make_base_model", ("hub.py", "nano", "training")),
     "checkpoints": Verb("train", ("training",)),
