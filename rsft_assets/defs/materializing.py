@@ -44,7 +44,6 @@ class StageRun:
         ref = output.manifest.ref
         self.recorded[ref] = output
         self.context.log_event(materialization(output, state))
-        self.context.log.info(f"{state}: {ref}")
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:

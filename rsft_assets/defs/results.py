@@ -1,6 +1,7 @@
 """Results as assets: one per file of `dbt_like_sql`, made together, with its tests as asset checks."""
 
 import functools
+import time
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
@@ -14,7 +15,7 @@ from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.results.publishing import BuiltTable, Results, TestResult, database_path, read_results
+from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
 from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
 
@@ -60,6 +61,8 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
             if key in made and key in selected:
                 yield silent_output(context.output_for_asset_key(selected[key]))
         for result in results.tests:
+            if result.state == "failed":
+                tell({"event": "note", "words": f"SQL test {result.name} failed: {result.problem or result.sample}"})
             if result.name in tests:
                 check = _check_result(result, tests[result.name])
                 if dg.AssetCheckKey(check.asset_key, result.name) in context.selected_asset_check_keys:
@@ -110,7 +113,7 @@ def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTabl
 def _build(context: dg.AssetExecutionContext) -> Results:
     """Run the build as a step and read its account; a table that failed is no failure of the build."""
     store = Store.from_env()
-    before = read_results(store)
+    started = time.time_ns()
     call = StepCall(MODULE, (), store.home, "results")
     try:
         store.check_writable()
@@ -119,8 +122,9 @@ def _build(context: dg.AssetExecutionContext) -> Results:
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
     except StepFailed as error:
-        after = read_results(store)
-        if after is None or (before is not None and after.build_id == before.build_id):
+        # A build that published writes its account even where a table or a test failed.
+        account = store.home / ACCOUNT
+        if not account.exists() or account.stat().st_mtime_ns < started:
             raise dg.Failure(description=str(error), allow_retries=False) from error
     except (StepError, SpecError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from rsft_assets.steps.records.store import Store
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 _SHOWN_WAITING = 5
+_LINE_EVERY_SECONDS = 10.0
 
 
 class Display:
@@ -30,6 +32,7 @@ class Display:
         self.counts: Counter[str] = Counter()
         self._all: Counter[str] = Counter()
         self._total = len(batches)
+        self._said_at = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -62,12 +65,19 @@ class Display:
         elif event["event"] == "recorded":
             self.counts[event["state"]] += 1
             self._all[event["state"]] += 1
+        elif event["event"] == "note":
+            self.console.print(f"[yellow]note[/yellow]   {escape(event['words'])}", soft_wrap=True)
         elif event["event"] == "skipped":
             self.console.print(escape(f"  skipped {event['asset']} {event['partition']}: {event['reason']}"))
 
     def _show_progress(self, event: Event) -> None:
         words = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
+            # A log file wants a line now and then, not one a second.
+            last, now = event["done"] >= event["total"], time.monotonic()
+            if not last and now - self._said_at < _LINE_EVERY_SECONDS:
+                return
+            self._said_at = now
             self.console.print(escape(f"  {progress_line(event)}"), soft_wrap=True)
             return
         if self._step is None:

@@ -1,0 +1,115 @@
+"""What the graph costs: loading it, and recording a partition. Each beside its alternative, in one run.
+
+    python -m rsft_assets_tests.benchmarks.graph [--partitions 104] [--repeat 3]
+
+Loading `rsft_assets.definitions` is set beside `import dagster` alone, in fresh interpreters. A finished
+partition inside one range is set beside the same partition as a Dagster run of its own.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import dagster as dg
+
+OWN = """
+extends = "nano"
+[models.bench]
+family = "qwen3"
+parameters = 1000
+needs_gpu = false
+origin = { repo = "me/bench", revision = "0123456789abcdef0123456789abcdef01234567" }
+[schedules.many]
+lr = 1e-3
+epochs = 100
+batch_size = 64
+grid = [%s]
+[[runs]]
+model = "bench"
+dataset = "nano-cot"
+schedule = "many"
+"""
+
+
+def load_seconds(module: str) -> float:
+    """Seconds of a fresh interpreter that imports `module`, less those of one that imports nothing."""
+
+    def once(code: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - started
+
+    return once(f"import {module}") - once("pass")
+
+
+def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
+    """(seconds of one more finished partition in a range, seconds of one partition as a run of its own)."""
+    from rsft_assets.defs.batches import Batch
+    from rsft_assets.defs.instance import open_instance
+    from rsft_assets.defs.running_batches import run_batches
+    from rsft_assets.defs.stages import stage_assets
+    from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.records.store import Store
+
+    study, store = load_study(), Store(home)
+    asset = "checkpoints/bench"
+    cells = partitions_of(study, asset)[:partitions]
+    upstream = [key for key in asset_keys(study) if key.split("/")[1].startswith(("nano", "bench"))]
+    made = [Ref(key, p) for key in upstream if Ref(key).stage != "scores" for p in partitions_of(study, key) or ("",)]
+    for ref in made:
+        if ref.stage == "checkpoints" and (ref.asset != asset or ref.partition not in cells):
+            continue
+        with store.build(study, ref) as build:
+            if build.finished is None:
+                (build.folder / "content.txt").write_text(str(ref))
+                build.publish()
+    definitions = dg.Definitions(assets=stage_assets(study))
+
+    def run(batches: list[Batch]) -> float:
+        with open_instance(store) as instance:
+            started = time.perf_counter()
+            for result in run_batches(definitions, instance, batches):
+                assert result.ok, result.problem
+            return time.perf_counter() - started
+
+    run([Batch((asset,), cells[0], cells[0])])
+    one = run([Batch((asset,), cells[0], cells[0])])
+    many = run([Batch((asset,), cells[0], cells[-1])])
+    return (many - one) / (len(cells) - 1), one
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--partitions", type=int, default=104)
+    parser.add_argument("--repeat", type=int, default=3)
+    arguments = parser.parse_args()
+    ours = [load_seconds("rsft_assets.definitions") for _ in range(arguments.repeat)]
+    dagster = [load_seconds("dagster") for _ in range(arguments.repeat)]
+    print(
+        f"loading definitions: {statistics.median(ours):.2f} s ({min(ours):.2f} to {max(ours):.2f}), "
+        f"{statistics.median(ours) / statistics.median(dagster):.2f} times `import dagster` alone"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        study = Path(folder) / "own.toml"
+        study.write_text(OWN % ", ".join(map(str, range(1, arguments.partitions))))
+        os.environ |= {"RSFT_STUDY": str(study), "RSFT_HOME": f"{folder}/home"}
+        os.environ.pop("DAGSTER_HOME", None)
+        each, alone = zip(
+            *(partition_seconds(Path(folder) / "home", arguments.partitions) for _ in range(arguments.repeat)),
+            strict=True,
+        )
+    print(
+        f"a finished partition in a range: {1000 * statistics.median(each):.1f} ms "
+        f"({1000 * min(each):.1f} to {1000 * max(each):.1f}); as a run of its own: "
+        f"{statistics.median(alone) / statistics.median(each):.0f} times that"
+    )
+
+
+if __name__ == "__main__":
+    main()
