@@ -1,0 +1,141 @@
+"""The endpoint engine: a model that an OpenAI-compatible server holds.
+
+With the model's folder at hand, prompts are rendered here and sent as text, exactly as the other engines take them;
+without it, the chat turns are sent and the server renders them. The server's weights are its own: `load` only checks
+that it serves what is asked for.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, render_chat
+from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
+from rsft_assets.steps.engines.server import Garbage, Server
+
+_AT_ONCE = 64
+_CHAT = "chat-turns:"
+
+
+class EndpointEngine:
+    """See `Engine`."""
+
+    def __init__(self, placement: Placement, model: Model | None, *, server: Server | None = None) -> None:
+        if not placement.endpoint and server is None:
+            raise StepError('engine "endpoint" needs `endpoint`, the base URL of a server, in the placement file')
+        self._server = server or Server(placement.endpoint)
+        self._spec = model
+        self._served = ""
+        self._tokenizer: Any = None
+        self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self.description: dict[str, Any] = {"engine": "endpoint", "endpoint": self._server.base_url, "model": None}
+        self.fingerprint = fingerprint(self.description)
+
+    def load(self, model_folder: Path) -> None:
+        served = self._server.models()
+        names = {str(model_folder), model_folder.name}
+        if self._spec is not None:
+            names |= {self._spec.name, *([self._spec.origin.repo] if isinstance(self._spec.origin, Hub) else [])}
+        found = [name for name in served if name in names]
+        if not found:
+            raise StepError(
+                f"{self._server.base_url} serves {', '.join(served) or 'nothing'}, not {model_folder}; "
+                f"start it with that model, as in: vllm serve {model_folder}"
+            )
+        self._served = found[0]
+        self._tokenizer = None
+        if (model_folder / "config.json").is_file():
+            self._tokenizer = load_tokenizer(model_folder, remote_code=False)
+        self.description["model"] = self._served
+        self.fingerprint = fingerprint(self.description)
+
+    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
+        if self._tokenizer is None:
+            return _CHAT + json.dumps({"messages": turns, "thinking": sampling.thinking}, ensure_ascii=False)
+        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        if not self._served:
+            raise StepError("the engine has no model yet; call load first")
+        stream = iter(requests)
+        flying: set[Future[Completion]] = set()
+        try:
+            while True:
+                while len(flying) < _AT_ONCE and (request := next(stream, None)) is not None:
+                    flying.add(self._pool.submit(self._one, request))
+                if not flying:
+                    return
+                done, flying = wait(flying, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+    def _one(self, request: Request) -> Completion:
+        body, path = self._body(request)
+        return self._server.post(path, body, lambda data: _completion(request, data, chat="messages" in body))
+
+    def _body(self, request: Request) -> tuple[dict[str, Any], str]:
+        wanted = request.sampling
+        body: dict[str, Any] = {
+            "model": self._served,
+            "max_tokens": wanted.max_tokens,
+            "temperature": wanted.temperature,
+            "top_p": wanted.top_p,
+            "presence_penalty": wanted.presence_penalty,
+            "frequency_penalty": wanted.frequency_penalty,
+            "seed": request.seed,
+            # Not in OpenAI's own interface, so they are sent only where they say something.
+            **({"top_k": wanted.top_k} if wanted.top_k > 0 else {}),
+            **({"min_p": wanted.min_p} if wanted.min_p > 0 else {}),
+        }
+        if not request.prompt.startswith(_CHAT):
+            return {**body, "prompt": request.prompt, "logprobs": 0, "add_special_tokens": False}, "/completions"
+        chat = json.loads(request.prompt.removeprefix(_CHAT))
+        switch = {} if chat["thinking"] is None else {"chat_template_kwargs": {"enable_thinking": chat["thinking"]}}
+        return {**body, "messages": chat["messages"], **switch}, "/chat/completions"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _completion(request: Request, data: dict[str, Any], *, chat: bool) -> Completion:
+    choice, usage = data["choices"][0], data["usage"]
+    text = _chat_text(choice["message"]) if chat else choice["text"]
+    if not isinstance(text, str) or choice["finish_reason"] not in ("stop", "length"):
+        raise Garbage(f"finish_reason {choice['finish_reason']!r}")
+    tokens = int(usage["completion_tokens"])
+    logprobs = [] if chat else ((choice.get("logprobs") or {}).get("token_logprobs") or [])
+    known = [value for value in logprobs if value is not None]
+    return Completion(
+        id=request.id,
+        text=without_surrogates(text),
+        prompt_tokens=int(usage["prompt_tokens"]),
+        response_tokens=tokens,
+        finish_reason=choice["finish_reason"],
+        ended_by_eos=choice["finish_reason"] == "stop",
+        mean_logprob=sum(known) / len(known) if known else None,
+    )
+
+
+def _chat_text(message: dict[str, Any]) -> Any:
+    """Some servers cut the thinking out of the text; it is put back where the model had it."""
+    thinking = message.get("reasoning") or message.get("reasoning_content")
+    content = message.get("content") or ("" if thinking else message["content"])
+    return f"<think>{thinking}</think>{content}" if thinking else content

@@ -1,0 +1,58 @@
+"""An OpenAI-compatible server on this machine that misbehaves as told."""
+
+import json
+import threading
+from collections import deque
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class RudeServer:
+    """`script` holds what the next answers are: a status, raw text, "hang-up", or nothing for a good one."""
+
+    def __init__(self, answer):
+        self.answer, self.script, self.seen, self.headers = answer, deque(), [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.reply(200, json.dumps({"data": [{"id": "served-model"}]}))
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.seen.append((self.path, body))
+                outer.headers.append(dict(self.headers))
+                try:
+                    told = outer.script.popleft()
+                except IndexError:
+                    told = None
+                if told == "hang-up":
+                    self.connection.close()
+                elif isinstance(told, int):
+                    self.reply(told, "<html>no</html>")
+                else:
+                    self.reply(200, told if told is not None else json.dumps(outer.answer(self.path, body)))
+
+            def reply(self, status, text):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+@contextmanager
+def rude_server(answer):
+    server = RudeServer(answer)
+    thread = threading.Thread(target=server.http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.http.shutdown()
+        server.http.server_close()

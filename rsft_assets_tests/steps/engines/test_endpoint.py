@@ -1,0 +1,121 @@
+"""The endpoint engine against a server that misbehaves."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines import Request
+from rsft_assets.steps.engines.endpoint import EndpointEngine
+from rsft_assets.steps.engines.server import Patience, Server
+from rsft_assets_tests.steps.engines.rude_server import rude_server
+
+SAMPLING = Sampling(max_tokens=7, top_k=5)
+QUICK = Patience(tries=4, first_pause=0.01, longest_pause=0.02, seconds=5)
+
+
+def answer(path, body):
+    if path.endswith("/chat/completions"):
+        choice = {"message": {"content": f"chat {body['messages'][0]['content']}"}, "finish_reason": "length"}
+    else:
+        choice = {"text": f"to {body['prompt']}", "finish_reason": "stop", "logprobs": {"token_logprobs": [-1.0, -3.0]}}
+    return {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+
+
+@pytest.fixture
+def served(monkeypatch):
+    monkeypatch.setenv("RSFT_ENDPOINT_KEY", "sk-very-secret")
+    with rude_server(answer) as server:
+        engine = EndpointEngine(Placement(), None, server=Server(server.url, patience=QUICK))
+        with engine:
+            engine.load(Path("served-model"))
+            yield server, engine
+
+
+def requests(count=3):
+    return [Request(str(n), f"prompt {n}", SAMPLING, n) for n in range(count)]
+
+
+def test_text_counts_and_sampling(served):
+    server, engine = served
+    done = {c.id: c for c in engine.generate(requests())}
+    assert (done["1"].text, done["1"].response_tokens, done["1"].mean_logprob) == ("to prompt 1", 2, -2.0)
+    body = next(body for _, body in server.seen if body["seed"] == 2)
+    assert (body["top_k"], body["max_tokens"], "min_p" in body) == (5, 7, False)
+    assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [429],
+        [500, 503],
+        ["<html>"],
+        ['{"choices": [{"te'],
+        ['{"choices": []}'],
+        ["[]"],
+        ["hang-up"],
+        [429, "nonsense", 502],
+    ],
+    ids=str,
+)
+def test_trouble_is_sat_out(served, trouble, caplog):
+    server, engine = served
+    server.script.extend(trouble)
+    assert len(list(engine.generate(requests()))) == 3
+    assert "sk-very-secret" not in caplog.text
+
+
+def test_lasting_trouble_is_an_error_that_keeps_what_came_before(served, caplog):
+    server, engine = served
+    running = engine.generate(requests(1) * 1)
+    assert next(running).text == "to prompt 0"
+    server.script.extend([500] * 9)
+    with pytest.raises(StepError, match="gave up after 4 tries") as error, caplog.at_level(logging.DEBUG):
+        list(engine.generate(requests(1)))
+    assert "sk-very-secret" not in str(error.value) + caplog.text
+
+
+def test_a_refusal_is_not_tried_again(served):
+    server, engine = served
+    server.script.extend([401])
+    with pytest.raises(StepError, match="401"):
+        list(engine.generate(requests(1)))
+    assert len(server.seen) == 1
+
+
+def test_turns_are_sent_where_no_template_is_at_hand(served):
+    server, engine = served
+    prompt = engine.render([{"role": "user", "content": "hi"}], SAMPLING)
+    [done] = engine.generate([Request("a", prompt, SAMPLING, 1)])
+    assert (done.text, done.finish_reason) == ("chat hi", "length")
+    assert server.seen[0][0] == "/v1/chat/completions"
+
+
+def test_thinking_that_a_server_cuts_out_is_put_back(served):
+    server, engine = served
+    message = {"content": "4", "reasoning_content": "2+2"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    server.answer = lambda path, body: {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+    prompt = engine.render([{"role": "user", "content": "hi"}], SAMPLING)
+    assert next(engine.generate([Request("a", prompt, SAMPLING, 1)])).text == "<think>2+2</think>4"
+
+
+def test_a_local_template_renders_the_prompt(served, tiny_model):
+    _, engine = served
+    engine._server.models = lambda: [str(tiny_model)]
+    engine.load(tiny_model)
+    assert engine.render([{"role": "user", "content": "hi"}], SAMPLING).startswith("<|im_start|>user\nhi")
+
+
+def test_what_is_not_served_is_refused(served):
+    with pytest.raises(StepError, match="serves served-model, not other"):
+        served[1].load(Path("other"))
+
+
+def test_an_endpoint_must_be_named():
+    with pytest.raises(StepError, match="endpoint"):
+        EndpointEngine(Placement(engine="endpoint"), None)
