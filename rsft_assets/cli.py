@@ -81,6 +81,32 @@ def doctor(sync: bool, content: bool, as_json: bool) -> None:
 
 
 @rsft.command()
+@click.argument("what")
+@click.argument("partition", default="")
+@click.argument("item", default="")
+@click.option("--up", "upwards", is_flag=True, help="What was made from it, instead of what it was made from.")
+@click.option("--content", is_flag=True, help="Read every byte of every output on the way.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as_json: bool) -> None:
+    """Follow a result to its origin, or an origin to its results.
+
+    WHAT is an asset (with its PARTITION), a query, response or item id, a results table or a figure with the
+    columns that single out a row ('run=RUN,step=10,benchmark=nano-dot').
+    """
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.records.store import Store
+    from rsft_assets.steps.trace import trace as follow
+    from rsft_assets.steps.tracing.node import as_json as to_json
+    from rsft_assets.steps.tracing.node import as_tree
+
+    node = follow(load_study(), Store.from_env(), what, partition, item, upwards=upwards, content=content)
+    click.echo(to_json(node) if as_json else as_tree(node))
+    for problem in node.problems:
+        click.echo(f"broken: {problem}", err=True)
+    sys.exit(FAILED if node.problems else 0)
+
+
+@rsft.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from rsft_assets.defs.figures import figure_keys
 from rsft_assets.defs.partitions import partitions_definition
+from rsft_assets.defs.results import results_keys
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, inputs_of, partitions_of
 from rsft_assets.specs.study import Study, load_study
@@ -52,9 +54,7 @@ class Plan:
 
 def all_keys(study: Study) -> tuple[str, ...]:
     """Every key that can be selected, results and figures included, upstream first."""
-    from rsft_assets.defs.results import results_keys
-
-    return (*asset_keys(study), *results_keys())
+    return (*asset_keys(study), *results_keys(), *figure_keys())
 
 
 def select(study: Study, selections: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -79,13 +80,14 @@ def _rows(store: Store) -> list[dict[str, Any]]:
 def _score_table(rows: list[dict[str, Any]]) -> Table:
     """Benchmark and training set down, steps across; each cell with its 95 % interval."""
     steps = sorted({row["step"] for row in rows})
-    table = Table(title="accuracy in % with its 95 % interval, by optimizer step (0 is the base model)")
+    title = "headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("benchmark", "trained on", *map(str, steps)):
         table.add_column(heading, justify="right" if heading.isdigit() else "left", no_wrap=True)
     cells: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
         half = (row["high"] - row["low"]) / 2
-        text = f"{100 * row['value']:.0f} ±{100 * half:.0f}"
+        text = f"{100 * row['value']:.0f}±{100 * half:.0f}"
         cells.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = text
     for (benchmark, dataset), by_step in cells.items():
         table.add_row(benchmark, dataset, *(by_step.get(step, "–") for step in steps))
@@ -94,7 +96,7 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
 
 def closing_lines(study: Study, store: Store) -> list[str]:
     """Where everything is, and the command that follows a number to its origin."""
-    figures = sorted(store.home.glob("figures/**/*.png"))
+    figures = sorted(store.home.glob("figures/*/*/nano.png"))
     score = next(key for key in reversed(nano_keys(study)) if key.startswith("scores/"))
     last = Ref(score, partitions_of(study, score)[-1])
     place = f"RSFT_HOME={store.home} " if store.home != Path(".rsft").absolute() else ""

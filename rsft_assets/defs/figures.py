@@ -1,0 +1,96 @@
+"""Figures as assets, drawn from the results, each with its picture on its page."""
+
+import base64
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from rsft_assets.defs.launchers import StepCall, StepFailed
+from rsft_assets.defs.materializing import make_launcher, progress_line
+from rsft_assets.defs.recording import metadata_of, silent_output
+from rsft_assets.defs.watching import tell
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import load_placement
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.records.store import Output, Store
+
+MODULE = "rsft_assets.steps.draw_figures"
+_LARGEST_PREVIEW_BYTES = 400_000
+
+
+@functools.cache
+def figure_keys() -> tuple[str, ...]:
+    return tuple(figure.key for figure in FIGURES)
+
+
+def figure_assets() -> dg.AssetsDefinition:
+    """All figures as one definition: one process draws them, and only those whose numbers changed."""
+
+    @dg.multi_asset(
+        name="figures",
+        specs=[_spec(figure) for figure in FIGURES],
+        can_subset=True,
+        op_tags={"rsft/program": MODULE},
+    )
+    def figures_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        selected = {key.to_user_string(): key for key in context.selected_asset_keys}
+        store = Store.from_env()
+        before = {key: _digest(store, key) for key in selected}
+        wanted = tuple(key for key in figure_keys() if key in selected)
+        try:
+            for event in make_launcher(load_placement().launcher).run(StepCall(MODULE, wanted, store.home, "figures")):
+                tell(event)
+                if event["event"] == "progress":
+                    context.log.info(progress_line(event))
+        except StepFailed as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        for key in wanted:
+            output = store.require(Ref(key))
+            state = "kept" if output.digest == before[key] else "made"
+            context.log_event(_materialization(output, state))
+            tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
+            yield silent_output(context.output_for_asset_key(selected[key]))
+
+    return figures_op
+
+
+def _spec(figure: Figure) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=figure.key.split("/"),
+        deps=[["results", *table.split(".")] for table in figure.reads],
+        group_name="figures",
+        description=figure.description,
+        kinds={"matplotlib", "svg"},
+        owners=["team:rsft"],
+        tags={"stage": "figures"},
+        skippable=True,
+    )
+
+
+def _digest(store: Store, key: str) -> str | None:
+    try:
+        output = store.current(Ref(key))
+    except StepError:
+        return None
+    return output.digest if output else None
+
+
+def _materialization(output: Output, state: str) -> dg.AssetMaterialization:
+    pictures = {
+        f"{path.stem} study": dg.MetadataValue.md(_inline(path))
+        for path in sorted(output.folder.glob("*.png"))
+        if path.stat().st_size < _LARGEST_PREVIEW_BYTES
+    }
+    return dg.AssetMaterialization(
+        asset_key=dg.AssetKey(output.manifest.asset.split("/")),
+        metadata={"state": state, **pictures, **metadata_of(output)},
+        tags={"dagster/data_version": output.digest},
+    )
+
+
+def _inline(path: Path) -> str:
+    """The picture itself, since Dagster's UI shows no file of this machine."""
+    return f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
