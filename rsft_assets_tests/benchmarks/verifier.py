@@ -9,6 +9,7 @@ and reported apart. Every verdict of the two sides is compared.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import statistics
@@ -26,6 +27,13 @@ PAPER_POOL = 44_000 * 32
 CORES = 16
 PLAIN_LIMIT_SECONDS = 5
 HOSTILE = (r"\boxed{10000000!/9999999!}", r"\boxed{\binom{10^9}{5\cdot 10^8}}", r"\boxed{9^{9^{9^{9}}}}", "9^9^9^9^9")
+
+
+class Cost(NamedTuple):
+    """Seconds of one pass: by the clock, and of processor time over all processes."""
+
+    wall: float
+    cpu: float
 
 
 class Plain(NamedTuple):
@@ -66,27 +74,31 @@ def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: 
     first = [plain(gold, text) for gold, text in texts]
     kept = [index for index, verdict in enumerate(first) if verdict.seconds < 0.9 * PLAIN_LIMIT_SECONDS]
     answers = [Answer(str(index), texts[index][0], pool[index].whole, scope=scope) for index in kept]
-    times: dict[str, list[float]] = {"plain": [], "1 worker": [], "2 workers": []}
+    costs: dict[str, list[Cost]] = {"plain": [], "1 worker": [], "2 workers": []}
     differing = 0
     for _ in range(rounds):
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         expected = [plain(*texts[index]).equal for index in kept]
-        times["plain"].append(time.perf_counter() - started)
+        costs["plain"].append(Cost(time.perf_counter() - wall, time.process_time() - cpu))
         for name, workers in (("1 worker", 1), ("2 workers", 2)):
-            seconds, verdicts = timed(workers, answers, warm)
-            times[name].append(seconds)
+            cost, verdicts = timed(workers, answers, warm)
+            costs[name].append(cost)
             differing += sum((verdict == "correct") != equal for verdict, equal in zip(verdicts, expected, strict=True))
     print(f"\n{scope}: {len(kept)} texts, {len(texts) - len(kept)} on which math-verify times out are left out")
-    for name, seconds in times.items():
-        ratios = [before / after for before, after in zip(times["plain"], seconds, strict=True)]
-        print(
-            f"  {name:9}  {1e3 * statistics.median(seconds) / len(kept):7.3f} ms a response"
-            f"   ratio {statistics.median(ratios):5.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-        )
+    for name, rows in costs.items():
+        print(f"  {name:9}  " + "   ".join(described(costs["plain"], rows, clock, len(kept)) for clock in Cost._fields))
     print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}")
-    hours = PAPER_POOL * statistics.median(times["1 worker"]) / len(kept) / CORES / 3600
+    hours = PAPER_POOL * statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept) / CORES / 3600
     print(f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers")
     return differing
+
+
+def described(plain_costs: list[Cost], costs: list[Cost], clock: str, size: int) -> str:
+    """Milliseconds a response and the ratio to the plain loop, median and range over the rounds."""
+    seconds = [getattr(cost, clock) for cost in costs]
+    ratios = [getattr(before, clock) / after for before, after in zip(plain_costs, seconds, strict=True)]
+    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    return f"{clock} {1e3 * statistics.median(seconds) / size:7.3f} ms, ratio {middle:5.1f} ({low:.1f} to {high:.1f})"
 
 
 def pathological(pool: list[PoolAnswer], warm: list[PoolAnswer], real: list[PoolAnswer]) -> None:
@@ -98,9 +110,9 @@ def pathological(pool: list[PoolAnswer], warm: list[PoolAnswer], real: list[Pool
         answers = [Answer("", answer.gold, answer.whole) for answer in pool]
         for number in range(len(pool) // 100):
             answers.insert(100 * number + 50, bad[number % len(bad)])
-        seconds, verdicts = timed(2, answers, warm)
+        cost, verdicts = timed(2, answers, warm)
         undecided = verdicts.count("undecided")
-        share = seconds / len(answers)
+        share = cost.wall / len(answers)
         print(
             f"\n1 % {name}, two workers: {1e3 * share:.2f} ms a response, {undecided} undecided of {len(pool) // 100}; "
             f"the paper's pool on {CORES} cores: {PAPER_POOL * share * 2 / CORES / 60:.0f} minutes "
@@ -115,13 +127,23 @@ def plain(gold: str, text: str) -> Plain:
     return Plain(equal, time.perf_counter() - started)
 
 
-def timed(workers: int, answers: list[Answer], warm: list[PoolAnswer]) -> tuple[float, list[str]]:
-    """Seconds and verdicts of one pass by workers that are running and have judged other queries."""
+def timed(workers: int, answers: list[Answer], warm: list[PoolAnswer]) -> tuple[Cost, list[str]]:
+    """Cost and verdicts of one pass by workers that are running and have judged other queries."""
     with Verifier(workers=workers) as verifier:
         list(verifier.judge(Answer("", answer.gold, answer.whole) for answer in warm))
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), cpu_seconds(verifier)
         verdicts = [judgement.verdict for judgement in verifier.judge(answers)]
-        return time.perf_counter() - started, verdicts
+        return Cost(time.perf_counter() - wall, cpu_seconds(verifier) - cpu), verdicts
+
+
+def cpu_seconds(verifier: Verifier) -> float:
+    """Processor time of this process and of the workers alive now (Linux; elsewhere of this process alone)."""
+    ticks = 0
+    for worker in verifier._crew.workers():
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Comes in: a text. Goes out: match objects of math-verify's own patterns, lazily,
 Why the outcome is the same. A pattern that must begin with a literal can only match where that literal stands, so
 trying it there, left to right and never inside the last match, finds what a scan finds. A formula pattern that must hold
 `\boxed{` can only begin at an opening delimiter from which the box is reached before the matching close, and only if
-that close exists; `_formula_starts` drops a start only when one of these necessary conditions fails. The rest (priority
-300, texts without box or the word "answer") is math-verify's own scan.
+that close exists; `_formula_starts` drops a start only when one of these necessary conditions fails. What no literal
+anchors is scanned by math-verify's own patterns, but from the end and in stretches cut where no match can cross.
 """
 
 import re
@@ -24,6 +24,12 @@ KNOWN_VERSIONS = {"math-verify": "0.9.0", "latex2sympy2_extended": "1.11.0", "an
 Found = tuple[re.Match[str], Any]
 Finder = Callable[[re.Pattern[str], str], Iterable[re.Match[str]]]
 
+Group = tuple[tuple[re.Pattern[str], Any, Finder], ...]
+
+STRETCH = 1_000
+"""Characters from the end of a text that are looked at first where nothing in it anchors an answer."""
+
+_LINE_START = re.compile(r"\n\s*[A-OQ-Z]")
 _BOX = r"\boxed{"
 _LIKE_ASCII = (("İ", "i"), ("ı", "i"), ("ſ", "s"), ("\u212a", "k"))
 _OPENING = re.compile(r"\$|\\\[|\\\(|\s\[")
@@ -38,14 +44,54 @@ def is_known_version() -> bool:
 
 def candidates(text: str) -> Iterator[Found]:
     """Every match that `math_verify.parse` would try on a text, best first."""
-    for group in _groups():
-        found = [(match, target) for pattern, target, finder in group for match in finder(pattern, text)]
-        found.sort(key=lambda pair: (pair[0].end(), -pair[0].start()), reverse=True)
-        yield from found
+    *anchored, unanchored = _groups()
+    for group in anchored:
+        yield from _best_first([(match, target) for pattern, target, find in group for match in find(pattern, text)])
+    yield from _unanchored(unanchored, text)
+
+
+def _best_first(found: list[Found]) -> list[Found]:
+    return sorted(found, key=lambda pair: (pair[0].end(), -pair[0].start()), reverse=True)
+
+
+def _unanchored(group: Group, text: str) -> Iterator[Found]:
+    """The candidates of a text without box or the word answer, from its end, a stretch at a time."""
+    end = len(text) + 1
+    for cut in _cuts(text):
+        found = []
+        for pattern, target, _ in group:
+            for match in pattern.finditer(text, cut):
+                if match.start() >= end:
+                    break
+                found.append((match, target))
+        yield from _best_first(found)
+        end = cut
+
+
+def _cuts(text: str) -> Iterator[int]:
+    r"""Places that no unanchored match contains, right to left, then the start.
+
+    A capital (no P) that begins a line: numbers and joined formulas hold none, inline formulas do not cross lines, and
+    \[ is closed before it. Where $$ occurs there is no such place.
+    """
+    stretch = STRETCH
+    place = len(text) - stretch if "$$" not in text else 0
+    opened = len(text)
+    while (place := text.rfind("\n", 0, max(place, 0))) > 0:
+        while opened >= place:
+            opened = text.rfind(r"\[", 0, opened)
+        if opened >= 0 and text.find(r"\]", opened, place) < 0:
+            place = opened
+        elif begun := _LINE_START.match(text, place):
+            yield begun.end() - 1
+            # A search from a place may run to the end of the text, so the stretches grow.
+            stretch *= 2
+            place -= stretch
+    yield 0
 
 
 @lru_cache(maxsize=1)
-def _groups() -> tuple[tuple[tuple[re.Pattern[str], Any, Finder], ...], ...]:
+def _groups() -> tuple[Group, ...]:
     """Patterns by priority; within one priority in math-verify's order, which decides ties."""
     finders = {
         0: (_after_final_answer_with_hope,) * 2,

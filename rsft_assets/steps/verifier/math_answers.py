@@ -117,7 +117,7 @@ class MathJudge:
             content, percent = _formula(match) if isinstance(target, LatexExtractionConfig) else (None, False)
             if content is None:
                 key: Hashable = (id(match.re), match.groups())
-                value, shown = extract_match(match, target)
+                value, shown = self._joined_or_plain(match, target, key)
             else:
                 shown = self._normalized(content)
                 if number == 0 and shown == settled:
@@ -130,6 +130,15 @@ class MathJudge:
                 key = key if len(shown) < _LONGEST_KEY and len(match.group()) < _LONGEST_KEY else None
                 return Reading(value, first_text, shown, key, shown if is_settled else None)
         return Reading(text=first_text)
+
+    def _joined_or_plain(self, match: re.Match[str], target: Any, key: Hashable) -> tuple[Any, str]:
+        if key not in self._values:
+            self._before(CANDIDATE, digest(match.group()))
+            short = len(match.group()) < _LONGEST_KEY
+            found: tuple[Any, str] = _keep(self._values, key if short else None, extract_match(match, target))
+            return found
+        known: tuple[Any, str] = self._values[key]
+        return known
 
     def _normalized(self, content: str) -> str:
         known = self._contents.get(content)

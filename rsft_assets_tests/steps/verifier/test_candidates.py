@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from math_verify import ExprExtractionConfig, LatexExtractionConfig
 from math_verify.parser import get_extraction_regexes
 
+import rsft_assets.steps.verifier.candidates as candidates_module
 from rsft_assets.steps.verifier.candidates import candidates, is_known_version
 
 PIECES = (
     *(r"\boxed{", r"\boxed{7}", r"\boxed{}", r"\boxed {3}", "}", "{", "$", "$$", r"\$", r"\\$", r"\(", r"\)", r"\[", r"\]"),
     *(r"\\[", r"\\]", r"\\(", "[", "]", " [", "] ", "\n", "\n\n", " ", "x", "42", "-1/2", "3.5", "1,000", r"\frac{1}{2}", "%"),
     *(" and ", " or ", ", ", "answer", "Answer: ", "aNſwer", "final answer", "The final answer is ", "final answer is: ", "="),
+    *("\nSo ", "\n\nThe ", "\n  Thus", "\nP", "\nA ", "\nor"),
     *(". I hope", "I hope it is correct", "percent", "$5$", r"\(x\)", r"\[ y \]", " [z] ", "$$w$$", "is", ":", "\\"),
 )
 
@@ -46,16 +48,20 @@ def test_the_installed_math_verify_is_the_one_the_order_was_written_for():
     assert is_known_version(), "candidates.py must be checked against this math-verify before it is trusted"
 
 
-@given(texts)
-@example(r"$$\boxed{1}$$ and $\boxed{2}$")
-@example(r"\[ a \boxed{1} \] \(\boxed{2}\)")
-@example(r"$$$\boxed{1}$$$")
-@example(r"$5 \$ \boxed{\$3} \$$")
-@example("[\n [\\boxed{4}] ")
-@example(r"\boxed{1} } \boxed{2")
-@settings(max_examples=600, deadline=None)
-def test_same_candidates_in_the_same_order(text):
-    assert [described(match) for match, _ in candidates(text)] == scanned(text)
+@pytest.mark.parametrize("stretch", [1, 20, candidates_module.STRETCH])
+@given(text=texts)
+@example(text=r"$$\boxed{1}$$ and $\boxed{2}$")
+@example(text=r"\[ a \boxed{1} \] \(\boxed{2}\)")
+@example(text=r"$$$\boxed{1}$$$")
+@example(text=r"$5 \$ \boxed{\$3} \$$")
+@example(text="[\n [\\boxed{4}] ")
+@example(text=r"\boxed{1} } \boxed{2")
+@settings(max_examples=400, deadline=None)
+def test_same_candidates_in_the_same_order(stretch, text):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates_module, "STRETCH", stretch)
+        found = [described(match) for match, _ in candidates(text)]
+    assert found == scanned(text)
 
 
 @pytest.mark.parametrize("box", [r"\boxed{}. ", r"\boxed{10} ", r"\boxed{\text{no}}\n"])
