@@ -50,7 +50,7 @@ def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = Fals
         by_model.setdefault(ref.name, {}).setdefault(ref.partition, []).append(ref)
     for name, partitions in by_model.items():
         placement = load_placement(name)
-        with LazyEngine(placement, study.get("models", name)) as engine, Tools(placement) as tools:
+        with LazyEngine(placement, study.get("models", name)) as engine, Tools(placement, store.home) as tools:
             scoring = Scoring(study, store, engine, tools, force)
             for together in sorted(partitions.values(), key=lambda refs: (refs[0].run, refs[0].step)):
                 scoring.checkpoint(together)

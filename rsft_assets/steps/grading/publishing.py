@@ -57,6 +57,7 @@ def publish_scores(
             build.publish(
                 stats={
                     **headline(benchmark, rows),
+                    **({"judges": judges} if (judges := tools.judges_of(benchmark.name)) else {}),
                     "completions": {"folder": where, "digest": completions.digest},
                     **{name: value for name, value in completions.stats.items() if name != "completions"},
                     **({} if benchmark.sensitive else {"examples": examples}),

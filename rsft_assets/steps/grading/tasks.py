@@ -12,6 +12,9 @@ TASKS = {
     "code": ("code.livecodebench", "TASK"),
     "halueval": ("halueval", "TASK"),
     "ifeval": ("ifeval", "TASK"),
+    "truthfulqa": ("truthfulqa", "TASK"),
+    "alpacaeval": ("alpacaeval", "TASK"),
+    "hex_phi": ("hex_phi", "TASK"),
     "nano-format": ("nano", "FORMAT"),
     "nano-refusal": ("nano", "REFUSAL"),
 }

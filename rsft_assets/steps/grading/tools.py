@@ -2,6 +2,7 @@
 
 import functools
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -9,14 +10,17 @@ from rsft_assets.specs.placement import Placement
 
 if TYPE_CHECKING:
     from rsft_assets.steps.grading.code.prison import Prison
+    from rsft_assets.steps.grading.judges import Judge
     from rsft_assets.steps.verifier.verifier import Verifier
 
 
 class Tools:
     """A context manager; leaving it ends every process that was started."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, home: Path | None = None) -> None:
         self.placement = placement
+        self.judges: dict[tuple[str, str], Judge] = {}
+        self._home = home
         self._stack = ExitStack()
         self._verifier: Verifier | None = None
         self._prison: Prison | None = None
@@ -39,6 +43,21 @@ class Tools:
             limits = calibrated(CodeLimits(), slowness(workers))
             self._prison = self._stack.enter_context(Prison(workers=workers, limits=limits))
         return self._prison
+
+    def judge(self, role: str, benchmark: str) -> "Judge":
+        """The judge in a role, with what it said of this benchmark before."""
+        from rsft_assets.steps.grading.judges import Judge, judge_specs
+
+        if (role, benchmark) not in self.judges:
+            if self._home is None:
+                raise ValueError("judgements are stored under RSFT_HOME; give Tools its folder")
+            judge = Judge(judge_specs()[role], self._home / "judgements" / benchmark)
+            self.judges[(role, benchmark)] = self._stack.enter_context(judge)
+        return self.judges[(role, benchmark)]
+
+    def judges_of(self, benchmark: str) -> dict[str, str]:
+        """Who judged a benchmark: role and pinned name."""
+        return {role: judge.spec.model for (role, name), judge in self.judges.items() if name == benchmark}
 
     @functools.cached_property
     def isolation_problem(self) -> str:

@@ -76,7 +76,7 @@ HOSTILE = {
         {"passed"},
     ),
     "signals its parent": (
-        "import os, signal\nfor s in (9, 15, 19):\n  try: os.kill(os.getppid(), s)\n  except OSError: pass\nprint('fine')",
+        "import os\nfor s in (9, 15, 19):\n  try: os.kill(os.getppid(), s)\n  except OSError: pass\nprint('fine')",
         {"passed"},
     ),
     "signals everybody": ("import os\nos.kill(-1, 9)\nprint('fine')", {"killed", "passed", "error"}),

@@ -1,0 +1,148 @@
+"""Judges: pinned models behind an endpoint that say what a rule cannot, every judgement stored.
+
+`RSFT_JUDGES` names a TOML file, one table a role (`truthful`, `helpful`, `harm`, `self_jailbreak`, `reward_rb2`, …):
+
+    [harm]
+    endpoint = "https://api.openai.com/v1"
+    model = "gpt-4.1-2025-04-14"          # a pinned name, no alias that moves
+    key = "OPENAI_API_KEY"                # environment variable that holds the key
+
+A judgement is kept under RSFT_HOME with the hash of what was asked, the raw reply and the judge's name; what was judged
+once is not asked again. Nothing of a prompt or reply is logged.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rsft_assets.specs.errors import SpecError
+from rsft_assets.steps.engines.server import KEY_SETTING, Patience, Server
+from rsft_assets.steps.records.journal import Journal
+
+log = logging.getLogger(__name__)
+JUDGES_SETTING = "RSFT_JUDGES"
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """Who judges in one role."""
+
+    role: str
+    endpoint: str
+    model: str
+    key: str = KEY_SETTING
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is put to a judge: a path of the API and the body without the model's name."""
+
+    path: str
+    body: dict[str, Any]
+    read: Callable[[dict[str, Any]], str]
+    """The raw reply in the answer; raises where the answer is garbage."""
+
+
+def completion_question(prompt: str, **settings: Any) -> Question:
+    return Question("/completions", {"prompt": prompt, **settings}, lambda data: _text(data["choices"][0]["text"]))
+
+
+def chat_question(turns: list[dict[str, str]], **settings: Any) -> Question:
+    body = {"messages": turns, **settings}
+    return Question("/chat/completions", body, lambda data: _text(data["choices"][0]["message"]["content"]))
+
+
+def reward_question(turns: list[dict[str, str]]) -> Question:
+    """A reward model served for classification: its one raw output, without an activation."""
+    body = {"messages": turns, "add_generation_prompt": False, "use_activation": False}
+    return Question("//classify", body, lambda data: str(float(data["data"][0]["probs"][0])))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("the reply holds no text")
+    return value
+
+
+def judge_specs() -> dict[str, JudgeSpec]:
+    """The judges that the user has named; {} where none."""
+    path = os.environ.get(JUDGES_SETTING)
+    if not path:
+        return {}
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return {role: JudgeSpec(role, **table) for role, table in tables.items()}
+    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        raise SpecError(
+            f"{JUDGES_SETTING}={path}: {error}; each role is a table with endpoint, model and, where needed, key"
+        ) from error
+
+
+def missing_judges(roles: Iterable[str]) -> str:
+    """Why a benchmark cannot be judged here, in words; empty where it can."""
+    missing = [role for role in roles if role not in judge_specs()]
+    if not missing:
+        return ""
+    return f"no judge is configured for {', '.join(missing)}; name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
+
+
+class Judge:
+    """One judge with its stored judgements. A context manager."""
+
+    def __init__(self, spec: JudgeSpec, folder: Path, *, patience: Patience = Patience()) -> None:  # noqa: B008
+        self.spec = spec
+        self.asked = self.tokens = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(f"{spec.endpoint} {spec.model}".encode()).hexdigest()[:12]
+        self._stored = Journal(folder / f"{spec.role}-{name}.jsonl", key="question_sha256")
+        self._server = Server(spec.endpoint, key_setting=spec.key, patience=patience)
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_ONCE)
+
+    def replies(self, questions: Iterable[Question | None]) -> Iterator[str | None]:
+        """The raw reply to each question, in order, stored ones not asked again; None for None."""
+        stream = iter(questions)
+        while batch := list(islice(stream, 4 * _AT_ONCE)):
+            yield from self._pool.map(self._reply, batch)
+
+    def _reply(self, question: Question | None) -> str | None:
+        if question is None:
+            return None
+        body = {"model": self.spec.model, **question.body}
+        key = hashlib.sha256(json.dumps([question.path, body], sort_keys=True).encode()).hexdigest()
+        with self._lock:
+            if key in self._stored:
+                return str(self._stored[key]["reply"])
+
+        def read(data: dict[str, Any]) -> tuple[str, int]:
+            return question.read(data), int((data.get("usage") or {}).get("total_tokens") or 0)
+
+        reply, tokens = self._server.post(question.path, body, read)
+        with self._lock:
+            self.asked += 1
+            self.tokens += tokens
+            row = {"question_sha256": key, "judge": self.spec.model, "reply": reply, "tokens": tokens}
+            self._stored.append([row])
+        return reply
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.__exit__(kind, error, trace)
+        self._pool.shutdown(cancel_futures=True)
+        self._stored.close()
+        log.info("judge %s (%s): %d asked, %s tokens", self.spec.role, self.spec.model, self.asked, f"{self.tokens:,}")
