@@ -8,7 +8,7 @@ made here also holds `curves.parquet`. A killed pretraining goes on from its rol
 
 import argparse
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _pretrain(
         store,
         build.identity.ref,
         spec,
-        placement=replace(placement, micro_batch_tokens=min(placement.micro_batch_tokens, pretrain.MICRO_TOKENS)),
+        placement=placement,
         out=build.folder,
         identity=build.identity.fingerprint,
         force=force,

@@ -9,9 +9,10 @@ goes on from its rolling state, in `checkpoints/<model>/<run>/.resume/`; `--forc
 
 import argparse
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, step_parser
+from rsft_assets.steps.training.launch import dismiss_followers, follow, is_follower, launch, under_torchrun
 
 log = logging.getLogger(__name__)
 RESUME = ".resume"
@@ -35,6 +37,9 @@ def train(
     study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False, placement: Placement | None = None
 ) -> list[Output]:
     """Every checkpoint asked for; each run is trained once, to the largest of its steps."""
+    if is_follower():
+        follow(placement or load_placement(refs[0].name), store.home)
+        return []
     store.check_writable()
     asked: dict[str, list[int]] = {}
     for ref in refs:
@@ -44,7 +49,10 @@ def train(
         run = study.get("runs", name)
         chosen = placement or load_placement(run.model)
         refuse_without_gpu(study, checkpoint_ref(run, max(steps)), chosen)
+        if under_torchrun():
+            chosen = replace(chosen, processes=int(os.environ["WORLD_SIZE"]))
         done += _train_run(study, store, run, sorted(set(steps)), chosen, force=force)
+    dismiss_followers(placement or load_placement(refs[0].name), store.home)
     return done
 
 
@@ -97,7 +105,6 @@ def _train_missing(
 ) -> None:
     from rsft_assets.steps.training.engine import device_of
     from rsft_assets.steps.training.job import Job
-    from rsft_assets.steps.training.launch import launch
     from rsft_assets.steps.training.models import allow_remote_code
 
     model = study.models[run.model]

@@ -85,7 +85,10 @@ def quiet_deepspeed() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import deepspeed
+        import deepspeed.runtime.bf16_optimizer as bf16_optimizer
 
+    # It prints memory tables whatever the log level, collecting garbage before each: two seconds in all.
+    bf16_optimizer.see_memory_usage = lambda *_, **__: None
     # It would compile, at first use, a collective call that only its inference engine makes.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     # Its own logger sets its level when it is first imported.

@@ -2,6 +2,11 @@
 
 One process trains in this one. Several are started here, each with its own log; the first failure ends the
 others, and its message becomes ours. A signal to stop is passed on and waited for.
+
+On several machines, start the step itself under torchrun on each, with RSFT_HOME on a shared disk; the first
+process then plans, and the others follow it:
+
+    torchrun --nnodes 2 --nproc-per-node 8 … -m rsft_assets.steps.train checkpoints/… --partition …
 """
 
 import ctypes
@@ -15,6 +20,8 @@ import time
 from pathlib import Path
 
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.hardware import gpus
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
 from rsft_assets.steps.training.job import Job
@@ -27,6 +34,9 @@ _LOG_LINES = 8
 def launch(job: Job) -> None:
     """Train to the end of the job; failures and stops are raised here."""
     path = job.write()
+    if under_torchrun():
+        _lead(path, job)
+        return
     if job.placement.processes == 1:
         from rsft_assets.steps.training.process import run_job
 
@@ -47,6 +57,52 @@ def launch(job: Job) -> None:
         _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
 
 
+def under_torchrun() -> bool:
+    """Whether this process is one of several that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_follower() -> bool:
+    """Whether another process of torchrun's does the planning."""
+    return under_torchrun() and os.environ["RANK"] != "0"
+
+
+def _tell(path: str | None) -> str | None:
+    import torch.distributed as dist
+
+    told = [path]
+    dist.broadcast_object_list(told, src=0)
+    return told[0]
+
+
+def _lead(path: Path, job: Job) -> None:
+    from rsft_assets.steps.training.engine import device_of, join_processes
+    from rsft_assets.steps.training.process import MEETING_POINT, run_job
+
+    join_processes(device_of(job.placement), job.folder / MEETING_POINT)
+    _tell(str(path))
+    run_job(job)
+
+
+def follow(placement: Placement, home: Path) -> None:
+    """Train whatever the first process plans, until it has nothing more."""
+    from rsft_assets.steps.training.engine import device_of, join_processes
+    from rsft_assets.steps.training.process import run_job
+
+    join_processes(device_of(placement), home / "unused")
+    while path := _tell(None):
+        run_job(Job.read(Path(path)))
+
+
+def dismiss_followers(placement: Placement, home: Path) -> None:
+    """Tell the processes that follow this one that nothing is left."""
+    if under_torchrun():
+        from rsft_assets.steps.training.engine import device_of, join_processes
+
+        join_processes(device_of(placement), home / "unused")
+        _tell(None)
+
+
 def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
@@ -55,7 +111,8 @@ def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
         "WORLD_SIZE": str(job.placement.processes),
         "OMP_NUM_THREADS": str(job.placement.threads),
     }
-    if job.placement.device == "cpu":
+    if sys.platform == "linux" and (job.placement.device == "cpu" or not gpus()):
+        # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with _log_path(job, rank).open("wb") as output:
         return subprocess.Popen(

@@ -5,7 +5,9 @@ In: a `Pretraining` spec. Out: the model's files in `out`, and its statistics, h
 
 import itertools
 import logging
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.hardware import gpus
 from rsft_assets.steps.nano.mixture import documents
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
 from rsft_assets.steps.records.store import Store
@@ -45,6 +48,7 @@ def pretrain(
     force: bool,
 ) -> dict[str, Any]:
     """Train from scratch, or go on where a killed try stopped; the model is written to `out`."""
+    placement = _own(placement)
     folder = store.slot(ref) / ".resume"
     belongs_to = {"identity": identity}
     states = saved_states(folder)
@@ -73,6 +77,15 @@ def pretrain(
     stats = _stats(out, Tokens.load(tokens))
     shutil.rmtree(folder, ignore_errors=True)
     return stats
+
+
+def _own(placement: Placement) -> Placement:
+    """Two cores train a small model as two processes; threads of one would wait for each other."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_cpu = placement.device == "cpu" or not gpus()
+    processes = max(placement.processes, min(2, cores)) if on_cpu else placement.processes
+    tokens = min(placement.micro_batch_tokens, MICRO_TOKENS) if on_cpu else placement.micro_batch_tokens
+    return replace(placement, processes=processes, micro_batch_tokens=tokens)
 
 
 def _random_model(spec: Pretraining, folder: Path) -> Path:

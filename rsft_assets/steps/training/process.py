@@ -31,13 +31,19 @@ MEETING_POINT = ".meeting"
 
 def run_job(job: Job) -> None:
     """Train what the job says; every process of the training calls this."""
-    import transformers.utils.logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
+    quiet_transformers()
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
     join_processes(device, job.folder / MEETING_POINT)
     _Training(job, device).go()
+
+
+def quiet_transformers() -> None:
+    """No bars of its own: a launcher reads lines."""
+    import transformers.utils.logging as transformers_logging
+
+    disable: Any = transformers_logging.disable_progress_bar
+    disable()
 
 
 class _Training:

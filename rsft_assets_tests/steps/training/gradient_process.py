@@ -44,6 +44,8 @@ def run(case):
     model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
     if case["packed"]:
         assert install(model)
+    if case.get("recompute"):
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     optimiser = Optimiser(ADAM["betas"], ADAM["eps"], ADAM["weight_decay"], case["clip"], case["precision"])
     session = Session(model, optimiser, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
     bounds = Bounds(0, (), case["budget"], case["packed"], Path(case["out"]), {})

@@ -49,11 +49,11 @@ def plain_training(loss, clip):
     return found | {f"weight/{name}": p.detach() for name, p in model.named_parameters()}
 
 
-def found_by(tmp_path, processes, stage, variants, precision="fp32"):
+def found_by(tmp_path, processes, stage, variants, precision="fp32", recompute=False):
     """What each (budget, packed, weighting) gave, all in one start of the processes."""
     cases = [
         {"stage": stage, "budget": budget, "packed": packed, "loss": loss, "precision": precision, "clip": 1.0}
-        | {"out": str(tmp_path / f"found-{number}.pt")}
+        | {"recompute": recompute, "out": str(tmp_path / f"found-{number}.pt")}
         for number, (budget, packed, loss) in enumerate(variants)
     ]
     path = tmp_path / "cases.json"
@@ -97,6 +97,14 @@ def test_gradient_and_weights_are_those_of_plain_pytorch(tmp_path, reference, pr
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_whole_table(tmp_path, reference, processes, stage):
     check(tmp_path, reference, processes, stage, ALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "stage"), [(1, 0), (2, 3)])
+def test_recomputing_activations_changes_nothing(tmp_path, reference, processes, stage):
+    variants = [(100, True, "token-mean"), (10_000, False, "authors")]
+    for (_, _, loss), found in found_by(tmp_path, processes, stage, variants, recompute=True):
+        assert differences(found, reference[loss], "gradient/") <= GRADIENT
 
 
 def test_the_table_can_fail(reference):

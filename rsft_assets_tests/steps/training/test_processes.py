@@ -134,6 +134,23 @@ def test_resuming_two_processes_is_bit_equal(tmp_path, store, study, stage):
     assert weights_digest(store.require(checkpoint(study, 9))) == parts
 
 
+def test_torchrun_starts_the_step_itself_on_each_machine(tmp_path, store, study):
+    train_to(study, store, 4)
+    whole = load_file(store.require(checkpoint(study, 4)).file("model.safetensors"))
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"target": 4, "force": True, "placement": {"zero_stage": 2}}))
+    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["rsft_assets_tests.steps.training.tiny_training", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = store.require(checkpoint(study, 4))
+    assert again.manifest.made_by["placement"]["processes"] == 2
+    found = load_file(again.file("model.safetensors"))
+    for name, tensor in whole.items():
+        assert float((found[name] - tensor).norm() / tensor.norm()) < 1e-4
+
+
 def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
     process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
     until = time.monotonic() + 120

@@ -78,7 +78,7 @@ def test_step_0_is_the_base_model_and_the_same_for_every_run(store, study):
 
 def test_what_is_published_is_not_made_again(store, study, monkeypatch):
     [before] = train_to(study, store, 4)
-    monkeypatch.setattr("rsft_assets.steps.training.launch.launch", lambda job: pytest.fail("trained again"))
+    monkeypatch.setattr("rsft_assets.steps.train.launch", lambda job: pytest.fail("trained again"))
     [after] = train_to(study, store, 4)
     assert after == before
 
