@@ -22,7 +22,7 @@ from rsft_assets.specs import paper
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Generator
-from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, partitions_of
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
@@ -98,9 +98,8 @@ def finish(study: Study, store: Store, member_of: str = "tiny", *, stages: Itera
     """Make every output of one study, upstream first; `stages` limits which."""
     for key in asset_keys(study):
         ref = Ref(key)
-        table = {"queries": "sources", "responses": "pools", "verdicts": "pools", "datasets": "datasets"}.get(ref.stage)
-        table = table or ("benchmarks" if ref.stage == "benchmarks" else "models")
-        if study.member_of[(table, ref.name)] != member_of or (stages and ref.stage not in stages):
+        member = study.member_of[(TABLE_OF[ref.stage], ref.name)]
+        if member != member_of or ref.stage not in _MAKERS or (stages and ref.stage not in stages):
             continue
         for partition in partitions_of(study, key) or ("",):
             make(study, store, Ref(key, partition))

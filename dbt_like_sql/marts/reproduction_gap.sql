@@ -70,6 +70,7 @@ SELECT
     benchmark,
     title,
     benchmark_group,
+    position,
     metric,
     is_headline,
     unit,

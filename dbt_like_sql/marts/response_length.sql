@@ -16,6 +16,7 @@ SELECT
     s.benchmark,
     s.title,
     s.benchmark_group,
+    s.position,
     r.answers,
     r.mean_tokens,
     r.median_tokens,

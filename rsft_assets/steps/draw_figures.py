@@ -89,7 +89,11 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
         work.mkdir(parents=True, exist_ok=True)
         drawn = [of for of in rows if _draw_one(figure, of, rows[of], work)]
         write_json(work / RECEIPT, _receipt(figure, rows, drawn))
-        stats = {"studies": drawn, "numbers": sum(len(rows[of]) for of in drawn)}
+        stats = {
+            "drawn": drawn,
+            "not_available": [of for of in rows if of not in drawn],
+            "numbers": sum(len(rows[of]) for of in drawn),
+        }
         return Build(store, identity, work, {}).publish(stats)
 
 
@@ -99,10 +103,13 @@ def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path) -> bool:
     module = importlib.import_module(f"rsft_assets.steps.figures.{figure.name}")
     with style.house_style():
         canvas = module.draw(rows, study)
-        if canvas is None:
-            log.info("%s: no numbers for the %s study yet", figure.key, study)
-            return False
-        style.save(canvas, folder, study)
+        known = canvas is not None
+        style.save(
+            canvas or style.not_available(figure.title, f"the {study} study has no numbers for it"), folder, study
+        )
+    if not known:
+        log.info("%s: no numbers for the %s study yet", figure.key, study)
+        return False
     with (folder / f"{study}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

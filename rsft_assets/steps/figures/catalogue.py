@@ -47,4 +47,112 @@ FIGURES = (
             ORDER BY t.source, t.model, t.run, t.benchmark, t.step""",
         reads=("marts.score_trajectories", "marts.dip_and_recovery"),
     ),
+    Figure(
+        name="response_length",
+        title="Response length",
+        description="Mean answer length over training steps, split into what real answers, missing end tokens, loops "
+        "and cut answers contribute.",
+        question="Do the answers grow, and is the growth real?",
+        query="""
+            SELECT * FROM marts.response_length
+            WHERE study = $study
+            ORDER BY model, run, benchmark, step""",
+        reads=("marts.response_length",),
+    ),
+    Figure(
+        name="schedule_comparison",
+        title="Repetition against one pass",
+        description="Runs of one model on the same data at equal steps, at their ends (the paper's Table 1).",
+        question="Does it pay to repeat data?",
+        query=f"""
+            SELECT * FROM marts.schedule_comparison
+            WHERE study = $study AND {_OURS_STRICT}
+            ORDER BY source, model, total_steps, rows_read DESC, run, position""",
+        reads=("marts.schedule_comparison",),
+    ),
+    Figure(
+        name="data_comparison",
+        title="Training data",
+        description="What each training set adds to the untrained model, benchmark by benchmark (the paper's Table 2).",
+        question="Which data?",
+        query=f"""
+            SELECT * FROM marts.data_comparison
+            WHERE study = $study AND {_OURS_STRICT} AND step > 0
+                AND schedule = (
+                    SELECT schedule FROM declared.runs WHERE study = $study
+                    GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)
+            ORDER BY source, model, dataset, seed, position""",
+        reads=("marts.data_comparison",),
+    ),
+    Figure(
+        name="capability_curves",
+        title="Model size",
+        description="Gain over the untrained model against its size (the paper's Figure 5).",
+        question="What does the model's size change?",
+        query=f"""
+            SELECT * FROM marts.capability_curves
+            WHERE study = $study AND {_OURS_STRICT}
+                AND schedule = (
+                    SELECT schedule FROM declared.runs WHERE study = $study
+                    GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)
+            ORDER BY source, dataset, position, family, parameters, seed""",
+        reads=("marts.capability_curves",),
+    ),
+    Figure(
+        name="optimization_regimes",
+        title="Under-fitted, optimal, over-fitted",
+        description="Whether each run has trained too little, enough or too much, by a stated "
+        "rule (the paper's Figure 4).",
+        question="Has it trained too long?",
+        query="""
+            SELECT * FROM marts.optimization_regimes
+            WHERE study = $study AND is_headline AND (source = 'paper' OR grader IS NULL OR grader = 'strict')
+            ORDER BY source, model, run, position""",
+        reads=("marts.optimization_regimes",),
+    ),
+    Figure(
+        name="safety_tradeoff",
+        title="Reasoning gained, safety lost",
+        description="Gain in reasoning beside the change for the worse on the safety benchmark, with thinking and "
+        "without in the training data (the paper's Figure 6).",
+        question="What did it cost in safety?",
+        query="""
+            SELECT * FROM marts.safety_tradeoff
+            WHERE study = $study AND state = 'available' AND is_headline AND (source = 'paper' OR grader = 'strict')
+            ORDER BY source, model, run""",
+        reads=("marts.safety_tradeoff",),
+    ),
+    Figure(
+        name="training_curves",
+        title="Training curves",
+        description="Loss over training steps of every run, with the loss on rows that were held out.",
+        question="Did training itself go well?",
+        query="""
+            SELECT * FROM marts.training_curves
+            WHERE study = $study
+            ORDER BY model, run, step""",
+        reads=("marts.training_curves",),
+    ),
+    Figure(
+        name="data_yield",
+        title="Data yield",
+        description="How many queries and responses each training set keeps, stage by stage.",
+        question="Can the training data be trusted?",
+        query="""
+            SELECT * FROM marts.data_yield
+            WHERE study = $study AND state = 'counted'
+            ORDER BY dataset, position""",
+        reads=("marts.data_yield",),
+    ),
+    Figure(
+        name="reproduction_gap",
+        title="Ours beside the paper's",
+        description="Our score minus the published one, cell by cell, each gap classed.",
+        question="Can this number be trusted?",
+        query="""
+            SELECT * FROM marts.reproduction_gap
+            WHERE study = $study AND gap IS NOT NULL
+            ORDER BY model, run, position, step""",
+        reads=("marts.reproduction_gap",),
+    ),
 )

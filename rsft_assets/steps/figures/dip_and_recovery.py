@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rsft_assets.steps.figures.style import (
     GREY,
-    GROUP_TITLES,
     LINES,
+    benchmark_title,
     by,
     colour_of,
     in_group_order,
@@ -42,7 +42,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         for j, benchmark in enumerate(benchmarks):
             axes = grid[j, i] if down else grid[i, j]
             _panel(axes, of.get((model, benchmark), []), looks)
-            _title(axes, titles[benchmark], model if len(models) > 1 else "")
+            benchmark_title(axes, titles[benchmark], model if len(models) > 1 else "")
     for axes in grid[-1]:
         axes.set_xlabel("optimizer step")
     for axes in grid[:, 0]:
@@ -50,13 +50,6 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     canvas.legend(*looks.legend(), loc="outside upper center", ncols=min(3, len(looks.labels)))
     note(canvas, _words(rows, 44 * shape[1]))
     return canvas
-
-
-def _title(axes: "Axes", row: dict[str, Any], model: str) -> None:
-    group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
-    axes.set_title(f"{row['title'] or row['benchmark']}\n", fontweight="bold")
-    words = f"{model}, {group}" if model else group
-    axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
 
 
 class _Looks:

@@ -69,12 +69,60 @@ def step_axis(axes: "Axes", steps: Sequence[int]) -> dict[int, int]:
     return places
 
 
-def share_axis(axes: "Axes", unit: str, *, signed: bool = False) -> None:
-    """Percent for shares, plain numbers for rewards and scales."""
-    from matplotlib.ticker import FuncFormatter
+def share_axis(axes: "Axes", unit: str, *, signed: bool = False, flat: bool = False) -> None:
+    """Percent for shares, plain numbers for rewards and scales; `flat`: on the horizontal axis."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    axis = axes.xaxis if flat else axes.yaxis
+    if flat:
+        axis.set_major_locator(MaxNLocator(5))
     if unit == "share":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:{'+' if signed else ''}.0f} %"))
+        axis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:{'+' if signed else ''}.0f} %"))
+
+
+def not_available(title: str, why: str) -> "Canvas":
+    """A figure for which there is no number yet says so, in its place."""
+    import matplotlib.pyplot as plt
+
+    canvas, axes = plt.subplots(figsize=(5.6, 1.6), layout="constrained")
+    axes.axis("off")
+    axes.text(0.5, 0.68, title, ha="center", fontsize=11, fontweight="bold")
+    axes.text(0.5, 0.3, f"not available: {why}", ha="center", color=GREY)
+    return canvas
+
+
+def whisker(
+    axes: "Axes", x: float, y: float, low: float | None, high: float | None, *, flat: bool, **look: Any
+) -> None:
+    """A point with its 95 % interval; an open point where no interval is known."""
+    if low is not None and high is not None:
+        ends = ([low, high], [y, y]) if flat else ([x, x], [low, high])
+        axes.plot(*ends, color=look["color"], linewidth=1.4, alpha=0.7, solid_capstyle="butt")
+    else:
+        look["markerfacecolor"] = "white"
+    axes.plot([x], [y], linestyle="none", **look)
+
+
+def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.5) -> tuple["Canvas", list["Axes"]]:
+    """`count` panels in rows of at most `most`, the left-over places empty."""
+    import matplotlib.pyplot as plt
+
+    across = min(count, most)
+    down = -(-count // across)
+    size = (max(4.6, 0.6 + width * across), 0.8 + height * down)
+    canvas, grid = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
+    panels = list(grid.flat)
+    for axes in panels[count:]:
+        axes.axis("off")
+    return canvas, panels[:count]
+
+
+def benchmark_title(axes: "Axes", row: dict[str, Any], extra: str = "") -> None:
+    """The benchmark's name in bold, its group (and what else) below."""
+    group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
+    axes.set_title(f"{row['title'] or row['benchmark']}\n", fontweight="bold")
+    words = f"{extra}, {group}" if extra else group
+    axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
 
 
 def note(canvas: "Canvas", words: str) -> None:

@@ -6,6 +6,7 @@ Their columns come from `records/columns.py`; a row carries `output_id`, the out
 
 from dataclasses import dataclass
 
+from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.records.columns import KINDS, Column
 
 SQL_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
@@ -62,7 +63,7 @@ INPUTS_DDL = """CREATE TABLE records.inputs (
     output_id BIGINT, asset VARCHAR, partition VARCHAR, digest VARCHAR, folder VARCHAR, input_id BIGINT)"""
 PROBLEMS_DDL = "CREATE TABLE records.problems (place VARCHAR, problem VARCHAR)"
 
-STAGES = ("queries", "responses", "verdicts", "datasets", "base_models", "checkpoints", "benchmarks", "scores")
+STAGES = tuple(TABLE_OF)
 STAGES_OF: dict[str, tuple[str, ...]] = {
     **{table.table: (("scores",) if table.stage == "completions" else (table.stage,)) for table in RECORD_TABLES},
     "records.outputs": STAGES,

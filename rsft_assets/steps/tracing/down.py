@@ -9,7 +9,7 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.manifest import InputRecord
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.outputs_found import completions_of
-from rsft_assets.steps.tracing.links import current_node, follow, input_of, read_rows
+from rsft_assets.steps.tracing.links import HASHED_SHARDS, current_node, follow, input_of, read_rows
 from rsft_assets.steps.tracing.node import Node
 
 _SHARDED = ("responses", "verdicts")
@@ -74,7 +74,8 @@ class Downwards:
         rows, commits, stats = 0, set(), Counter[str]()
         deeper: dict[str, InputRecord] = {}
         for link in links:
-            node, output = follow(self.store, link, content=self.content)
+            many = len(links) > HASHED_SHARDS
+            node, output = follow(self.store, link, content=self.content, quick=many)
             if node.problem:
                 group.add(node)
             if output is not None:

@@ -12,15 +12,17 @@ from rsft_assets.steps.tracing.node import Node
 
 HASHED_BYTES = 2 << 20
 """Files up to this size are read whole to see whether they changed; larger ones only with `content`."""
+HASHED_SHARDS = 8
+"""Of pools with more shards than this, sizes alone are looked at, which takes milliseconds."""
 
 
-def output_node(store: Store, output: Output, *, content: bool = False) -> Node:
+def output_node(output: Output, *, content: bool = False, quick: bool = False) -> Node:
     """An output with its provenance; damage to its files is this node's problem."""
-    made = output.manifest
-    return Node(str(made.ref), facts=_facts(store, output), problem=damage(output, content=content))
+    problem = output.damage(content=False) if quick and not content else damage(output, content=content)
+    return Node(str(output.manifest.ref), facts=_facts(output), problem=problem)
 
 
-def _facts(store: Store, output: Output) -> dict[str, Any]:
+def _facts(output: Output) -> dict[str, Any]:
     made = output.manifest
     by = made.made_by
     commit = (
@@ -62,14 +64,16 @@ def damage(output: Output, *, content: bool = False) -> str | None:
     return None
 
 
-def follow(store: Store, link: InputRecord, *, content: bool = False) -> tuple[Node, Output | None]:
+def follow(
+    store: Store, link: InputRecord, *, content: bool = False, quick: bool = False
+) -> tuple[Node, Output | None]:
     """The output that an input record names; (node, None) where it is gone."""
     ref, folder = Ref(link.asset, link.partition), store.home / link.output
     try:
         output = Output(folder, read_manifest(folder))
     except StepError as error:
         return Node(str(ref), "missing", {"folder": str(folder)}, f"{error}"), None
-    node = output_node(store, output, content=content)
+    node = output_node(output, content=content, quick=quick)
     if output.digest != link.digest:
         node.problem = f"its digest is {output.digest[:12]}, but {link.digest[:12]} was used"
     elif _replaced(store, ref, output):
@@ -95,7 +99,7 @@ def current_node(store: Store, ref: Ref, *, content: bool = False) -> tuple[Node
         return Node(str(ref), "missing", problem=str(error)), None
     if output is None:
         return Node(str(ref), "missing", problem=f"not made yet; make it: {materialize_command(ref)}"), None
-    return output_node(store, output, content=content), output
+    return output_node(output, content=content), output
 
 
 def input_of(made: Manifest, stage: str) -> InputRecord | None:

@@ -197,18 +197,18 @@ def _add_users(
             node.add(Node(key, "group", {"note": "told above"}))
             continue
         told[again] = key
-        node.add(_add_users(study, store, _users_node(store, key, users, digests), users, below, told))
+        node.add(_add_users(study, store, _users_node(key, users, digests), users, below, told))
     return node
 
 
-def _users_node(store: Store, key: str, users: list[Output], digests: dict[tuple[str, str], str]) -> Node:
+def _users_node(key: str, users: list[Output], digests: dict[tuple[str, str], str]) -> Node:
     stale = [
         output.manifest.partition or key
         for output in users
         if any(digests.get((i.asset, i.partition), i.digest) != i.digest for i in output.manifest.inputs)
     ]
     if len(users) == 1:
-        node = output_node(store, users[0])
+        node = output_node(users[0])
     else:
         shown = ", ".join(output.manifest.partition for output in users[:_SHOWN])
         node = Node(key, "group", {"outputs": len(users)})

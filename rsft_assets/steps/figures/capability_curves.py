@@ -1,0 +1,82 @@
+"""Gain over the untrained model against the model's size: panels by benchmark, lines by set and family."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.figures.style import (
+    GREY,
+    LINES,
+    benchmark_title,
+    by,
+    colour_of,
+    grid_of,
+    in_group_order,
+    marker_of,
+    note,
+    share_axis,
+    whisker,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+Rows = list[dict[str, Any]]
+
+
+def draw(rows: Rows, study: str) -> "Canvas | None":
+    """The figure, or None where no training set was used on two models."""
+    compared = by([row for row in rows if row["gain"] is not None], "source", "dataset", "benchmark").values()
+    rows = [row for group in compared if len({row["model"] for row in group}) > 1 for row in group]
+    if not rows:
+        return None
+    names, families = sorted({row["dataset"] for row in rows}), sorted({row["family"] for row in rows})
+    looks = {name: {"color": colour_of(names)[name], "marker": marker_of(names)[name]} for name in names}
+    panels = by(in_group_order(rows), "benchmark")
+    canvas, grid = grid_of(len(panels), most=3, width=3.2)
+    shown: dict[str, Any] = {}
+    for axes, of in zip(grid, panels.values(), strict=True):
+        _panel(axes, of, looks, families, shown)
+        benchmark_title(axes, of[0])
+    canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(shown)))
+    words = (
+        "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "
+        "lines join models of one family. Open points: no interval."
+    )
+    if any(row["source"] == "paper" for row in rows):
+        words += " Published: the paper's numbers, intervals as for two unrelated samples."
+    note(canvas, "\n".join(textwrap.wrap(words, 46 * min(3, len(panels)))))
+    return canvas
+
+
+def _panel(
+    axes: "Axes", rows: Rows, looks: dict[str, dict[str, str]], families: list[str], shown: dict[str, Any]
+) -> None:
+    share_axis(axes, rows[0]["unit"], signed=True)
+    axes.set_xscale("log")
+    axes.axhline(0, color=GREY, linewidth=0.9)
+    datasets = list(looks)
+    for (source, dataset, family), line in by(rows, "source", "dataset", "family").items():
+        look = looks[dataset]
+        # A hair's breadth apart, so that intervals at one size can be told apart.
+        nudge = 1 + 0.035 * (datasets.index(dataset) - (len(datasets) - 1) / 2)
+        means = by(line, "parameters")
+        x = [size * nudge for size in means]
+        style = LINES[families.index(family) % len(LINES)]
+        (drawn,) = axes.plot(
+            x, [sum(row["gain"] for row in of) / len(of) for of in means.values()], linestyle=style, linewidth=1.1,
+            color=look["color"], marker=look["marker"],
+        )  # fmt: skip
+        label = f"{dataset}{f', {family}' if len(families) > 1 else ''}{', published' if source == 'paper' else ''}"
+        shown.setdefault(label, drawn)
+        for row in line:
+            whisker(axes, row["parameters"] * nudge, row["gain"], row["gain_low"], row["gain_high"], flat=False, **look)
+    sizes = sorted({row["parameters"] for row in rows})
+    axes.set_xticks(sizes, [_size(size) for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", rotation=30)
+    axes.set_xlabel("parameters")
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.3g} B" if parameters >= 1e9 else f"{parameters / 1e6:.2g} M"

@@ -1,0 +1,34 @@
+"""What each training set keeps of its queries and responses: a panel for each set, a bar for each stage."""
+
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.figures.style import COLOURS, GREY, by, grid_of, note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+Rows = list[dict[str, Any]]
+
+
+def draw(rows: Rows, study: str) -> "Canvas | None":
+    """The figure, or None where no set was made."""
+    panels = {name: of for name, of in by(rows, "dataset").items() if any(r["stage"] == "rows of the set" for r in of)}
+    if not panels:
+        return None
+    canvas, grid = grid_of(len(panels), most=2, width=4.8, height=2.9)
+    for axes, (dataset, of) in zip(grid, panels.items(), strict=True):
+        most = max(row["amount"] for row in of)
+        for y, row in enumerate(of):
+            of_responses = row["stage"].startswith("responses")
+            colour = COLOURS[4] if of_responses else COLOURS[0]
+            axes.barh(-y, row["amount"], color=colour, height=0.7)
+            share = f"  ({100 * row['share']:.1f} % of {row['of_stage']})" if row["share"] is not None else ""
+            axes.text(row["amount"] + most * 0.01, -y, f"{row['amount']:,}{share}", va="center", fontsize=7, color=GREY)
+        axes.set_yticks([-y for y in range(len(of))], [row["stage"] for row in of])
+        axes.set_xlim(0, most * 1.55)
+        axes.set_title(dataset, fontweight="bold")
+        axes.grid(visible=False)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+    note(canvas, "Counts of queries and rows (dark) and of responses (light).")
+    return canvas

@@ -1,0 +1,69 @@
+"""Whether each run has trained too little, enough or too much: a coloured and lettered cell for each benchmark."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.figures.style import COLOURS, GREY, by, in_group_order, note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+Rows = list[dict[str, Any]]
+LOOKS = {
+    "under-fitted": ("U", COLOURS[4]),
+    "optimal": ("O", COLOURS[2]),
+    "over-fitted": ("X", COLOURS[1]),
+    "undecided": ("?", "#d9d9d9"),
+    "not available": ("–", "white"),
+}
+
+
+def draw(rows: Rows, study: str) -> "Canvas | None":
+    """The figure, or None where no run has a scored step; runs without any are counted under it."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    known = [row for row in rows if not row["regime"].startswith("not available")]
+    runs = list(by(known, "source", "run"))
+    if not runs:
+        return None
+    missing = len({(row["source"], row["run"]) for row in rows}) - len(runs)
+    benchmarks = by(in_group_order(rows), "benchmark")
+    size = (3.9 + 0.82 * len(benchmarks), 1.3 + 0.27 * len(runs))
+    canvas, axes = plt.subplots(figsize=size, layout="constrained")
+    cells = {(row["source"], row["run"], row["benchmark"]): row["regime"] for row in rows}
+    for y, (source, run) in enumerate(runs):
+        for x, benchmark in enumerate(benchmarks):
+            regime = cells.get((source, run, benchmark), "not available").split(":")[0]
+            letter, colour = LOOKS[regime]
+            axes.add_patch(
+                plt.Rectangle((x - 0.47, -y - 0.45), 0.94, 0.9, facecolor=colour, edgecolor=GREY, linewidth=0.5)
+            )
+            axes.text(x, -y, letter, ha="center", va="center", fontsize=8)
+    axes.set_xlim(-0.6, len(benchmarks) - 0.4)
+    axes.set_ylim(-len(runs) + 0.4, 0.6)
+    titles = [of[0]["title"] or name for name, of in benchmarks.items()]
+    axes.set_xticks(range(len(benchmarks)), titles, rotation=35, ha="left")
+    axes.xaxis.tick_top()
+    axes.set_yticks(
+        [-y for y in range(len(runs))],
+        [f"{run}{' *' if source == 'paper' else ''}" for source, run in runs],
+        fontsize=7,
+    )
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    patches = [Patch(facecolor=c, edgecolor=GREY, label=f"{letter} {name}") for name, (letter, c) in LOOKS.items()]
+    canvas.legend(handles=patches, loc="outside lower center", ncols=3)
+    note(canvas, "\n".join(textwrap.wrap(_words(missing, any(s == "paper" for s, _ in runs)), int(13 * size[0]))))
+    return canvas
+
+
+def _words(missing: int, published: bool) -> str:
+    words = (
+        "Over-fitted: the end lies below the best step beyond noise, corrected for having picked the best. "
+        "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: neither."
+    )
+    words += " * the paper's published numbers." if published else ""
+    return words + (f" {missing} declared runs have no scores: not available." if missing else "")
