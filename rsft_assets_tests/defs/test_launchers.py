@@ -1,0 +1,113 @@
+"""The launcher: a process group of its own, events as they come, a clean end, words for a failure."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from rsft_assets.defs.launchers import LocalLauncher, StepCall, StepFailed
+
+
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    """A launcher call of a module that holds the given program."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+    def of(body, *arguments):
+        (tmp_path / "a_step.py").write_text(textwrap.dedent(body))
+        return StepCall("a_step", arguments, tmp_path / "home", "a_step")
+
+    return of
+
+
+def alive(pid):
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until(true, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
+SPAWNS = """
+    import subprocess, sys, time
+    from rsft_assets.steps.running import send
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    send({"event": "started", "pid": child.pid})
+    time.sleep(600)
+"""
+
+
+def test_events_arrive_in_order_and_whole(step):
+    call = step("""
+        from rsft_assets.steps.running import Progress
+        progress = Progress("rows", 200, "rows")
+        for i in range(200):
+            progress.step(1, "é" * 3_000)
+    """)
+    events = list(LocalLauncher().run(call))
+    assert events[-1]["done"] == 200
+    assert not list(call.home.glob("logs/*.events"))
+
+
+def test_a_failure_says_command_log_and_last_lines(step):
+    call = step("print('one'); print('the reason'); raise SystemExit(3)", "some|partition")
+    with pytest.raises(StepFailed) as caught:
+        list(LocalLauncher().run(call))
+    words = str(caught.value)
+    assert caught.value.status == 3
+    for part in ("python -m a_step 'some|partition'", "a_step-", "the reason", str(call.home)):
+        assert part in words
+
+
+def test_stopping_early_ends_the_whole_group(step):
+    events = LocalLauncher().run(step(SPAWNS))
+    pid = next(event["pid"] for event in events if event["event"] == "started")
+    events.close()
+    assert wait_until(lambda: not alive(pid))
+
+
+def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path):
+    call = step(f"""
+        import signal, sys, time
+        from rsft_assets.steps.running import send
+        def save(*_):
+            open({str(tmp_path / "saved")!r}, "w").write("saved")
+            sys.exit(75)
+        signal.signal(signal.SIGTERM, save)
+        send({{"event": "started"}})
+        time.sleep(600)
+    """)
+    events = LocalLauncher().run(call)
+    next(events)
+    events.close()
+    assert (tmp_path / "saved").read_text() == "saved"
+
+
+def test_a_step_ends_when_its_launcher_is_killed(step, tmp_path):
+    call = step("""
+        import argparse, os, time
+        from rsft_assets.steps.running import run_step, send
+        def main(arguments):
+            send({"event": "started", "pid": os.getpid()})
+            time.sleep(600)
+        run_step(main, argparse.ArgumentParser())
+    """)
+    code = f"""
+from pathlib import Path
+from rsft_assets.defs.launchers import LocalLauncher, StepCall
+for event in LocalLauncher().run(StepCall("a_step", (), Path({str(call.home)!r}), "a_step")):
+    print(event["pid"], flush=True)
+"""
+    launcher = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(launcher.stdout.readline())
+    launcher.kill()
+    launcher.communicate()
+    assert wait_until(lambda: not alive(pid))
