@@ -76,12 +76,13 @@ FIGURES = (
         description="What each training set adds to the untrained model, benchmark by benchmark (the paper's Table 2).",
         question="Which data?",
         query=f"""
-            SELECT * FROM marts.data_comparison
+            SELECT c.*, m.parameters FROM marts.data_comparison c
+            JOIN (SELECT model, parameters FROM declared.models) m USING (model)
             WHERE study = $study AND {_OURS_STRICT} AND step > 0
                 AND schedule = (
                     SELECT schedule FROM declared.runs WHERE study = $study
                     GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)
-            ORDER BY source, model, dataset, seed, position""",
+            ORDER BY source, parameters, model, dataset, seed, position""",
         reads=("marts.data_comparison",),
     ),
     Figure(

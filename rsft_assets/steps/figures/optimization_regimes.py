@@ -55,7 +55,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     for spine in axes.spines.values():
         spine.set_visible(False)
     patches = [Patch(facecolor=c, edgecolor=GREY, label=f"{letter} {name}") for name, (letter, c) in LOOKS.items()]
-    canvas.legend(handles=patches, loc="outside lower center", ncols=3)
+    canvas.legend(handles=patches, loc="outside upper center", ncols=3)
     note(canvas, "\n".join(textwrap.wrap(_words(missing, any(s == "paper" for s, _ in runs)), int(13 * size[0]))))
     return canvas
 

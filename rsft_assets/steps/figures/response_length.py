@@ -69,6 +69,7 @@ def _panel(axes: "Axes", rows: Rows) -> None:
         linewidth=1,
         label="mean length",
     )
+    axes.set_ylim(bottom=0)
     axes.set_ylabel("tokens per answer")
     axes.set_facecolor("white")
     axes.grid(color=FAINT)

@@ -3,7 +3,7 @@
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from rsft_assets.steps.figures.style import COLOURS, GREY, by, note, share_axis
+from rsft_assets.steps.figures.style import COLOURS, GREY, by, grid_of, note, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -17,8 +17,6 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     if not rows:
         return None
     panels = by(rows, "safety_benchmark", "metric")
-    from rsft_assets.steps.figures.style import grid_of
-
     canvas, grid = grid_of(len(panels), most=2, width=4.6, height=3.8)
     for axes, ((benchmark, metric), of) in zip(grid, panels.items(), strict=True):
         axes.axhline(0, color=GREY, linewidth=0.8)
@@ -29,8 +27,9 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
             axes.plot([row["reasoning_gain_low"], row["reasoning_gain_high"]], [y, y], color=colour, alpha=0.5)
             axes.plot([x, x], [row["harm_low"], row["harm_high"]], color=colour, alpha=0.5)
             axes.plot([x], [y], marker=marker, color=colour, linestyle="none", label=label)
-            words = f"{row['model']}, {row['dataset']}"
-            axes.annotate(words, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7, color=GREY)
+            if row["seed"] == 1:
+                words = f"{row['model']}, {row['dataset']}"
+                axes.annotate(words, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7, color=GREY)
         share_axis(axes, of[0]["unit"], signed=True)
         share_axis(axes, "share", signed=True, flat=True)
         axes.set_xlabel("gain in reasoning over the base")

@@ -75,9 +75,16 @@ def share_axis(axes: "Axes", unit: str, *, signed: bool = False, flat: bool = Fa
 
     axis = axes.xaxis if flat else axes.yaxis
     if flat:
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     if unit == "share":
-        axis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:{'+' if signed else ''}.0f} %"))
+        axis.set_major_formatter(FuncFormatter(lambda y, _: _percent(y, axis.get_view_interval(), signed)))
+
+
+def _percent(y: float, bounds: Any, signed: bool) -> str:
+    """One decimal only where whole percents would repeat."""
+    decimals = 1 if abs(bounds[1] - bounds[0]) < 0.04 else 0
+    words = f"{100 * y:+.{decimals}f} %" if signed else f"{100 * y:.{decimals}f} %"
+    return words if abs(y) > 1e-9 else "0 %"
 
 
 def not_available(title: str, why: str) -> "Canvas":
