@@ -10,6 +10,7 @@ named at the end; the rest is done.
 """
 
 import argparse
+import json
 import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -111,6 +112,7 @@ class Scoring:
     force: bool
     done: list[Output] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    shown: set[str] = field(default_factory=set)
 
     def checkpoint(self, refs: list[Ref]) -> None:
         """Generate all benchmarks of one checkpoint together, then grade each by itself."""
@@ -187,8 +189,7 @@ class Scoring:
         def requests() -> Iterable[Request]:
             for tag, entry in by_tag.items():
                 for request in entry.texts.missing(engine.render, tag):
-                    if not flying and not entry.benchmark.sensitive:
-                        log.info("first prompt of %s:\n%s", entry.benchmark.name, request.prompt)
+                    self._show(entry.benchmark, request.prompt)
                     flying[request.id] = request
                     yield request
 
@@ -205,6 +206,13 @@ class Scoring:
         finally:
             for entry in wanted:
                 entry.texts.close()
+
+    def _show(self, benchmark: Benchmark, prompt: str) -> None:
+        """The first full prompt of each benchmark, before anything expensive."""
+        if benchmark.name not in self.shown:
+            self.shown.add(benchmark.name)
+            if not benchmark.sensitive:
+                log.info("first prompt of %s: %s", benchmark.name, json.dumps(prompt, ensure_ascii=False))
 
     def _guarded(self, entry: Wanted) -> None:
         assert entry.completions is not None
