@@ -17,7 +17,8 @@ CASES = [
     ("The answer is 4.", 1.0, 1.0),
     ("\\boxed{5}", 0.0, 0.0),
     ("", 0.0, 0.0),
-    ("<think>\\boxed{5}</think>\\boxed{4}", 1.0, 1.0),
+    # math-verify takes neighbouring boxes together, as a set of two.
+    ("<think>\\boxed{5}</think>\\boxed{4}", 1.0, 0.0),
     ("<think>\\boxed{4}</think>done", 0.0, 1.0),
     ("<think>\\boxed{4}", 0.0, 1.0),
     ("\\boxed{\\frac{8}{2}}", 1.0, 1.0),
