@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, spec_of
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study, load_study
@@ -24,7 +24,7 @@ from rsft_assets.specs.training import Run
 from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.running import requested, run_step, step_parser
+from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
 from rsft_assets.steps.training.launch import dismiss_followers, follow, is_follower, launch, under_torchrun
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def train(
     store.check_writable()
     asked: dict[str, list[int]] = {}
     for ref in refs:
-        asked.setdefault(ref.run, []).append(ref.step)
+        if _reached(study, ref):
+            asked.setdefault(ref.run, []).append(ref.step)
     done: list[Output] = []
     for name, steps in asked.items():
         run = study.get("runs", name)
@@ -54,6 +55,16 @@ def train(
         done += _train_run(study, store, run, sorted(set(steps)), chosen, force=force)
     dismiss_followers(placement or load_placement(refs[0].name), store.home)
     return done
+
+
+def _reached(study: Study, ref: Ref) -> bool:
+    """Whether the run has this step; one past its end is skipped, another is a mistake."""
+    steps = study.steps_of(study.get("runs", ref.run))
+    if ref.step > steps[-1]:
+        say_skipped(ref, f"{ref.run} ends at step {steps[-1]}")
+    elif ref.step not in steps:
+        raise SpecError(f"{ref}: step {ref.step} is not kept; kept are {', '.join(map(str, steps))}")
+    return ref.step in steps
 
 
 def _train_run(

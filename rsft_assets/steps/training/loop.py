@@ -18,6 +18,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.running import Progress, Stopped
 from rsft_assets.steps.training import state as states
 from rsft_assets.steps.training.engine import Session
+from rsft_assets.steps.training.gpu import on_gpu
 from rsft_assets.steps.training.packing import MicroBatch, micro_batch, plan
 from rsft_assets.steps.training.text import Tokens
 
@@ -117,7 +118,7 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             position.step = step
             position.curves.append(entry)
             if session.rank == 0:
-                progress.step(1, _note(entry, work, session))
+                progress.step(1, _note(entry, session))
             at_kept = step in bounds.kept
             if at_kept and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
@@ -200,9 +201,10 @@ def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
     return session.loss_sum(micros) / max(1, sum(trained))
 
 
-def _note(entry: dict[str, Any], work: Work, session: Session) -> str:
+def _note(entry: dict[str, Any], session: Session) -> str:
     speed = entry["seen"] / max(entry["seconds"], 1e-9)
-    return f"loss {entry['loss']:.3f}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
+    words = f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
+    return f"{words}{on_gpu(session.model, speed / session.world, session.device)}"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.make_base_model import make_base_model
@@ -74,6 +74,14 @@ def test_step_0_is_the_base_model_and_the_same_for_every_run(store, study):
     other = tiny_study(longer(lr=2e-3))
     [second] = train_to(other, store, 0)
     assert second.digest == first.digest and second.folder != first.folder
+
+
+def test_a_step_past_the_end_is_skipped_and_one_between_is_a_mistake(store, study, caplog):
+    run = the_run(study)
+    assert train(study, store, [checkpoint_ref(run, 640)], placement=CPU) == []
+    assert f"skipped {checkpoint_ref(run, 640)}: {run.name} ends at step 9" in caplog.text
+    with pytest.raises(SpecError, match="step 3 is not kept; kept are 0, 2, 4, 6, 9"):
+        train(study, store, [checkpoint_ref(run, 3)], placement=CPU)
 
 
 def test_what_is_published_is_not_made_again(store, study, monkeypatch):
