@@ -88,7 +88,9 @@ def _judge_rows(
         if progress and (judged % 1_000 == 0):
             progress(judged)
     if missing := [name for name in NEEDED if seen["rows"] and not seen[name]]:
-        raise StepError(f"{source}: no row has a column {' or '.join(missing)}; rename the columns to gold and response")
+        raise StepError(
+            f"{source}: no row has a column {' or '.join(missing)}; rename the columns to gold and response"
+        )
     if progress:
         progress(seen["rows"])
     return dict(counts)

@@ -89,7 +89,9 @@ def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: 
         print(f"  {name:9}  " + "   ".join(described(costs["plain"], rows, clock, len(kept)) for clock in Cost._fields))
     print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}")
     hours = PAPER_POOL * statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept) / CORES / 3600
-    print(f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers")
+    print(
+        f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers"
+    )
     return differing
 
 

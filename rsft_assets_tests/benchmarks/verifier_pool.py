@@ -35,7 +35,9 @@ def load_pool(data: Path, queries: int, seed: int = 0) -> list[PoolAnswer]:
     thoughts = _thoughts(data)
     chosen = rng.sample(sorted(by_query), min(queries, len(by_query)))
     return [
-        _answer(rng, gold, rng.choice(by_query[problem, gold]), thoughts) for problem, gold in chosen for _ in range(SAMPLES)
+        _answer(rng, gold, rng.choice(by_query[problem, gold]), thoughts)
+        for problem, gold in chosen
+        for _ in range(SAMPLES)
     ]
 
 
@@ -68,10 +70,14 @@ def _answer(rng: random.Random, gold: str, response: str, thoughts: list[str]) -
 
 def _thoughts(data: Path) -> list[str]:
     texts = [row["response"] for row in read_rows(data, "skythought_longcot")]
-    return [paragraph for text in texts if not _is_loop(text) for paragraph in text.split("\n\n") if len(paragraph) < 3_000]
+    return [
+        paragraph for text in texts if not _is_loop(text) for paragraph in text.split("\n\n") if len(paragraph) < 3_000
+    ]
 
 
 def _is_loop(text: str) -> bool:
     """Whether most of the end of a text repeats itself."""
     end = text[-4_000:]
-    return text.count(r"\boxed{") > 20 or (len(end) == 4_000 and len(set(end.split())) < _LOOP_SHARE * 0.2 * len(end.split()))
+    return text.count(r"\boxed{") > 20 or (
+        len(end) == 4_000 and len(set(end.split())) < _LOOP_SHARE * 0.2 * len(end.split())
+    )

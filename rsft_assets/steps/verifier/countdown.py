@@ -20,13 +20,13 @@ _ANSWER_OPEN = "<answer>"
 _ANSWER_CLOSE = "</answer>"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _SIGNS = str.maketrans(
-    {sign: "+" for sign in "＋﹢➕"}
-    | {sign: "-" for sign in "−–—‐‑‒﹣－➖"}
-    | {sign: "*" for sign in "×·⋅∗✕✖⨯＊•∙"}
-    | {sign: "/" for sign in "÷∕⁄／➗"}
-    | {sign: "(" for sign in "（[{⟨"}
-    | {sign: ")" for sign in "）]}⟩"}
-    | {sign: " " for sign in "\u00a0\u2009\u202f\u200b$&"}
+    dict.fromkeys("＋﹢➕", "+")
+    | dict.fromkeys("−–—‐‑‒﹣－➖", "-")
+    | dict.fromkeys("×·⋅∗✕✖⨯＊•∙", "*")
+    | dict.fromkeys("÷∕⁄／➗", "/")
+    | dict.fromkeys("（[{⟨", "(")
+    | dict.fromkeys("）]}⟩", ")")
+    | dict.fromkeys("\xa0\u2009\u202f\u200b$&", " ")
     | {"＝": "="}
 )
 _COMMANDS = (

@@ -36,5 +36,7 @@ def read_formula(latex: str) -> Any:
         return _QuickReader(is_real=not should_treat_as_complex(latex)).parse(latex)
     except MemoryError:
         raise
-    except Exception:  # a failure here says nothing yet: full prediction and math-verify's last equation are to be tried
+    except (
+        Exception
+    ):  # a failure here says nothing yet: full prediction and math-verify's last equation are to be tried
         return parse_latex_cached(latex)

@@ -73,7 +73,7 @@ class Judging:
             self._collect()
 
     def _read_ahead(self) -> None:
-        wanted = 2 * len(self._crew.workers())
+        wanted = 2 * self._crew.size
         room = self._crew.limits.waiting_answers
         while not self._at_end and len(self._queue) < wanted and self._read - self._yielded < room:
             if chunk := self._next_chunk():
@@ -109,6 +109,8 @@ class Judging:
         return None
 
     def _dispatch(self) -> None:
+        if not self._queue:
+            return
         for worker in list(self._crew.workers()):
             if self._queue and not worker.busy:
                 chunk = self._queue.popleft()
@@ -118,7 +120,7 @@ class Judging:
                     self._lose(worker, "crash")
 
     def _collect(self) -> None:
-        busy = {worker.connection: worker for worker in self._crew.workers() if worker.busy}
+        busy = {worker.connection: worker for worker in self._crew.hired if worker.busy}
         if not busy:
             return
         for connection in wait(list(busy), 0 if self._yielded in self._outcomes else _POLL_SECONDS):
@@ -133,7 +135,7 @@ class Judging:
             self._watch()
 
     def _watch(self) -> None:
-        workers = self._crew.workers()
+        workers = list(self._crew.hired)
         for worker in [worker for worker in workers if worker.busy]:
             if reason := worker.over_limit(self._crew.limits):
                 self._lose(worker, reason)

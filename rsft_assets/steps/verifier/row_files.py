@@ -189,7 +189,9 @@ def _encoded(value: Any) -> bytes:
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "surrogateescape" if _only_escaped(value) else "replace").decode("utf-8", "replace")
+        return value.encode("utf-8", "surrogateescape" if _only_escaped(value) else "replace").decode(
+            "utf-8", "replace"
+        )
     return value
 
 

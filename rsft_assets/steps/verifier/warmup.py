@@ -8,17 +8,29 @@ second of that shape costs.
 from rsft_assets.steps.verifier.formulas import read_formula
 from rsft_assets.steps.verifier.math_answers import MathJudge
 
-_ATOMS = ("3", "-2", "x", "0.25", "1,000", r"\pi", "e", "i", "n!", "a_{1}", "x_n", r"x^{2}", r"2^n", "3x", "xy", r"5^\circ")
+_ATOMS = (
+    "3",
+    "-2",
+    "x",
+    "0.25",
+    "1,000",
+    r"\pi",
+    "e",
+    "i",
+    "n!",
+    "a_{1}",
+    "x_n",
+    r"x^{2}",
+    r"2^n",
+    "3x",
+    "xy",
+    r"5^\circ",
+)
 _SHAPES = (
-    r"\frac{@}{@}", r"-\frac{@}{@}", r"\sqrt{@}", r"@\sqrt{@}", r"\frac{@\sqrt{@}}{@}", r"\sqrt[3]{@}", "@+@", "@-@",
-    r"@ \cdot @", r"@ \times @", "@/@", "(@)", "(@, @)", "[@, @)", "(@, @, @)", "@, @", "@,@,@", r"\{@, @\}", "@=@",
-    "@ = @ + @", r"@ \le @", r"@ < @ < @", r"@ \geq @", r"(@, @) \cup (@, @)", r"(-\infty, @]", r"|@|", "@^{@}", "@^@",
-    r"\frac{@+@}{@-@}", r"@(@+@)", r"(@+@)(@-@)", r"\sin(@)", r"\cos @", r"\tan{@}", r"\ln(@)", r"\log_{2}(@)", r"e^{@}",
-    r"\arctan(@)", r"\binom{@}{@}", r"@\%", r"f(x)=@", r"y=@x+@", r"x=@, y=@", r"@x^2+@x+@=0", r"\text{yes}", "A",
-    r"\text{@ units}", r"\begin{pmatrix} @ \\ @ \end{pmatrix}", r"\begin{pmatrix} @ & @ \\ @ & @ \end{pmatrix}",
-    r"@ \pm @", r"\frac{@}{@} \pi", r"@ \pi", r"\lfloor @ \rfloor", r"\overline{@}", r"\infty", r"@ \in \{@, @\}",
-    r"\frac{@}{@}+\frac{@}{@}", r"\frac{\frac{@}{@}}{@}", r"\sqrt{@+@\sqrt{@}}", r"\sum_{k=1}^{n} @", r"\int_{0}^{1} @ dx",
-    r"(@, @), (@, @)", r"@ \sin @ + @ \cos @", r"@ : @", r"@^{@/@}", r"(@)^{@}", r"\frac{@^{@}}{@}", r"@_{10}", r"\emptyset",
+    r"\frac{@}{@}", r"-\frac{@}{@}", r"\sqrt{@}", r"@\sqrt{@}", r"\frac{@\sqrt{@}}{@}", "@+@", "@-@", r"@ \cdot @", "@/@",
+    "(@, @)", "[@, @)", "@, @", r"\{@, @\}", "@ = @ + @", r"@ \le @", r"(@, @) \cup (@, @)", r"(-\infty, @]", "@^{@}",
+    r"\frac{@+@}{@-@}", r"@(@+@)", r"\sin(@)", r"\ln(@)", r"@\%", "x=@, y=@", r"\text{yes}", r"@ \pi",
+    r"\begin{pmatrix} @ \\ @ \end{pmatrix}",
 )  # fmt: skip
 
 

@@ -93,22 +93,22 @@ class Crew:
     def __init__(self, size: int, limits: Limits) -> None:
         self.limits = limits
         self.refused: dict[bytes, str] = {}
-        self._size = size
+        self.size = size
         self._nursery: Nursery | None = None
-        self._workers: list[Worker] = []
+        self.hired: list[Worker] = []
 
     def workers(self) -> list[Worker]:
         """All of them, started if need be."""
         self._nursery = self._nursery or Nursery(self.limits)
-        while len(self._workers) < self._size:
-            self._workers.append(self._nursery.hire())
-        return self._workers
+        while len(self.hired) < self.size:
+            self.hired.append(self._nursery.hire())
+        return self.hired
 
     def replace(self, worker: Worker) -> int:
         """A fresh worker in the place of this one; the exit state of the old one."""
         assert self._nursery
         state = self._nursery.bury(worker)
-        self._workers[self._workers.index(worker)] = self._nursery.hire()
+        self.hired[self.hired.index(worker)] = self._nursery.hire()
         return state
 
     def refuse(self, name: bytes, reason: str) -> None:
@@ -118,16 +118,16 @@ class Crew:
 
     def dismiss_busy(self) -> None:
         """Put fresh workers in the place of those that still work on what nobody waits for."""
-        for worker in [worker for worker in self._workers if worker.busy]:
+        for worker in [worker for worker in self.hired if worker.busy]:
             self.replace(worker)
 
     def close(self) -> None:
         """End all of them."""
-        for worker in self._workers:
+        for worker in self.hired:
             worker.connection.close()
         if self._nursery:
             self._nursery.close()
-        self._workers, self._nursery = [], None
+        self.hired, self._nursery = [], None
 
 
 class Nursery:

@@ -86,8 +86,8 @@ def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):
 
 
 def test_memory_beyond_the_limit_is_undecided():
-    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=300_000_000)) as small:
-        judged = list(small.judge([Answer("a", "5", r"\boxed{\binom{10^9}{5\cdot 10^8}}"), Answer("b", "5", "5")]))
+    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=200_000_000)) as small:
+        judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 300_000 + r"1\}}"), Answer("b", "5", "5")]))
     assert [(one.verdict, one.reason) for one in judged] == [("undecided", "memory"), ("correct", "equal")]
 
 

@@ -1,0 +1,115 @@
+"""Files of responses: every row keeps its place, whatever stands in it, and nothing is published by halves."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.verify_file import main, verify_file
+
+LINES = (
+    json.dumps({"id": "a", "query_id": "q", "gold": "5", "response": r"\boxed{5}", "more": [1, {"b": 2}]}).encode(),
+    b'{"gold": "5", "response": "\xff\xfe \\\\boxed{5}"}',
+    b"{broken",
+    b"[1]",
+    b'{"gold": null, "response": "5"}',
+    b'{"gold": "5"}',
+    b'{"gold": 5, "response": "\\u0000 6"}',
+    b'{"gold": "5", "response": "\\ud800 5"}',
+    b'{"gold": "5", "response": "<think> x", "finish_reason": "length"}',
+    json.dumps({"gold": "5", "response": "word " * 1_000_000 + r"\boxed{5}"}).encode(),
+)
+REASONS = (
+    *("equal", "equal", "row-unreadable", "row-unreadable", "gold-missing", "response-missing", "different", "equal"),
+    *("cut-off", "equal"),
+)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"\n".join(LINES))
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.parquet"])
+def test_every_row_keeps_its_place(source, name):
+    target = source.with_name(name)
+    counts = verify_file(source, target, workers=1)
+    assert counts == {
+        **{"correct": 4, "wrong": 1, "unparseable": 5, "correct/equal": 4, "wrong/different": 1},
+        **{"unparseable/row-unreadable": 2, "unparseable/gold-missing": 1, "unparseable/response-missing": 1},
+        **{"unparseable/cut-off": 1},
+    }
+    rows = read(target)
+    assert [row["reason"] for row in rows] == list(REASONS)
+    assert rows[0]["query_id"] == "q" and rows[0]["extracted"] == "5"
+    assert "broken" in json.dumps(rows[2]) and "row 3" in json.dumps(rows[2])
+    assert sorted(path.name for path in source.parent.iterdir()) == sorted(["in.jsonl", name])
+
+
+def read(path):
+    if path.name.endswith(".parquet"):
+        return pq.read_table(path).to_pylist()
+    opened = gzip.open if path.name.endswith(".gz") else open
+    with opened(path, "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_parquet_keeps_its_columns_and_types(tmp_path):
+    table = pa.table(
+        {
+            "gold": pa.array([{"numbers": [1, 2], "target": 3}] * 200),
+            "response": ["<answer>1 + 2</answer>", None] * 100,
+            "weight": pa.array(range(200), pa.int16()),
+            "verdict": ["old"] * 200,
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    verify_file(tmp_path / "in.parquet", tmp_path / "deep" / "out.parquet", kind="countdown", workers=1)
+    result = pq.read_table(tmp_path / "deep" / "out.parquet")
+    assert result.schema.names == ["gold", "response", "weight", "verdict", "extracted", "reason", "seconds"]
+    assert result.schema.field("weight").type == pa.int16()
+    assert result.column("verdict").to_pylist() == ["correct", "unparseable"] * 100
+
+
+def test_text_that_is_not_utf8_in_parquet_is_judged(tmp_path):
+    raw = pa.array([b"\xff \\boxed{5}"], pa.binary())
+    response = pa.StringArray.from_buffers(1, raw.buffers()[1], raw.buffers()[2])
+    pq.write_table(pa.table({"gold": ["5"], "response": response}), tmp_path / "in.parquet")
+    assert verify_file(tmp_path / "in.parquet", tmp_path / "out.jsonl", workers=1)["correct"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (b'{"question": "x"}\n', "in.jsonl", "no row has a column gold or response"),
+        (b"PAR1 nothing", "in.parquet", "damaged"),
+        (gzip.compress(b'{"gold": "5", "response": "5"}\n' * 9_999)[:-40], "in.jsonl.gz", "after row"),
+        (b"", "in.csv", "format is read from the name"),
+    ],
+)
+def test_files_that_cannot_be_judged_are_named_and_nothing_is_published(tmp_path, content, name, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StepError, match=words) as raised:
+        verify_file(tmp_path / name, tmp_path / "out.jsonl", workers=1)
+    assert name in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_columns_missing_from_parquet_are_named(tmp_path):
+    pq.write_table(pa.table({"gold": ["5"], "text": ["5"]}), tmp_path / "in.parquet")
+    with pytest.raises(StepError, match=r"no column response; it has gold, text"):
+        verify_file(tmp_path / "in.parquet", tmp_path / "out.parquet", workers=1)
+
+
+def test_the_command_prints_counts_and_its_status_tells(source, capsys):
+    assert main([str(source), str(source.with_name("out.jsonl")), "--workers", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["correct"] == 4
+    assert main([str(source), str(source), "--workers", "1"]) == 1
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
