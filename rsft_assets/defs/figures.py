@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import dagster as dg
 
 from rsft_assets.defs.launchers import StepCall, StepFailed
 from rsft_assets.defs.materializing import make_launcher, progress_line
-from rsft_assets.defs.recording import metadata_of, silent_output
+from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -37,7 +38,7 @@ def figure_assets() -> dg.AssetsDefinition:
     )
     def figures_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         selected = {key.to_user_string(): key for key in context.selected_asset_keys}
-        store = Store.from_env()
+        store, known = Store.from_env(), {figure.key: figure for figure in FIGURES}
         before = {key: _digest(store, key) for key in selected}
         wanted = tuple(key for key in figure_keys() if key in selected)
         try:
@@ -50,7 +51,9 @@ def figure_assets() -> dg.AssetsDefinition:
         for key in wanted:
             output = store.require(Ref(key))
             state = "kept" if output.digest == before[key] else "made"
-            context.log_event(_materialization(output, state))
+            tags = upstream_tags(context.instance, known[key].depends_on)
+            tags["dagster/code_version"] = _code_version(known[key])
+            context.log_event(_materialization(output, state, tags))
             tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
             yield silent_output(context.output_for_asset_key(selected[key]))
 
@@ -66,8 +69,13 @@ def _spec(figure: Figure) -> dg.AssetSpec:
         kinds={"matplotlib", "svg"},
         owners=["team:rsft"],
         tags={"stage": "figures"},
+        code_version=_code_version(figure),
         skippable=True,
     )
+
+
+def _code_version(figure: Figure) -> str:
+    return hashlib.sha256(figure.query.encode()).hexdigest()[:10]
 
 
 def _digest(store: Store, key: str) -> str | None:
@@ -78,7 +86,7 @@ def _digest(store: Store, key: str) -> str | None:
     return output.digest if output else None
 
 
-def _materialization(output: Output, state: str) -> dg.AssetMaterialization:
+def _materialization(output: Output, state: str, tags: dict[str, str]) -> dg.AssetMaterialization:
     pictures = {
         f"{path.stem} study": dg.MetadataValue.md(_inline(path))
         for path in sorted(output.folder.glob("*.png"))
@@ -87,7 +95,7 @@ def _materialization(output: Output, state: str) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(output.manifest.asset.split("/")),
         metadata={"state": state, **pictures, **metadata_of(output)},
-        tags={"dagster/data_version": output.digest},
+        tags={**tags, "dagster/data_version": output.digest},
     )
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
 from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
-from rsft_assets.defs.recording import materialization, silent_output
+from rsft_assets.defs.recording import Upstream, materialization, silent_output
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, partitions_of
@@ -37,13 +37,14 @@ class StageRun:
     study: Study
     store: Store
     force: bool
+    upstream: Upstream
     recorded: dict[Ref, Output] = field(default_factory=dict)
     problems: dict[Ref, str] = field(default_factory=dict)
 
     def record(self, output: Output, state: str) -> None:
         ref = output.manifest.ref
         self.recorded[ref] = output
-        self.context.log_event(materialization(output, state))
+        self.context.log_event(materialization(output, state, self.upstream))
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
@@ -127,7 +128,7 @@ def materialize_stage(
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
     store = Store.from_env()
-    run = StageRun(context, study, store, force)
+    run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))
     for ref in past_the_end:
         context.log.warning(f"skipped {ref}: the run ends before step {ref.step}")

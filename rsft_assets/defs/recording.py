@@ -5,19 +5,23 @@ partitions would record all of the range, skipped cells too, with one version ov
 before; so ops end in `silent_output`, which lets later assets of the run go on and records nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import NULL_DATA_VERSION, NULL_EVENT_POINTER
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from rsft_assets.defs.cards import card
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.lineage import Ref, asset_inputs
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.columns import KINDS
 from rsft_assets.steps.records.store import Output
 
 _DATA_VERSION = "dagster/data_version"
 _CODE_VERSION = "dagster/code_version"
+_INPUT_VERSION = "dagster/input_data_version"
+_INPUT_EVENT = "dagster/input_event_pointer"
 _PREVIEW_STATS = 24
 
 
@@ -29,13 +33,43 @@ def silent_output(output_name: str) -> dg.Output[None]:
     return dg.Output(None, output_name=output_name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def materialization(output: Output, state: str) -> dg.AssetMaterialization:
+class Upstream:
+    """What Dagster knows about the upstream of some assets, asked once; it decides what shows as unsynced."""
+
+    def __init__(self, instance: dg.DagsterInstance, study: Study) -> None:
+        self._instance, self._study = instance, study
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def tags(self, asset: str) -> dict[str, str]:
+        """Version and event of each upstream asset as recorded now."""
+        if asset not in self._tags:
+            self._tags[asset] = upstream_tags(self._instance, asset_inputs(self._study, asset))
+        return self._tags[asset]
+
+
+def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str, str]:
+    """Dagster's provenance tags for upstream assets at their latest recorded versions."""
+    tags = {}
+    for key in keys:
+        tags[f"{_INPUT_VERSION}/{key}"], tags[f"{_INPUT_EVENT}/{key}"] = NULL_DATA_VERSION.value, NULL_EVENT_POINTER
+    for record in instance.get_asset_records([dg.AssetKey(key.split("/")) for key in keys]):
+        entry, key = record.asset_entry, record.asset_entry.asset_key.to_user_string()
+        if entry.last_materialization is not None:
+            version = (entry.last_materialization.tags or {}).get(_DATA_VERSION)
+            tags[f"{_INPUT_VERSION}/{key}"] = version or NULL_DATA_VERSION.value
+            tags[f"{_INPUT_EVENT}/{key}"] = str(entry.last_materialization_storage_id or NULL_EVENT_POINTER)
+    return tags
+
+
+def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
     """What Dagster is told about one output; `state` is made, kept or found."""
     manifest = output.manifest
     tags = {
+        **upstream.tags(manifest.asset),
+        # What the output really stands on, where that is one version for the whole upstream asset.
+        **{f"{_INPUT_VERSION}/{i.asset}": i.digest for i in manifest.inputs if not i.partition},
         _DATA_VERSION: manifest.digest,
         _CODE_VERSION: str(manifest.made_by.get("code") or "unknown"),
-        **{f"dagster/input_data_version/{i.asset}": i.digest for i in manifest.inputs if not i.partition},
     }
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(manifest.asset.split("/")),
@@ -54,22 +88,22 @@ def _partition_key(ref: Ref) -> str | None:
 def metadata_of(output: Output) -> dict[str, Any]:
     """What a person wants to see first on an asset's page."""
     manifest = output.manifest
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {}
+    if words := card(manifest.ref, manifest.stats):
+        metadata["card"] = dg.MetadataValue.md(words)
+    metadata |= dict(list(manifest.stats.items())[:_PREVIEW_STATS])
+    metadata |= {
+        "trace": trace_command(manifest.ref),
+        "folder": dg.MetadataValue.path(str(output.folder)),
         "origin": manifest.origin,
         "fingerprint": manifest.fingerprint[:12],
         "digest": manifest.digest[:12],
-        "folder": dg.MetadataValue.path(str(output.folder)),
         "seconds": manifest.seconds,
-        "trace": trace_command(manifest.ref),
         "made_by": {key: value for key, value in manifest.made_by.items() if key != "versions"},
     }
     rows = [record.rows for record in manifest.files if record.rows is not None]
     if rows:
         metadata["dagster/row_count"] = max(rows)
-    if words := card(manifest.ref, manifest.stats):
-        metadata["card"] = dg.MetadataValue.md(words)
-    for key, value in list(manifest.stats.items())[:_PREVIEW_STATS]:
-        metadata[key] = value
     return metadata
 
 

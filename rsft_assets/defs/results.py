@@ -1,6 +1,7 @@
 """Results as assets: one per file of `dbt_like_sql`, made together, with its tests as asset checks."""
 
 import functools
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +9,7 @@ import dagster as dg
 
 from rsft_assets.defs.launchers import StepCall, StepFailed
 from rsft_assets.defs.materializing import make_launcher, progress_line
-from rsft_assets.defs.recording import silent_output
+from rsft_assets.defs.recording import silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import asset_keys
@@ -34,6 +35,8 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
     """All tables as one definition: they are built together, and only what changed is built again."""
     entries = tables()
     tests = _tests_by_table(entries)
+    upstream = {entry.key: _upstream(study, entry) for entry in entries}
+    codes = {entry.key: _code_version(entry) for entry in entries}
 
     @dg.multi_asset(
         name="results",
@@ -53,7 +56,9 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 failed = True
                 context.log.error(f"{table.key}: {table.problem}")
             else:
-                context.log_event(_materialization(table, results))
+                tags = upstream_tags(context.instance, upstream[table.key])
+                tags["dagster/code_version"] = codes[table.key]
+                context.log_event(_materialization(table, results, tags))
                 tell({"event": "recorded", "state": table.state, "asset": table.key, "partition": ""})
         made = {table.key for table in results.tables if table.state not in ("failed", "skipped")}
         selected = {key.to_user_string(): key for key in context.selected_asset_keys}
@@ -88,6 +93,7 @@ def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
         owners=["team:rsft"],
         tags={"stage": "results", "schema": entry.schema},
         metadata=metadata,
+        code_version=_code_version(entry),
         skippable=True,
     )
 
@@ -134,7 +140,11 @@ def _build(context: dg.AssetExecutionContext) -> Results:
     return results
 
 
-def _materialization(table: BuiltTable, results: Results) -> dg.AssetMaterialization:
+def _code_version(entry: SqlTable) -> str:
+    return hashlib.sha256(entry.text.encode()).hexdigest()[:10]
+
+
+def _materialization(table: BuiltTable, results: Results, tags: dict[str, str]) -> dg.AssetMaterialization:
     name = f"{table.schema}.{table.name}"
     metadata: dict[str, object] = {
         "state": table.state,
@@ -160,7 +170,7 @@ def _materialization(table: BuiltTable, results: Results) -> dg.AssetMaterializa
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(table.key.split("/")),
         metadata=metadata,
-        tags={"dagster/data_version": table.digest} if table.digest else None,
+        tags={**tags, "dagster/data_version": table.digest} if table.digest else tags,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from rsft_assets.defs.recording import materialization, outputs_recorded
+from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
 from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
@@ -27,9 +27,11 @@ class Synced:
 def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
     """Record every current output that Dagster does not know at this data version."""
     done = Synced()
-    declared = set(asset_keys(study))
+    declared = {asset: place for place, asset in enumerate(asset_keys(study))}
     seen: dict[str, dict[str, str]] = {}
-    for output in store.outputs():
+    upstream = Upstream(instance, study)
+    # Upstream first, so that what is recorded later finds the versions of what it was made from.
+    for output in sorted(store.outputs(), key=lambda found: declared.get(found.manifest.asset, -1)):
         ref = output.manifest.ref
         if ref.asset not in declared:
             if ref.stage != "completions":
@@ -40,6 +42,6 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
         if seen[ref.asset].get(ref.partition) == output.digest:
             done.known += 1
             continue
-        instance.report_runless_asset_event(materialization(output, "found"))
+        instance.report_runless_asset_event(materialization(output, "found", upstream))
         done.recorded.append(str(ref))
     return done
