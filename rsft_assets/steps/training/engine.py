@@ -134,7 +134,11 @@ class Session:
             "gradient_accumulation_steps": 1,
             # At stage 0 DeepSpeed does not tell the norm, so it is taken, and clipped, here.
             "gradient_clipping": self.optimiser.clip if self.stage else 0.0,
-            "zero_optimization": {"stage": self.stage, "overlap_comm": False},
+            # On a GPU DeepSpeed knows which stages gain from overlapping; gloo has nothing to overlap with.
+            "zero_optimization": {
+                "stage": self.stage,
+                **({} if self.device.startswith("cuda") else {"overlap_comm": False}),
+            },
             "bf16": {"enabled": bf16},
             **({"data_types": {"grad_accum_dtype": "fp32"}} if bf16 else {}),
             "communication_data_type": "fp32",

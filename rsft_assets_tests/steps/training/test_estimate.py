@@ -1,0 +1,61 @@
+"""Memory and disk before anything starts."""
+
+from dataclasses import replace
+
+import pytest
+
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.training.estimate import estimate
+from rsft_assets.steps.training.gpu import peak_of
+from rsft_assets.steps.training.models import Shape
+
+GIB = 2**30
+QWEN3_14B = Shape(hidden_size=5120, intermediate_size=17408, num_hidden_layers=40, vocab_size=151936)
+EIGHT = Placement(processes=8, zero_stage=3)
+
+
+def of(placement, precision="bf16", **changes):
+    facts = {"longest": 20_000, "kept": 9, "recompute": True, **changes}
+    return estimate(QWEN3_14B, 14_770_000_000, precision, placement, **facts)
+
+
+@pytest.mark.parametrize(
+    ("processes", "stage", "precision", "bytes_a_weight"),
+    [
+        (1, 0, "fp32", 16),
+        (1, 0, "bf16-pure", 8),
+        (1, 0, "bf16", 18),
+        (8, 0, "bf16", 2 + 4 + 12 / 8),
+        (8, 2, "bf16", 2 + (4 + 12) / 8),
+        (8, 3, "bf16", 18 / 8),
+        (8, 1, "fp32", 4 + 4 + 8 / 8),
+    ],
+)
+def test_states_are_shared_as_the_stage_says(processes, stage, precision, bytes_a_weight):
+    found = of(Placement(processes=processes, zero_stage=stage), precision)
+    assert found.states == pytest.approx(14_770_000_000 * bytes_a_weight, rel=1e-6)
+
+
+def test_qwen3_14b_fits_eight_h200_and_not_one():
+    assert of(EIGHT).memory < 141 * GIB
+    assert of(Placement()).memory > 141 * GIB
+
+
+def test_recomputing_and_smaller_micro_batches_save_activations():
+    assert of(EIGHT).activations < of(EIGHT, recompute=False).activations / 5
+    small = replace(EIGHT, micro_batch_tokens=1_000)
+    assert of(small, longest=500).activations < of(EIGHT).activations
+    assert of(small).activations == of(replace(EIGHT, micro_batch_tokens=20_000)).activations
+
+
+def test_disk_holds_kept_weights_and_two_states():
+    found = of(EIGHT)
+    assert found.disk == 9 * 2 * 14_770_000_000 + 2 * 12 * 14_770_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [("NVIDIA H200", 990e12), ("NVIDIA H20", 148e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("Some GPU", None)],
+)
+def test_the_peak_is_that_of_the_longest_name(name, peak):
+    assert peak_of(name) == peak
