@@ -46,6 +46,9 @@ def save(canvas: "Canvas", folder: Path, name: str) -> None:
     """SVG and PNG, the same bytes for the same picture."""
     import matplotlib.pyplot as plt
 
+    # Laid out once for both files: it is most of the work.
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
     canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
     canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches="tight")
     plt.close(canvas)

@@ -1,0 +1,90 @@
+"""Figures: a receipt for every number, drawn again only where one changed, and a clear word where there is none."""
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.build_results import build_results
+from rsft_assets.steps.draw_figures import draw_figures
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.publishing import read_results
+
+RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
+NEVER_PUBLISHED = {"safety_tradeoff", "response_length", "training_curves", "data_yield", "reproduction_gap"}
+
+
+@pytest.fixture(scope="module")
+def drawn(study, finished):
+    return {output.manifest.ref.name: output for output in draw_figures(study, finished)}
+
+
+def test_every_figure_is_drawn_for_every_study(drawn):
+    assert drawn.keys() == {figure.name for figure in FIGURES}
+    for output in drawn.values():
+        for study in ("paper", "tiny"):
+            assert output.file(f"{study}.png").read_bytes().startswith(b"\x89PNG")
+            ET.parse(output.file(f"{study}.svg"))
+
+
+def test_where_there_is_no_number_the_figure_says_so(drawn):
+    for name, output in drawn.items():
+        assert ("paper" in output.stats["not_available"]) == (name in NEVER_PUBLISHED), name
+    assert "not available" in drawn["safety_tradeoff"].file("paper.svg").read_text()
+
+
+def test_text_in_a_picture_stays_text(drawn):
+    picture = drawn["dip_and_recovery"].file("tiny.svg").read_text()
+    assert "Tiny sums" in picture and "95 % intervals" in picture
+
+
+def test_the_receipt_names_every_score_that_was_drawn(drawn):
+    output = drawn["dip_and_recovery"]
+    receipt = json.loads(output.file("receipt.json").read_text())
+    with output.file("tiny.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert receipt["numbers"]["tiny"]["rows"] == len(rows) == 5 * 5 * 3
+    assert set(receipt["traces"]["tiny"]) == {row["trace"] for row in rows}
+
+
+def test_each_figure_reads_only_tables_that_are_built(finished):
+    known = {f"{table.schema}.{table.name}" for table in read_results(finished).tables}
+    for figure in FIGURES:
+        assert set(figure.reads) <= known
+        assert all(table in figure.query for table in figure.reads)
+
+
+def test_the_same_numbers_are_not_drawn_again(study, copied):
+    first = draw_figures(study, copied, ("data_yield",))[0]
+    build_results(study, copied, force=True)
+    assert draw_figures(study, copied, ("figures/data_yield",))[0].folder == first.folder
+
+
+def test_a_changed_number_makes_a_new_figure_beside_the_old_one(study, copied):
+    first = draw_figures(study, copied, ("dip_and_recovery",))[0]
+    (copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")) / "current.json").unlink()
+    build_results(study, copied)
+    second = draw_figures(study, copied, ("dip_and_recovery",))[0]
+    assert second.folder != first.folder and first.folder.is_dir()
+    assert copied.current(Ref("figures/dip_and_recovery")).folder == second.folder
+
+
+def test_the_same_picture_has_the_same_bytes(study, copied):
+    first = draw_figures(study, copied, ("safety_tradeoff",))[0]
+    second = draw_figures(study, copied, ("safety_tradeoff",), force=True)[0]
+    assert first.folder != second.folder
+    assert first.digest == second.digest
+
+
+def test_without_results_the_command_that_builds_them_is_named(study, tmp_path):
+    with pytest.raises(StepError, match="rsft materialize results"):
+        draw_figures(study, Store(tmp_path))
+
+
+def test_an_unknown_figure_is_answered_with_the_nearest(study, finished):
+    with pytest.raises(SpecError, match="dip_and_recovery"):
+        draw_figures(study, finished, ("figures/dip_and_recover",))
