@@ -1,8 +1,8 @@
 """Judge a file of responses: a copy of the file comes out, with a verdict beside every row.
 
 Comes in: JSONL (also .gz) or Parquet with the columns `gold` and `response`, optional `id`, `query_id`,
-`finish_reason`. Goes out: the same rows in the same order with `verdict`, `extracted`, `reason`, `seconds`, published by
-rename. Rows that cannot be read keep their place, with the reason `row-unreadable`. Run:
+`finish_reason`. Goes out: the same rows in the same order with `verdict`, `extracted`, `reason`, `seconds`, published
+by rename. Rows that cannot be read keep their place, with the reason `row-unreadable`. Run:
 
     python -m rsft_assets.steps.verify_file IN OUT [--kind math|countdown] [--scope tail|whole] [--workers N]
 """
@@ -44,7 +44,7 @@ def verify_file(
 ) -> dict[str, int]:
     """Judge every row of `source` into `target`; the number of rows by `verdict` and by `verdict/reason`.
 
-    `progress` is called with the number of rows judged so far. `workers` defaults to the number of usable cores.
+    `progress` is called with the number of rows judged so far. `workers` defaults to the number of cores.
     """
     _check(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def verify_file(
     try:
         # Verdicts wait on disk: a row may have to wait for the ones before it, and its text must not wait in memory.
         with tempfile.TemporaryFile("w+", dir=target.parent) as verdicts:
-            with Verifier(workers=workers or len(os.sched_getaffinity(0)), limits=limits) as verifier:
+            with Verifier(workers=workers or os.cpu_count() or 1, limits=limits) as verifier:
                 counts = _judge_rows(source, verifier, kind, scope, verdicts, progress)
             after = source.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -69,7 +69,8 @@ def verify_file(
 
 
 def _check(source: Path, target: Path) -> None:
-    is_parquet(target), is_parquet(source)
+    for path in (source, target):
+        is_parquet(path)
     if not source.is_file():
         raise StepError(f"{source}: no such file")
     if target.exists() and target.samefile(source):

@@ -98,6 +98,8 @@ def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: 
 def described(plain_costs: list[Cost], costs: list[Cost], clock: str, size: int) -> str:
     """Milliseconds a response and the ratio to the plain loop, median and range over the rounds."""
     seconds = [getattr(cost, clock) for cost in costs]
+    if min(seconds) <= 0:
+        return f"{clock} unknown, a worker was replaced"
     ratios = [getattr(before, clock) / after for before, after in zip(plain_costs, seconds, strict=True)]
     middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
     return f"{clock} {1e3 * statistics.median(seconds) / size:7.3f} ms, ratio {middle:5.1f} ({low:.1f} to {high:.1f})"

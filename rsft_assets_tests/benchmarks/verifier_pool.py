@@ -1,8 +1,8 @@
 r"""A pool of long responses for the verifier's benchmark, built from real answers.
 
-Comes in: the folder of real data. Goes out: queries with 32 responses each, `<think>` long real reasoning `</think>` and
-a real answer to the query. A query has 2 to 12 real answers; each use drops another number of leading paragraphs, so
-that texts differ where answers are equal, as in samples of one teacher. Reasoning is drawn from real long chains of
+Comes in: the folder of real data. Goes out: queries with 32 responses each, `<think>` long real reasoning `</think>`
+and a real answer to the query. A query has 2 to 12 real answers; each use drops another number of leading paragraphs,
+so that texts differ where answers are equal, as in samples of one teacher. Reasoning is drawn from real long chains of
 thought, 4,000 to 50,000 characters, median 16,000.
 """
 

@@ -4,9 +4,9 @@ Comes in: a text. Goes out: match objects of math-verify's own patterns, lazily,
 `parse` tries them: by priority, then the rightmost end, then the leftmost start.
 
 Why the outcome is the same. A pattern that must begin with a literal can only match where that literal stands, so
-trying it there, left to right and never inside the last match, finds what a scan finds. A formula pattern that must hold
-`\boxed{` can only begin at an opening delimiter from which the box is reached before the matching close, and only if
-that close exists; `_formula_starts` drops a start only when one of these necessary conditions fails. What no literal
+trying it there, left to right and never inside the last match, finds what a scan finds. A formula pattern that must
+hold `\boxed{` can only begin at an opening delimiter from which the box is reached before the matching close, and only
+if that close exists; `_formula_starts` drops a start only when one of these necessary conditions fails. What no literal
 anchors is scanned by math-verify's own patterns, but from the end and in stretches cut where no match can cross.
 """
 
@@ -183,7 +183,7 @@ def _formula_starts(text: str) -> Iterator[int]:
 
 
 def _reach(text: str, box: int) -> int:
-    r"""The leftmost place from which a formula can run up to a box: none crosses its own close, only \[ and $$ cross lines."""
+    r"""The leftmost place from which a formula runs up to a box: none crosses its close, only \[ and $$ cross lines."""
     reach = text.rfind("\n", 0, box) - 1
     if (display := text.find(r"\[", max(text.rfind(r"\]", 0, box), 0), box)) >= 0:
         reach = min(reach, display)

@@ -4,7 +4,7 @@ Comes in: nothing; `quicken()` once in a process that judges. Goes out: math-ver
 process, which asks whether `simplify(gold - answer)` is zero, with the question answered first by numbers.
 
 Why the verdict stays: `simplify` keeps the value of an expression. Where the difference, at a point of its real
-variables and computed to 30 certain digits, is not zero, no simplification of it is zero. Only expressions made of exact
+variables and computed to 30 certain digits, is not zero, no simplification of it is zero. Only expressions of exact
 numbers, real variables, sums, products, powers, exp, log, sin, cos and tan take this way, since there every rule of
 `simplify` is an identity; floating-point numbers, for which it has tolerances, never do.
 """
@@ -55,5 +55,9 @@ def _is_plain(expression: Basic) -> bool:
 
 
 def _simplify(difference: Any) -> Any:
+    try:
+        certain = is_certainly_not_zero(difference)
+    except Exception:  # no number, no certainty; math-verify would take this failure for "not equal"
+        certain = False
     # Any number that is not zero answers the one question that is asked of the result.
-    return S.One if is_certainly_not_zero(difference) else full_simplify(difference)
+    return S.One if certain else full_simplify(difference)

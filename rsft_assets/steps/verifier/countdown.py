@@ -8,7 +8,7 @@ or LaTeX, and the part after an equals sign is ignored.
 
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -87,7 +87,7 @@ def judge_countdown(gold: str, text: str) -> tuple[str, str | None, str]:
     try:
         tokens = read_expression(answer, task.target)
         # The multiset goes first: it bounds what evaluating can cost.
-        if Counter(token for token in tokens if isinstance(token, int)) - Counter(task.numbers):
+        if Counter(Fraction(token) for token in tokens if isinstance(token, int)) - Counter(task.numbers):
             return "wrong", answer, "wrong-numbers"
         value = evaluate(tokens)
     except NotAnExpression:
@@ -143,17 +143,16 @@ def _number(value: object) -> Fraction:
 
 
 def _last_box(text: str) -> str | None:
-    last = None
-    for last in _BOX.finditer(text):
-        pass
-    if last is None:
+    last = deque(_BOX.finditer(text), maxlen=1)
+    if not last:
         return None
+    start = last[0].end()
     depth = 1
-    for position in range(last.end(), min(len(text), last.end() + 2 * MAX_CHARS)):
+    for position in range(start, min(len(text), start + 2 * MAX_CHARS)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
-            return text[last.end() : position]
-    return text[last.end() : last.end() + 2 * MAX_CHARS]
+            return text[start:position]
+    return text[start : start + 2 * MAX_CHARS]
 
 
 def _unify(answer: str) -> str:
@@ -165,14 +164,12 @@ def _unify(answer: str) -> str:
 def _spell_fractions(text: str) -> str:
     r"""`\frac{a}{b}` as `((a)/(b))`, innermost last, by position and not by recursion."""
     while True:
-        found = None
-        for found in _FRACTION.finditer(text):
-            pass
-        if found is None:
+        last = deque(_FRACTION.finditer(text), maxlen=1)
+        if not last:
             return text
-        top, after_top = _group(text, found.end())
+        top, after_top = _group(text, last[0].end())
         bottom, after_bottom = _group(text, after_top)
-        text = f"{text[: found.start()]}(({top})/({bottom})){text[after_bottom:]}"
+        text = f"{text[: last[0].start()]}(({top})/({bottom})){text[after_bottom:]}"
 
 
 def _group(text: str, start: int) -> tuple[str, int]:

@@ -126,8 +126,8 @@ class Judging:
         for connection in wait(list(busy), 0 if self._yielded in self._outcomes else _POLL_SECONDS):
             worker = busy[connection]  # type: ignore[index]
             try:
-                for number, *outcome in worker.take():
-                    self._outcomes[number] = Outcome(*outcome)
+                for number, verdict, extracted, reason, seconds in worker.take():
+                    self._outcomes[number] = Outcome(verdict, extracted, reason, seconds)
             except (EOFError, ConnectionResetError):
                 self._lose(worker, "crash")
         if time.monotonic() - self._checked > _POLL_SECONDS:
@@ -139,9 +139,11 @@ class Judging:
         for worker in [worker for worker in workers if worker.busy]:
             if reason := worker.over_limit(self._crew.limits):
                 self._lose(worker, reason)
-            elif not self._queue and worker.busy_with()[2] > _STALLED_SECONDS and not all(w.busy for w in workers):
-                if returned := worker.take_back():
-                    self._queue.appendleft(returned)
+            elif self._someone_idles(workers) and worker.busy_with()[2] > _STALLED_SECONDS:
+                self._queue.extendleft([returned] if (returned := worker.take_back()) else [])
+
+    def _someone_idles(self, workers: list[Worker]) -> bool:
+        return not self._queue and not all(worker.busy for worker in workers)
 
     def _lose(self, worker: Worker, reason: str) -> None:
         """Replace a worker; what it was busy with is undecided, the rest goes to others."""

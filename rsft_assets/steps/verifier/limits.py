@@ -1,6 +1,6 @@
 """The words a judgement is made of, and what a judgement may cost.
 
-Comes in: nothing. Goes out: `VERDICTS`, `REASONS` and `Limits`. Standard library only, so that everything may import it.
+Comes in: nothing. Goes out: `VERDICTS`, `REASONS` and `Limits`. Imports nothing heavy, so that all may import it.
 """
 
 from dataclasses import dataclass

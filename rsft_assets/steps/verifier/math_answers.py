@@ -99,7 +99,7 @@ class MathJudge:
         if reading.key is None or key not in self._equalities:
             self._before(COMPARISON, digest(repr(key)) if reading.key is not None else b"")
             equal = verify(reference.value, reading.value, timeout_seconds=None)
-            return _keep(self._equalities, key if reading.key is not None else None, equal)
+            return bool(_keep(self._equalities, key if reading.key is not None else None, equal))
         return self._equalities[key]
 
     def _read(self, text: str, settled: str | None) -> Reading:
@@ -174,7 +174,7 @@ def _same_text(gold: str | None, text: str | None) -> bool:
 
 
 def _formula(match: re.Match[str]) -> tuple[str | None, bool]:
-    """What is in the box of a single formula (all of it where no box is); None for formulas joined by and, or, comma."""
+    """What is in the box of a single formula (all of it without a box); None for formulas joined by and, or, comma."""
     groups = match.groupdict()
     latex: str | None = None
     for name, value in groups.items():

@@ -74,7 +74,7 @@ class JsonWriter:
     """One JSON object a line: the row's fields and the verdict columns."""
 
     def __init__(self, path: Path, *, packed: bool) -> None:
-        self._file: IO[bytes] = gzip.open(path, "wb", compresslevel=5) if packed else path.open("wb")  # type: ignore[assignment]
+        self._file: IO[bytes] = gzip.open(path, "wb", compresslevel=5) if packed else path.open("wb")  # type: ignore[assignment]  # noqa: SIM115
 
     def write(self, row: Row, added: Mapping[str, Any]) -> None:
         fields = dict(row.fields) | dict(added)
@@ -122,7 +122,7 @@ class ParquetWriter:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    opened: IO[bytes] = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[assignment]
+    opened: IO[bytes] = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[assignment]  # noqa: SIM115
     with opened as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -152,7 +152,8 @@ def _parquet_rows(path: Path, columns: tuple[str, ...] | None) -> Iterator[Row]:
 
 def _python_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     try:
-        return batch.to_pylist()
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
     except UnicodeDecodeError:
         columns = {name: _python_values(batch.column(name)) for name in batch.schema.names}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -160,7 +161,7 @@ def _python_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 def _python_values(column: pa.Array) -> list[Any]:
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.to_pylist()
+        return list(column.to_pylist())
     values = column.cast(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist()
     return [value if value is None else value.decode("utf-8", "surrogateescape") for value in values]
 

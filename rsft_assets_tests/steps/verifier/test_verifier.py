@@ -86,8 +86,8 @@ def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):
 
 
 def test_memory_beyond_the_limit_is_undecided():
-    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=200_000_000)) as small:
-        judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 300_000 + r"1\}}"), Answer("b", "5", "5")]))
+    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=170_000_000)) as small:
+        judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 150_000 + r"1\}}"), Answer("b", "5", "5")]))
     assert [(one.verdict, one.reason) for one in judged] == [("undecided", "memory"), ("correct", "equal")]
 
 
@@ -128,7 +128,7 @@ def test_reads_ahead_no_further_than_asked():
 
 
 def test_extracted_is_bounded(verifier):
-    (judged,) = verifier.judge([Answer("", "5", r"\boxed{" + "1+" * 1_000 + "1}")])
+    (judged,) = verifier.judge([Answer("", "5", r"\boxed{" + "7" * 1_000 + "}")])
     assert judged.extracted is not None and len(judged.extracted) <= Limits.extracted_chars
 
 
