@@ -46,6 +46,7 @@ SELECT
     p.metric,
     p.is_headline,
     p.unit,
+    p.lower_is_better,
     p.value,
     p.items,
     s.reference_run,

@@ -1,0 +1,1 @@
+"""The report: questions answered in sentences that are computed from the results tables."""

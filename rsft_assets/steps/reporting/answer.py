@@ -1,0 +1,60 @@
+"""One answered question, and the words that numbers are put in."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Answer:
+    """A question with its answer in sentences, the figure and the rows that it was computed from."""
+
+    name: str
+    question: str
+    sentences: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """What there is not, or what could not be decided, said plainly."""
+    figures: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    """Column -> heading."""
+    rows: Rows = field(default_factory=list)
+    table: str = ""
+    """Results table of the rows."""
+
+
+def ask(db: "DuckDBPyConnection", query: str, study: str) -> Rows:
+    """Rows of one query, as dictionaries; `$study` is the study."""
+    cursor = db.execute(query, {"study": study})
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def percent(value: float | None) -> str:
+    return "not known" if value is None else f"{100 * value:.1f} %"
+
+
+def points(value: float | None, low: float | None = None, high: float | None = None, *, unit: str = "share") -> str:
+    """A difference in percentage points (or raw for rewards), with its interval where there is one."""
+    if value is None:
+        return "not known"
+    scale, word = (100, " points") if unit == "share" else (1, "")
+    words = f"{scale * value:+.1f}{word}" if unit == "share" else f"{value:+.2f}"
+    if low is None or high is None:
+        return f"{words} (no interval)"
+    ends = f"{scale * low:+.1f} to {scale * high:+.1f}" if unit == "share" else f"{low:+.2f} to {high:+.2f}"
+    return f"{words} (95 % interval {ends})"
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """1 run, 2 runs, no run."""
+    return f"{number or 'no'} {noun if number <= 1 else plural or noun + 's'}"
+
+
+def listed(words: list[str], most: int = 5) -> str:
+    shown = words[:most]
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(shown) + more
