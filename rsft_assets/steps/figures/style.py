@@ -132,6 +132,7 @@ def benchmark_title(axes: "Axes", row: dict[str, Any], extra: str = "") -> None:
     group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
     axes.set_title(f"{row['title'] or row['benchmark']}\n", fontweight="bold")
     words = f"{extra}, {group}" if extra else group
+    words += ", less is better" if row.get("lower_is_better") else ""
     axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
 
 

@@ -48,7 +48,7 @@ def which_data(db: "DuckDBPyConnection", study: str) -> Answer:
     answer = Answer("which_data", "Which data?", figures=("data_comparison", "data_yield"))
     rows = ask(
         db,
-        f"SELECT * FROM marts.data_comparison WHERE {_SOURCE} AND difference IS NOT NULL AND NOT is_reference",
+        _AGAINST_REFERENCE,
         study,
     )
     answer.table = "marts.data_comparison"
@@ -92,7 +92,7 @@ def _where(rows: Rows) -> list[str]:
 def size(db: "DuckDBPyConnection", study: str) -> Answer:
     """The same recipe on models of different sizes."""
     answer = Answer("size", "What does the model's size change?", figures=("capability_curves",))
-    rows = ask(db, f"SELECT * FROM marts.capability_curves WHERE {_SOURCE} AND gain IS NOT NULL", study)
+    rows = ask(db, f"SELECT * FROM marts.capability_curves WHERE {_SOURCE} AND {_SKILLS} AND gain IS NOT NULL", study)
     answer.table = "marts.capability_curves"
     answer.columns = {
         **{"dataset": "data", "model": "model", "parameters": "parameters", "title": "benchmark", "gain": "gain"},
@@ -114,8 +114,8 @@ def size(db: "DuckDBPyConnection", study: str) -> Answer:
             apart += 1
             larger += large["gain"] > small["gain"]
     answer.sentences.append(
-        f"Largest against smallest model, {count_of(len(groups), 'set-benchmark pair')}: the intervals of the two gains "
-        f"are apart in {apart}, and there the larger model gains more in {larger}."
+        f"Largest against smallest model, {count_of(len(groups), 'set-benchmark pair')}: the intervals of the two "
+        f"gains are apart in {apart}, and there the larger model gains more in {larger}."
     )
     return answer
 
