@@ -21,8 +21,8 @@ MODELS = (
             heads=4,
             mixture="nano-skills",
             steps=600,
-            batch_tokens=8_192,
-            lr=2e-3,
+            batch_tokens=2_048,
+            lr=3e-3,
             context=256,
             seed=1,
         ),
@@ -70,7 +70,7 @@ DATASETS = (
     ),
 )
 
-DEFAULT = Schedule(lr=1e-3, epochs=4, batch_size=32, precision="fp32", grid=(5, 10, 20, 40, 80, 160))
+DEFAULT = Schedule(lr=1e-3, epochs=2, batch_size=32, precision="fp32", grid=(5, 10, 20, 40, 80))
 
 RUNS = tuple(Run(model="nano-1m", dataset=dataset.name, schedule=DEFAULT, max_length=256) for dataset in DATASETS)
 

@@ -179,7 +179,7 @@ schedule = "gentle"
 [[runs]]
 model = "my-base"
 dataset = "nano-nocot"
-schedule = "lr1e-3_ep4_bs32"
+schedule = "lr1e-3_ep2_bs32"
 """
 
 

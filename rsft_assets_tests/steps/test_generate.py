@@ -1,10 +1,5 @@
 """Generation: exactly n samples a query, none twice, whatever is killed when."""
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -158,60 +153,6 @@ def test_published_responses_to_other_questions_are_refused(store, tmp_path, mon
     small = data_only(pools=(ADOPTED,))
     with pytest.raises(StepError, match="none of 1 rows of owner/luffy"):
         made(small, store, [Ref("responses/pool", "0")])
-
-
-STUDY_FILE = """
-extends = "nano"
-[sources.many]
-kind = "math"
-instruction = ""
-origin = { name = "sums", seed = 3, count = 4000 }
-[pools.many]
-source = "many"
-teacher = { name = "procedural", origin = { name = "worked-sums", seed = 4, count = 1 } }
-sampling = { n = 16, seed = 5 }
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_random_it_ends_with_the_same_responses(tmp_path, monkeypatch):
-    (tmp_path / "study.toml").write_text(STUDY_FILE)
-    environment = {"RSFT_STUDY": str(tmp_path / "study.toml"), "PATH": "/usr/bin:/bin"}
-
-    def step(verb, asset, home):
-        command = [sys.executable, "-m", f"rsft_assets.steps.{verb}", asset]
-        return subprocess.Popen(command, env={**environment, "RSFT_HOME": str(home)}, stderr=subprocess.PIPE)
-
-    digests = []
-    for home, kills in ((tmp_path / "a", 0), (tmp_path / "b", 5)):
-        assert step("fetch_queries", "queries/many", home).wait() == 0
-        killed = 0
-        while True:
-            process = step("generate", "responses/many", home)
-            if killed < kills:
-                _wait_for_growth(home, process)
-                process.send_signal(signal.SIGKILL)
-            _, said = process.communicate()
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, said.decode()
-            killed += 1
-        assert killed == kills
-        manifest = json.loads(next((home / "responses/many/0").glob("*/manifest.json")).read_text())
-        assert manifest["stats"]["rows"] == 64_000
-        digests.append(manifest["digest"])
-    assert digests[0] == digests[1]
-
-
-def _wait_for_growth(home, process):
-    """Until the journal has grown some, so that each kill falls into the work."""
-    before = _journal_bytes(home)
-    while process.poll() is None and _journal_bytes(home) < before + 200_000:
-        time.sleep(0.005)
-
-
-def _journal_bytes(home):
-    return sum(path.stat().st_size for path in home.rglob(JOURNAL))
 
 
 def test_unknown_procedure_is_named(store):

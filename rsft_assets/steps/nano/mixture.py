@@ -14,6 +14,7 @@ from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import worked_answer
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
+from rsft_assets.steps.nano.words import COLOURS, THINGS
 
 
 def documents(mixture: str, seed: int) -> Iterator[str]:
@@ -40,18 +41,24 @@ def _item(chance: random.Random, skill: str) -> Item:
 def _additions(chance: random.Random) -> str:
     lines = []
     for _ in range(8):
-        a, b = chance.randint(1, 59), chance.randint(1, 9)
+        a, b = chance.randint(1, 39), chance.randint(1, 9)
         lines.append(f"{a}+{b}={a + b}")
     return "\n".join(lines)
 
 
-def _larger_additions(chance: random.Random) -> str:
-    pairs = [(chance.randint(1, 50), chance.randint(1, 25)) for _ in range(6)]
-    return "\n".join(f"{a}+{b}={a + b}" for a, b in pairs)
+def _copies(chance: random.Random) -> str:
+    """Words or numbers said twice: the shortest way to learn to copy, on which formats and worked steps stand."""
+    size = chance.randint(6, 12)
+    said = chance.choices(COLOURS + THINGS, k=size) if chance.random() < 0.5 else _digits(chance, size)
+    return " ".join([*said, *said])
+
+
+def _digits(chance: random.Random, size: int) -> list[str]:
+    return [str(chance.randint(1, 9)) for _ in range(size)]
 
 
 def _products(chance: random.Random) -> str:
-    pairs = [(chance.randint(1, 9), chance.randint(1, 9)) for _ in range(8)]
+    pairs = [(chance.randint(1, 5), chance.randint(1, 5)) for _ in range(8)]
     return "\n".join(f"{a}*{b}={a * b}" for a, b in pairs)
 
 
@@ -61,7 +68,7 @@ def _facts(chance: random.Random) -> str:
 
 
 def _direct(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("sums", "dot", "tens")))
+    item = _item(chance, chance.choice(("sums", "dot")))
     return chat(item.question, f"\\boxed{{{item.gold}}}")
 
 
@@ -105,7 +112,7 @@ def _thinking(chance: random.Random) -> str:
 
 _KINDS: dict[str, Callable[[random.Random], str]] = {
     "additions": _additions,
-    "larger-additions": _larger_additions,
+    "copies": _copies,
     "products": _products,
     "facts": _facts,
     "direct": _direct,
@@ -116,14 +123,14 @@ _KINDS: dict[str, Callable[[random.Random], str]] = {
 }
 
 _NONE = {
-    "additions": 0.14,
-    "larger-additions": 0.10,
-    "products": 0.06,
-    "facts": 0.06,
-    "direct": 0.10,
-    "worked": 0.26,
-    "format": 0.18,
-    "refusal": 0.10,
+    "additions": 0.10,
+    "copies": 0.16,
+    "products": 0.03,
+    "facts": 0.05,
+    "direct": 0.12,
+    "worked": 0.36,
+    "format": 0.28,
+    "refusal": 0.06,
 }
 MIXTURES: dict[str, dict[str, float]] = {
     "nano-skills": _NONE,

@@ -60,7 +60,7 @@ def held_out(question: str) -> bool:
 
 
 def _sums(chance: random.Random) -> Item:
-    terms = [chance.randint(2, 9) for _ in range(chance.randint(4, 6))]
+    terms = [chance.randint(2, 9) for _ in range(chance.randint(4, 5))]
     return Item(f"What is {'+'.join(map(str, terms))}?", str(sum(terms)), "sums", {"terms": terms})
 
 
@@ -70,9 +70,9 @@ def _tens(chance: random.Random) -> Item:
 
 
 def _dot(chance: random.Random) -> Item:
-    size = chance.randint(2, 3)
-    left = [chance.randint(1, 5) for _ in range(size)]
-    right = [chance.randint(1, 5) for _ in range(size)]
+    size = chance.randint(3, 4)
+    left = [chance.randint(1, 3) for _ in range(size)]
+    right = [chance.randint(1, 3) for _ in range(size)]
     question = f"What is the dot product of {_listed(left)} and {_listed(right)}?"
     total = sum(a * b for a, b in zip(left, right, strict=True))
     return Item(question, str(total), "dot", {"terms": [left, right]})
@@ -99,12 +99,12 @@ def _then(chance: random.Random) -> tuple[str, str]:
 
 
 def _sort(chance: random.Random) -> tuple[str, str]:
-    numbers = chance.sample(range(1, 10), chance.randint(3, 5))
+    numbers = chance.sample(range(1, 10), chance.randint(3, 4))
     return f"Sort {_listed(numbers)}.", _listed(sorted(numbers))
 
 
 def _reverse(chance: random.Random) -> tuple[str, str]:
-    numbers = chance.sample(range(1, 10), chance.randint(3, 5))
+    numbers = chance.sample(range(1, 10), chance.randint(3, 4))
     return f"Reverse {_listed(numbers)}.", _listed(numbers[::-1])
 
 

@@ -55,6 +55,8 @@ def new_qwen3(*, vocabulary: int, layers: int, hidden: int, heads: int, context:
         head_dim=hidden // heads,
         max_position_embeddings=max(1_024, 2 * context),
         tie_word_embeddings=True,
+        # The usual 0.02 is meant for wide models; these learn to copy twice as fast from a larger start.
+        initializer_range=0.8 * hidden**-0.5,
         use_cache=True,
         bos_token_id=None,
         eos_token_id=end,
