@@ -1,4 +1,4 @@
--- Files that could not be read, and outputs left out because of it.
+-- Outputs that are in no table: files that could not be read, runs that are no longer declared.
 -- severity: warn
 SELECT place, problem
 FROM marts.problems

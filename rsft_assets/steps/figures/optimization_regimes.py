@@ -21,7 +21,7 @@ LOOKS = {
 def draw(rows: Rows, study: str) -> "Canvas | None":
     """The figure, or None where no run has a scored step; runs without any are counted under it."""
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
+    from matplotlib.patches import Patch, Rectangle
 
     known = [row for row in rows if not row["regime"].startswith("not available")]
     runs = list(by(known, "source", "run"))
@@ -36,9 +36,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         for x, benchmark in enumerate(benchmarks):
             regime = cells.get((source, run, benchmark), "not available").split(":")[0]
             letter, colour = LOOKS[regime]
-            axes.add_patch(
-                plt.Rectangle((x - 0.47, -y - 0.45), 0.94, 0.9, facecolor=colour, edgecolor=GREY, linewidth=0.5)
-            )
+            axes.add_patch(Rectangle((x - 0.47, -y - 0.45), 0.94, 0.9, facecolor=colour, edgecolor=GREY, linewidth=0.5))
             axes.text(x, -y, letter, ha="center", va="center", fontsize=8)
     axes.set_xlim(-0.6, len(benchmarks) - 0.4)
     axes.set_ylim(-len(runs) + 0.4, 0.6)

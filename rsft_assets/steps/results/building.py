@@ -5,6 +5,7 @@ of new outputs only. Where a query is broken, its table is left out, and so is w
 are built.
 """
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -181,17 +182,17 @@ def run_test(bench: Workbench, entry: SqlTable) -> TestResult:
     """Run one test: any row it returns is a finding."""
     import duckdb
 
-    said = {"name": entry.name, "description": entry.description, "reads": entry.reads}
+    said = TestResult(name=entry.name, description=entry.description, reads=entry.reads, state="passed", rows=0)
     if problem := _cannot(bench, entry):
-        return TestResult(**said, state=problem[0], problem=problem[1])
+        return dataclasses.replace(said, state=problem[0], problem=problem[1], rows=None)
     try:
         cursor = bench.db.execute(entry.text.strip().rstrip(";"))
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchall()
     except duckdb.Error as error:
-        return TestResult(**said, state="failed", problem=duckdb_words(entry, error))
+        return dataclasses.replace(said, state="failed", problem=duckdb_words(entry, error), rows=None)
     if not rows:
-        return TestResult(**said, state="passed", rows=0)
+        return said
     sample = ", ".join(f"{name}={value}" for name, value in zip(names, rows[0], strict=True))
     state = "warned" if entry.severity == "warn" else "failed"
     log.log(
@@ -201,7 +202,7 @@ def run_test(bench: Workbench, entry: SqlTable) -> TestResult:
         len(rows),
         sample,
     )
-    return TestResult(**said, state=state, rows=len(rows), sample=sample[:500])
+    return dataclasses.replace(said, state=state, rows=len(rows), sample=sample[:500])
 
 
 def build_id(built: tuple[BuiltTable, ...]) -> str:

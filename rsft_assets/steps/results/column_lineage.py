@@ -1,7 +1,7 @@
 """Which column comes from which: resolved from the SQL, given the columns of what it reads."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -17,11 +17,11 @@ def column_lineage(sql: str, schema: Mapping[str, Mapping[str, str]]) -> Sources
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
-    nested: dict[str, dict[str, dict[str, str]]] = {}
+    nested: dict[str, Any] = {}
     for name, columns in schema.items():
         above, table = name.split(".")
         nested.setdefault(above, {})[table] = dict(columns)
-    query = qualify(
+    query: Any = qualify(
         sqlglot.parse_one(sql, dialect="duckdb"),
         schema=nested,
         dialect="duckdb",
@@ -41,10 +41,11 @@ def _origins(scope: "Scope", index: int, seen: dict[tuple[int, int], set[tuple[s
     if key in seen:
         return seen[key]
     found = seen[key] = set()
+    query: Any = scope.expression
     for branch in scope.set_operation_scopes:
         found |= _origins(branch, index, seen)
-    if not scope.set_operation_scopes and index < len(scope.expression.selects):
-        found |= _of_expression(scope, scope.expression.selects[index], seen)
+    if not scope.set_operation_scopes and index < len(query.selects):
+        found |= _of_expression(scope, query.selects[index], seen)
     return found
 
 
@@ -60,7 +61,8 @@ def _of_expression(
         if isinstance(source, exp.Table):
             found.add((f"{source.db}.{source.name}", column.name))
         elif isinstance(source, Scope):
-            selects = source.expression.named_selects
+            inner: Any = source.expression
+            selects = inner.named_selects
             if column.name in selects:
                 found |= _origins(source, selects.index(column.name), seen)
     return found

@@ -11,8 +11,8 @@ from rsft_assets.specs.study import Study
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-LOWER_IS_BETTER = ("attack_success", "harmfulness")
-"""Metrics that count harm; of every other one more is better."""
+LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal")
+"""Metrics that count what should not happen; of every other one more is better."""
 _TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
 
 COLUMNS: dict[str, dict[str, str]] = {

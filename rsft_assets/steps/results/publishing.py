@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.manifest import write_json
@@ -145,7 +145,7 @@ def database_aside(store: Store, *, anew: bool, memory: str) -> "Iterator[DuckDB
     clear_aside(store)
     if not anew and database_path(store).is_file():
         shutil.copyfile(database_path(store), aside)
-    config = {"memory_limit": memory, "temp_directory": str(scratch), "preserve_insertion_order": "true"}
+    config: dict[str, Any] = {"memory_limit": memory, "temp_directory": str(scratch)}
     try:
         db = duckdb.connect(str(aside), config=config)
         if not anew and not _can_go_on(db):

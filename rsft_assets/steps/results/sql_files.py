@@ -11,12 +11,13 @@ can be built. Nothing is run, and only sqlglot is imported.
 SELECT ...
 """
 
+import dataclasses
 import functools
 import graphlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rsft_assets
 from rsft_assets.specs.errors import StepError, nearest
@@ -97,26 +98,25 @@ def _read(folder: Path) -> tuple[SqlTable, ...]:
 def _parsed(path: Path, _changed: int) -> SqlTable:
     text = path.read_text(encoding="utf-8")
     mark = "#" if path.suffix == ".csv" else "--"
-    header = _header(text, mark)
-    common = {"schema": path.parent.name, "name": path.stem, "path": path, "text": text, **header}
+    entry = SqlTable(schema=path.parent.name, name=path.stem, path=path, text=text, **_header(text, mark))
     if path.suffix == ".csv":
         first = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
-        return SqlTable(**common, columns=tuple(first.split(",")))
+        return dataclasses.replace(entry, columns=tuple(first.split(",")))
     import sqlglot
     from sqlglot.errors import SqlglotError
 
     try:
         statements = [s for s in sqlglot.parse(text, dialect="duckdb") if s is not None]
         query = _only_select(statements)
-        return SqlTable(**common, reads=_reads(query), columns=_column_names(query))
+        return dataclasses.replace(entry, reads=_reads(query), columns=_column_names(query))
     except SqlglotError as error:
         problem = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
-        return SqlTable(**common, problem=f"{path}: {problem}")
+        return dataclasses.replace(entry, problem=f"{path}: {problem}")
     except ValueError as error:
-        return SqlTable(**common, problem=f"{path}: {error}")
+        return dataclasses.replace(entry, problem=f"{path}: {error}")
 
 
-def _header(text: str, mark: str) -> dict[str, object]:
+def _header(text: str, mark: str) -> dict[str, Any]:
     said: dict[str, str] = {}
     words: list[str] = []
     for line in text.splitlines():
@@ -138,7 +138,7 @@ def _header(text: str, mark: str) -> dict[str, object]:
     }
 
 
-def _only_select(statements: list["exp.Expression"]) -> "exp.Query":
+def _only_select(statements: list[Any]) -> "exp.Query":
     from sqlglot import exp
 
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):

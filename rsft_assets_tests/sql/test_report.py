@@ -1,0 +1,124 @@
+"""The report: sentences that agree with the rows beneath, what is missing said plainly, checkable receipts."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.build_results import build_results
+from rsft_assets.steps.draw_figures import draw_figures
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.report import answers_of, check_report, make_report
+from rsft_assets.steps.results.publishing import open_results, read_results
+
+RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
+NAMES = ("long_enough", "generalised", "which_data", "repetition", "size", "safety", "length", "trusted")
+
+
+@pytest.fixture(scope="module")
+def answers(finished):
+    with open_results(finished) as db:
+        yield {
+            of: {answer.name: answer for answer in answers_of(db, of, read_results(finished))}
+            for of in ("tiny", "paper")
+        }
+
+
+@pytest.mark.parametrize("of", ["tiny", "paper"])
+def test_every_question_is_answered_or_says_what_is_missing(answers, of):
+    assert tuple(answers[of]) == NAMES
+    for answer in answers[of].values():
+        assert answer.sentences or answer.missing, answer.question
+        assert all(set(answer.columns) <= set(row) | {"trace"} for row in answer.rows)
+
+
+def test_sentences_agree_with_their_rows(answers):
+    answer = answers["tiny"]["long_enough"]
+    dips = sum(row["is_dip_beyond_noise"] for row in answer.rows)
+    assert answer.sentences[0].startswith(f"{dips} of 10 trajectories dip beyond noise")
+    gains = answers["tiny"]["generalised"]
+    in_domain = [row for row in gains.rows if row["benchmark_group"] == "in-domain"]
+    up = sum(row["is_gain_beyond_noise"] and row["gain"] > 0 for row in in_domain)
+    assert f"of {len(in_domain)} run-benchmark pairs, {up} gain" in gains.sentences[0]
+
+
+def test_less_harm_is_not_called_worse(answers):
+    said = " ".join(answers["tiny"]["which_data"].sentences + answers["tiny"]["repetition"].sentences)
+    assert "Tiny harm" not in said
+    safety = answers["tiny"]["safety"].sentences
+    assert safety[0].startswith("Of 4 runs trained with thinking, 4 became less safe beyond noise")
+    assert safety[1].startswith("Of 1 run trained without thinking, 0 became")
+
+
+def test_every_difference_in_a_sentence_has_its_interval(answers):
+    for of in answers.values():
+        for answer in of.values():
+            for sentence in answer.sentences:
+                for change in re.finditer(r"[+-]\d+\.\d points(?! \(95 % interval)", sentence):
+                    raise AssertionError(f"{change[0]} stands alone in: {sentence}")
+
+
+def test_what_was_never_published_is_not_available(answers):
+    assert answers["paper"]["safety"].missing[0].startswith("Not available")
+    assert not answers["paper"]["safety"].sentences
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.outside, self.headings, self.open = [], 0, []
+
+    def handle_starttag(self, tag, attributes):
+        self.headings += tag == "h2"
+        for name, value in attributes:
+            if name in ("src", "href") and not value.startswith(("data:", "#")):
+                self.outside.append(value)
+
+
+def test_the_page_stands_alone_and_leads_to_traces(study, copied):
+    draw_figures(study, copied)
+    output = make_report(study, copied)
+    text = output.file("tiny.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.outside == []
+    assert page.headings == len(NAMES) + 1
+    assert text.count("data:image/svg+xml;base64") == len([f for f in FIGURES if f.name != "reproduction_gap"]), (
+        "every figure but that of the paper's gaps has numbers here"
+    )
+    assert f"rsft trace scores/tiny-1m/tiny-dot &#x27;{RUN}|" in text
+    assert make_report(study, copied).folder == output.folder, "kept while nothing changed"
+    assert {finding.state for finding in check_report(study, copied)} == {"match"}
+
+    (copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")) / "current.json").unlink()
+    gone = {f.what: f for f in check_report(study, copied) if f.study == "tiny"}
+    assert gone["figures/dip_and_recovery"].state == "missing inputs"
+    assert f"{RUN}|40] is gone" in gone["figures/dip_and_recovery"].words
+
+    build_results(study, copied)
+    drifted = {f.what: f.state for f in check_report(study, copied) if f.study in ("tiny", "")}
+    assert drifted["figures/dip_and_recovery"] == drifted["report"] == "drifted"
+    assert drifted["figures/data_yield"] == "match"
+
+
+def test_texts_from_elsewhere_cannot_become_markup():
+    from rsft_assets.steps.reporting.answer import Answer
+    from rsft_assets.steps.reporting.page import page
+
+    planted = "<script>alert(1)</script>"
+    answer = Answer(
+        "a", planted, [planted], [planted], columns={"run": planted}, rows=[{"run": planted}], table=planted
+    )
+    text = page(planted, [planted], [answer], {}, {planted: planted})
+    assert "<script" not in text
+
+
+def test_before_anything_is_made_the_report_says_so(study, tmp_path):
+    store = Store(tmp_path)
+    build_results(study, store)
+    with open_results(store) as db:
+        answers = answers_of(db, "tiny", read_results(store))
+    assert all(answer.missing for answer in answers)
+    assert "75 not made" in " ".join(answers[-1].missing)
