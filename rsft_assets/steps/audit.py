@@ -14,7 +14,7 @@ import json
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rsft_assets.specs.hub import Generator
@@ -150,15 +150,16 @@ def _truth_stats(sampled: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _other_configurations(sampled: list[dict[str, Any]]) -> dict[str, Any]:
     """What a set of one correct response per query would gain or lose if verdicts were made another way."""
-    others = {
+    others: dict[str, Callable[[dict[str, Any]], bool]] = {
         "whole-text": lambda row: row["whole"] == "correct",
         "boxed-only": lambda row: row["verdict"] == "correct" and _box(row) is not None,
-        "same-text": lambda row: plain(_box(row) or "") == plain(row["gold"]),
     }
+    if all(row["kind"] == "math" for row in sampled):
+        others["same-text"] = lambda row: plain(_box(row) or "") == plain(row["gold"])
     queries = _by_query(sampled)
     found = {}
     for name, accepts in others.items():
-        pairs = [[(row["verdict"] == "correct", bool(accepts(row))) for row in rows] for rows in queries]
+        pairs = [[(row["verdict"] == "correct", accepts(row)) for row in rows] for rows in queries]
         any_pairs = [(any(now for now, _ in rows), any(then for _, then in rows)) for rows in pairs]
         found[name] = {
             "responses_gained": share((sum(then > now for now, then in rows), len(rows)) for rows in pairs),
@@ -183,8 +184,8 @@ def _list_disagreements(build: Build, sampled: list[dict[str, Any]]) -> None:
 def _odd(row: dict[str, Any]) -> bool:
     """Whether two ways of judging disagree about a response."""
     correct = row["verdict"] == "correct"
-    against_second = row["second"] == ("different" if correct else "same")
-    return against_second or correct != (row["whole"] == "correct")
+    against_second: bool = row["second"] == ("different" if correct else "same")
+    return against_second or correct is not (row["whole"] == "correct")
 
 
 def main(arguments: argparse.Namespace) -> None:

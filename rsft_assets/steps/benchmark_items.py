@@ -79,9 +79,10 @@ def _code(row: Mapping[str, Any]) -> Locked:
 
 def _gpqa(row: Mapping[str, Any]) -> Locked:
     """GPQA: gold is the correct answer's text; fields.options holds it first, then the three wrong ones."""
-    options = [row["Correct Answer"], *(row[f"Incorrect Answer {n}"] for n in (1, 2, 3))]
-    fields = {"options": [str(option).strip() for option in options], "record": row.get("Record ID")}
-    return Locked(str(row["Question"]).strip(), fields["options"][0], row.get("High-level domain"), fields)
+    columns = ("Correct Answer", *(f"Incorrect Answer {n}" for n in (1, 2, 3)))
+    options = [str(row[name]).strip() for name in columns]
+    fields = {"options": options, "record": row.get("Record ID")}
+    return Locked(str(row["Question"]).strip(), options[0], row.get("High-level domain"), fields)
 
 
 def _mmlu_pro(row: Mapping[str, Any]) -> Locked:

@@ -97,10 +97,10 @@ class EngineProcesses:
     def _put(self, request: Request | None) -> None:
         while not self._closing.is_set():
             try:
-                return self._asked.put(request, timeout=_LOOK_EVERY_SECONDS)
+                self._asked.put(request, timeout=_LOOK_EVERY_SECONDS)
+                return
             except queue.Full:
                 continue
-        return None
 
     def _next(self, *expected: str) -> tuple[str, int, Any]:
         """The next message of any engine; a dead or failed one is an error."""
@@ -153,5 +153,11 @@ def _own_gpus(number: int, width: int) -> None:
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=wait, daemon=True).start()
