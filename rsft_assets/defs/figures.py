@@ -38,7 +38,7 @@ def figure_assets() -> dg.AssetsDefinition:
     )
     def figures_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         selected = {key.to_user_string(): key for key in context.selected_asset_keys}
-        store, known = Store.from_env(), {figure.key: figure for figure in FIGURES}
+        store = Store.from_env()
         before = {key: _digest(store, key) for key in selected}
         wanted = tuple(key for key in figure_keys() if key in selected)
         try:
@@ -51,9 +51,7 @@ def figure_assets() -> dg.AssetsDefinition:
         for key in wanted:
             output = store.require(Ref(key))
             state = "kept" if output.digest == before[key] else "made"
-            tags = upstream_tags(context.instance, known[key].depends_on)
-            tags["dagster/code_version"] = _code_version(known[key])
-            context.log_event(_materialization(output, state, tags))
+            context.log_event(figure_materialization(context.instance, output, state))
             tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
             yield silent_output(context.output_for_asset_key(selected[key]))
 
@@ -86,7 +84,11 @@ def _digest(store: Store, key: str) -> str | None:
     return output.digest if output else None
 
 
-def _materialization(output: Output, state: str, tags: dict[str, str]) -> dg.AssetMaterialization:
+def figure_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
+    """What Dagster is told about one figure."""
+    figure = next(figure for figure in FIGURES if figure.key == output.manifest.asset)
+    tags = upstream_tags(instance, figure.depends_on)
+    tags |= {"dagster/code_version": _code_version(figure), "dagster/data_version": output.digest}
     pictures = {
         f"{path.stem} study": dg.MetadataValue.md(_inline(path))
         for path in sorted(output.folder.glob("*.png"))
@@ -95,10 +97,11 @@ def _materialization(output: Output, state: str, tags: dict[str, str]) -> dg.Ass
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(output.manifest.asset.split("/")),
         metadata={"state": state, **pictures, **metadata_of(output)},
-        tags={**tags, "dagster/data_version": output.digest},
+        tags=tags,
     )
 
 
 def _inline(path: Path) -> str:
     """The picture itself, since Dagster's UI shows no file of this machine."""
-    return f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
+    encoded = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{path.stem}" width="1100" src="data:image/png;base64,{encoded}">'

@@ -115,7 +115,8 @@ def progress_line(event: Event) -> str:
 def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence[str]) -> tuple[list[Ref], list[Ref]]:
     """(refs that can exist, cells of the grid past the end of their run)."""
     keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else [""]
-    valid, past_the_end = [], []
+    valid: list[Ref] = []
+    past_the_end: list[Ref] = []
     for asset in assets:
         possible = set(partitions_of(study, asset)) or {""}
         for key in keys:

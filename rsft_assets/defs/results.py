@@ -4,6 +4,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -35,8 +36,6 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
     """All tables as one definition: they are built together, and only what changed is built again."""
     entries = tables()
     tests = _tests_by_table(entries)
-    upstream = {entry.key: _upstream(study, entry) for entry in entries}
-    codes = {entry.key: _code_version(entry) for entry in entries}
 
     @dg.multi_asset(
         name="results",
@@ -56,9 +55,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 failed = True
                 context.log.error(f"{table.key}: {table.problem}")
             else:
-                tags = upstream_tags(context.instance, upstream[table.key])
-                tags["dagster/code_version"] = codes[table.key]
-                context.log_event(_materialization(table, results, tags))
+                context.log_event(table_materialization(context.instance, study, table, results))
                 tell({"event": "recorded", "state": table.state, "asset": table.key, "partition": ""})
         made = {table.key for table in results.tables if table.state not in ("failed", "skipped")}
         selected = {key.to_user_string(): key for key in context.selected_asset_keys}
@@ -69,9 +66,9 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
             if result.state == "failed":
                 tell({"event": "note", "words": f"SQL test {result.name} failed: {result.problem or result.sample}"})
             if result.name in tests:
-                check = _check_result(result, tests[result.name])
-                if dg.AssetCheckKey(check.asset_key, result.name) in context.selected_asset_check_keys:
-                    yield check
+                checked = dg.AssetKey(tests[result.name][1].split("/"))
+                if dg.AssetCheckKey(checked, result.name) in context.selected_asset_check_keys:
+                    yield _check_result(result, tests[result.name])
         if failed:
             raise dg.Failure(description="\n".join(results.failures), allow_retries=False)
 
@@ -79,7 +76,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
 
 
 def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
-    metadata: dict[str, object] = {"sql": dg.MetadataValue.md(f"```sql\n{entry.text}\n```")}
+    metadata: dict[str, Any] = {"sql": dg.MetadataValue.md(f"```sql\n{entry.text}\n```")}
     if entry.columns:
         columns = [dg.TableColumn(name, description=entry.about.get(name)) for name in entry.columns]
         metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
@@ -144,9 +141,18 @@ def _code_version(entry: SqlTable) -> str:
     return hashlib.sha256(entry.text.encode()).hexdigest()[:10]
 
 
-def _materialization(table: BuiltTable, results: Results, tags: dict[str, str]) -> dg.AssetMaterialization:
+def table_materialization(
+    instance: dg.DagsterInstance, study: Study, table: BuiltTable, results: Results
+) -> dg.AssetMaterialization:
+    """What Dagster is told about one table of a build."""
+    entry = next(entry for entry in tables() if entry.key == table.key)
+    tags = {
+        **upstream_tags(instance, _upstream(study, entry)),
+        "dagster/code_version": _code_version(entry),
+        "dagster/data_version": table.digest,
+    }
     name = f"{table.schema}.{table.name}"
-    metadata: dict[str, object] = {
+    metadata: dict[str, Any] = {
         "state": table.state,
         "database": dg.MetadataValue.path(str(database_path(Store.from_env()))),
         "query": f"SELECT * FROM {name}",
@@ -170,13 +176,13 @@ def _materialization(table: BuiltTable, results: Results, tags: dict[str, str]) 
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(table.key.split("/")),
         metadata=metadata,
-        tags={**tags, "dagster/data_version": table.digest} if table.digest else tags,
+        tags=tags,
     )
 
 
 def _check_result(result: TestResult, test: tuple[SqlTable, str]) -> dg.AssetCheckResult:
     entry, key = test
-    metadata: dict[str, object] = {"state": result.state}
+    metadata: dict[str, Any] = {"state": result.state}
     if result.rows is not None:
         metadata["rows"] = result.rows
     if result.sample:

@@ -4,14 +4,19 @@ Work done by hand, a lost DAGSTER_HOME, a copied RSFT_HOME: the files are the tr
 view of them. What Dagster has already seen at the same data version is left alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import dagster as dg
 
+from rsft_assets.defs.figures import figure_keys, figure_materialization
 from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
-from rsft_assets.specs.lineage import asset_keys
+from rsft_assets.defs.results import results_keys, table_materialization
+from rsft_assets.specs.lineage import Ref, asset_keys
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.publishing import read_results
 
 
 @dataclass
@@ -34,7 +39,7 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
     for output in sorted(store.outputs(), key=lambda found: declared.get(found.manifest.asset, -1)):
         ref = output.manifest.ref
         if ref.asset not in declared:
-            if ref.stage != "completions":
+            if ref.stage not in ("completions", "figures"):
                 done.undeclared.append(str(ref))
             continue
         if ref.asset not in seen:
@@ -44,4 +49,24 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
             continue
         instance.report_runless_asset_event(materialization(output, "found", upstream))
         done.recorded.append(str(ref))
+    _sync_results(instance, study, store, done)
     return done
+
+
+def _sync_results(instance: dg.DagsterInstance, study: Study, store: Store, done: Synced) -> None:
+    """Tables and figures, which stand on everything else."""
+    found: list[tuple[str, str, Callable[[], dg.AssetMaterialization]]] = []
+    results = read_results(store)
+    if results is not None:
+        sound = [t for t in results.tables if t.key in results_keys() and t.state not in ("failed", "skipped")]
+        for table in sound:
+            found.append((table.key, table.digest, partial(table_materialization, instance, study, table, results)))
+    for key in figure_keys():
+        if (output := store.current(Ref(key))) is not None:
+            found.append((key, output.digest, partial(figure_materialization, instance, output, "found")))
+    for key, digest, event in found:
+        if outputs_recorded(instance, key).get("") == digest:
+            done.known += 1
+        else:
+            instance.report_runless_asset_event(event())
+            done.recorded.append(key)

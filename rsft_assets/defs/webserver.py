@@ -1,6 +1,7 @@
 """`rsft dev`: Dagster's own UI and daemon, on loopback, with a database that is kept."""
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -14,4 +15,6 @@ def run_webserver(host: str, port: int) -> NoReturn:
     store.check_writable()
     environment = {**os.environ, HOME_SETTING: str(store.home), "DAGSTER_HOME": str(dagster_home(store))}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "rsft_assets.definitions", "-h", host, "-p", str(port)]
+    # A shell starts background jobs with interrupts ignored; `dagster dev` would then stop for no signal.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, environment)

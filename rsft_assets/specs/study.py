@@ -83,7 +83,7 @@ def tables_of(module: Any) -> dict[str, Iterable[Any]]:
 
 @functools.lru_cache(maxsize=4)
 def _load(study_file: str | None) -> Study:
-    parts = [("paper", tables_of(paper)), ("nano", tables_of(nano))]
+    parts: list[tuple[str, dict[str, Any]]] = [("paper", tables_of(paper)), ("nano", tables_of(nano))]
     if study_file:
         from rsft_assets.specs.study_file import read_study_file
 
