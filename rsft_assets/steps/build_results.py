@@ -59,12 +59,10 @@ def _build(
     started: float,
 ) -> Results:
     before = _start(db)
-    held = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
     digests, new = sync_records(db, store)
-    now = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
     digests |= write_declared(db, study, {name: table.digest for name, table in before.items()})
     names = frozenset(entry.table for entry in entries)
-    bench = building.Workbench(db, digests, before, new, gone=bool(held - now), names=names)
+    bench = building.Workbench(db, digests, before, new, names=names)
     _forget(db, entries, before)
     progress = Progress("tables", len(entries), "tables")
     built = []

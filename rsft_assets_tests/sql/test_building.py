@@ -57,6 +57,7 @@ def test_one_new_checkpoint_gives_what_a_build_from_nothing_gives(study, copied)
     extended = build_results(study, copied)
     assert without.table("staging.item_scores").rows < extended.table("staging.item_scores").rows
     assert extended.table("staging.item_scores").state == "extended"
+    assert extended.table("staging.paired_differences").state == "extended"
     assert extended.table("staging.pool_queries").state == "kept"
     grown = contents(copied)
     anew = build_results(study, copied, force=True)

@@ -35,11 +35,10 @@ class Workbench:
     before: Mapping[str, BuiltTable]
     """Tables of the database that this build goes on from."""
     new_outputs: frozenset[int]
-    gone: bool
-    """Outputs have left since then, so rows of theirs may stand in incremental tables."""
     names: frozenset[str] = frozenset()
     """Every table that this build makes, for hints in error messages."""
     failed: dict[str, str] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
     schemas: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def columns(self, table: str) -> dict[str, str]:
@@ -110,28 +109,66 @@ def _make(bench: Workbench, entry: SqlTable, before: BuiltTable | None) -> str:
         )
         return "built"
     query = entry.text.strip().rstrip(";")
-    if entry.incremental and before and _same_code(bench, entry, before) and not bench.gone:
-        if bench.new_outputs:
-            # Literals, not a join: DuckDB pushes them below the query's GROUP BY.
-            ids = ", ".join(map(str, sorted(bench.new_outputs)))
-            db.execute(f"INSERT INTO {entry.table} SELECT * FROM (\n{query}\n) WHERE {entry.incremental} IN ({ids})")
-        _note_code(bench, entry)
-        return "extended"
-    # On the file's first line, so that the lines that DuckDB names are the file's own.
-    db.execute(f"CREATE OR REPLACE TABLE {entry.table} AS {query}")
+    if before and _can_extend(bench, entry):
+        state = _extend(bench, entry, query)
+    else:
+        state = "built"
+        # On the file's first line, so that the lines that DuckDB names are the file's own.
+        db.execute(f"CREATE OR REPLACE TABLE {entry.table} AS {query}")
     _note_code(bench, entry)
-    return "built"
+    return state
+
+
+def _extend(bench: Workbench, entry: SqlTable, query: str) -> str:
+    """Drop the rows of what is gone and add those of what is new."""
+    keys, _, driver = (entry.incremental or "").partition(" among ")
+    if driver:
+        return _extend_among(bench, entry, query, keys, driver)
+    sound = "SELECT output_id FROM records.outputs WHERE damage IS NULL"
+    bench.db.execute(f"DELETE FROM {entry.table} WHERE {keys} NOT IN ({sound})")
+    if bench.new_outputs:
+        bench.db.execute(f"INSERT INTO {entry.table} {_only(query, keys, sorted(bench.new_outputs))}")
+    return "extended"
+
+
+def _extend_among(bench: Workbench, entry: SqlTable, query: str, keys: str, driver: str) -> str:
+    """One set of rows for each key of another table: the keys that are new, less those that have left."""
+    db = bench.db
+    db.execute(f"CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT {keys} FROM {driver}")
+    db.execute(f"DELETE FROM {entry.table} WHERE ({keys}) NOT IN (SELECT ({keys}) FROM wanted)")
+    db.execute(f"DELETE FROM wanted WHERE ({keys}) IN (SELECT ({keys}) FROM {entry.table})")
+    first = keys.split(",")[0].strip()
+    new = [row[0] for row in db.execute(f"SELECT DISTINCT {first} FROM wanted").fetchall()]
+    if new:
+        fresh = f"FROM ({_only(query, first, new)}) WHERE ({keys}) IN (SELECT ({keys}) FROM wanted)"
+        db.execute(f"INSERT INTO {entry.table} {fresh}")
+    return "extended"
+
+
+def _only(query: str, column: str, ids: list[int]) -> str:
+    """A query with one column held to some values: literals, which DuckDB pushes below its GROUP BY."""
+    return f"SELECT * FROM (\n{query}\n) WHERE {column} IN ({', '.join(map(str, ids))})"
 
 
 def _code(entry: SqlTable) -> str:
     return hashlib.sha256(entry.text.encode()).hexdigest()
 
 
-def _same_code(bench: Workbench, entry: SqlTable, before: BuiltTable) -> bool:
+def _can_extend(bench: Workbench, entry: SqlTable) -> bool:
+    """The same SQL as last time, over records and tables that only grew, all else it reads unchanged."""
+    if not entry.incremental or not bench.columns(entry.table):
+        return False
     rows = bench.db.execute("SELECT code FROM build.incremental WHERE name = ?", [entry.table]).fetchall()
-    others = [name for name in entry.reads if not name.startswith("records.")]
-    same_inputs = all(bench.before.get(name) and bench.before[name].digest == bench.digests[name] for name in others)
-    return bool(rows and rows[0][0] == _code(entry) and same_inputs and bench.columns(entry.table))
+    if not rows or rows[0][0] != _code(entry):
+        return False
+    _, _, driver = entry.incremental.partition(" among ")
+    return all(
+        name == driver
+        or name.startswith("records.")
+        or bench.states.get(name) in ("extended", "kept")
+        or (name in bench.before and bench.before[name].digest == bench.digests[name])
+        for name in entry.reads
+    )
 
 
 def _note_code(bench: Workbench, entry: SqlTable) -> None:
@@ -144,6 +181,7 @@ def _said(
     bench: Workbench, entry: SqlTable, state: str, digest: str, started: float, lineage: dict[str, list[list[str]]]
 ) -> BuiltTable:
     rows = bench.db.execute(f"SELECT count(*) FROM {entry.table}").fetchall()[0][0]
+    bench.states[entry.table] = state
     return BuiltTable(
         schema=entry.schema,
         name=entry.name,

@@ -6,7 +6,8 @@ can be built. Nothing is run, and only sqlglot is imported.
 
 -- What the table holds, in as many lines as it takes.
 -- grain: run, step, benchmark
--- incremental: output_id              (optional: rows with one output_id depend on no other's)
+-- incremental: output_id              (optional: rows with one output_id depend on no other's; or
+--                                      `a, b among staging.pairs`: one set of rows for each pair)
 -- column value: what the column says  (optional, any number)
 SELECT ...
 """
