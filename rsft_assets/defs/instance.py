@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from rsft_assets.defs.dead_runs import end_dead_runs
 from rsft_assets.steps.records.store import Store
 
 DAGSTER_YAML = """\
@@ -45,4 +46,5 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     store.check_writable()
     os.environ["DAGSTER_HOME"] = str(dagster_home(store))
     with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
         yield instance

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.dead_runs import mark
 from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
 from rsft_assets.defs.watching import tell
@@ -128,6 +129,7 @@ def materialize_stage(
     context: dg.AssetExecutionContext, study: Study, assets: dict[str, str], *, force: bool = False
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
+    mark(context)
     store = Store.from_env()
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))

@@ -11,6 +11,7 @@ location loads, wraps the one function that reads a selection string:
 Any other string reaches Dagster's own parser unchanged.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from typing import Any
 import click
 import dagster as dg
 
+from rsft_assets.defs.dead_runs import end_dead_runs
 from rsft_assets.specs.errors import SpecError, StepError
 
 _KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
@@ -47,6 +49,10 @@ def _materialize_outstanding(string: str) -> None:
         return
     if _KEYS_BELOW.fullmatch(string.strip()):
         _check_name(string)
+    if context.info_name == "materialize" and os.environ.get("DAGSTER_HOME"):
+        # A killed run would hold its slot, and this one wait for it, for ever.
+        with dg.DagsterInstance.get() as instance:
+            end_dead_runs(instance)
     if context.info_name != "materialize" or context.params.get("partition") or context.params.get("partition_range"):
         return
     from rsft_assets.defs.batches import needs_partitions

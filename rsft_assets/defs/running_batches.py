@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from rsft_assets.defs.batches import Batch
+from rsft_assets.defs.dead_runs import wait_for_slots
 from rsft_assets.steps.verbs import VERBS
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
@@ -43,6 +44,7 @@ def run_batches(
         job = repository.get_implicit_job_def_for_assets(keys)
         assert job is not None, f"no job holds {keys}"
         config = {**_QUIET, **_force_config(graph, keys)} if force else _QUIET
+        wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
         result = job.execute_in_process(
             instance=instance, asset_selection=keys, tags=batch.tags, run_config=config, raise_on_error=False
         )
