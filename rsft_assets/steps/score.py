@@ -81,6 +81,10 @@ class LazyEngine:
             self._loaded = folder
         return self._engine
 
+    def forget(self) -> None:
+        """Weights are loaded anew before the next text: an engine that failed may hold none."""
+        self._loaded = None
+
     def __enter__(self) -> Self:
         return self
 
@@ -203,6 +207,9 @@ class Scoring:
             for entry in wanted:
                 made_by = {"engine": engine.description, "seed": entry.texts.sampling.seed}
                 entry.completions = entry.texts.publish(made_by)
+        except StepError:
+            self.engine.forget()
+            raise
         finally:
             for entry in wanted:
                 entry.texts.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
@@ -30,7 +30,7 @@ class LocalEngine:
         import torch
         import transformers
 
-        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._spec, self._model, self._tokenizer = model, None, None
         self._device = _device(placement)
         torch.set_num_threads(placement.threads)
@@ -51,7 +51,7 @@ class LocalEngine:
         remote = remote_code_allowed(self._spec)
         self._tokenizer = load_tokenizer(model_folder, remote_code=remote)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 str(model_folder),
                 local_files_only=True,
                 trust_remote_code=remote,

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _SPARE_COLUMNS = 64
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer's keys and values in buffers with room to spare: a step writes a column, it copies nothing."""
 
+    keys: Any
+    values: Any
     length = 0
 
     def update(
@@ -84,7 +86,9 @@ class Slots:
 
         self.rows, self.model, self.eos, self.device = rows, model, eos, device
         self.sampling = Rows.of([row.request.sampling for row in rows], device)
-        self.cache = Cache(layers=[GrowingLayer() for _ in range(model.config.get_text_config().num_hidden_layers)])
+        depth = model.config.get_text_config().num_hidden_layers
+        self.layers: list[Any] = [GrowingLayer() for _ in range(depth)]  # type: ignore[no-untyped-call]
+        self.cache = Cache(layers=self.layers)
         width = max(map(len, prompts))
         tokens = torch.full((len(rows), width), eos, dtype=torch.long)
         self.mask = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -141,7 +145,7 @@ class Slots:
         self.counts = None if self.counts is None else self.counts[keep]
         unused = int(self.mask.any(dim=0).int().argmax()) if self.rows else 0
         self.mask = self.mask[:, unused:]
-        for layer in self.cache.layers:
+        for layer in self.layers:
             layer.keys, layer.values = layer.keys[keep], layer.values[keep]
             if unused:
                 layer.resize(-unused, layer.keys.shape[2])
@@ -155,7 +159,7 @@ class Slots:
         if self.counts is not None or other.counts is not None:
             mine, theirs = self._counts_like(other), other._counts_like(self)
             self.counts = torch.cat([mine, theirs])
-        for layer, incoming in zip(self.cache.layers, other.cache.layers, strict=True):
+        for layer, incoming in zip(self.layers, other.layers, strict=True):
             columns = max(layer.length, incoming.length)
             for part in (layer, incoming):
                 part.resize(columns - part.length, columns + _SPARE_COLUMNS)

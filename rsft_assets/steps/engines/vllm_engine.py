@@ -81,8 +81,10 @@ class VllmEngine:
             "seed": 0,
         }
         if self._cpu:
-            # Compiling costs more than it gives at the sizes that run on a CPU.
-            settings |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES}
+            # Compiling costs more than it gives at the sizes that run on a CPU; and there vLLM 0.32 dies of a prompt that
+            # is read in parts while requests have seeds ("CPU Generator does not use offset"), so prompts are read whole.
+            whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_context(model_folder), 8_192)}
+            settings |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES, **whole}
         try:
             return LLM(**settings)
         except (RuntimeError, ValueError, OSError) as error:
@@ -117,13 +119,25 @@ class VllmEngine:
                     name = f"{id(flying)}-{number}"
                     engine.add_request(name, {"prompt_token_ids": ids}, self._parameters(request, context - len(ids)))
                     flying[name] = (request, len(ids))
-                for output in engine.step() if flying else []:
+                for output in self._step(engine) if flying else []:
                     if output.finished:
                         request, prompt_tokens = flying.pop(output.request_id)
                         yield self._completion(request, prompt_tokens, output.outputs[0])
         finally:
-            if flying:
+            if flying and self._llm is not None:
                 engine.abort_request(list(flying))
+
+    def _step(self, engine: Any) -> list[Any]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            outputs: list[Any] = engine.step()
+        except EngineDeadError as error:
+            self._close()
+            raise StepError(
+                f"vLLM died while it was generating ({_last_line(error)}); finished answers are kept, run it again"
+            ) from error
+        return outputs
 
     def _parameters(self, request: Request, room: int) -> Any:
         from vllm import SamplingParams
@@ -180,6 +194,10 @@ def _set_cpu_environment(placement: Placement) -> None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     os.environ.setdefault("OMP_NUM_THREADS", str(placement.threads))
+
+
+def _context(folder: Path) -> int:
+    return int(_architecture(folder).get("max_position_embeddings") or 0)
 
 
 def _architecture(folder: Path) -> dict[str, Any]:

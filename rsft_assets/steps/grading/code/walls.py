@@ -10,6 +10,7 @@ import platform
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 _NEW_NAMESPACES = (
     0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000
@@ -19,7 +20,7 @@ _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_FILTER = 1, 38, 22, 2
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_SYSCALLS = {
+_SYSCALLS: dict[str, dict[str, Any]] = {
     "x86_64": {
         "clone": 56,
         "denied": (
