@@ -1,7 +1,7 @@
 """Start a job's training processes on this machine, or take part where torchrun has started them already.
 
-One process trains in this one. Several are started here, each with its own log; the first failure ends the
-others, and its message becomes ours. A signal to stop is passed on and waited for.
+One process trains in this one. Several are started here, all but the first with a log of their own; the first
+failure ends the others, and its message becomes ours. A signal to stop is passed on and waited for.
 
 On several machines, start the step itself under torchrun on each, with RSFT_HOME on a shared disk; the first
 process then plans, and the others follow it:
@@ -9,6 +9,7 @@ process then plans, and the others follow it:
     torchrun --nnodes 2 --nproc-per-node 8 … -m rsft_assets.steps.train checkpoints/… --partition …
 """
 
+import contextlib
 import ctypes
 import json
 import logging
@@ -114,18 +115,10 @@ def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
     if sys.platform == "linux" and (job.placement.device == "cpu" or not gpus()):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    with _log_path(job, rank).open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "rsft_assets.steps.training.launch", str(path)],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _log_path(job: Job, rank: int) -> Path:
-    return job.folder / f"process-{rank}.log"
+    command = [sys.executable, "-m", "rsft_assets.steps.training.launch", str(path)]
+    # The first process speaks for all, in this one's log.
+    with (job.folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
+        return subprocess.Popen(command, env=environment, stdout=own or 2, stderr=own, start_new_session=True)
 
 
 def _watch(processes: list[subprocess.Popen[bytes]], job: Job) -> None:
@@ -149,10 +142,13 @@ def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    lines = _log_path(job, rank).read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    told = "Its last words stand above"
+    if rank:
+        path = job.folder / f"process-{rank}.log"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+        told = "\n".join([f"Its log: {path}", *lines])
     raise StepError(
-        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. "
-        f"Its log: {_log_path(job, rank)}\n" + "\n".join(lines)
+        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. {told}"
     )
 
 

@@ -54,8 +54,6 @@ class Bounds:
     packed: bool
     folder: Path
     belongs_to: dict[str, Any]
-    save_kept: bool = True
-    """Save the state before a kept step is handed over, so that a crash there costs nothing."""
 
 
 @dataclass
@@ -122,7 +120,8 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             at_kept = step in bounds.kept
             if at_kept and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
-            if stop or due or (at_kept and bounds.save_kept):
+            # Before a kept step is handed over, so that a crash there costs nothing.
+            if stop or due or at_kept:
                 saver.save(step, position.curves)
             if at_kept:
                 kept_step(step, position.curves)
@@ -159,7 +158,6 @@ def _one_step(
         "seconds": time.monotonic() - started,
         "held_out_loss": None,
     }
-    log.debug("step %d: %d tokens", step, seen)
     return entry | {"seen": int(seen)}, stop > 0, due > 0
 
 
