@@ -31,6 +31,7 @@ from rsft_assets.steps.grading.publishing import publish_scores, publish_unscore
 from rsft_assets.steps.grading.task import Item
 from rsft_assets.steps.grading.tasks import task
 from rsft_assets.steps.grading.tools import Tools
+from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.store import Output, Store
@@ -180,6 +181,8 @@ class Scoring:
                     entry.completions = entry.texts.finished()
             left = [entry for entry in wanted if entry.completions is None]
             if left:
+                # Grading what was generated elsewhere needs no GPU; only generating does.
+                refuse_without_gpu(self.study, left[0].ref, self.engine.placement)
                 checkpoint = self._input(self.store.identity(self.study, left[0].ref), "checkpoints").verified()
                 self._answer(self.engine.with_weights(checkpoint.folder), left)
 

@@ -81,8 +81,8 @@ class VllmEngine:
             "seed": 0,
         }
         if self._cpu:
-            # Compiling costs more than it gives at the sizes that run on a CPU; and there vLLM 0.32 dies of a prompt that
-            # is read in parts while requests have seeds ("CPU Generator does not use offset"), so prompts are read whole.
+            # Compiling costs more than it gives at the sizes that run on a CPU. And there vLLM 0.32 dies of a prompt
+            # that is read in parts where requests have seeds ("CPU Generator does not use offset"): so, whole ones.
             whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_context(model_folder), 8_192)}
             settings |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES, **whole}
         try:

@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines import Request, open_engine
@@ -77,3 +78,19 @@ def test_a_prompt_longer_than_the_context_is_cut_off_not_fatal(vllm):
     done = {c.id: c for c in vllm.generate([Request("long", "y" * 300, GREEDY, 0), *asked(vllm, GREEDY, 2)])}
     assert (done["long"].text, done["long"].finish_reason) == ("", "length")
     assert len(done) == 3
+
+
+def test_more_prompt_text_than_one_batch_holds(vllm):
+    """Seeded requests whose prompts together pass vLLM's token budget: read in parts, they would kill it on a CPU."""
+    long = [Request(str(n), "y" * 230, WARM, n) for n in range(80)]
+    assert len(list(vllm.generate(long))) == 80
+
+
+def test_a_dead_engine_is_said_so_and_starts_again(models):
+    with open_engine(Placement(engine="vllm", device="cpu"), None) as engine:
+        engine.load(models[0])
+        with pytest.raises(StepError, match="finished answers are kept"):
+            for _ in engine.generate(asked(engine, WARM)):
+                engine._llm.llm_engine.engine_core.shutdown()
+        engine.load(models[0])
+        assert len(texts(engine, GREEDY)) == 24
