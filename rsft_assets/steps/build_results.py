@@ -36,6 +36,8 @@ def build_results(
     study: Study, store: Store, *, folder: Path | None = None, force: bool = False, memory: str = MEMORY
 ) -> Results:
     """Build and publish the database; what could not be built is in the account's `failures`."""
+    import duckdb
+
     store.check_writable()
     started = time.perf_counter()
     entries = tables(folder)
@@ -44,6 +46,12 @@ def build_results(
             with publishing.database_aside(store, anew=force, memory=memory) as db:
                 results = _build(db, study, store, entries, sql_tests(folder), started)
             publishing.publish(store, results)
+        except duckdb.Error as error:
+            cause = str(error).splitlines()[0]
+            raise StepError(
+                f"building {publishing.database_path(store)}: {cause}; the published database is as it was. "
+                "Free disk or memory, or build it from nothing: python -m rsft_assets.steps.build_results --anew"
+            ) from error
         finally:
             publishing.clear_aside(store)
     log.info("published %s: %d tables in %.1f s", results.database, len(results.tables), results.seconds)

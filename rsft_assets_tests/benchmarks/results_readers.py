@@ -16,12 +16,11 @@ from rsft_assets.steps.results.publishing import database_path
 from rsft_assets_tests.finished_study import finish, tiny_study
 
 _READER = """
-import json, sys, time
+import json, os, sys, time
 import duckdb
-place, stop = sys.argv[1], sys.argv[2]
-import os
+place, stop, parent = sys.argv[1], sys.argv[2], os.getppid()
 opened, errors, builds = 0, [], set()
-while not os.path.exists(stop):
+while not os.path.exists(stop) and os.getppid() == parent:
     try:
         with duckdb.connect(place, read_only=True) as db:
             builds.add(db.execute("SELECT count(*) FROM marts.benchmark_scores").fetchall()[0][0])
@@ -55,9 +54,8 @@ def main() -> None:
     said = [json.loads(reader.communicate()[0]) for reader in readers]
     opened, failed = sum(one["opened"] for one in said), sum(one["failed"] for one in said)
     print(f"{arguments.publishes} publishes in {seconds:.1f} s, {failures} failures")
-    print(
-        f"{arguments.readers} readers opened it {opened} times, {failed} errors {[e for o in said for e in o['errors']][:3]}"
-    )
+    words = [error for one in said for error in one["errors"]][:3]
+    print(f"{arguments.readers} readers opened it {opened} times, {failed} errors {words}")
 
 
 if __name__ == "__main__":

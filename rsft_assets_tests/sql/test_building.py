@@ -1,5 +1,6 @@
 """Building the database: only what changed, failures contained and named, readers never in the way."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.records.store import Store
@@ -341,3 +343,20 @@ def test_two_snapshots_can_be_attached_and_compared(finished, study, copied, tmp
             "EXCEPT SELECT trace FROM after.marts.benchmark_scores"
         ).fetchall()
     assert gone == [(f"scores/tiny-1m/tiny-dot[{RUN}|40]",)]
+
+
+def test_too_little_memory_is_answered_in_words_and_nothing_is_published(study, copied):
+    before = database_path(copied).read_bytes()
+    with pytest.raises(StepError, match="published database is as it was"):
+        build_results(study, copied, force=True, memory="1MB")
+    assert database_path(copied).read_bytes() == before
+
+
+def test_manifests_of_a_newer_version_are_named_and_not_read(study, copied):
+    output = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
+    manifest = json.loads((output.folder / "manifest.json").read_text())
+    (output.folder / "manifest.json").write_text(json.dumps({**manifest, "schema": manifest["schema"] + 1}))
+    build_results(study, copied)
+    with open_results(copied) as db:
+        words = db.execute("SELECT problem FROM marts.problems").fetchall()
+    assert len(words) == 1 and "newer version" in words[0][0]
