@@ -13,9 +13,9 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import PLACEMENT_SETTING, load_placement
 from rsft_assets.specs.study import STUDY_FILE_SETTING, load_study
 from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
-MIRROR_SETTING = "RSFT_MIRROR"
 _LITTLE_DISK = 5 * GIB
 
 

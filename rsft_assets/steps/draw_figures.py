@@ -21,9 +21,10 @@ from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
-from rsft_assets.steps.records.store import Build, Identity, Output, Store
+from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.running import Progress, run_step
 

@@ -19,9 +19,10 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.draw_figures import RECEIPT, rows_digest, rows_of
 from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
-from rsft_assets.steps.records.store import Build, Identity, Output, Store
+from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.reporting import outcomes, training, trust
 from rsft_assets.steps.reporting.answer import Answer
 from rsft_assets.steps.reporting.page import page

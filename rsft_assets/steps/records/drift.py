@@ -2,7 +2,8 @@
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.store import Output, Store, changed_fields
+from rsft_assets.steps.records.identity import changed_fields
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.verbs import VERBS, code_version
 
 

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.fingerprint import SHORT, fingerprint
+from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.digest import combined_digest, file_digest
+from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import (
     FileRecord,
@@ -93,19 +94,6 @@ def _content_damage(path: Path, record: FileRecord) -> str | None:
     except (OSError, ValueError) as error:
         return f"{path} cannot be read ({error})"
     return None if digest == record.digest else f"{path} has changed since it was made (content digest differs)"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What an output is: its spec and the digests of its inputs."""
-
-    ref: Ref
-    spec: dict[str, Any]
-    inputs: tuple[InputRecord, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint({"spec": self.spec, "inputs": [[i.asset, i.partition, i.digest] for i in self.inputs]})
 
 
 @dataclass
@@ -311,33 +299,6 @@ class Store:
                 yield pointer, str(error)
             except (ValueError, KeyError, TypeError) as error:
                 yield pointer, f"damaged pointer ({error})"
-
-
-def changed_fields(old: Manifest, new: Identity) -> list[str]:
-    """Which declared fields or inputs differ, in words."""
-    words = _differences(old.spec, new.spec, "")
-    before = {(i.asset, i.partition): i.digest for i in old.inputs}
-    after = {(i.asset, i.partition): i.digest for i in new.inputs}
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
-            words.append(f"input {Ref(*key)}")
-    return words
-
-
-def _differences(old: Any, new: Any, at: str) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [word for key in keys for word in _differences(old.get(key), new.get(key), f"{at}.{key}".lstrip("."))]
-    return [] if old == new else [f"{at} ({old!r} -> {new!r})"]
-
-
-def materialize_command(ref: Ref) -> str:
-    """What a person types to make `ref`."""
-    if not ref.partition:
-        return f"rsft materialize {ref.asset}"
-    if ref.stage in ("checkpoints", "scores"):
-        return f"rsft materialize {ref.asset} --run {ref.run} --step {ref.step}"
-    return f"rsft materialize {ref.asset} --partition '{ref.partition}'"
 
 
 def _iso(seconds: float) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.digest import file_digest
+from rsft_assets.steps.records.identity import materialize_command
 from rsft_assets.steps.records.manifest import InputRecord, Manifest, read_manifest
-from rsft_assets.steps.records.store import Output, Store, materialize_command
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.tracing.node import Node
 
 HASHED_BYTES = 2 << 20

@@ -13,7 +13,8 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.records.store import Store, changed_fields
+from rsft_assets.steps.records.identity import changed_fields
+from rsft_assets.steps.records.store import Store
 
 QUERIES = Ref("queries/nano-sums")
 SHARD = Ref("responses/nano-sums_procedural_n4", "0")
