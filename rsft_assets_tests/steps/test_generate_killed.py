@@ -46,11 +46,14 @@ class Steps:
             "RSFT_PLACEMENT": str(folder / "placement.toml"),
             "OMP_NUM_THREADS": "1",
         }
+        self.log = folder / f"{name}.log"
         assert self.start("fetch_queries", "queries/many").wait() == 0
 
     def start(self, verb="generate", asset="responses/many"):
         command = [sys.executable, "-m", f"rsft_assets.steps.{verb}", asset]
-        return subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True)
+        # Not a pipe: whatever a killed step leaves behind would hold it open.
+        with self.log.open("w") as log:
+            return subprocess.Popen(command, env=self.environment, stderr=log)
 
     def generate(self, kills, grow):
         """Run until it is done, killed `kills` times, each time after the journal has grown by about `grow` rows."""
@@ -60,12 +63,10 @@ class Steps:
             wanted = self.rows() + chance.randint(1, grow)
             while process.poll() is None and self.rows() < wanted:
                 time.sleep(0.005)
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, self.log.read_text()
             process.send_signal(signal.SIGKILL)
-            process.communicate()
-        process = self.start()
-        _, said = process.communicate()
-        assert process.returncode == 0, said
+            process.wait()
+        assert self.start().wait() == 0, self.log.read_text()
         return self.output()
 
     def rows(self):
@@ -131,9 +132,8 @@ def test_a_dead_engine_stops_the_step_and_nothing_is_lost(tmp_path, tiny):
     while process.poll() is None and not steps.rows():
         time.sleep(0.05)
     os.kill(_children(process.pid)[-1], signal.SIGKILL)
-    _, said = process.communicate()
-    assert process.returncode == 1, said
-    assert "died with exit status -9" in said.splitlines()[-1]
+    assert process.wait() == 1
+    assert "died with exit status -9" in steps.log.read_text().splitlines()[-1]
     kept = steps.rows()
     _, rows = steps.generate(kills=0, grow=0)
     exactly_n_each(rows, 400, 4)
