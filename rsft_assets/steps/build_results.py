@@ -77,8 +77,17 @@ def _build(
     for entry in entries:
         built.append(building.build_table(bench, entry))
         progress.step(1, entry.table)
-    found = tuple(building.run_test(bench, entry) for entry in tests)
+    last = _last_tests(store) if before else {}
+    found = tuple(building.run_test(bench, entry, last.get(entry.name)) for entry in tests)
     return _finish(db, store, bench, tuple(built), found, entries, started)
+
+
+def _last_tests(store: Store) -> dict[str, TestResult]:
+    try:
+        results = publishing.read_results(store)
+    except StepError:
+        return {}
+    return {test.name: test for test in results.tests} if results else {}
 
 
 def _start(db: "DuckDBPyConnection") -> dict[str, BuiltTable]:

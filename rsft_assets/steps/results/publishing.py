@@ -65,6 +65,8 @@ class TestResult:
     rows: int | None = None
     sample: str = ""
     problem: str | None = None
+    digest: str = ""
+    """Of the test and of what it read: the same digest means the same finding."""
 
 
 @dataclass(frozen=True, kw_only=True)
