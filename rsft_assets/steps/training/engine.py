@@ -87,6 +87,8 @@ def quiet_deepspeed() -> Any:
         import deepspeed
         import deepspeed.runtime.bf16_optimizer as bf16_optimizer
 
+    # It calls collectives by names that torch is about to drop; once a call would be thousands of lines.
+    warnings.filterwarnings("ignore", category=FutureWarning, message=r"`torch\.distributed\.\w+` is deprecated")
     # It prints memory tables whatever the log level, collecting garbage before each: two seconds in all.
     bf16_optimizer.see_memory_usage = lambda *_, **__: None
     # It would compile, at first use, a collective call that only its inference engine makes.
