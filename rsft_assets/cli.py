@@ -107,6 +107,16 @@ def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as
 
 
 @rsft.command()
+@click.option("--check", is_flag=True, help="Say of every figure and report: match, drifted or missing inputs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def report(check: bool, as_json: bool) -> None:
+    """Build tables, figures and the HTML report from what there is, and say where it is."""
+    from rsft_assets.defs.report import run_report
+
+    sys.exit(run_report(check=check, as_json=as_json))
+
+
+@rsft.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)

@@ -5,6 +5,7 @@ import dagster as dg
 from rsft_assets.defs import owner_selection
 from rsft_assets.defs.checks import drift_checks
 from rsft_assets.defs.figures import figure_assets
+from rsft_assets.defs.report import report_asset
 from rsft_assets.defs.results import results_assets
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.specs.study import load_study
@@ -12,6 +13,6 @@ from rsft_assets.specs.study import load_study
 owner_selection.install()
 study = load_study()
 defs = dg.Definitions(
-    assets=[*stage_assets(study), results_assets(study), figure_assets()],
+    assets=[*stage_assets(study), results_assets(study), figure_assets(), report_asset()],
     asset_checks=[drift_checks(study)],
 )

@@ -54,7 +54,7 @@ class Plan:
 
 def all_keys(study: Study) -> tuple[str, ...]:
     """Every key that can be selected, results and figures included, upstream first."""
-    return (*asset_keys(study), *results_keys(), *figure_keys())
+    return (*asset_keys(study), *results_keys(), *figure_keys(), "report")
 
 
 def select(study: Study, selections: Iterable[str]) -> list[str]:

@@ -97,10 +97,12 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
 def closing_lines(study: Study, store: Store) -> list[str]:
     """Where everything is, and the command that follows a number to its origin."""
     figures = sorted(store.home.glob("figures/*/*/nano.png"))
+    reports = sorted(store.home.glob("report/*/nano.html"))
     score = next(key for key in reversed(nano_keys(study)) if key.startswith("scores/"))
     last = Ref(score, partitions_of(study, score)[-1])
     place = f"RSFT_HOME={store.home} " if store.home != Path(".rsft").absolute() else ""
     return [
+        f"report:   {reports[0] if reports else 'none was written'}",
         f"figure:   {figures[0] if figures else 'none was drawn'}",
         f"database: {database_path(store)} (open it read-only)",
         f"trace:    {place}{trace_command(last)}",

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from rsft_assets.defs.launchers import StepCall, StepFailed
-from rsft_assets.defs.materializing import make_launcher, progress_line
+from rsft_assets.defs.launchers import StepFailed
+from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.placement import load_placement
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure
 from rsft_assets.steps.records.store import Output, Store
 
@@ -42,10 +41,7 @@ def figure_assets() -> dg.AssetsDefinition:
         before = {key: _digest(store, key) for key in selected}
         wanted = tuple(key for key in figure_keys() if key in selected)
         try:
-            for event in make_launcher(load_placement().launcher).run(StepCall(MODULE, wanted, store.home, "figures")):
-                tell(event)
-                if event["event"] == "progress":
-                    context.log.info(progress_line(event))
+            run_program(context, MODULE, wanted, "figures")
         except StepFailed as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         for key in wanted:

@@ -113,6 +113,20 @@ def progress_line(event: Event) -> str:
     return f"{event['what']}: {event['done']}/{event['total']} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
 
 
+def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
+    """Run a program that makes tables, figures or the report; its failure in words that a person can use."""
+    store = Store.from_env()
+    try:
+        store.check_writable()
+        call = StepCall(module, tuple(arguments), store.home, label)
+        for event in make_launcher(load_placement().launcher).run(call):
+            tell(event)
+            if event["event"] == "progress":
+                context.log.info(progress_line(event))
+    except (StepError, SpecError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
 def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence[str]) -> tuple[list[Ref], list[Ref]]:
     """(refs that can exist, cells of the grid past the end of their run)."""
     keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else [""]

@@ -8,13 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.launchers import StepCall, StepFailed
-from rsft_assets.defs.materializing import make_launcher, progress_line
+from rsft_assets.defs.launchers import StepFailed
+from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.recording import silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
-from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import asset_keys
-from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
@@ -117,23 +115,16 @@ def _build(context: dg.AssetExecutionContext) -> Results:
     """Run the build as a step and read its account; a table that failed is no failure of the build."""
     store = Store.from_env()
     started = time.time_ns()
-    call = StepCall(MODULE, (), store.home, "results")
     try:
-        store.check_writable()
-        for event in make_launcher(load_placement().launcher).run(call):
-            tell(event)
-            if event["event"] == "progress":
-                context.log.info(progress_line(event))
+        run_program(context, MODULE, (), "results")
     except StepFailed as error:
         # A build that published writes its account even where a table or a test failed.
         account = store.home / ACCOUNT
         if not account.exists() or account.stat().st_mtime_ns < started:
             raise dg.Failure(description=str(error), allow_retries=False) from error
-    except (StepError, SpecError) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
     results = read_results(store)
     if results is None:
-        raise dg.Failure(description=f"{call.command} wrote no account of what it built", allow_retries=False)
+        raise dg.Failure(description=f"{MODULE} wrote no account of what it built", allow_retries=False)
     return results
 
 
