@@ -100,7 +100,7 @@ def _panel(axes: "Axes", rows: Rows, looks: _Looks) -> None:
         for row in line:
             if row["is_dip"] and row["is_dip_beyond_noise"]:
                 axes.annotate(
-                    "▼", (places[row["step"]], row["value"]), xytext=(0, -13), textcoords="offset points",
+                    "▼", (places[row["step"]], row["value"]), xytext=(0, 12), textcoords="offset points",
                     ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
                 )  # fmt: skip
 
@@ -109,7 +109,7 @@ def _words(rows: Rows, width: int) -> str:
     dips = {(r["source"], r["run"], r["benchmark"]) for r in rows if r["is_dip"] and r["is_dip_beyond_noise"]}
     lines = {(row["source"], row["run"], row["benchmark"]) for row in rows}
     words = (
-        "Bands: 95 % intervals, clustered by item. ▼ under a point: the deepest fall from the best step so far, more "
+        "Bands: 95 % intervals, clustered by item. ▼ over a point: the deepest fall from the best step so far, more "
         "than noise after correcting for having picked the deepest of all pairs of steps. "
         f"{len(dips)} of {len(lines)} trajectories have one."
     )

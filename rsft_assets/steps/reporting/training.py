@@ -47,7 +47,7 @@ def long_enough(db: "DuckDBPyConnection", study: str) -> Answer:
         least = min(faint, key=lambda row: row["items_to_settle"] or 10**9)
         answer.sentences.append(
             f"{count_of(len(faint), 'fall')} cannot be told from noise; the nearest to being settled is {least['run']} "
-            f"on {least['title']}, which would take about {least['items_to_settle']:,} items, not those of now."
+            f"on {least['title']}, which would take about {least['items_to_settle']:,} items at the spread seen here."
         )
     _regimes(db, study, answer)
     return answer
