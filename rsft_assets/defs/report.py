@@ -21,11 +21,7 @@ from rsft_assets.steps.records.store import Output, Store
 
 MODULE = "rsft_assets.steps.report"
 KEY = "report"
-_MARKS = {
-    "match": "[green]match[/green]",
-    "drifted": "[red]drifted[/red]",
-    "missing inputs": "[yellow]missing[/yellow]",
-}
+_COLOURS = {"match": "green", "drifted": "red", "missing inputs": "yellow"}
 
 
 def report_asset() -> dg.AssetsDefinition:
