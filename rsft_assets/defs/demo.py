@@ -64,6 +64,7 @@ def run_demo(*, as_json: bool) -> int:
         )
         return status
     out = Console(highlight=False)
+    out.print("Headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model):\n")
     out.print(_score_table(rows))
     for words in closing_lines(study, store):
         out.print(words, soft_wrap=True, markup=False)
@@ -80,8 +81,7 @@ def _rows(store: Store) -> list[dict[str, Any]]:
 def _score_table(rows: list[dict[str, Any]]) -> Table:
     """Benchmark and training set down, steps across; each cell with its 95 % interval."""
     steps = sorted({row["step"] for row in rows})
-    title = "headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("benchmark", "trained on", *map(str, steps)):
         table.add_column(heading, justify="right" if heading.isdigit() else "left", no_wrap=True)
     cells: dict[tuple[str, str], dict[int, str]] = {}
@@ -96,15 +96,20 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
 
 def closing_lines(study: Study, store: Store) -> list[str]:
     """Where everything is, and the command that follows a number to its origin."""
-    figures = sorted(store.home.glob("figures/*/*/nano.png"))
-    reports = sorted(store.home.glob("report/*/nano.html"))
+    figure = _file(store, "figures/dip_and_recovery", f"{STUDY}.png")
+    report = _file(store, "report", f"{STUDY}.html")
     score = next(key for key in reversed(nano_keys(study)) if key.startswith("scores/"))
     last = Ref(score, partitions_of(study, score)[-1])
     place = f"RSFT_HOME={store.home} " if store.home != Path(".rsft").absolute() else ""
     return [
-        f"report:   {reports[0] if reports else 'none was written'}",
-        f"figure:   {figures[0] if figures else 'none was drawn'}",
+        f"report:   {report or 'none was written'}",
+        f"figure:   {figure or 'none was drawn'}",
         f"database: {database_path(store)} (open it read-only)",
         f"trace:    {place}{trace_command(last)}",
         f"the UI:   {place}rsft dev",
     ]
+
+
+def _file(store: Store, asset: str, name: str) -> Path | None:
+    output = store.current(Ref(asset))
+    return output.folder / name if output and (output.folder / name).exists() else None

@@ -42,7 +42,7 @@ def build_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     inner.decoder = decoders.ByteLevel()
     inner.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in (EOS, TURN, TURN_END)])
     inner.add_tokens([AddedToken(text, special=False, normalized=False) for text in (THINK, THINK_END)])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner,
         eos_token=EOS,
         pad_token=EOS,

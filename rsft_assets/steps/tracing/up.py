@@ -128,8 +128,8 @@ def _in_run(study: Study, store: Store, run: Run, query_id: str) -> Node | None:
         for benchmark in study.benchmarks_of(run.model):
             if (store.slot(score_ref(run, step, benchmark.name)) / "current.json").is_file():
                 scored[benchmark.name].append(step)
-    for benchmark, at in scored.items():
-        node.add(Node(f"scores/{run.model}/{benchmark}", "group", {"at steps": at}))
+    for name, at in scored.items():
+        node.add(Node(f"scores/{run.model}/{name}", "group", {"at steps": at}))
     return node
 
 
