@@ -5,7 +5,9 @@ New weights of the same architecture are read into the running engine; starting 
 
 import json
 import logging
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -86,9 +88,11 @@ class VllmEngine:
             whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_context(model_folder), 8_192)}
             settings |= {"enforce_eager": True, "max_num_seqs": _CPU_SEQUENCES, **whole}
         try:
-            return LLM(**settings)
+            llm = LLM(**settings)
         except (RuntimeError, ValueError, OSError) as error:
             raise StepError(f"vLLM would not start with {model_folder}: {_last_line(error)}") from error
+        threading.Thread(target=_say_when_dead, args=(llm.llm_engine.engine_core,), daemon=True).start()
+        return llm
 
     def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
         return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
@@ -96,6 +100,17 @@ class VllmEngine:
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if self._llm is None:
             raise StepError("the engine has no model yet; call load first")
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            yield from self._answers(requests)
+        except EngineDeadError as error:
+            self._close()
+            raise StepError(
+                f"vLLM died while it was generating ({_last_line(error)}); finished answers are kept, run it again"
+            ) from error
+
+    def _answers(self, requests: Iterable[Request]) -> Iterator[Completion]:
         engine = self._llm.llm_engine
         context = int(self._llm.model_config.max_model_len)
         stream = iter(requests)
@@ -119,25 +134,14 @@ class VllmEngine:
                     name = f"{id(flying)}-{number}"
                     engine.add_request(name, {"prompt_token_ids": ids}, self._parameters(request, context - len(ids)))
                     flying[name] = (request, len(ids))
-                for output in self._step(engine) if flying else []:
+                for output in engine.step() if flying else []:
                     if output.finished:
                         request, prompt_tokens = flying.pop(output.request_id)
                         yield self._completion(request, prompt_tokens, output.outputs[0])
-        finally:
-            if flying and self._llm is not None:
-                engine.abort_request(list(flying))
-
-    def _step(self, engine: Any) -> list[Any]:
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        try:
-            outputs: list[Any] = engine.step()
-        except EngineDeadError as error:
-            self._close()
-            raise StepError(
-                f"vLLM died while it was generating ({_last_line(error)}); finished answers are kept, run it again"
-            ) from error
-        return outputs
+        except GeneratorExit:
+            # The caller has enough; what is still running would go on without a reader.
+            engine.abort_request(list(flying))
+            raise
 
     def _parameters(self, request: Request, room: int) -> Any:
         from vllm import SamplingParams
@@ -187,6 +191,16 @@ class VllmEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
+
+
+def _say_when_dead(client: Any) -> None:
+    """Wake whoever waits for vLLM's core when it is killed: vLLM itself would let it wait for ever."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    manager = getattr(getattr(client, "resources", None), "engine_manager", None)
+    if manager is not None:
+        multiprocessing.connection.wait([process.sentinel for process in manager.processes])
+        client.outputs_queue.put_nowait(EngineDeadError())
 
 
 def _set_cpu_environment(placement: Placement) -> None:

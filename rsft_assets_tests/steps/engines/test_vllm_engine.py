@@ -89,8 +89,11 @@ def test_more_prompt_text_than_one_batch_holds(vllm):
 def test_a_dead_engine_is_said_so_and_starts_again(models):
     with open_engine(Placement(engine="vllm", device="cpu"), None) as engine:
         engine.load(models[0])
+        running = engine.generate(asked(engine, WARM, 600))
+        next(running)
+        for process in engine._llm.llm_engine.engine_core.resources.engine_manager.processes:
+            process.kill()
         with pytest.raises(StepError, match="finished answers are kept"):
-            for _ in engine.generate(asked(engine, WARM)):
-                engine._llm.llm_engine.engine_core.shutdown()
+            list(running)
         engine.load(models[0])
         assert len(texts(engine, GREEDY)) == 24
