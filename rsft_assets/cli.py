@@ -111,7 +111,7 @@ def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def report(check: bool, as_json: bool) -> None:
     """Build tables, figures and the HTML report from what there is, and say where it is."""
-    from rsft_assets.defs.report import run_report
+    from rsft_assets.defs.reporting import run_report
 
     sys.exit(run_report(check=check, as_json=as_json))
 

@@ -1,18 +1,8 @@
-"""The code location: everything that Dagster shows, in one place."""
-
-import dagster as dg
+"""The code location that Dagster loads: the whole study, and the owner's way to select from it."""
 
 from rsft_assets.defs import owner_selection
-from rsft_assets.defs.checks import drift_checks
-from rsft_assets.defs.figures import figure_assets
-from rsft_assets.defs.report import report_asset
-from rsft_assets.defs.results import results_assets
-from rsft_assets.defs.stages import stage_assets
-from rsft_assets.specs.study import load_study
+from rsft_assets.defs.code_location import defs
+
+__all__ = ["defs"]
 
 owner_selection.install()
-study = load_study()
-defs = dg.Definitions(
-    assets=[*stage_assets(study), results_assets(study), figure_assets(), report_asset()],
-    asset_checks=[drift_checks(study)],
-)

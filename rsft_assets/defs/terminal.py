@@ -168,7 +168,7 @@ def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> Non
 def run_plan(store: Store, plan: Plan, *, force: bool = False) -> tuple[int, list[dict[str, Any]], str]:
     """(exit status, one entry per batch, totals in words) after running every batch with a display."""
     # Loading the definitions here keeps `rsft --help` and wrong usage fast.
-    from rsft_assets.definitions import defs
+    from rsft_assets.defs.code_location import defs
     from rsft_assets.defs.instance import open_instance
     from rsft_assets.defs.running_batches import run_batches
     from rsft_assets.defs.watching import watching

@@ -19,6 +19,7 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.training import Run
+from rsft_assets.specs.validation import validate
 
 STUDY_FILE_SETTING = "RSFT_STUDY"
 
@@ -35,6 +36,10 @@ class Study:
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     member_of: dict[tuple[str, str], str] = field(default_factory=dict)
     """(table, name) -> "paper" or "nano"."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return TABLES
 
     def get(self, table: str, name: str) -> Any:
         """One entry, or a `SpecError` with the nearest valid names."""
@@ -70,8 +75,6 @@ def combine(parts: Iterable[tuple[str, dict[str, Iterable[Any]]]]) -> Study:
                     raise SpecError(f"{table} {entry.name!r} is declared twice; rename one")
                 known[entry.name] = entry
                 study.member_of[(table, entry.name)] = member_of
-    from rsft_assets.specs.validation import validate
-
     validate(study)
     return study
 

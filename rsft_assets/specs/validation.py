@@ -3,20 +3,22 @@
 import re
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.specs.study import TABLES, Study
 from rsft_assets.specs.training import Run
+
+if TYPE_CHECKING:
+    from rsft_assets.specs.study import Study
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 _POSITIVE = ("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count")
 
 
-def validate(study: Study) -> None:
+def validate(study: "Study") -> None:
     """Raise `SpecError` at the first thing that does not hold."""
-    for table in TABLES:
+    for table in study.tables:
         entries = getattr(study, table)
         for name, entry in entries.items():
             where = f"{table} {name!r}"
@@ -64,7 +66,7 @@ def _no_collisions(table: str, names: Iterable[str]) -> None:
             raise SpecError(f"{table} {name!r} and {other!r} differ only in . _ or -; rename one")
 
 
-def _known(study: Study, where: str, field: str, table: str, value: str | None) -> None:
+def _known(study: "Study", where: str, field: str, table: str, value: str | None) -> None:
     known = getattr(study, table)
     if value not in known:
         raise SpecError(
@@ -72,7 +74,7 @@ def _known(study: Study, where: str, field: str, table: str, value: str | None) 
         )
 
 
-def _check_dataset(study: Study, dataset: Dataset) -> None:
+def _check_dataset(study: "Study", dataset: Dataset) -> None:
     where = f"datasets {dataset.name!r}"
     wants = {"one-correct": "pool", "one-any": "pool", "published": "published"}.get(dataset.recipe, "like")
     if wants == "published" and dataset.published is None:
@@ -93,7 +95,7 @@ def _check_dataset(study: Study, dataset: Dataset) -> None:
         dataset = study.datasets.get(dataset.like) or dataset
 
 
-def _check_run(study: Study, run: Run) -> None:
+def _check_run(study: "Study", run: Run) -> None:
     where = f"runs {run.name!r}"
     _known(study, where, "model", "models", run.model)
     _known(study, where, "dataset", "datasets", run.dataset)
