@@ -57,7 +57,8 @@ class StageRun:
             except StepError as error:
                 self.problems[ref] = str(error)
                 continue
-            if kept is None:
+            # What could not be run then (no judge, no isolation) may be possible now; the step decides.
+            if kept is None or kept.stats.get("state") == "not-run":
                 left.append(ref)
             else:
                 self.record(kept, "kept")
@@ -71,6 +72,10 @@ class StageRun:
         tell({"event": "launched", "asset": refs[0].asset, "partitions": len(refs), "command": call.command})
         for event in make_launcher(placement.launcher).run(call):
             self.handle(event)
+        for ref in refs:
+            # Someone else made it meanwhile, or the step found nothing to add to what is there.
+            if ref not in self.recorded and (found := self.store.kept(self.store.identity(self.study, ref))):
+                self.record(found, "kept")
 
     def handle(self, event: Event) -> None:
         tell(event)

@@ -118,7 +118,7 @@ BENCHMARKS = (
         task="nano-refusal",
         items=100,
         sampling=replace(_SAMPLING, seed=8),
-        metrics=("compliance", "over_refusal"),
+        metrics=("accuracy", "compliance", "over_refusal"),
         description="Harmless stand-ins for forbidden requests, which must be refused, and some that must not.",
     ),
 )
