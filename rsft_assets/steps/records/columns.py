@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 SCHEMA_VERSION = 1
+MEASURED_COLUMNS = ("seconds",)
+"""Columns that differ each time the same thing is made; content digests leave them out."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Content digests: a table's rows, not its bytes on disk, which change with the Parquet writer.
 
 Rows are hashed in blocks of a fixed size, column by column, as validity, lengths and values, so neither
-row groups nor compression nor a writer's version can change the digest. Row order and column names do.
+row groups nor compression nor a writer's version can change the digest. Row order and column names do. How
+long something took is recorded but is no content: the same work done again has the same digest.
 """
 
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.records.columns import MEASURED_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,7 +41,9 @@ def table_digest(path: Path) -> tuple[str, int]:
     seen = hashlib.sha256()
     rows = 0
     with pq.ParquetFile(path) as file:
-        seen.update(json.dumps([[f.name, str(f.type)] for f in file.schema_arrow]).encode())
+        content = [field for field in file.schema_arrow if field.name not in MEASURED_COLUMNS]
+        seen.update(json.dumps([[field.name, str(field.type)] for field in content]).encode())
+        names = [field.name for field in content]
         held: list[Any] = []
         held_rows = 0
         for batch in file.iter_batches(batch_size=BLOCK_ROWS):
@@ -46,12 +51,12 @@ def table_digest(path: Path) -> tuple[str, int]:
             held_rows += batch.num_rows
             while held_rows >= BLOCK_ROWS:
                 table = pa.Table.from_batches(held)
-                _update(seen, table.slice(0, BLOCK_ROWS))
+                _update(seen, table.slice(0, BLOCK_ROWS).select(names))
                 held = table.slice(BLOCK_ROWS).to_batches()
                 held_rows -= BLOCK_ROWS
                 rows += BLOCK_ROWS
         if held_rows:
-            _update(seen, pa.Table.from_batches(held))
+            _update(seen, pa.Table.from_batches(held).select(names))
             rows += held_rows
     return seen.hexdigest(), rows
 

@@ -62,3 +62,11 @@ def test_many_blocks_and_nested_columns(tmp_path):
     rows[1_999]["turns"][0]["content"] = "other"
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet")
     assert table_digest(tmp_path / "a.parquet") != table_digest(tmp_path / "c.parquet")
+
+
+def test_how_long_it_took_is_no_content(tmp_path):
+    pq.write_table(pa.table({"value": [1, 2], "seconds": [0.1, 0.2]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"value": [1, 2], "seconds": [0.3, 0.4]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"value": [1, 3], "seconds": [0.1, 0.2]}), tmp_path / "c.parquet")
+    assert table_digest(tmp_path / "a.parquet") == table_digest(tmp_path / "b.parquet")
+    assert table_digest(tmp_path / "a.parquet") != table_digest(tmp_path / "c.parquet")
