@@ -70,6 +70,38 @@ def materialize(
 
 
 @rsft.command()
+@click.argument("selection", nargs=-1)
+@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--upstream", is_flag=True, help="Count what it is made from, too.")
+@click.option("--last", "--actual", "last", is_flag=True, help="The last plan that ran, estimate beside actual.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def plan(
+    selection: tuple[str, ...],
+    runs: tuple[str, ...],
+    steps: tuple[int, ...],
+    partitions: tuple[str, ...],
+    upstream: bool,
+    last: bool,
+    as_json: bool,
+) -> None:
+    """Say what `rsft materialize SELECTION` would run and what that costs, before anything runs.
+
+    Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some.
+    """
+    from rsft_assets.defs.planning import run_last, run_plan_command
+
+    if last == bool(selection):
+        raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")
+    if last:
+        sys.exit(run_last(as_json=as_json))
+    sys.exit(
+        run_plan_command(selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, as_json=as_json)
+    )
+
+
+@rsft.command()
 @click.option("--sync", is_flag=True, help="Tell Dagster about outputs whose events it has not seen.")
 @click.option("--content", is_flag=True, help="Read every byte of every output.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rsft_assets.defs.batches import Batch, Plan, make_plan
 from rsft_assets.defs.launchers import Event
 from rsft_assets.defs.materializing import placement_of, progress_line
+from rsft_assets.defs.planning import keep_plan
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.store import Store
@@ -132,6 +133,8 @@ def materialize_in_terminal(
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
     _say_waiting(console, plan, selections)
+    if words := keep_plan(study, store, plan, selections, force=force):
+        console.print(words, soft_wrap=True)
     status, results, words = run_plan(store, plan, force=force)
     if as_json:
         print(

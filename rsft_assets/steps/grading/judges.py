@@ -6,6 +6,7 @@
     endpoint = "https://api.openai.com/v1"
     model = "gpt-4.1-2025-04-14"          # a pinned name, no alias that moves
     key = "OPENAI_API_KEY"                # environment variable that holds the key
+    usd_per_million_tokens = 3.0          # optional, prompt and reply alike; `rsft plan` reckons with it
 
 A judgement is kept under RSFT_HOME with the hash of what was asked, the raw reply and the judge's name; what was judged
 once is not asked again. Nothing of a prompt or reply is logged.
@@ -42,6 +43,7 @@ class JudgeSpec:
     endpoint: str
     model: str
     key: str = KEY_SETTING
+    usd_per_million_tokens: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def judge_specs() -> dict[str, JudgeSpec]:
         return {role: JudgeSpec(role, **table) for role, table in tables.items()}
     except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
         raise SpecError(
-            f"{JUDGES_SETTING}={path}: {error}; each role is a table with endpoint, model and, where needed, key"
+            f"{JUDGES_SETTING}={path}: {error}; each role is a table with endpoint, model and, where needed, key "
+            "and usd_per_million_tokens"
         ) from error
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.training.loss import CHUNK_LOGITS
 
 log = logging.getLogger(__name__)
@@ -60,15 +61,12 @@ def estimate(
     )
     moments = parameters * {"fp32": 8, "bf16-pure": 4, "bf16": 12}[precision] // shares[2]
     tokens = max(placement.micro_batch_tokens, longest)
-    saved = parameters * {"fp32": 12, "bf16-pure": 6, "bf16": 12}[precision]
-    checkpoint = parameters * width
     return Estimate(
         states=weights + gradients + moments,
         activations=_activations(config, tokens, width, recompute),
-        checkpoint=checkpoint,
-        resume=saved,
-        # For a moment the new state stands beside the old one.
-        disk=kept * checkpoint + 2 * saved,
+        checkpoint=checkpoint_bytes(parameters, precision),
+        resume=resume_bytes(parameters, precision),
+        disk=disk_bytes(parameters, precision, kept),
     )
 
 

@@ -1,0 +1,100 @@
+"""Reference rates of `rsft plan`: what a figure stands on where no finished output of this study measured it.
+
+Every rate says where it comes from. `reference` is a declared or published fact, `assumed` our own guess, to be
+replaced by measured rates after the first outputs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Basis = Literal["measured", "reference", "assumed"]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One number and where it comes from."""
+
+    value: float
+    basis: Basis
+    source: str
+
+
+CARD_FLOPS = 990e12
+CARD = "H200 SXM: 990 TFLOP/s dense bf16 by its data sheet"
+
+TRAINING_MFU = Rate(
+    0.35,
+    "assumed",
+    f"6 x parameters FLOPs a trained token at 35 % of one card's peak (assumed; {CARD}), attention apart",
+)
+DECODING_MFU = Rate(
+    0.10,
+    "assumed",
+    f"2 x parameters FLOPs a generated token at 10 % of one card's peak (assumed; {CARD}), full batches",
+)
+DECODING_MOST = 20_000.0
+"""Tokens a second that one engine schedules at most, however small the model."""
+CPU_TRAINING_FLOPS = Rate(10e9, "assumed", "6 x parameters FLOPs a trained token at 10 GFLOP/s a CPU core (assumed)")
+CPU_DECODING_FLOPS = Rate(3e9, "assumed", "2 x parameters FLOPs a generated token at 3 GFLOP/s a CPU core (assumed)")
+
+TEACHER_PARAMETERS = {"qwen3-32b": 32_800_000_000}
+"""By the teacher's name, as its model card says."""
+
+TYPICAL_THINKING = Rate(6_000, "assumed", "6,000 tokens a response that thinks, or its limit (assumed)")
+TYPICAL_ANSWER = Rate(500, "assumed", "500 tokens a response without thinking, or its limit (assumed)")
+PROMPT_TOKENS = 150
+"""Of a question under its template; small beside a response."""
+CHARACTERS_PER_TOKEN = Rate(3.5, "reference", "3.5 characters a token, usual for mathematics under Qwen's tokenizer")
+
+BYTES_PER_TOKEN = Rate(1.5, "assumed", "1.5 bytes on disk a stored token: text under zstd (assumed)")
+BYTES_PER_GRADE = 60
+"""A row of graded.parquet."""
+
+SOURCE_ROWS = {"numinamath-1.5": 900_000, "openr1-math-220k": 44_000}
+"""Where the study declares no limit: as the data set's page says."""
+BENCHMARK_ITEMS = {"halueval": 30_000}
+"""Where the study declares no count: three tasks of 10,000 upstream."""
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """What light work costs a row, on one core: assumed from the nano study and a few thousand real rows."""
+
+    seconds: float
+    bytes: float
+
+
+PER_ROW = {
+    "queries": PerRow(0.0005, 300),
+    "responses": PerRow(0.0005, 60),  # procedures and adopted sets: reading and writing
+    "verdicts": PerRow(0.01, 20),
+    "audits": PerRow(0.01, 10),
+    "datasets": PerRow(0.001, 0),  # their bytes go by tokens
+    "benchmarks": PerRow(0.001, 500),
+    "scores": PerRow(0.005, BYTES_PER_GRADE),  # grading, after generating
+}
+PER_ROW_SOURCE = "seconds and bytes a row of light work on one core (assumed)"
+AUDITED_QUERIES = 300
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What one judgement reads and writes, in tokens (assumed)."""
+
+    tokens: int
+    task: str
+
+
+JUDGEMENTS = {
+    "harm": Judging(2_900, "hex_phi"),
+    "self_jailbreak": Judging(7_400, "hex_phi"),
+    "truthful": Judging(300, "truthfulqa"),
+    "helpful": Judging(300, "truthfulqa"),
+    "reward_rb2": Judging(1_200, "alpacaeval"),
+    "reward_skywork_v2": Judging(1_200, "alpacaeval"),
+    "reward_rm_mistral": Judging(1_200, "alpacaeval"),
+}
+"""By role; a judgement with its rubric, the text judged and the reply."""
+OPTIONAL_ROLES = ("self_jailbreak", "reward_skywork_v2", "reward_rm_mistral")
+"""Asked only where the user names a judge for them."""
+JUDGING_SOURCE = "tokens a judgement, rubric and reply included, for each of two graders (assumed)"

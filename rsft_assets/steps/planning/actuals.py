@@ -1,0 +1,139 @@
+"""Plans that were kept when their batches started, and what those batches really took.
+
+`<home>/plans/<time>.json` holds one plan: its lines with the refs that were outstanding.
+"""
+
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import load_placement
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.planning.costs import HOUR, on_gpu
+from rsft_assets.steps.planning.figures import Figure, Line
+from rsft_assets.steps.planning.measured import covered_seconds, trained_tokens
+from rsft_assets.steps.records.manifest import Manifest, write_json
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.results.outputs_found import completions_of
+
+FOLDER = "plans"
+
+
+def keep(store: Store, selections: Sequence[str], lines: Sequence[Line]) -> None:
+    """Write a plan down, for `rsft plan --last`; nothing where nothing is outstanding."""
+    if not any(line.refs for line in lines):
+        return
+    store.check_writable()
+    now = datetime.datetime.now(datetime.UTC)
+    folder = store.home / FOLDER
+    folder.mkdir(exist_ok=True)
+    entries = [{**line.as_dict(), "refs": [[r.asset, r.partition] for r in line.refs]} for line in lines if line.refs]
+    plan = {"selection": list(selections), "at": now.isoformat(), "lines": entries}
+    write_json(folder / f"{now:%Y%m%dT%H%M%S.%f}.json", plan)
+
+
+def last_plan(store: Store) -> dict[str, Any]:
+    """The plan kept last, or a `StepError` that says how one comes to be."""
+    found = sorted((store.home / FOLDER).glob("[!.]*.json"))
+    if not found:
+        raise StepError(f"{store.home / FOLDER} holds no plan; `rsft materialize` keeps one whenever it has work to do")
+    try:
+        plan: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
+        return plan
+    except (OSError, ValueError) as error:
+        raise StepError(f"{found[-1]}: damaged plan ({error}); delete it to see the one before") from error
+
+
+def estimated(entry: dict[str, Any]) -> Line:
+    """A line as it was planned."""
+    line = Line(entry["title"], tuple(entry["assets"]), entry["from"], entry["to"])
+    line.refs = [Ref(asset, partition) for asset, partition in entry["refs"]]
+    line.trained = {run: (start, end) for run, (start, end) in entry["trained"].items()}
+    line.figures = {
+        name: Figure(value["value"], value["basis"])
+        for name, value in entry.items()
+        if isinstance(value, dict) and set(value) == {"value", "basis"}
+    }
+    return line
+
+
+def actual(study: Study, store: Store, planned: Line, since: str) -> Line:
+    """What the manifests say of a line's refs, those made since the plan; `refs` are the ones made."""
+    line = Line(planned.title, planned.assets, planned.first, planned.last)
+    outputs = [output for ref in planned.refs if (output := _made_since(store, ref, since)) is not None]
+    line.refs = [output.manifest.ref for output in outputs]
+    stage = Ref(planned.assets[0]).stage
+    if stage == "checkpoints":
+        _trained(study, line, outputs, planned.trained)
+    elif stage in ("scores", "responses"):
+        _generated(study, store, line, outputs, since)
+    else:
+        line.add("cpu_hours", Figure(sum(o.manifest.seconds for o in outputs) / HOUR, "measured"))
+    if stage != "checkpoints":
+        line.add("disk_bytes", _bytes(outputs))
+    return line
+
+
+def _made_since(store: Store, ref: Ref, since: str) -> Output | None:
+    try:
+        output = store.current(ref)
+    except StepError:
+        return None
+    if output is None or not output.manifest.finished_at or _time(output.manifest) < _when(since):
+        return None
+    return output
+
+
+def _time(manifest: Manifest) -> datetime.datetime:
+    return _when(manifest.finished_at)
+
+
+def _when(words: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(words)
+
+
+def _bytes(outputs: Sequence[Output]) -> Figure:
+    return Figure(sum(file.bytes for output in outputs for file in output.manifest.files), "measured")
+
+
+def _trained(study: Study, line: Line, outputs: Sequence[Output], planned: dict[str, tuple[int, int]]) -> None:
+    """A run's tokens and seconds, up to the last step it reached, less those before it went on."""
+    line.add("disk_bytes", _bytes([o for o in outputs if o.manifest.ref.step]))  # step 0 shares the base model's bytes
+    for run, (start, _) in planned.items():
+        own = [o.manifest for o in outputs if o.manifest.ref.run == run and o.stats.get("train_seconds")]
+        if not own:
+            continue
+        last = max(own, key=lambda manifest: manifest.ref.step)
+        share = 1 - start / last.ref.step  # steps of one run are alike
+        line.trained[run] = (start, last.ref.step)
+        line.add("trained_tokens", Figure(trained_tokens(last) * share, "measured"))
+        _hours(study, line, last.stats["train_seconds"] * share)
+
+
+def _generated(study: Study, store: Store, line: Line, outputs: Sequence[Output], since: str) -> None:
+    made = [o.manifest for o in outputs]
+    if outputs and outputs[0].manifest.ref.stage == "scores":
+        line.add("cpu_hours", Figure(sum(m.seconds for m in made) / HOUR, "measured"))
+        texts = {t.folder: t for output in outputs if (t := completions_of(store, output)) is not None}
+        new = [t for t in texts.values() if _time(t.manifest) >= _when(since)]
+        line.add("disk_bytes", _bytes(new))
+        made = [t.manifest for t in new]
+    tokens = sum(m.stats.get("response_tokens") or 0 for m in made)
+    line.add("generated_tokens", Figure(tokens, "measured"))
+    _hours(study, line, covered_seconds(made), generated=bool(tokens))
+
+
+def _hours(study: Study, line: Line, seconds: float, *, generated: bool = False) -> None:
+    """Wall time times the devices of the placement."""
+    ref = Ref(line.assets[0])
+    pool = study.pools[ref.name] if ref.stage == "responses" else None
+    placement = load_placement(pool.teacher.name if pool else ref.name)
+    gpu = on_gpu(generated if pool else study.models[ref.name].needs_gpu, placement)
+    if ref.stage == "checkpoints":
+        width = placement.processes * (1 if gpu else placement.threads)
+    else:
+        width = placement.engines * (placement.tensor_parallel if gpu else placement.threads)
+    line.add("gpu_hours" if gpu else "cpu_hours", Figure(seconds * width / HOUR, "measured"))
