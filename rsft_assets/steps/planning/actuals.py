@@ -82,17 +82,12 @@ def _made_since(store: Store, ref: Ref, since: str) -> Output | None:
         output = store.current(ref)
     except StepError:
         return None
-    if output is None or not output.manifest.finished_at or _time(output.manifest) < _when(since):
-        return None
-    return output
+    return output if output is not None and _is_since(output.manifest, since) else None
 
 
-def _time(manifest: Manifest) -> datetime.datetime:
-    return _when(manifest.finished_at)
-
-
-def _when(words: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(words)
+def _is_since(manifest: Manifest, since: str) -> bool:
+    when = datetime.datetime.fromisoformat
+    return bool(manifest.finished_at) and when(manifest.finished_at) >= when(since)
 
 
 def _bytes(outputs: Sequence[Output]) -> Figure:
@@ -117,13 +112,20 @@ def _generated(study: Study, store: Store, line: Line, outputs: Sequence[Output]
     made = [o.manifest for o in outputs]
     if outputs and outputs[0].manifest.ref.stage == "scores":
         line.add("cpu_hours", Figure(sum(m.seconds for m in made) / HOUR, "measured"))
-        texts = {t.folder: t for output in outputs if (t := completions_of(store, output)) is not None}
-        new = [t for t in texts.values() if _time(t.manifest) >= _when(since)]
+        texts = {t.folder: t for output in outputs if (t := _texts(store, output)) is not None}
+        new = [text for text in texts.values() if _is_since(text.manifest, since)]
         line.add("disk_bytes", _bytes(new))
         made = [t.manifest for t in new]
     tokens = sum(m.stats.get("response_tokens") or 0 for m in made)
     line.add("generated_tokens", Figure(tokens, "measured"))
     _hours(study, line, covered_seconds(made), generated=bool(tokens))
+
+
+def _texts(store: Store, score: Output) -> Output | None:
+    try:
+        return completions_of(store, score)
+    except StepError:
+        return None  # deleted since: `rsft doctor` names it
 
 
 def _hours(study: Study, line: Line, seconds: float, *, generated: bool = False) -> None:

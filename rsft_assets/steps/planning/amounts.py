@@ -17,6 +17,7 @@ from rsft_assets.steps.planning.costs import decoding_time, judge_money, light_w
 from rsft_assets.steps.planning.figures import Figure, Line
 from rsft_assets.steps.planning.measured import Measured
 from rsft_assets.steps.planning.outstanding import Outstanding, Training, roles_of
+from rsft_assets.steps.records.manifest import Manifest
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training.disk import checkpoint_bytes, disk_bytes
 
@@ -103,7 +104,7 @@ class Reckoning:
         tokens = rows.times(length.value, length.basis)
         line.add("generated_tokens", tokens, source)
         line.add("generated_tokens_at_most", rows.times(pool.sampling.max_tokens, "reference"))
-        self._stored(line, tokens)
+        self._stored(line, tokens, manifests)
         parameters = teacher_parameters(pool.teacher)
         if not parameters:
             line.say(f"teacher {pool.teacher.name}: its size is not known, so no GPU-hours")
@@ -118,7 +119,10 @@ class Reckoning:
         typical: Rate = rates.TYPICAL_THINKING if thinking else rates.TYPICAL_ANSWER
         return Figure(min(typical.value, limit), typical.basis), typical.source
 
-    def _stored(self, line: Line, tokens: Figure) -> None:
+    def _stored(self, line: Line, tokens: Figure, manifests: Sequence[Manifest]) -> None:
+        if measured := self.measured.bytes_per_token(manifests):
+            line.add("disk_bytes", tokens.times(measured), f"{measured:.2g} bytes a stored token, measured")
+            return
         line.add("disk_bytes", tokens.times(rates.BYTES_PER_TOKEN.value, "assumed"), rates.BYTES_PER_TOKEN.source)
 
     def _row_length(self, dataset: str) -> tuple[Figure, str]:
@@ -130,8 +134,17 @@ class Reckoning:
         if output is not None and (mean := (output.stats.get("response_characters") or {}).get("mean")):
             rate = rates.CHARACTERS_PER_TOKEN
             return Figure(mean / rate.value + rates.PROMPT_TOKENS, rate.basis), rate.source
-        typical = rates.TYPICAL_THINKING if self.study.datasets[dataset].thinking else rates.TYPICAL_ANSWER
-        return Figure(typical.value + rates.PROMPT_TOKENS, typical.basis), typical.source
+        spec = self.study.datasets[dataset]
+        typical = rates.TYPICAL_THINKING if spec.thinking else rates.TYPICAL_ANSWER
+        response = min(typical.value, self._limit(dataset))
+        return Figure(response + rates.PROMPT_TOKENS, typical.basis), typical.source
+
+    def _limit(self, dataset: str) -> float:
+        """Tokens of the longest response that its pool holds; no limit where it has none."""
+        spec = self.study.datasets[dataset]
+        if spec.like:
+            return self._limit(spec.like)
+        return self.study.pools[spec.pool].sampling.max_tokens if spec.pool else float("inf")
 
     def _training(self, line: Line, training: Training) -> None:
         run = training.run
@@ -178,7 +191,7 @@ class Reckoning:
         tokens = samples.times(length.value, length.basis)
         line.add("generated_tokens", tokens, source)
         line.add("generated_tokens_at_most", samples.times(limit, "reference"))
-        self._stored(line, tokens)
+        self._stored(line, tokens, made)
         found = self.measured.decoding(made)
         decoding_time(line, tokens, model.parameters, model.needs_gpu, load_placement(model.name), found)
 

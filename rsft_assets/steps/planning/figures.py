@@ -67,7 +67,10 @@ class Line:
             "to": self.last,
             "partitions": len(self.refs),
             "trained": {run: list(steps) for run, steps in self.trained.items()},
-            **{name: {"value": round(figure.value, 4), "basis": figure.basis} for name, figure in self.figures.items()},
+            **{
+                name: {"value": float(f"{figure.value:.6g}"), "basis": figure.basis}
+                for name, figure in self.figures.items()
+            },
             "sources": self.sources,
         }
 

@@ -66,6 +66,12 @@ class Measured:
         rows = sum(s[count] for s in stats)
         return sum(s["response_tokens"] for s in stats) / rows if rows else None
 
+    def bytes_per_token(self, manifests: Iterable[Manifest]) -> float | None:
+        """Bytes on disk of a generated token."""
+        chosen = [m for m in manifests if m.stats.get("response_tokens") and m.files]
+        tokens = sum(m.stats["response_tokens"] for m in chosen)
+        return sum(file.bytes for m in chosen for file in m.files) / tokens if tokens else None
+
     def row_length(self, dataset: str) -> float | None:
         """Mean tokens of a row of a training set, as trainings on it counted them."""
         for run in self.study.runs.values():
