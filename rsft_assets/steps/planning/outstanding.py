@@ -47,11 +47,11 @@ class Outstanding:
         return [ref for ref in refs if not self.finished(ref)]
 
     def current(self, ref: Ref) -> Output | None:
-        """The output in use; None where there is none or it is damaged."""
+        """The output in use; None where there is none, or it is damaged or cannot be read."""
         if ref not in self._outputs:
             try:
                 self._outputs[ref] = self.store.current(ref)
-            except StepError:
+            except (StepError, OSError):
                 self._outputs[ref] = None
         return self._outputs[ref]
 
