@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from rsft_assets.defs.dead_runs import end_dead_runs
+from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
 DAGSTER_YAML = """\
@@ -45,6 +46,10 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     """The instance that the commands and the UI share."""
     store.check_writable()
     os.environ["DAGSTER_HOME"] = str(dagster_home(store))
-    with dg.DagsterInstance.get() as instance:
-        end_dead_runs(instance)
+    with contextlib.ExitStack() as stack:
+        # Two processes that create Dagster's database at once would both fail.
+        with exclusive(store.home / ".dagster.lock", "Dagster's database"):
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            end_dead_runs(instance)
+            instance.all_asset_keys()
         yield instance

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-_ASK_AGAIN_SECONDS = 0.5
+_ASK_AGAIN_SECONDS = 0.2
+_SAY_AFTER_SECONDS = 1.0
 _SAY_AGAIN_SECONDS = 30.0
 
 
@@ -30,15 +31,18 @@ def exclusive(path: Path, what: str) -> Iterator[bool]:
 
 
 def _acquire(descriptor: int, path: Path, what: str) -> bool:
-    said_at = 0.0
+    """Whether another holder had to be waited for; one that is soon done is not worth a word."""
+    blocked = False
+    say_at = time.monotonic() + _SAY_AFTER_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return said_at > 0
+            return blocked
         except BlockingIOError:
-            if time.monotonic() - said_at > _SAY_AGAIN_SECONDS:
-                said_at = time.monotonic()
-                log.warning("%s is being made by %s; waiting for it", what, holder(path))
+            blocked = True
+            if time.monotonic() >= say_at:
+                say_at = time.monotonic() + _SAY_AGAIN_SECONDS
+                log.warning("%s is in the hands of %s; waiting for it", what, holder(path))
             time.sleep(_ASK_AGAIN_SECONDS)
 
 

@@ -160,11 +160,11 @@ def test_two_makers_of_one_output_make_it_once(store):
 
 
 def test_the_one_who_waits_says_for_whom(store, caplog):
-    process = maker(store, 1.5)
+    process = maker(store, 3)
     assert process.stdout.readline() == "made\n"
     publish(store)
     process.communicate(timeout=60)
-    assert f"is being made by process {process.pid}" in caplog.text
+    assert f"is in the hands of process {process.pid}" in caplog.text
 
 
 def test_a_killed_maker_leaves_no_output_and_no_lock(store):
