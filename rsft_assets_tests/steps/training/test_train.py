@@ -236,13 +236,14 @@ def test_pure_bf16_wants_stage_0(store):
 
 
 def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch):
+    monkeypatch.setattr("rsft_assets.steps.records.locks._SAY_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("rsft_assets.steps.records.locks.time.sleep", lambda s: (_ for _ in ()).throw(TimeoutError))
     with (
         exclusive(resume_folder(store, study) / ".lock", "x"),
         pytest.raises(TimeoutError),
     ):
         train_to(study, store, 2)
-    assert f"the training of {the_run(study).name} is being made by process" in caplog.text
+    assert f"the training of {the_run(study).name} is in the hands of process" in caplog.text
 
 
 def test_an_adopted_base_model_tells_where_it_is_from(store, study):
