@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -183,6 +184,14 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except StepError as error:
         click.echo(f"rsft: {error}", err=True)
+        sys.exit(FAILED)
+    except (NotADirectoryError, PermissionError) as error:
+        click.echo(f"rsft: {error.strerror}: {error.filename}; set RSFT_HOME to a folder that can be used", err=True)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"rsft: {error.strerror}; finished work is kept, make room and go on", err=True)
         sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
         click.echo("rsft: stopped; finished work is kept, the same command goes on from there", err=True)

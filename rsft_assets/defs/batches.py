@@ -2,7 +2,7 @@
 
 A selection becomes a list of `Batch`es, upstream first: assets of one op with a block of partitions, each
 one Dagster run. A cell that cannot be made yet, since what it stands on does not exist and is not part
-of the selection, is left out by name where the selection was open, and refused where it was asked for.
+of the selection, is left out by name.
 """
 
 import fnmatch
@@ -101,10 +101,12 @@ def make_plan(
     steps: Sequence[int] = (),
     partitions: Sequence[str] = (),
     upstream: bool = False,
+    assume_inputs: bool = False,
 ) -> Plan:
     """The batches of a selection, limited to runs (names or globs), steps or whole partition keys.
 
-    `upstream` adds everything that the selection is made from.
+    `upstream` adds everything that the selection is made from; `assume_inputs` takes it to be there, which
+    a plan of costs may do.
     """
     keys = select(study, selections)
     if upstream:
@@ -115,14 +117,13 @@ def make_plan(
     for key in keys:
         cells[key] = _cells(study, key, runs, steps, partitions, plan) if key in filed else [Ref(key)]
     _check_filters(study, [key for key in keys if key in filed], runs, steps, partitions)
-    named = bool(runs or steps or partitions)
     plan.refs = [ref for key in keys if key in filed for ref in cells[key]]
     coming = {ref for refs in cells.values() for ref in refs}
     # Selected cells are in upstream order, so what waits is found before what stands on it.
     for key in keys:
         ready = []
         for ref in cells[key]:
-            lacking = None if named or key not in filed else _lacking(study, store, ref, coming)
+            lacking = None if assume_inputs or key not in filed else _lacking(study, store, ref, coming)
             if lacking is None:
                 ready.append(ref)
             else:
@@ -171,7 +172,7 @@ def _check_filters(
             raise SpecError(
                 f"no run keeps step {step}; kept steps: {', '.join(map(str, sorted(known_steps))) or 'none'}"
             )
-    known = [partition for key in keys for partition in partitions_of(study, key)]
+    known = {partition for key in keys for partition in partitions_of(study, key)}
     for pattern in partitions:
         if not fnmatch.filter(known, pattern):
             raise SpecError(f"unknown partition {pattern!r}: {nearest(pattern, known)}")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 from rich.console import Console
+from rich.markup import escape
 
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.doctor import Finding, examine
@@ -23,7 +24,7 @@ def run_doctor(*, sync_events: bool, content: bool, as_json: bool) -> int:
     else:
         console = Console(highlight=False)
         for finding in findings:
-            console.print(f"{_MARKS[finding.state]} {finding.what}: {finding.words}", soft_wrap=True)
+            console.print(f"{_MARKS[finding.state]} {escape(f'{finding.what}: {finding.words}')}", soft_wrap=True)
     return 1 if any(finding.state == "problem" for finding in findings) else 0
 
 

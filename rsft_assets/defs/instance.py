@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+from alembic.util.exc import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 
 from rsft_assets.defs.dead_runs import end_dead_runs
+from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
@@ -41,6 +45,15 @@ def dagster_home(store: Store) -> Path:
     return home
 
 
+def database_words(error: Exception) -> str:
+    """What to do about a database of Dagster's that cannot be read or written."""
+    cause = str(error).splitlines()[0]
+    return (
+        f"Dagster's database in {os.environ.get('DAGSTER_HOME')} cannot be used ({cause}). If the disk is full, make "
+        "room and go on; else delete that folder: outputs are not in it, and `rsft doctor --sync` tells it of them"
+    )
+
+
 @contextlib.contextmanager
 def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     """The instance that the commands and the UI share."""
@@ -49,7 +62,10 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     with contextlib.ExitStack() as stack:
         # Two processes that create Dagster's database at once would both fail.
         with exclusive(store.home / ".dagster.lock", "Dagster's database"):
-            instance = stack.enter_context(dg.DagsterInstance.get())
-            end_dead_runs(instance)
-            instance.all_asset_keys()
+            try:
+                instance = stack.enter_context(dg.DagsterInstance.get())
+                end_dead_runs(instance)
+                instance.all_asset_keys()
+            except (SQLAlchemyError, CommandError, sqlite3.Error) as error:
+                raise StepError(database_words(error)) from error
         yield instance

@@ -78,7 +78,17 @@ def run_plan_command(
 ) -> int:
     """Print what a selection would cost; the exit status."""
     study, store = load_study(), Store.from_env()
-    plan = make_plan(study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream)
+    named = bool(runs or steps or partitions)
+    plan = make_plan(
+        study,
+        store,
+        selections,
+        runs=runs,
+        steps=steps,
+        partitions=partitions,
+        upstream=upstream,
+        assume_inputs=named,
+    )
     lines = estimate(study, store, plan)
     whole = total(lines)
     if as_json:

@@ -49,6 +49,7 @@ def run_batches(
             instance=instance, asset_selection=keys, tags=batch.tags, run_config=config, raise_on_error=False
         )
         if not result.success:
+            _stop_if_interrupted(result)
             failed.update(keys)
         yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
 
@@ -57,6 +58,16 @@ def _force_config(graph: AssetGraph, keys: Sequence[dg.AssetKey]) -> dict[str, o
     # Tables are rebuilt from files whenever those change; only stages can be made again.
     ops = {graph.get(key).assets_def.node_def.name for key in keys if key.path[0] in VERBS}
     return {"ops": {op: {"config": {"force": True}} for op in ops}}
+
+
+def _stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Ctrl-C ends the whole command, not one batch of it."""
+    for event in result.all_events:
+        error = event.step_failure_data.error if event.is_step_failure else None
+        while error is not None:
+            if "Interrupt" in (error.cls_name or ""):
+                raise KeyboardInterrupt
+            error = error.cause
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:

@@ -39,7 +39,7 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
     for output in sorted(store.outputs(), key=lambda found: declared.get(found.manifest.asset, -1)):
         ref = output.manifest.ref
         if ref.asset not in declared:
-            if ref.stage not in ("completions", "figures"):
+            if ref.stage not in ("completions", "figures", "report"):
                 done.undeclared.append(str(ref))
             continue
         if ref.asset not in seen:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from rsft_assets.defs.batches import Batch, Plan, make_plan
 from rsft_assets.defs.launchers import Event
 from rsft_assets.defs.materializing import placement_of, progress_line
 from rsft_assets.defs.planning import keep_plan
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.store import Store
@@ -139,7 +141,7 @@ def materialize_in_terminal(
     if as_json:
         print(
             json.dumps(
-                {"ok": status == DONE, "batches": results, "waiting": {str(k): v for k, v in plan.waiting.items()}}
+                {"ok": status == DONE, "batches": results, "waiting": {str(k): str(v) for k, v in plan.waiting.items()}}
             )
         )
     elif plan.batches:
@@ -171,8 +173,10 @@ def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> Non
 def run_plan(store: Store, plan: Plan, *, force: bool = False) -> tuple[int, list[dict[str, Any]], str]:
     """(exit status, one entry per batch, totals in words) after running every batch with a display."""
     # Loading the definitions here keeps `rsft --help` and wrong usage fast.
+    from sqlalchemy.exc import SQLAlchemyError
+
     from rsft_assets.defs.code_location import defs
-    from rsft_assets.defs.instance import open_instance
+    from rsft_assets.defs.instance import database_words, open_instance
     from rsft_assets.defs.running_batches import run_batches
     from rsft_assets.defs.watching import watching
 
@@ -183,7 +187,10 @@ def run_plan(store: Store, plan: Plan, *, force: bool = False) -> tuple[int, lis
         outcomes = run_batches(defs, instance, plan.batches, force=force)
         for number, batch in enumerate(plan.batches):
             display.start(number, batch)
-            outcome = next(outcomes)
+            try:
+                outcome = next(outcomes)
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise StepError(database_words(error)) from error
             display.end(batch, outcome.problem)
             entry = {"assets": list(batch.assets), "from": batch.first, "to": batch.last, "run_id": outcome.run_id}
             results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})

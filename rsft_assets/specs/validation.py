@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rsft_assets.specs.study import Study
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _POSITIVE = ("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count")
 
 
@@ -46,6 +47,8 @@ def check_values(entry: Any, where: str) -> None:
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
         if field.name in _POSITIVE and value is not None and not value > 0:
             raise SpecError(f"{where}: field {field.name}: {value!r} must be above 0")
+        if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
+            raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
         if hasattr(value, "__dataclass_fields__"):
             check_values(value, f"{where}.{field.name}")
 

@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from rsft_assets.specs.study import Study
 
 EVENTS_SETTING = "RSFT_EVENTS"
 TRY_AGAIN = 75
+_NO_ROOM_BYTES = 4 << 20
 _PR_SET_PDEATHSIG = 1
 _SAY_EVERY_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -127,7 +129,16 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         status = _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+    except Exception as error:
+        # Libraries report a full disk in errors of their own.
+        if _free_bytes() > _NO_ROOM_BYTES:
+            raise
+        status = _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
     sys.exit(status)
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(os.environ.get("RSFT_HOME") or ".").free
 
 
 def _fail(message: str, status: int) -> int:

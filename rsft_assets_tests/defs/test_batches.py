@@ -59,15 +59,22 @@ def test_an_open_selection_leaves_out_what_cannot_be_made_yet(store):
     }
 
 
-def test_what_was_asked_for_by_name_is_not_left_out(store):
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[MAIN], steps=[640])
-    assert plan.batches == [Batch(("checkpoints/qwen3-14b",), f"{MAIN}|640", f"{MAIN}|640")]
+def test_what_was_asked_for_by_name_waits_like_the_rest(store):
+    plan = make_plan(STUDY, store, ["scores/qwen3-14b/math500"], runs=[MAIN], steps=[640])
+    assert plan.waiting == {Ref("scores/qwen3-14b/math500", f"{MAIN}|640"): Ref("checkpoints/qwen3-14b", f"{MAIN}|640")}
+
+
+def test_run_and_step_single_out_a_cell(store):
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[MAIN], steps=[640], upstream=True)
+    assert [batch for batch in plan.batches if batch.first.startswith(MAIN)] == [
+        Batch(("checkpoints/qwen3-14b",), f"{MAIN}|640", f"{MAIN}|640")
+    ]
 
 
 def test_a_step_past_an_end_is_one_line(store):
     plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[SHORT], steps=[80, 640])
     assert plan.past_the_end == [f"skipped {SHORT} at step 640: the run ends at step 80"]
-    assert [(batch.first, batch.last) for batch in plan.batches] == [(f"{SHORT}|80", f"{SHORT}|80")]
+    assert plan.refs == [Ref("checkpoints/qwen3-14b", f"{SHORT}|80")]
 
 
 @pytest.mark.parametrize(

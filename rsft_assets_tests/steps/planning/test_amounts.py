@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
 
 
 def figures(study, store, selection, **how):
-    return total(estimate(study, store, make_plan(study, store, [selection], **how))).figures
+    return total(estimate(study, store, make_plan(study, store, [selection], assume_inputs=True, **how))).figures
 
 
 def test_the_papers_pool_is_1_408_000_responses(tmp_path):
@@ -86,7 +86,9 @@ def test_a_half_trained_run_counts_the_rest(tmp_path, made, saved, start):
         folder = store.slot(Ref("checkpoints/tiny-1m", run.name)) / ".resume" / f"state-{saved}"
         folder.mkdir(parents=True)
         (folder / "state.json").write_text(json.dumps({"step": saved}))
-    (line,) = estimate(study, store, make_plan(study, store, ["checkpoints/tiny-1m"], runs=[run.name]))
+    (line,) = estimate(
+        study, store, make_plan(study, store, ["checkpoints/tiny-1m"], runs=[run.name], assume_inputs=True)
+    )
     assert line.trained == {run.name: (start, 40)}
     assert [ref.step for ref in line.refs] == [step for step in (5, 10, 20, 40) if step not in made]
 
