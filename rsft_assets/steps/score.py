@@ -177,8 +177,9 @@ class Scoring:
             # Always in one order, so that two processes that need the same sets cannot wait for each other.
             for entry in sorted(wanted, key=lambda entry: entry.texts.lock):
                 what = f"completions of {entry.ref}"
-                if locks.enter_context(exclusive(entry.texts.lock, what)):
-                    entry.completions = entry.texts.finished()
+                locks.enter_context(exclusive(entry.texts.lock, what))
+                # Another process may have published between the first look and the lock.
+                entry.completions = entry.texts.finished()
             left = [entry for entry in wanted if entry.completions is None]
             if left:
                 # Grading what was generated elsewhere needs no GPU; only generating does.
