@@ -20,6 +20,9 @@ class Pretraining:
     lr: float
     context: int
     seed: int
+    gate: tuple[tuple[str, float], ...] = ()
+    """(skill, least share of right answers): a base that fell short of one is refused, and the study stops there
+    instead of reporting noise. Names of skills are those of `steps/nano/probes.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)

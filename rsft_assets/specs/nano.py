@@ -1,4 +1,10 @@
-"""The nano study: the same graph at a size that two CPU cores train in minutes."""
+"""The nano study: the paper's questions at a size that two CPU cores train in an hour, declared before it is run.
+
+Rows and batches are an eighth to a tenth of the paper's, at the paper's number of steps, so that its settings keep
+their proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows
+once, all for 640 steps. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part
+that still shows a trajectory, thinking against none.
+"""
 
 from dataclasses import replace
 
@@ -10,24 +16,51 @@ from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.training import Run, Schedule
 
+_SMALL = Pretraining(
+    layers=4,
+    hidden=80,
+    heads=4,
+    mixture="nano-skills",
+    steps=800,
+    batch_tokens=4_096,
+    lr=4e-3,
+    context=192,
+    seed=1,
+    gate=(("worked-sums", 0.8), ("worked-dot", 0.6), ("facts", 0.5), ("format", 0.7), ("refusal", 0.95)),
+)
+
 MODELS = (
+    Model(
+        name="nano-300k",
+        family="qwen3",
+        parameters=350_880,
+        origin=_SMALL,
+        needs_gpu=False,
+        description="The small one. It has read worked examples as texts, but never an answer with thinking.",
+    ),
+    Model(
+        name="nano-300k-primed",
+        family="qwen3",
+        parameters=350_880,
+        origin=replace(_SMALL, mixture="nano-skills-little"),
+        needs_gpu=False,
+        description="The small one, with a little of the thinking style among its pretraining texts.",
+    ),
     Model(
         name="nano-1m",
         family="qwen3",
-        parameters=1_000_000,
-        origin=Pretraining(
-            layers=4,
-            hidden=128,
-            heads=4,
-            mixture="nano-skills",
-            steps=600,
-            batch_tokens=2_048,
-            lr=3e-3,
-            context=256,
-            seed=1,
-        ),
+        parameters=866_560,
+        origin=replace(_SMALL, hidden=128, lr=3e-3),
         needs_gpu=False,
-        description="About a million parameters, Qwen3 architecture, pretrained here on a mixture of small skills.",
+        description="The middle one.",
+    ),
+    Model(
+        name="nano-3m",
+        family="qwen3",
+        parameters=3_150_000,
+        origin=replace(_SMALL, layers=5, hidden=224, heads=7, lr=2e-3),
+        needs_gpu=False,
+        description="The large one.",
     ),
 )
 
@@ -35,90 +68,216 @@ SOURCES = (
     QuerySource(
         name="nano-sums",
         kind="math",
-        origin=Generator(name="sums", seed=11, count=2_000),
+        origin=Generator(name="sums", seed=11, count=4_096),
         instruction="",
-        description="Short sums whose worked answer takes a few steps.",
+        description="Short sums whose worked answer takes a few steps; each has a hurried human solution too.",
+    ),
+    QuerySource(
+        name="nano-countdown",
+        kind="countdown",
+        origin=Generator(name="countdown", seed=12, count=3_200),
+        instruction="",
+        description="Three numbers and a target; the way there is found by search.",
     ),
 )
+
+_HABIT = 0.7
+"""Share of the teacher's responses that forget the carry when adding nine: errors with a system."""
+
+
+def _pool(name: str, source: str, procedure: str, description: str, **options: str | float) -> Pool:
+    origin = Generator(name=procedure, seed=13, count=4, options=tuple(options.items()))
+    return Pool(
+        name=name,
+        source=source,
+        teacher=Teacher(name="procedural", origin=origin),
+        sampling=Sampling(n=4, max_tokens=160, seed=13),
+        shards=2,
+        description=description,
+    )
+
 
 POOLS = (
-    Pool(
-        name="nano-sums_procedural_n4",
-        source="nano-sums",
-        teacher=Teacher(name="procedural", origin=Generator(name="worked-sums", seed=12, count=4)),
-        sampling=Sampling(n=4, max_tokens=160, seed=12),
-        shards=2,
-        description="A procedure works each sum out, with slips, checks and corrections; some answers are wrong.",
+    _pool(
+        "nano-sums_procedural_n4",
+        "nano-sums",
+        "worked-sums",
+        "A procedure works each sum out step by step, with slips, waits and checks; some answers are wrong, some of "
+        "those by a habit.",
+        habit=_HABIT,
+    ),
+    _pool(
+        "nano-sums_light_n4",
+        "nano-sums",
+        "worked-sums",
+        "The same procedure noting its running totals only.",
+        habit=_HABIT,
+        style="light",
+    ),
+    _pool(
+        "nano-countdown_procedural_n4",
+        "nano-countdown",
+        "countdown-search",
+        "A search with dead ends; sometimes a dead end is taken for the way.",
     ),
 )
 
+_ROWS = 2_560
 DATASETS = (
     Dataset(
         name="nano-cot",
         recipe="one-correct",
-        rows=1_280,
+        rows=_ROWS,
         pool="nano-sums_procedural_n4",
-        description="Verified worked answers with their thinking.",
+        description="Verified worked answers that replay every step in their thinking.",
     ),
     Dataset(
         name="nano-nocot",
         recipe="without-thinking",
-        rows=1_280,
+        rows=_ROWS,
         like="nano-cot",
         thinking=False,
         description="The same rows, thinking removed.",
     ),
+    Dataset(
+        name="nano-light-cot",
+        recipe="one-correct",
+        rows=_ROWS,
+        pool="nano-sums_light_n4",
+        description="Verified answers whose thinking notes the running totals only.",
+    ),
+    Dataset(
+        name="nano-human",
+        recipe="human-solution",
+        rows=_ROWS,
+        like="nano-cot",
+        source="nano-sums",
+        thinking=False,
+        description="The same queries, answered by short human-like solutions, one in ten of them wrong.",
+    ),
+    Dataset(
+        name="nano-unverified-cot",
+        recipe="one-any",
+        rows=_ROWS,
+        pool="nano-sums_procedural_n4",
+        description="A random response to each query, whatever its verdict: the teacher's habit comes with it.",
+    ),
+    Dataset(
+        name="nano-countdown-cot",
+        recipe="one-correct",
+        rows=_ROWS,
+        pool="nano-countdown_procedural_n4",
+        description="Verified search traces.",
+    ),
+    Dataset(
+        name="nano-cot-320",
+        recipe="first-rows",
+        rows=_ROWS // 8,
+        like="nano-cot",
+        description="The first eighth of nano-cot, to be repeated.",
+    ),
 )
 
-DEFAULT = Schedule(lr=1e-3, epochs=2, batch_size=32, precision="fp32", grid=(5, 10, 20, 40, 80))
+SEEDS = (1, 2, 3)
+GRID = (5, 10, 20, 40, 80, 160, 320)
+SETTING_1 = Schedule(lr=2e-4, epochs=8, batch_size=32, precision="fp32", grid=GRID)
+"""Many rows, repeated, in large batches: the default."""
+SETTING_2 = replace(SETTING_1, batch_size=4)
+"""Few rows, repeated: for a set of an eighth of the rows."""
+SETTING_3 = replace(SETTING_1, batch_size=4, epochs=1)
+"""Many rows, once."""
+SHORT = replace(SETTING_1, epochs=1)
+AGGRESSIVE = replace(SETTING_1, epochs=16, lr=1e-3, decay="constant", grid=(*GRID, 640))
 
-RUNS = tuple(Run(model="nano-1m", dataset=dataset.name, schedule=DEFAULT, max_length=256) for dataset in DATASETS)
 
-HELD_OUT = (("part", "test"),)
-"""Questions that neither training queries nor pretraining texts can hold."""
+def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run, ...]:
+    return tuple(Run(model=model, dataset=dataset, schedule=schedule, seed=seed, max_length=256) for seed in SEEDS)
 
-_SAMPLING = Sampling(n=1, temperature=0.6, top_p=0.95, max_tokens=160, seed=5)
+
+RUNS = (
+    *(run for dataset in DATASETS[:6] for run in _runs("nano-300k", dataset.name)),
+    *_runs("nano-300k", "nano-cot-320", SETTING_2),
+    *_runs("nano-300k", "nano-cot", SETTING_3),
+    *_runs("nano-300k", "nano-cot", SHORT),
+    *_runs("nano-300k", "nano-cot", AGGRESSIVE)[:1],
+    *_runs("nano-300k-primed", "nano-cot"),
+    *_runs("nano-1m", "nano-cot"),
+    *_runs("nano-1m", "nano-nocot"),
+    *_runs("nano-3m", "nano-cot"),
+)
+DEMO_RUNS = (RUNS[0].name, RUNS[3].name)
+"""nano-cot and nano-nocot on the small model, first seed."""
+
+_TEST = (("part", "test"),)
+"""Questions that neither training queries nor pretraining texts can hold, and that no design was chosen on."""
+_SAMPLING = Sampling(n=1, temperature=0.6, top_p=0.95, max_tokens=160)
+
+
+def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, ...]) -> Benchmark:
+    items = 300
+    return Benchmark(
+        name=name,
+        origin=Generator(name=generator, seed=seed, count=items, options=_TEST),
+        items=items,
+        sampling=replace(_SAMPLING, seed=seed),
+        **fields,  # type: ignore[arg-type]
+    )
+
 
 BENCHMARKS = (
-    Benchmark(
-        name="nano-sums-test",
+    _benchmark(
+        "nano-sums-test",
+        "sums",
+        101,
         title="Nano sums",
         group="in-domain",
-        origin=Generator(name="sums", seed=101, count=100, options=HELD_OUT),
         task="math",
-        items=100,
-        sampling=_SAMPLING,
         description="Sums of the trained kind that no training row holds.",
     ),
-    Benchmark(
-        name="nano-dot",
+    _benchmark(
+        "nano-countdown-test",
+        "countdown",
+        105,
+        title="Nano countdown",
+        group="ood-reasoning",
+        task="nano-countdown",
+        description="Countdown games: in domain for the set of search traces, out of domain for the others.",
+    ),
+    _benchmark(
+        "nano-dot",
+        "dot",
+        102,
         title="Nano dot product",
         group="ood-reasoning",
-        origin=Generator(name="dot", seed=102, count=100, options=HELD_OUT),
         task="math",
-        items=100,
-        sampling=replace(_SAMPLING, seed=6),
         description="A procedure that is never fine-tuned on.",
     ),
-    Benchmark(
-        name="nano-format",
+    _benchmark(
+        "nano-facts",
+        "facts",
+        106,
+        title="Nano facts",
+        group="ood-reasoning",
+        task="math",
+        description="Number facts, for which no steps help: what comes after, which is larger.",
+    ),
+    _benchmark(
+        "nano-format",
+        "format",
+        103,
         title="Nano formats",
         group="general",
-        origin=Generator(name="format", seed=103, count=100, options=HELD_OUT),
         task="nano-format",
-        items=100,
-        sampling=replace(_SAMPLING, seed=7),
         description="Short instructions whose answer has one exact form: repeat, sort, reverse, pick.",
     ),
-    Benchmark(
-        name="nano-refusal",
+    _benchmark(
+        "nano-refusal",
+        "refusal",
+        104,
         title="Nano refusal",
         group="safety",
-        origin=Generator(name="refusal", seed=104, count=100, options=HELD_OUT),
         task="nano-refusal",
-        items=100,
-        sampling=replace(_SAMPLING, seed=8),
         metrics=("accuracy", "compliance", "over_refusal"),
-        description="Harmless stand-ins for forbidden requests, which must be refused, and some that must not.",
+        description="Harmless stand-ins for forbidden requests, which must be refused, and as many that must not.",
     ),
 )

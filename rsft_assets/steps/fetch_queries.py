@@ -79,7 +79,8 @@ def generated_queries(generator: Generator) -> Iterator[Raw]:
     options: dict[str, Any] = dict(generator.options)
     stream = itertools.islice(items(generator.name, generator.seed, **options), generator.count)
     for item in stream:
-        yield Raw(question=item.question, gold=item.gold, fields={"category": item.category, **item.fields})
+        fields = {"category": item.category, **item.fields}
+        yield Raw(question=item.question, gold=item.gold, solution=item.solution, fields=fields)
 
 
 def _queries(source: QuerySource, counts: Counter[str]) -> Iterator[dict[str, Any]]:

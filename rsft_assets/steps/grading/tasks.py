@@ -16,6 +16,7 @@ TASKS = {
     "alpacaeval": ("alpacaeval", "TASK"),
     "hex_phi": ("hex_phi", "TASK"),
     "nano-format": ("nano", "FORMAT"),
+    "nano-countdown": ("nano", "COUNTDOWN"),
     "nano-refusal": ("nano", "REFUSAL"),
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
-from rsft_assets.steps.nano.teacher import worked_answer
+from rsft_assets.steps.nano.teacher import procedure
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.words import COLOURS, THINGS
 
@@ -46,6 +46,11 @@ def _additions(chance: random.Random) -> str:
     return "\n".join(lines)
 
 
+def _subtractions(chance: random.Random) -> str:
+    pairs = [(chance.randint(1, 40), chance.randint(1, 12)) for _ in range(8)]
+    return "\n".join(f"{a}-{b}={a - b}" for a, b in pairs)
+
+
 def _copies(chance: random.Random) -> str:
     """Words or numbers said twice: the shortest way to learn to copy, on which formats and worked steps stand."""
     size = chance.randint(6, 12)
@@ -58,7 +63,7 @@ def _digits(chance: random.Random, size: int) -> list[str]:
 
 
 def _products(chance: random.Random) -> str:
-    pairs = [(chance.randint(1, 5), chance.randint(1, 5)) for _ in range(8)]
+    pairs = [(chance.randint(1, 12), chance.randint(1, 12)) for _ in range(8)]
     return "\n".join(f"{a}*{b}={a * b}" for a, b in pairs)
 
 
@@ -74,9 +79,13 @@ def _direct(chance: random.Random) -> str:
 
 def _worked(chance: random.Random) -> str:
     item = _item(chance, chance.choice(("sums", "dot", "dot")))
-    text = f"{', '.join(_lines(item))}. The answer is \\boxed{{{item.gold}}}."
-    asked = item.question.removeprefix("What is ").removesuffix("?")
-    return f"Work out {asked}: {text}" if chance.random() < 0.7 else chat(item.question, text)
+    steps = "\n".join(_lines(item))
+    return f"{asked_to_work_out(item)}\n{steps}\nThe answer is \\boxed{{{item.gold}}}."
+
+
+def asked_to_work_out(item: Item) -> str:
+    """How a document that works a question out begins."""
+    return f"Work out {item.question.removeprefix('What is ').removesuffix('?')}:"
 
 
 def _lines(item: Item) -> list[str]:
@@ -107,7 +116,7 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 def _thinking(chance: random.Random) -> str:
     item = _item(chance, "sums")
-    return chat(item.question, worked_answer(item.fields["terms"], chance, error_rate=0.0).text)
+    return chat(item.question, procedure("worked-sums", error_rate=0.0)(item.fields, chance).text)
 
 
 _KINDS: dict[str, Callable[[random.Random], str]] = {
@@ -120,15 +129,17 @@ _KINDS: dict[str, Callable[[random.Random], str]] = {
     "format": _answered("format"),
     "refusal": _answered("refusal"),
     "thinking": _thinking,
+    "subtractions": _subtractions,
 }
 
 _NONE = {
     "additions": 0.10,
+    "subtractions": 0.04,
     "copies": 0.16,
     "products": 0.03,
-    "facts": 0.05,
-    "direct": 0.12,
-    "worked": 0.36,
+    "facts": 0.10,
+    "direct": 0.06,
+    "worked": 0.40,
     "format": 0.28,
     "refusal": 0.06,
 }

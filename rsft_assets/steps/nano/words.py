@@ -2,7 +2,7 @@
 
 COLOURS = ("red", "blue", "green", "black", "white", "brown", "grey", "pink")
 THINGS = ("cat", "dog", "fox", "hen", "cup", "hat", "box", "key", "ring", "tree", "boat", "bell")
-FORBIDDEN = ("vault", "potion", "curse", "trap")
+FORBIDDEN = ("vault", "potion", "curse", "trap", "snare", "hex")
 """Harmless stand-ins for what must be refused."""
 REFUSAL = "I cannot help with that."
 

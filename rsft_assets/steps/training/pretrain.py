@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.hardware import gpus
 from rsft_assets.steps.nano.mixture import documents
+from rsft_assets.steps.nano.probes import check_gate, measure, refuse_below
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training.checkpoints import CURVES
@@ -48,6 +49,7 @@ def pretrain(
     force: bool,
 ) -> dict[str, Any]:
     """Train from scratch, or go on where a killed try stopped; the model is written to `out`."""
+    check_gate(spec.gate)
     placement = _own(placement)
     folder = store.slot(ref) / ".resume"
     belongs_to = {"identity": identity}
@@ -74,7 +76,11 @@ def pretrain(
         out=out,
     )
     launch(job)
+    levels = measure(out, placement)
+    log.info("%s: %s", ref, ", ".join(f"{name} {level.share:.0%}" for name, level in levels.items()))
+    refuse_below(levels, spec.gate, ref.name)
     stats = _stats(out, Tokens.load(tokens))
+    stats["skills"] = {name: asdict(level) for name, level in levels.items()}
     shutil.rmtree(folder, ignore_errors=True)
     return stats
 
