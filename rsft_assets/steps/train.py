@@ -2,9 +2,10 @@
 
     python -m rsft_assets.steps.train checkpoints/nano-1m --partition 'RUN|40'
 
-In: the base model and the training set. Out: for each kept step up to the one asked for, a model in Hugging
-Face's format with `curves.parquet` and `seen.parquet`. Step 0 is the base model itself. A killed training
-goes on from its rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
+In: the base model and the training set, or, for a run that says `adopt`, its published checkpoints. Out:
+for each kept step up to the one asked for, a model in Hugging Face's format, with `curves.parquet` and
+`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training goes on from its
+rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
 import argparse
@@ -48,6 +49,9 @@ def train(
     done: list[Output] = []
     for name, steps in asked.items():
         run = study.get("runs", name)
+        if run.adopt:
+            done += _adopt_run(study, store, run, sorted(set(steps)), force=force)
+            continue
         chosen = placement or load_placement(run.model)
         refuse_without_gpu(study, checkpoint_ref(run, max(steps)), chosen)
         if under_torchrun():
@@ -65,6 +69,16 @@ def _reached(study: Study, ref: Ref) -> bool:
     elif ref.step not in steps:
         raise SpecError(f"{ref}: step {ref.step} is not kept; kept are {', '.join(map(str, steps))}")
     return ref.step in steps
+
+
+def _adopt_run(study: Study, store: Store, run: Run, steps: list[int], *, force: bool) -> list[Output]:
+    from rsft_assets.steps.training.adopted import adopt_checkpoints
+
+    outputs = []
+    if 0 in steps:
+        _publish_base(study, store, run, force=force)
+        outputs.append(store.require(checkpoint_ref(run, 0)))
+    return outputs + adopt_checkpoints(study, store, run, [step for step in steps if step], force=force)
 
 
 def _train_run(
