@@ -66,9 +66,13 @@ class Output:
 
     def file(self, name: str) -> Path:
         """Path of one of its files; only what the manifest lists is ever used."""
-        if not any(record.path == name for record in self.manifest.files):
+        if not self.has(name):
             raise StepError(f"{self.manifest.ref}: its manifest lists no file {name!r} ({self.folder})")
         return self.folder / name
+
+    def has(self, name: str) -> bool:
+        """Whether its manifest lists this file."""
+        return any(record.path == name for record in self.manifest.files)
 
     def damage(self, *, content: bool) -> str | None:
         """What is wrong with its files, in words: presence and size, and with `content` every byte."""
