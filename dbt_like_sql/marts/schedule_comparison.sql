@@ -3,6 +3,7 @@
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column passes: epochs over the set
 -- column rows_read: rows times passes
+-- column reference: the arm that the others are compared with; reference_run is its run of the same seed
 -- column difference: to the reference setting, on the same items
 -- column arm_difference: the same, seed by seed, mean over the training seeds
 -- column arm_difference_low: 95 % interval in which items and training seeds vary; with one seed, items only
@@ -39,6 +40,7 @@ SELECT
     s.total_steps,
     p.run,
     p.dataset,
+    p.schedule,
     s.rows,
     s.epochs AS passes,
     s.batch_size,
@@ -57,6 +59,7 @@ SELECT
     p.lower_is_better,
     p.value,
     p.items,
+    s.reference,
     s.reference_run,
     coalesce(p.run = s.reference_run, false) AS is_reference,
     d.difference,
