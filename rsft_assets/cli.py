@@ -105,11 +105,17 @@ def plan(
 @rsft.command()
 @click.option("--sync", is_flag=True, help="Tell Dagster about outputs whose events it has not seen.")
 @click.option("--content", is_flag=True, help="Read every byte of every output.")
+@click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what may go.")
+@click.option("--delete", is_flag=True, help="With --disk: delete what may go.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def doctor(sync: bool, content: bool, as_json: bool) -> None:
+def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
     """Say what is right and wrong with this installation and its outputs."""
-    from rsft_assets.defs.doctoring import run_doctor
+    from rsft_assets.defs.doctoring import run_disk, run_doctor
 
+    if delete and not disk:
+        raise click.UsageError("--delete goes with --disk, which says what would be deleted")
+    if disk:
+        sys.exit(run_disk(delete_safe=delete, as_json=as_json))
     sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))
 
 

@@ -1,7 +1,10 @@
 -- What does the model's size change? The gain of the same data and schedule on models of different sizes, and
 -- where along the run each model stood best: the paper's Figure 5.
+-- column mixture: what the base was pretrained on, where that was done here; sizes compare within one
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column gain: end of the run minus the untrained model, on the same items
+-- column arm_gain: the same, mean over the training seeds of this model, set and schedule
+-- column arm_gain_low: 95 % interval in which items and training seeds vary; with one seed, items only
 -- column best_step: step with the best score; chosen after looking, so best_value is a little too good
 SELECT
     p.source,
@@ -9,6 +12,7 @@ SELECT
     p.dataset,
     p.schedule,
     m.family,
+    m.mixture,
     p.model,
     m.parameters,
     p.seed,
@@ -29,11 +33,16 @@ SELECT
     g.low AS gain_low,
     g.high AS gain_high,
     coalesce(g.beyond_noise, false) AS is_gain_beyond_noise,
+    ga.arm_difference AS arm_gain,
+    ga.arm_low AS arm_gain_low,
+    ga.arm_high AS arm_gain_high,
+    ga.seeds,
+    ga.arm_method,
     t.best_step,
     best.value AS best_value,
     p.items,
     g.method,
-    count(*) OVER (
+    count(DISTINCT p.model) OVER (
         PARTITION BY p.source, p.dataset, p.schedule, p.benchmark, p.grader, p.metric, p.protocol
     ) AS models_compared,
     p.protocol,
@@ -43,6 +52,8 @@ JOIN declared.models m USING (model)
 LEFT JOIN staging.score_points b ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
 LEFT JOIN staging.differences g
     ON g.point_id = p.point_id AND g.other_point_id = p.base_point_id AND g.grader = p.grader AND g.metric = p.metric
+LEFT JOIN staging.arm_differences ga
+    ON ga.point_id = p.point_id AND ga.other_point_id = p.base_point_id AND ga.grader = p.grader AND ga.metric = p.metric
 LEFT JOIN staging.late_training t
     ON t.source = p.source AND t.run = p.run AND t.benchmark = p.benchmark AND t.grader = p.grader
     AND t.metric = p.metric AND t.protocol = p.protocol

@@ -3,22 +3,31 @@
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column gain: over the untrained model, on the same items
 -- column difference: to the run on the reference set, on the same items
--- column seed_mean: mean over the training seeds of this arm that were scored
+-- column arm_gain: the gain, mean over the training seeds of this model, set and schedule
+-- column arm_gain_low: 95 % interval in which items and training seeds vary; with one seed, items only
+-- column arm_difference: the difference to the reference set, seed by seed, mean over the seeds
+-- column seed_mean: mean score over the training seeds that were scored
 WITH used AS (
     SELECT study, dataset, count(*) AS runs FROM declared.runs GROUP BY ALL
 ),
 
+-- One reference set for a model and schedule, whichever seeds each set was trained with.
 ranked AS (
     SELECT
         r.*,
         d.thinking,
         d.recipe,
-        first_value(r.run) OVER (
-            PARTITION BY r.model, r.schedule, r.seed ORDER BY u.runs DESC, r.dataset
-        ) AS reference_run
+        first_value(r.dataset) OVER (PARTITION BY r.model, r.schedule ORDER BY u.runs DESC, r.dataset) AS reference
     FROM declared.runs r
     JOIN declared.datasets d ON d.dataset = r.dataset
     JOIN used u ON u.study = r.study AND u.dataset = r.dataset
+),
+
+referred AS (
+    SELECT s.*, r.run AS reference_run
+    FROM ranked s
+    LEFT JOIN declared.runs r
+        ON r.model = s.model AND r.schedule = s.schedule AND r.seed = s.seed AND r.dataset = s.reference
 )
 
 SELECT
@@ -48,12 +57,22 @@ SELECT
     g.low AS gain_low,
     g.high AS gain_high,
     coalesce(g.beyond_noise, false) AS is_gain_beyond_noise,
+    ga.arm_difference AS arm_gain,
+    ga.arm_low AS arm_gain_low,
+    ga.arm_high AS arm_gain_high,
+    coalesce(ga.arm_beyond_noise, false) AS is_arm_gain_beyond_noise,
+    s.reference,
     s.reference_run,
-    p.run = s.reference_run AS is_reference,
+    coalesce(p.run = s.reference_run, false) AS is_reference,
     d.difference,
     d.low AS difference_low,
     d.high AS difference_high,
     coalesce(d.beyond_noise, false) AS beyond_noise,
+    da.arm_difference,
+    da.arm_low AS arm_difference_low,
+    da.arm_high AS arm_difference_high,
+    coalesce(da.arm_beyond_noise, false) AS is_arm_beyond_noise,
+    da.arm_method,
     coalesce(d.method, CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE 'reference not scored' END)
         AS method,
     count(*) OVER arms AS seeds,
@@ -62,7 +81,7 @@ SELECT
     max(p.value) OVER arms AS seed_highest,
     p.protocol,
     p.trace
-FROM ranked s
+FROM referred s
 JOIN staging.score_points p ON p.run = s.run AND p.is_last
 LEFT JOIN staging.score_points b ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
 LEFT JOIN staging.differences g
@@ -72,5 +91,9 @@ LEFT JOIN staging.score_points r
     AND r.grader = p.grader AND r.metric = p.metric AND r.protocol = p.protocol
 LEFT JOIN staging.differences d
     ON d.point_id = p.point_id AND d.other_point_id = r.point_id AND d.grader = p.grader AND d.metric = p.metric
+LEFT JOIN staging.arm_differences ga
+    ON ga.point_id = p.point_id AND ga.other_point_id = p.base_point_id AND ga.grader = p.grader AND ga.metric = p.metric
+LEFT JOIN staging.arm_differences da
+    ON da.point_id = p.point_id AND da.other_point_id = r.point_id AND da.grader = p.grader AND da.metric = p.metric
 WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
 ORDER BY p.source, p.study, p.model, p.schedule, p.dataset, p.seed, p.position, p.grader, p.metric

@@ -10,7 +10,9 @@
 -- column is_recovery_beyond_noise: the corrected interval of that rise leaves out 0
 -- column items_to_settle: items that would bring a fall of this depth beyond noise, at the spread seen here
 -- column seeds: training seeds of the same model, data and schedule that were scored
--- column seeds_with_dip: how many of them fall beyond noise
+-- column seeds_with_dip: how many of them fall beyond noise, each judged by itself
+-- column seeds_with_recovery: how many of them fall and rise again beyond noise
+-- column holds_in_every_seed: there are several seeds, and all of them fall beyond noise
 WITH judged AS (
     SELECT
         f.*,
@@ -107,7 +109,10 @@ SELECT
     END AS items_to_settle,
     method,
     count(*) OVER arms AS seeds,
-    count_if(falls AND fall_high < 0) OVER arms AS seeds_with_dip,
+    count(*) FILTER (WHERE falls AND fall_high < 0) OVER arms AS seeds_with_dip,
+    count(*) FILTER (WHERE falls AND fall_high < 0 AND dip_step < end_step AND rise_low > 0) OVER arms
+        AS seeds_with_recovery,
+    seeds > 1 AND seeds_with_dip = seeds AS holds_in_every_seed,
     protocol,
     trace
 FROM measured

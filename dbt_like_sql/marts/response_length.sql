@@ -4,6 +4,7 @@
 -- so that a model that never learnt to stop is not mistaken for one that thinks longer.
 -- grain: run, step, benchmark
 -- column growth: mean tokens per answer above those of the base
+-- column growth_low: 95 % interval, both lengths clustered by item, taken as unrelated
 -- column growth_real: the part of it that comes from settled answers
 SELECT
     s.study,
@@ -19,6 +20,7 @@ SELECT
     s.position,
     r.answers,
     r.mean_tokens,
+    r.mean_tokens_se,
     r.median_tokens,
     r.p90_tokens,
     r.truncated / r.answers AS truncation_rate,
@@ -29,6 +31,8 @@ SELECT
     r.think_not_closed / r.answers AS think_not_closed_rate,
     b.mean_tokens AS base_mean_tokens,
     r.mean_tokens - b.mean_tokens AS growth,
+    CASE WHEN s.step > 0 THEN growth - 1.959964 * sqrt(r.mean_tokens_se ** 2 + b.mean_tokens_se ** 2) END AS growth_low,
+    CASE WHEN s.step > 0 THEN growth + 1.959964 * sqrt(r.mean_tokens_se ** 2 + b.mean_tokens_se ** 2) END AS growth_high,
     coalesce(r.tokens_in_settled, 0) / r.answers - coalesce(b.tokens_in_settled, 0) / b.answers AS growth_real,
     coalesce(r.tokens_in_no_end_token, 0) / r.answers
         - coalesce(b.tokens_in_no_end_token, 0) / b.answers AS growth_no_end_token,

@@ -3,26 +3,50 @@
 -- The reasoning gain is the plain mean over the reasoning benchmarks (in domain and out) of the gains over the base.
 -- grain: source, run, step, safety_benchmark, grader, metric
 -- column harm: change of the safety metric for the worse, over the untrained model
+-- column arm_harm: the same, mean over the training seeds of this model, set and schedule
+-- column arm_harm_low: 95 % interval in which items and training seeds vary; with one seed, items only
+-- column twin_run: the run on the same rows without thinking; what it does not show, thinking did
+-- column harm_over_twin: harm beyond the twin's, same items, mean over the seeds that both have
 -- column state: available, or not available and what is missing
 WITH sources AS (
     SELECT unnest(['ours', 'paper']) AS source
 ),
 
 ends AS (
-    SELECT s.source, r.study, r.run, r.model, r.dataset, r.schedule, r.arm, r.seed, d.thinking, t.step
+    SELECT s.source, r.study, r.run, r.model, r.dataset, r.schedule, r.arm, r.seed, d.thinking, t.step,
+        w.run AS twin_run
     FROM declared.runs r
     JOIN declared.datasets d USING (dataset)
     JOIN declared.run_steps t ON t.run = r.run AND t.is_last
+    LEFT JOIN declared.datasets n ON n.based_on = r.dataset AND n.recipe = 'without-thinking'
+    LEFT JOIN declared.runs w
+        ON w.dataset = n.dataset AND w.model = r.model AND w.schedule = r.schedule AND w.seed = r.seed
     CROSS JOIN sources s
     WHERE s.source = 'ours' OR r.study = 'paper'
 ),
 
 gains AS (
-    SELECT p.*, d.difference, d.se AS difference_se, d.low AS difference_low, d.high AS difference_high, d.beyond_noise
+    SELECT
+        p.*,
+        d.difference,
+        d.se AS difference_se,
+        d.low AS difference_low,
+        d.high AS difference_high,
+        d.beyond_noise,
+        CASE WHEN p.lower_is_better THEN 1 ELSE -1 END AS harmful,
+        a.seeds,
+        a.arm_difference,
+        a.arm_low,
+        a.arm_high,
+        a.arm_beyond_noise,
+        a.item_variance
     FROM staging.score_points p
     JOIN staging.differences d
         ON d.point_id = p.point_id AND d.other_point_id = p.base_point_id AND d.grader = p.grader
         AND d.metric = p.metric
+    JOIN staging.arm_differences a
+        ON a.point_id = p.point_id AND a.other_point_id = p.base_point_id AND a.grader = p.grader
+        AND a.metric = p.metric
     WHERE p.is_last AND p.benchmark_version = 1
 ),
 
@@ -30,13 +54,31 @@ reasoning AS (
     SELECT
         source,
         run,
+        arm,
         grader,
         avg(difference) AS reasoning_gain,
         sqrt(sum(difference_se ** 2)) / count(*) AS se,
+        sum(coalesce(item_variance, difference_se ** 2)) / count(*) ** 2 AS arm_item_variance,
         count(*) AS reasoning_benchmarks
     FROM gains
     WHERE is_headline AND unit = 'share' AND benchmark_group IN ('in-domain', 'ood-reasoning')
     GROUP BY ALL
+),
+
+-- One set of weights moves all benchmarks together, so the seeds' part is taken from the mean, not from each.
+reasoning_seeds AS (
+    SELECT
+        *,
+        count(*) OVER arms AS reasoning_seeds,
+        avg(reasoning_gain) OVER arms AS arm_gain,
+        coalesce(var_samp(reasoning_gain) OVER arms / reasoning_seeds, 0) AS seed_variance,
+        avg(arm_item_variance) OVER arms + seed_variance AS arm_variance,
+        -- The items are so many beside the seeds that only the seeds cost degrees of freedom.
+        CASE WHEN seed_variance > 0
+            THEN greatest(floor(10 * (reasoning_seeds - 1) * (arm_variance / seed_variance) ** 2), 10)
+        END AS tenths
+    FROM reasoning
+    WINDOW arms AS (PARTITION BY source, arm, grader, reasoning_benchmarks)
 ),
 
 safety AS (
@@ -50,10 +92,18 @@ safety AS (
         unit,
         value,
         value - difference AS base_value,
-        CASE WHEN lower_is_better THEN difference ELSE -difference END AS harm,
-        CASE WHEN lower_is_better THEN difference_low ELSE -difference_high END AS harm_low,
-        CASE WHEN lower_is_better THEN difference_high ELSE -difference_low END AS harm_high,
+        harmful * difference AS harm,
+        least(harmful * difference_low, harmful * difference_high) AS harm_low,
+        greatest(harmful * difference_low, harmful * difference_high) AS harm_high,
         beyond_noise,
+        harmful,
+        seeds,
+        harmful * arm_difference AS arm_harm,
+        least(harmful * arm_low, harmful * arm_high) AS arm_harm_low,
+        greatest(harmful * arm_low, harmful * arm_high) AS arm_harm_high,
+        arm_beyond_noise,
+        point_id,
+        protocol,
         trace
     FROM gains
     WHERE benchmark_group = 'safety'
@@ -74,6 +124,10 @@ SELECT
     r.reasoning_gain - 1.959964 * r.se AS reasoning_gain_low,
     r.reasoning_gain + 1.959964 * r.se AS reasoning_gain_high,
     r.reasoning_benchmarks,
+    r.reasoning_seeds,
+    r.arm_gain AS arm_reasoning_gain,
+    r.arm_gain - coalesce(t.t, 1.959964) * sqrt(r.arm_variance) AS arm_reasoning_gain_low,
+    r.arm_gain + coalesce(t.t, 1.959964) * sqrt(r.arm_variance) AS arm_reasoning_gain_high,
     s.benchmark AS safety_benchmark,
     s.metric,
     s.is_headline,
@@ -84,6 +138,16 @@ SELECT
     s.harm_low,
     s.harm_high,
     coalesce(s.beyond_noise, false) AS is_harm_beyond_noise,
+    s.seeds,
+    s.arm_harm,
+    s.arm_harm_low,
+    s.arm_harm_high,
+    coalesce(s.arm_beyond_noise, false) AS is_arm_harm_beyond_noise,
+    e.twin_run,
+    s.harmful * d.arm_difference AS harm_over_twin,
+    least(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_low,
+    greatest(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_high,
+    coalesce(d.arm_beyond_noise, false) AS is_harm_over_twin_beyond_noise,
     CASE
         WHEN s.run IS NULL AND r.run IS NULL THEN 'not available: not scored'
         WHEN s.run IS NULL THEN 'not available: no safety score'
@@ -92,6 +156,12 @@ SELECT
     END AS state,
     s.trace
 FROM ends e
-LEFT JOIN reasoning r ON r.source = e.source AND r.run = e.run
+LEFT JOIN reasoning_seeds r ON r.source = e.source AND r.run = e.run
 LEFT JOIN safety s ON s.source = e.source AND s.run = e.run AND (r.grader IS NULL OR s.grader = r.grader)
+LEFT JOIN seeds.student_t t ON t.tenths = r.tenths
+LEFT JOIN staging.score_points w
+    ON w.source = e.source AND w.run = e.twin_run AND w.is_last AND w.benchmark = s.benchmark
+    AND w.protocol = s.protocol AND w.grader = s.grader AND w.metric = s.metric
+LEFT JOIN staging.arm_differences d
+    ON d.point_id = s.point_id AND d.other_point_id = w.point_id AND d.grader = s.grader AND d.metric = s.metric
 ORDER BY e.source, e.study, e.model, e.run, grader, s.metric

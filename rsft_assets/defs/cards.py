@@ -7,6 +7,8 @@ from rsft_assets.specs.lineage import Ref
 
 Stats = dict[str, Any]
 _BAR = 24
+_LITERAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|\\`*_[]~$#"}
+"""Texts are shown as they are: a `<think>` would be taken for HTML and vanish, LaTeX for emphasis."""
 
 
 def card(ref: Ref, stats: Stats) -> str | None:
@@ -26,7 +28,7 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).replace("|", "\\|").replace("\n", " ⏎ ")
+    return str(value).translate(_LITERAL).replace("\n", " ⏎ ")
 
 
 def _dataset(stats: Stats) -> str:

@@ -65,7 +65,8 @@ def _checkpoints(study: Study, ref: Ref) -> str:
     rows = []
     for run in study.runs_of(ref.name):
         steps = ", ".join(map(str, study.steps_of(run)))
-        rows.append(f"| `{run.name}` | `datasets/{run.dataset}` | {run.schedule.name} | {steps} |")
+        data = f"adopted from {_origin(run.published)}" if run.adopt and run.published else f"`datasets/{run.dataset}`"
+        rows.append(f"| `{run.name}` | {data} | {run.schedule.name} | {steps} |")
     example = study.runs_of(ref.name)[0]
     return (
         f"{ref.name} fine-tuned: one partition per run and kept step; step 0 is the base model. "

@@ -158,7 +158,9 @@ def materialize_stage(
         store.check_writable()
         left = run.keep_finished(refs)
         if left or run.problems:
-            refuse_without_gpu(study, refs[0], placement_of(study, refs[0]))
+            # One of each run: a run may be adopted, which needs none.
+            for ref in {ref.run: ref for ref in left or refs[:1]}.values():
+                refuse_without_gpu(study, ref, placement_of(study, ref))
         if left:
             run.launch(left)
     except StepFailed as error:

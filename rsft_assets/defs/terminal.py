@@ -151,7 +151,7 @@ def materialize_in_terminal(
 
 def refuse_what_cannot_run(study: Study, store: Store, plan: Plan) -> None:
     """Refuse before any work where something outstanding needs a GPU that this machine lacks."""
-    outstanding = {ref.asset: ref for ref in plan.refs if not store.exists(ref)}
+    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not store.exists(ref)}
     for ref in outstanding.values():
         refuse_without_gpu(study, ref, placement_of(study, ref))
 

@@ -26,6 +26,9 @@ class Dataset:
     like: str | None = None
     source: str | None = None
     """human-solution only: the query source whose solutions are used."""
+    held_out: int = 64
+    """Rows made the same way from queries that the set leaves over, fewer where there are no more: never trained
+    on, they give each checkpoint a loss of its own. A set made from another has that set's; a published one none."""
     seed: int = 0
     thinking: bool = True
     """Each response holds exactly one <think>…</think>; False: none."""

@@ -102,7 +102,7 @@ def asset_inputs(study: Study, asset: str) -> tuple[str, ...]:
     if stage == "datasets":
         return _dataset_inputs(study, name)
     if stage == "checkpoints":
-        used = dict.fromkeys(run.dataset for run in study.runs_of(name))
+        used = dict.fromkeys(run.dataset for run in study.runs_of(name) if not run.adopt)
         return (f"base_models/{name}", *(f"datasets/{dataset}" for dataset in used))
     if stage == "scores":
         return (f"checkpoints/{name}", f"benchmarks/{asset.split('/')[2]}")
@@ -131,7 +131,10 @@ def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
     if ref.stage == "checkpoints":
         run = study.get("runs", ref.run)
         base = Ref(f"base_models/{ref.name}")
-        return (base,) if ref.step == 0 else (base, Ref(f"datasets/{run.dataset}"))
+        if ref.step == 0:
+            return (base,)
+        # What others trained on is known by name only, and nothing here has to be made for it.
+        return () if run.adopt else (base, Ref(f"datasets/{run.dataset}"))
     inputs: list[Ref] = []
     for key in asset_inputs(study, ref.asset):
         partitions = partitions_of(study, key)
@@ -155,13 +158,21 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
             return {"kind": study.sources[entry.source].kind, **shard}
         return {**_declared(entry, "shards", "source"), **shard}
     if ref.stage == "checkpoints":
-        # Step 0 is the base model itself, whatever the run.
-        return {"step": 0} if ref.step == 0 else {**_declared(study.get("runs", ref.run)), "step": ref.step}
+        return _spec_of_checkpoint(study.get("runs", ref.run), ref.step)
     if ref.stage == "benchmarks":
         return _declared(entry, "sampling", "metrics")
     if ref.stage == "scores":
         return _declared(study.get("benchmarks", ref.benchmark))
     return _declared(entry)
+
+
+def _spec_of_checkpoint(run: Run, step: int) -> dict[str, Any]:
+    """Step 0 is the base model itself, whatever the run; what is taken over is where it is taken from."""
+    if step == 0:
+        return {"step": 0}
+    if run.adopt:
+        return {"published": _declared(run.published), "step": step}
+    return {**_declared(run, "adopt", "published"), "step": step}
 
 
 # Words for people, ways to reach a thing and where it is shown are not what it is.

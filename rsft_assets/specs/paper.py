@@ -10,6 +10,7 @@ from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
+from rsft_assets.specs.paper_checkpoints import published_checkpoints
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.training import Run, Schedule
@@ -210,13 +211,14 @@ _WIDE = (*_MAIN, "numinamath-20k", "deepseek-r1-20k")
 
 def _run(model: str, dataset: str, schedule: Schedule = DEFAULT) -> Run:
     internlm = model == "internlm2.5-20b"
-    return Run(
+    run = Run(
         model=model,
         dataset=dataset,
         schedule=schedule,
         max_length=10_000 if internlm and dataset == "numinamath-20k" else 20_000,
         authors_micro_batch=2 if internlm else 4,
     )
+    return replace(run, published=published_checkpoints(run))
 
 
 RUNS = (

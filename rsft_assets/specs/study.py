@@ -4,10 +4,11 @@
 one validated `Study`; a mistake raises `SpecError` with the field, the value and the valid choices.
 """
 
+import fnmatch
 import functools
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rsft_assets.specs import nano, paper
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
@@ -64,8 +66,13 @@ class Study:
 TABLES = ("models", "sources", "pools", "datasets", "runs", "benchmarks")
 
 
-def combine(parts: Iterable[tuple[str, dict[str, Iterable[Any]]]]) -> Study:
-    """One study from parts, each (study, {table: entries}); names are unique and every reference holds."""
+def combine(
+    parts: Iterable[tuple[str, dict[str, Iterable[Any]]]], adopted: Mapping[str, Mapping[str, Any]] | None = None
+) -> Study:
+    """One study from parts, each (study, {table: entries}); names are unique and every reference holds.
+
+    Runs that a pattern of `adopted` matches take their published checkpoints over; its fields say where from.
+    """
     study = Study()
     for member_of, tables in parts:
         for table, entries in tables.items():
@@ -75,8 +82,20 @@ def combine(parts: Iterable[tuple[str, dict[str, Iterable[Any]]]]) -> Study:
                     raise SpecError(f"{table} {entry.name!r} is declared twice; rename one")
                 known[entry.name] = entry
                 study.member_of[(table, entry.name)] = member_of
+    for pattern, fields in (adopted or {}).items():
+        _adopt(study, pattern, fields)
     validate(study)
     return study
+
+
+def _adopt(study: Study, pattern: str, fields: Mapping[str, Any]) -> None:
+    matched = [run for name, run in study.runs.items() if fnmatch.fnmatchcase(name, pattern)]
+    if not matched:
+        raise SpecError(f"adopt {pattern!r}: no run is called so: {nearest(pattern, study.runs)}")
+    # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
+    for run in [run for run in matched if run.published] or matched:
+        known = run.published or (Hub(repo="") if "repo" in fields else None)
+        study.runs[run.name] = replace(run, adopt=True, published=replace(known, **fields) if known else None)
 
 
 def tables_of(module: Any) -> dict[str, Iterable[Any]]:
@@ -90,7 +109,8 @@ def _load(study_file: str | None) -> Study:
     if study_file:
         from rsft_assets.specs.study_file import read_study_file
 
-        parts.append(read_study_file(Path(study_file)))
+        extends, entries, adopted = read_study_file(Path(study_file))
+        return combine([*parts, (extends, entries)], adopted)
     return combine(parts)
 
 

@@ -16,6 +16,11 @@ batch_size = 64
 model = "my-model"
 dataset = "math-cot-20k"
 schedule = "short"
+
+[adopt."qwen3-8b_math-*"]              # declared runs whose published checkpoints are taken over, by name or glob
+
+[adopt."qwen3-8b_numinamath-20k_lr5e-5_ep8_bs256"]
+revision = "0123…"                     # or `repo`: what the declared run does not know, or knows otherwise
 """
 
 import dataclasses
@@ -29,6 +34,7 @@ from rsft_assets.specs import nano, paper
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
@@ -37,8 +43,11 @@ from rsft_assets.specs.training import Run, Schedule
 _NAMED = {"models": Model, "sources": QuerySource, "pools": Pool, "datasets": Dataset, "benchmarks": Benchmark}
 
 
-def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]]]:
-    """(study it extends, entries by table); a mistake names the file, the field, the value and what is valid."""
+def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, dict[str, Any]]]:
+    """(study it extends, entries by table, what to adopt); a mistake names the file, the field and what is valid.
+
+    What to adopt is by run name or glob: fields of a `Hub` that stand in for the declared run's.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -51,8 +60,8 @@ def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]]]:
     if extends not in ("paper", "nano"):
         raise SpecError(f"{path}: field extends: {extends!r} is not one of paper, nano")
     for table in data:
-        if table not in (*_NAMED, "schedules", "runs"):
-            raise SpecError(f"{path}: unknown table {table!r}: {nearest(table, (*_NAMED, 'schedules', 'runs'))}")
+        if table not in (valid := (*_NAMED, "schedules", "runs", "adopt")):
+            raise SpecError(f"{path}: unknown table {table!r}: {nearest(table, valid)}")
     entries: dict[str, list[Any]] = {
         table: [
             _entry(kind, fields, f"{path}: {table}.{name}", {"name": name}) for name, fields in _rows(data, table, path)
@@ -65,7 +74,17 @@ def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]]]:
     entries["runs"] = [
         _run(fields, f"{path}: runs[{i}]", schedules) for i, fields in enumerate(_list(data.get("runs", []), path))
     ]
-    return extends, entries
+    return extends, entries, {pattern: _pin(fields, path, pattern) for pattern, fields in _rows(data, "adopt", path)}
+
+
+def _pin(fields: Any, path: Path, pattern: str) -> dict[str, Any]:
+    where = f"{path}: adopt.{pattern}"
+    if not isinstance(fields, dict):
+        raise SpecError(f"{where}: {fields!r} must be a table of fields")
+    if fields and set(pattern) & set("*?["):
+        raise SpecError(f"{where}: {', '.join(fields)} would hold for every run that matches; name one run")
+    _entry(Hub, {"repo": "", **fields}, where, {})
+    return dict(fields)
 
 
 def _schedules_of(module: Any) -> set[Schedule]:

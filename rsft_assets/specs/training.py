@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from rsft_assets.specs.hub import Hub
+
 GRID = (10, 20, 40, 80, 160, 320, 480, 640, 800, 960, 1120, 1280)
 """Optimizer steps at which the paper keeps checkpoints; 0, the base model, always belongs to it."""
 
@@ -20,7 +22,11 @@ class Schedule:
     batch_size: int
     decay: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
-    """Share of all steps, rounded down; constant schedules warm up too."""
+    """Share of all steps, rounded down; constant schedules warm up too.
+
+    Step 1 has the rate 0, step k that of k - 1: the authors' trainer moves its schedule after each step. (The
+    rate that it logs is that of the step to come.)
+    """
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -60,6 +66,10 @@ class Run:
     """Prompt and response together; longer rows lose their tail, counted and shown."""
     authors_micro_batch: int = 4
     """Rows in one micro-batch of the authors' 8 GPUs; it weighs tokens where loss is `authors`."""
+    published: Hub | None = None
+    """A repository with this run's checkpoints in folders `step<N>`."""
+    adopt: bool = False
+    """Take the published checkpoints over in place of training."""
     description: str = ""
 
     @property

@@ -102,6 +102,11 @@ def _check_run(study: "Study", run: Run) -> None:
     where = f"runs {run.name!r}"
     _known(study, where, "model", "models", run.model)
     _known(study, where, "dataset", "datasets", run.dataset)
+    if run.adopt and run.published is None:
+        raise SpecError(
+            f"{where}: field adopt: no published checkpoints of this run are known; name their repository and "
+            "revision in `published`, or train it"
+        )
     rows = study.datasets[run.dataset].rows
     if run.schedule.batch_size > rows:
         raise SpecError(

@@ -1,4 +1,4 @@
-"""Build a training set: verified responses, or another set, in; `examples.parquet` out.
+"""Build a training set: verified responses, or another set, in; `examples.parquet` and `held_out.parquet` out.
 
     python -m rsft_assets.steps.build_dataset datasets/nano-cot datasets/nano-nocot
 
@@ -17,6 +17,7 @@ from rsft_assets.steps.recipes.facts import Facts, wants_box
 from rsft_assets.steps.recipes.from_pool import rows_from_pool
 from rsft_assets.steps.recipes.from_published import rows_as_published
 from rsft_assets.steps.recipes.from_set import rows_from_set
+from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.running import requested, run_step, step_parser
@@ -43,11 +44,17 @@ def _build(study: Study, build: Build, dataset: Dataset) -> dict[str, Any]:
     else:
         examples = rows_from_set(build, dataset, counts)
     facts = Facts(dataset, wants_box(dataset))
-    with RowWriter(build.folder / "examples.parquet", "examples") as rows:
+    place = build.folder / HELD_OUT_FILE
+    with RowWriter(build.folder / EXAMPLES_FILE, "examples") as rows, RowWriter(place, "examples") as held_out:
         for example in examples:
-            rows.add(example)
-            facts.see(example)
-    return {**facts.stats(counts.pop("contaminated")), **counts}
+            if rows.rows < dataset.rows:
+                rows.add(example)
+                facts.see(example)
+            else:
+                held_out.add(example)
+    if not held_out.rows:
+        place.unlink()
+    return {**facts.stats(counts.pop("contaminated")), "held_out_rows": held_out.rows, **counts}
 
 
 def main(arguments: argparse.Namespace) -> None:

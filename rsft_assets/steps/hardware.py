@@ -39,6 +39,8 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement) -> None:
     """A `StepError` before any work where `ref` needs a GPU and this machine has none."""
     if placement.device == "cpu" or gpus() or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
         return
+    if ref.stage == "checkpoints" and study.get("runs", ref.run).adopt:
+        return
     if ref.stage in ("checkpoints", "scores"):
         model = study.get("models", ref.name)
         if model.needs_gpu:

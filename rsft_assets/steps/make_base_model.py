@@ -9,7 +9,6 @@ made here also holds `curves.parquet`. A killed pretraining goes on from its rol
 import argparse
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.hub import Hub
@@ -21,8 +20,6 @@ from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.running import requested, run_step, step_parser
 
 log = logging.getLogger(__name__)
-_LEFT_OUT = (".bin", ".pt", ".pth", ".onnx", ".gguf", ".msgpack", ".h5")
-"""Copies of the weights in other formats."""
 
 
 def make_base_model(
@@ -43,19 +40,12 @@ def make_base_model(
 
 def _adopt(build: Build, model: Model, hub: Hub) -> None:
     from rsft_assets.steps.hub import model_folder, where_from
-    from rsft_assets.steps.training.checkpoints import link_files
+    from rsft_assets.steps.training.checkpoints import link_model
     from rsft_assets.steps.training.models import allow_remote_code, load_tokenizer, parameters_of
 
     remote = allow_remote_code(model)
     source = model_folder(hub)
-    files = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
-    safetensors = any(name.endswith(".safetensors") for name in files)
-    kept = [
-        name
-        for name in files
-        if not any(part.startswith(".") for part in Path(name).parts) and not (safetensors and name.endswith(_LEFT_OUT))
-    ]
-    link_files(source, kept, build.folder)
+    kept = link_model(source, build.folder)
     if model.drop_default_system_prompt:
         from rsft_assets.steps.training.text import drop_default_system_prompt
 

@@ -23,7 +23,7 @@ from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
 from rsft_assets.steps.records.store import Build, Output, Store
-from rsft_assets.steps.reporting import outcomes, training, trust
+from rsft_assets.steps.reporting import lengths, outcomes, safety, training, trust
 from rsft_assets.steps.reporting.answer import Answer
 from rsft_assets.steps.reporting.page import page
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
@@ -78,7 +78,7 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
     asked = (training.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, outcomes.size)
-    answers = [ask(db, of) for ask in (*asked, outcomes.safety, training.length)]
+    answers = [ask(db, of) for ask in (*asked, safety.safety, lengths.length)]
     return [*answers, trust.trusted(db, of, results)]
 
 
@@ -90,7 +90,12 @@ def _write(
         if output is not None and of in output.stats.get("drawn", ()):
             pictures[name] = output.file(f"{of}.svg")
     ours = db.execute("SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [of]).fetchall()
-    about = ["Every sentence is computed from the tables; intervals are 95 %, by item, paired where items are shared."]
+    about = [
+        "Every sentence is computed from the tables; intervals are 95 %, by item, paired where items are shared. "
+        "An arm is one model, training set and schedule, named as its first run; where it was trained with several "
+        "seeds, its numbers are means over them, and the interval allows for items and for seeds. "
+        "Each number leads to its queries with the command beside it."
+    ]
     if not ours[0][0]:
         about.append(
             "Nothing of this study is scored here yet: what follows is the paper's own published numbers, if any."

@@ -2,9 +2,10 @@
 
     python -m rsft_assets.steps.train checkpoints/nano-1m --partition 'RUN|40'
 
-In: the base model and the training set. Out: for each kept step up to the one asked for, a model in Hugging
-Face's format with `curves.parquet` and `seen.parquet`. Step 0 is the base model itself. A killed training
-goes on from its rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
+In: the base model and the training set, or, for a run that says `adopt`, its published checkpoints. Out:
+for each kept step up to the one asked for, a model in Hugging Face's format, with `curves.parquet` and
+`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training goes on from its
+rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
 import argparse
@@ -48,6 +49,9 @@ def train(
     done: list[Output] = []
     for name, steps in asked.items():
         run = study.get("runs", name)
+        if run.adopt:
+            done += _adopt_run(study, store, run, sorted(set(steps)), force=force)
+            continue
         chosen = placement or load_placement(run.model)
         refuse_without_gpu(study, checkpoint_ref(run, max(steps)), chosen)
         if under_torchrun():
@@ -65,6 +69,16 @@ def _reached(study: Study, ref: Ref) -> bool:
     elif ref.step not in steps:
         raise SpecError(f"{ref}: step {ref.step} is not kept; kept are {', '.join(map(str, steps))}")
     return ref.step in steps
+
+
+def _adopt_run(study: Study, store: Store, run: Run, steps: list[int], *, force: bool) -> list[Output]:
+    from rsft_assets.steps.training.adopted import adopt_checkpoints
+
+    outputs = []
+    if 0 in steps:
+        _publish_base(study, store, run, force=force)
+        outputs.append(store.require(checkpoint_ref(run, 0)))
+    return outputs + adopt_checkpoints(study, store, run, [step for step in steps if step], force=force)
 
 
 def _train_run(
@@ -117,6 +131,7 @@ def _train_missing(
     from rsft_assets.steps.training.engine import device_of
     from rsft_assets.steps.training.job import Job
     from rsft_assets.steps.training.models import allow_remote_code
+    from rsft_assets.steps.training.preparation import check_fits, tokenise
 
     model = study.models[run.model]
     allow_remote_code(model)
@@ -127,8 +142,8 @@ def _train_missing(
         _forget(folder)
     belongs_to = _belongs_to(study, run, base, dataset)
     start = _resume_step(folder, run, belongs_to, missing[0])
-    tokens = _tokenise(study, run, base, dataset, folder)
-    _check_fits(run, base.folder, placement, device, tokens, missing, store.home)
+    tokens, held_out = tokenise(study, run, base, dataset, folder)
+    check_fits(run, base.folder, placement, device, tokens, missing, store.home)
     log.info("%s: training from step %d to %d", run.name, start, missing[-1])
     job = Job(
         study=study,
@@ -136,6 +151,7 @@ def _train_missing(
         ref=checkpoint_ref(run, missing[-1]),
         folder=folder,
         tokens=tokens,
+        held_out=held_out,
         base=base.folder,
         target=missing[-1],
         publish=tuple(missing),
@@ -150,7 +166,8 @@ def _train_missing(
     if missing[-1] == study.steps_of(run)[-1]:
         # Nothing is left to train: the state, several times the size of the weights, has done its work.
         _forget(folder)
-        shutil.rmtree(tokens, ignore_errors=True)
+        for place in filter(None, (tokens, held_out)):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[str, Any]:
@@ -193,46 +210,6 @@ def _changed_fields(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _forget(folder: Path) -> None:
     for path in (*folder.glob("state-*"), *folder.glob(".writing-*")):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path) -> Path:
-    """The training set under this model's tokenizer, made once; says what the length limit cuts."""
-    from rsft_assets.steps.training.models import load_tokenizer
-    from rsft_assets.steps.training.text import Tokens, collect, describe, key_of, training_rows
-
-    key = key_of(base=base.digest, dataset=dataset.digest, limit=run.max_length)
-    place = folder / f"tokens-{key}"
-    if not place.is_dir():
-        tokenizer = load_tokenizer(base.folder, remote_code=study.models[run.model].remote_code)
-        collect(training_rows(dataset.file("examples.parquet"), tokenizer), run.max_length).save(place)
-    tokens = Tokens.load(place)
-    declared = study.datasets[run.dataset].rows
-    if len(tokens) != declared:
-        raise StepError(
-            f"datasets/{run.dataset} has {len(tokens)} rows and its spec says {declared}, so the steps of "
-            f"{run.name} would not be those of the grid; build it again, or correct `rows`"
-        )
-    log.info("%s", describe(tokens, run.dataset, run.max_length))
-    return place
-
-
-def _check_fits(
-    run: Run, base: Path, placement: Placement, device: str, tokens: Path, missing: list[int], home: Path
-) -> None:
-    from rsft_assets.steps.training.estimate import check, estimate
-    from rsft_assets.steps.training.models import parameters_of, shape_of
-    from rsft_assets.steps.training.text import Tokens
-
-    found = estimate(
-        shape_of(base),
-        parameters_of(base),
-        run.schedule.precision,
-        placement,
-        longest=int(Tokens.load(tokens).lengths.max()),
-        kept=len(missing),
-        recompute=device != "cpu",
-    )
-    check(found, placement, device, home, f"training {run.name}")
 
 
 def main(arguments: argparse.Namespace) -> None:

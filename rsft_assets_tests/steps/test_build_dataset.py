@@ -80,6 +80,29 @@ def test_first_rows(built):
     assert examples(outputs["few"]) == examples(outputs["cot"])[:10]
 
 
+def test_held_out_rows_are_made_like_the_others_from_queries_left_over(built):
+    _, outputs = built
+    held_out = {name: rows_of(output, "held_out.parquet") for name, output in outputs.items()}
+    cot, nocot = held_out["cot"], held_out["nocot"]
+    assert {name: len(rows) for name, rows in held_out.items()} == {"cot": 16, "nocot": 16, "few": 16, "any": 20}
+    assert all(row["verdict"] == "correct" for row in cot)
+    assert [row["row"] for row in cot] == list(range(40, 56))
+    assert not {row["query_id"] for row in cot} & {row["query_id"] for row in examples(outputs["cot"])}
+    assert [row["query_id"] for row in nocot] == [row["query_id"] for row in cot]
+    assert not any("<think>" in row["response"] for row in nocot)
+    assert held_out["few"] == cot
+    assert outputs["cot"].stats["held_out_rows"] == 16
+
+
+def test_a_set_that_wants_no_held_out_rows_has_none(built):
+    store, _ = built
+    small = study(datasets=(replace(COT, name="whole", held_out=0), replace(COT, name="some", held_out=3)))
+    whole, some = (build_dataset(small, store, Ref(f"datasets/{name}")) for name in ("whole", "some"))
+    assert not whole.has("held_out.parquet") and whole.stats["held_out_rows"] == 0
+    assert len(rows_of(some, "held_out.parquet")) == 3
+    assert examples(whole) == examples(some)
+
+
 def test_checks_and_card(built):
     _, outputs = built
     for name, output in outputs.items():

@@ -101,7 +101,7 @@ def test_declared_in_a_study_file(tmp_path):
         published = { repo = "./traces", kind = "dataset", file = "a.jsonl", columns = [["response", "output"]] }
         """
     )
-    _, tables = read_study_file(tmp_path / "study.toml")
+    _, tables, _ = read_study_file(tmp_path / "study.toml")
     assert tables["datasets"][0].published.columns == (("response", "output"),)
 
 

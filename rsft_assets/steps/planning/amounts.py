@@ -42,6 +42,7 @@ class Reckoning:
         elif stage == "checkpoints":
             for training in self.outstanding.trainings(refs):
                 self._training(line, training)
+            self._adopted(line, [ref for ref in refs if ref.step and self.study.runs[ref.run].adopt])
         elif stage == "scores":
             for ref in refs:
                 self._score(line, ref)
@@ -159,6 +160,12 @@ class Reckoning:
             # The state to resume from goes when the run ends.
             disk = training.kept * checkpoint_bytes(model.parameters, run.schedule.precision)
         line.add("disk_bytes", Figure(disk, "reference"), "bytes of weights by parameters and precision")
+
+    def _adopted(self, line: Line, refs: Sequence[Ref]) -> None:
+        """Checkpoints that others published: bf16 weights to fetch."""
+        if refs:
+            size = sum(checkpoint_bytes(self.study.models[ref.name].parameters, "bf16") for ref in refs)
+            line.add("disk_bytes", Figure(size, "reference"), "published checkpoints: two bytes a parameter, fetched")
 
     def _base_model(self, line: Line, name: str) -> None:
         model = self.study.models[name]

@@ -85,9 +85,11 @@ class Outstanding:
         )
 
     def trainings(self, refs: Iterable[Ref]) -> list[Training]:
-        """The training that outstanding checkpoints ask for, a run at a time; step 0 needs none."""
+        """The training that outstanding checkpoints ask for, a run at a time; step 0 and adopted ones need none."""
         targets: dict[str, int] = {}
         for ref in refs:
+            if self.study.runs[ref.run].adopt:
+                continue
             targets[ref.run] = max(ref.step, targets.get(ref.run, 0))
         return [self._training(self.study.runs[run], target) for run, target in targets.items() if target]
 

@@ -1,4 +1,4 @@
-"""Sets chosen from a pool of verified responses: recipes `one-correct` and `one-any`.
+"""Sets chosen from a pool of verified responses: recipes `one-correct` and `one-any`; held-out rows come last.
 
 Queries and their responses are ordered by hash, so the set is the same however the pool was sharded; its
 row order is that random order, and the first rows of it are a fair sample of it.
@@ -45,14 +45,16 @@ def rows_from_pool(build: Build, dataset: Dataset, pool: Pool, stats: dict[str, 
         ordered = sorted(
             queries.values(), key=lambda query: (rank(dataset.seed, "query", query.query_id), query.query_id)
         )
-        chosen = selection.fill(ordered, dataset.rows)
+        chosen = selection.fill(ordered, dataset.rows + dataset.held_out)
         stats["pool"] = {
             "queries": source.stats["rows"],
             "responses": verdicts.total(),
             "verdicts": dict(sorted(verdicts.items())),
         }
         stats["decontamination"] = {**checked, "removed": dict(contaminated)}
-        stats["filters"] = _filters(stats["pool"]["queries"], queries, contaminated.total(), selection, len(chosen))
+        stats["filters"] = _filters(
+            stats["pool"]["queries"], queries, contaminated.total(), selection, min(len(chosen), dataset.rows)
+        )
         stats["responses_passed_over"] = dict(selection.left_out)
         _enough(build, dataset, stats, len(chosen))
         stats["contaminated"] = 0

@@ -1,6 +1,7 @@
 """Sets made from another set: recipes `without-thinking`, `first-rows` and `human-solution`.
 
-They hold the same queries in the same order as the set they are `like`, and inherit its decontamination.
+They hold the same queries in the same order as the set they are `like`, and inherit its decontamination and
+its held-out rows, which come last.
 """
 
 import itertools
@@ -11,6 +12,7 @@ from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.fetch_queries import normalised
 from rsft_assets.steps.recipes.responses import without_thinking
+from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.rows import read_rows
 from rsft_assets.steps.records.store import Build, Output
 
@@ -21,9 +23,12 @@ def rows_from_set(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iter
     stats["like"] = {"dataset": dataset.like, "digest": like.digest}
     stats["decontamination"] = like.stats.get("decontamination", {})
     stats["contaminated"] = like.stats["checks"]["contaminated"]["value"]
-    rows = itertools.islice(read_rows(like.file("examples.parquet")), dataset.rows)
+    rows = itertools.islice(read_rows(like.file(EXAMPLES_FILE)), dataset.rows)
+    held_out = itertools.islice(
+        read_rows(like.file(HELD_OUT_FILE)) if like.has(HELD_OUT_FILE) else (), dataset.held_out
+    )
     if dataset.recipe == "human-solution":
-        yield from _with_solutions(build, dataset, like, rows)
+        yield from _with_solutions(build, dataset, like, rows, held_out)
     else:
         found = like.stats["rows"]
         if found < dataset.rows:
@@ -31,7 +36,7 @@ def rows_from_set(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iter
                 f"{build.identity.ref}: {dataset.rows} rows are declared, but datasets/{dataset.like} has {found}; "
                 "declare as many or fewer"
             )
-        for row in rows:
+        for row in itertools.chain(rows, held_out):
             yield _with_response(row, without_thinking(row["response"])) if not dataset.thinking else row
 
 
@@ -40,23 +45,25 @@ def _with_response(row: dict[str, Any], text: str, **changed: Any) -> dict[str, 
 
 
 def _with_solutions(
-    build: Build, dataset: Dataset, like: Output, rows: Iterator[dict[str, Any]]
+    build: Build, dataset: Dataset, like: Output, rows: Iterator[dict[str, Any]], held_out: Iterator[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """The same queries, answered by the solution that the source has for the same question."""
-    path = like.file("examples.parquet")
+    path = like.file(EXAMPLES_FILE)
     questions = {normalised(row["question"]) for row in itertools.islice(read_rows(path, ["question"]), dataset.rows)}
+    kept_out = list(held_out)
+    wanted = questions | {normalised(row["question"]) for row in kept_out}
     solutions: dict[str, str] = {}
     source = build.input(f"queries/{dataset.source}").file("queries.parquet")
     for query in read_rows(source, ["question", "solution"]):
         key = normalised(query["question"])
-        if key in questions and (query["solution"] or "").strip():
+        if key in wanted and (query["solution"] or "").strip():
             solutions.setdefault(key, query["solution"])
-    missing = len(questions) - len(solutions)
+    missing = len(questions - solutions.keys())
     if missing or like.stats["rows"] < dataset.rows:
         raise StepError(
             f"{build.identity.ref}: {dataset.rows} rows are declared, but {missing} of {len(questions)} questions of "
             f"datasets/{dataset.like} have no solution in queries/{dataset.source}; use a source that holds them"
         )
-    for row in rows:
+    for row in itertools.chain(rows, (row for row in kept_out if normalised(row["question"]) in solutions)):
         solution = solutions[normalised(row["question"])]
         yield _with_response(row, solution, response_id=None, verdict=None, data_source=dataset.source)

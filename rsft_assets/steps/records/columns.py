@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MEASURED_COLUMNS = ("seconds",)
 """Columns that differ each time the same thing is made; content digests leave them out."""
+EXAMPLES_FILE, HELD_OUT_FILE = "examples.parquet", "held_out.parquet"
+"""Of a training set; held-out rows are examples, too, made the same way from queries that the set leaves over."""
 
 
 @dataclass(frozen=True)

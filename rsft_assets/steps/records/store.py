@@ -28,6 +28,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.checked import content_damage
 from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
@@ -65,9 +66,13 @@ class Output:
 
     def file(self, name: str) -> Path:
         """Path of one of its files; only what the manifest lists is ever used."""
-        if not any(record.path == name for record in self.manifest.files):
+        if not self.has(name):
             raise StepError(f"{self.manifest.ref}: its manifest lists no file {name!r} ({self.folder})")
         return self.folder / name
+
+    def has(self, name: str) -> bool:
+        """Whether its manifest lists this file."""
+        return any(record.path == name for record in self.manifest.files)
 
     def damage(self, *, content: bool) -> str | None:
         """What is wrong with its files, in words: presence and size, and with `content` every byte."""
@@ -77,23 +82,14 @@ class Output:
                 return f"{path} is missing"
             if path.stat().st_size != record.bytes:
                 return f"{path} has {path.stat().st_size} bytes, its manifest says {record.bytes}"
-            if content and (problem := _content_damage(path, record)):
-                return problem
-        return None
+        return content_damage(self.folder, self.manifest.files, again=True) if content else None
 
     def verified(self) -> "Output":
-        """Itself, after reading every byte; damage is a `StepError` that names the file."""
-        if problem := self.damage(content=True):
+        """Itself, after reading every file that may have changed; damage is a `StepError` that names the file."""
+        problem = self.damage(content=False) or content_damage(self.folder, self.manifest.files, again=False)
+        if problem:
             raise StepError(f"{self.manifest.ref} is damaged: {problem}; materialize it again with --force")
         return self
-
-
-def _content_damage(path: Path, record: FileRecord) -> str | None:
-    try:
-        digest, _ = file_digest(path)
-    except (OSError, ValueError) as error:
-        return f"{path} cannot be read ({error})"
-    return None if digest == record.digest else f"{path} has changed since it was made (content digest differs)"
 
 
 @dataclass

@@ -7,6 +7,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Rows = list[dict[str, Any]]
+# Where there is nothing of ours, the paper's own numbers are answered from, and said to be.
+OURS = """
+    source = (SELECT CASE WHEN count(*) FILTER (WHERE source = 'ours') > 0 THEN 'ours' ELSE 'paper' END
+              FROM staging.score_points WHERE study = $study AND step > 0)
+    AND (source = 'paper' OR grader = 'strict') AND is_headline AND study = $study"""
+SKILLS = "benchmark_group <> 'safety'"
+"""Of harm more is worse, so safety has a question of its own."""
+GROUPS = {"in-domain": "in domain", "ood-reasoning": "on out-of-domain reasoning", "general": "on general skills"}
 
 
 @dataclass
@@ -24,6 +32,14 @@ class Answer:
     rows: Rows = field(default_factory=list)
     table: str = ""
     """Results table of the rows."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """Sentence -> what its numbers stand on, as `rsft trace` takes it."""
+
+    def say(self, words: str, trace: str = "") -> None:
+        """Add a sentence, and what its numbers stand on where it speaks of one row."""
+        self.sentences.append(words)
+        if trace:
+            self.traces[words] = trace
 
 
 def ask(db: "DuckDBPyConnection", query: str, study: str) -> Rows:
@@ -52,6 +68,29 @@ def points(value: float | None, low: float | None = None, high: float | None = N
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """1 run, 2 runs, no run."""
     return f"{number or 'no'} {noun if number <= 1 else plural or noun + 's'}"
+
+
+def arms(rows: Rows, table: str) -> Rows:
+    """One row for each arm (model, set, schedule) and benchmark; its `trace` leads to every training seed of it."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        key = tuple(row[name] for name in ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric"))
+        found.setdefault(key, {**row, "arm": arm(row)})
+    for row in found.values():
+        if (row.get("seeds") or 1) > 1:
+            names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
+            row["trace"] = f"{table}[{','.join(f'{name}={row[name]}' for name in names)}]"
+    return list(found.values())
+
+
+def arm(row: dict[str, Any]) -> str:
+    """An arm's name: that of its first run."""
+    return f"{row['model']}_{row['dataset']}_{row['schedule']}"
+
+
+def seeds(row: dict[str, Any]) -> str:
+    """How many training seeds a number stands on."""
+    return "one training seed" if (row.get("seeds") or 1) == 1 else f"{row['seeds']} training seeds"
 
 
 def listed(words: list[str], most: int = 5) -> str:

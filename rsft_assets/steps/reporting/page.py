@@ -45,7 +45,7 @@ def page(
 
 def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list[str]:
     parts = [f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>']
-    parts += [f'<p class="said">{html.escape(words)}</p>' for words in answer.sentences]
+    parts += [f'<p class="said">{html.escape(words)}{_traced(answer, words)}</p>' for words in answer.sentences]
     if answer.missing:
         parts.append(
             '<div class="missing">' + "".join(f"<p>{html.escape(words)}</p>" for words in answer.missing) + "</div>"
@@ -62,6 +62,19 @@ def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list
     if answer.rows:
         parts.append(_table(answer))
     return parts
+
+
+def _traced(answer: Answer, words: str) -> str:
+    place = answer.traces.get(words)
+    return f" <code>{html.escape(trace_command(place))}</code>" if place else ""
+
+
+def trace_command(place: str) -> str:
+    """What to type to follow `place`, an asset or table with its partition or columns in brackets."""
+    if not place.endswith("]"):
+        return f"published: {place}"
+    asset, _, partition = place[:-1].partition("[")
+    return f"rsft trace {asset} '{partition}'"
 
 
 def _table(answer: Answer) -> str:
@@ -81,16 +94,14 @@ def _table(answer: Answer) -> str:
     )
 
 
-_SHARES = ("rate", "value", "gain", "difference", "depth", "low", "high", "harm", "seed_lowest", "seed_highest")
+_SHARES = ("rate", "value", "gain", "difference", "depth", "low", "high", "harm", "seed_mean", "over_twin")
 
 
 def _cell(name: str, value: Any, unit: Any) -> str:
     if value is None:
         return "<td>–</td>"
     if name == "trace":
-        asset, _, partition = str(value).rstrip("]").partition("[")
-        words = f"rsft trace {asset} '{partition}'" if partition else str(value)
-        return f"<td class=t><code>{html.escape(words)}</code></td>"
+        return f"<td class=t><code>{html.escape(trace_command(str(value)))}</code></td>"
     if name.endswith("digest"):
         return f"<td><code>{html.escape(str(value)[:12])}</code></td>"
     if isinstance(value, float):

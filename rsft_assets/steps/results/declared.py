@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import Study
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
 COLUMNS: dict[str, dict[str, str]] = {
     "models": {
         **{"study": _TEXT, "model": _TEXT, "family": _TEXT, "parameters": _INT, "repo": _TEXT, "revision": _TEXT},
-        **{"needs_gpu": _BOOL, "description": _TEXT},
+        **{"mixture": _TEXT, "needs_gpu": _BOOL, "description": _TEXT},
     },
     "sources": {"study": _TEXT, "source": _TEXT, "kind": _TEXT, "description": _TEXT},
     "pools": {
@@ -80,7 +81,8 @@ def _models(study: Study) -> list[tuple[Any, ...]]:
     for m in study.models.values():
         repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
         of = study.member_of[("models", m.name)]
-        rows.append((of, m.name, m.family, m.parameters, repo, revision, m.needs_gpu, m.description))
+        mixture = m.origin.mixture if isinstance(m.origin, Pretraining) else None
+        rows.append((of, m.name, m.family, m.parameters, repo, revision, mixture, m.needs_gpu, m.description))
     return rows
 
 

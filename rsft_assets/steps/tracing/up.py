@@ -117,6 +117,8 @@ def _in_run(study: Study, store: Store, run: Run, query_id: str) -> Node | None:
         return None
     # Each checkpoint's file holds all steps before it, so the last speaks for all.
     last = made[max(made)]
+    if not any(record.path == "seen.parquet" for record in last.manifest.files):
+        return Node(f"run {run.name}", "group", {"note": "adopted: the rows that it read are not published"})
     seen = read_rows(last.file("seen.parquet"), columns=["step"], where=[("query_id", "=", query_id)])
     steps = sorted(row["step"] for row in seen)
     if not steps:

@@ -1,4 +1,4 @@
-"""What a checkpoint's folder holds beside the model: curves and the rows it has seen."""
+"""Files of a model's folder: curves and the rows it has seen beside the model, and a model taken over as it is."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from typing import Any
 from rsft_assets.steps.records.columns import KINDS, arrow_schema
 from rsft_assets.steps.training.work import FineTuning
 
+_LEFT_OUT = (".bin", ".pt", ".pth", ".onnx", ".gguf", ".msgpack", ".h5")
+"""Copies of the weights in other formats."""
 CURVES, SEEN = "curves.parquet", "seen.parquet"
 
 
@@ -46,6 +48,19 @@ def _write(path: Path, kind: str, rows: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), path, compression="zstd")
+
+
+def link_model(source: Path, folder: Path) -> list[str]:
+    """A model's files in another folder, without copies of the weights in other formats; their names."""
+    files = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
+    safetensors = any(name.endswith(".safetensors") for name in files)
+    kept = [
+        name
+        for name in files
+        if not any(part.startswith(".") for part in Path(name).parts) and not (safetensors and name.endswith(_LEFT_OUT))
+    ]
+    link_files(source, kept, folder)
+    return kept
 
 
 def link_files(source: Path, names: Iterable[str], folder: Path) -> None:

@@ -120,6 +120,8 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             at_kept = step in bounds.kept
             if at_kept and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
+                if session.rank == 0:
+                    log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], step)
             # Before a kept step is handed over, so that a crash there costs nothing.
             if stop or due or at_kept:
                 saver.save(step, position.curves)

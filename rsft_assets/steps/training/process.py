@@ -115,6 +115,7 @@ class _Training:
             "epoch": last["epoch"],
             "loss": last["loss"],
             "grad_norm": last["grad_norm"],
+            "held_out_loss": last["held_out_loss"],
             "trained_tokens": sum(entry["tokens"] for entry in curves),
             "train_seconds": round(sum(entry["seconds"] for entry in curves), 3),
             **{f"set_{name}": value for name, value in self.work.tokens.summary().items()},

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records import checked
 from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Store
 
@@ -111,6 +114,54 @@ def test_a_flipped_byte_is_found_on_use(store):
         store.build(STUDY, SHARD) as build,
     ):
         build.input(QUERIES.asset)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Files that were read whole, by name."""
+    seen = []
+    original = checked.file_digest
+    monkeypatch.setattr(checked, "file_digest", lambda path: (seen.append(path.name), original(path))[1])
+    return seen
+
+
+def aged():
+    """The same files, written a while ago as far as the memo can see."""
+    return mock.patch.object(checked.time, "time", lambda: time.time_ns() / 1e9 + 60)
+
+
+def test_an_unchanged_file_is_read_once(store, reads):
+    output = publish(store)
+    with aged():
+        assert output.verified() and output.verified()
+        assert reads == ["rows.parquet"]
+        assert output.damage(content=True) is None
+    assert reads == ["rows.parquet"] * 2, "who asks for every byte gets every byte"
+
+
+def test_a_file_that_was_just_written_is_not_trusted(store, reads):
+    output = publish(store)
+    assert output.verified() and output.verified()
+    assert reads == ["rows.parquet"] * 2
+
+
+@pytest.mark.parametrize("harm", ["same size, time put back", "another file in its place", "memo of another state"])
+def test_what_was_right_is_read_again_where_it_changed(store, harm):
+    output = publish(store)
+    path = output.folder / "rows.parquet"
+    with aged():
+        assert output.verified()
+        before, content = path.stat(), bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        if harm == "another file in its place":
+            path.unlink()
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        if harm == "memo of another state":
+            memo = output.folder / checked.FILE_NAME
+            memo.write_text(memo.read_text().replace(output.manifest.files[0].digest, "0" * 64))
+        with pytest.raises(StepError, match=r"rows\.parquet"):
+            output.verified()
 
 
 def test_what_is_not_in_the_manifest_is_not_used(store):

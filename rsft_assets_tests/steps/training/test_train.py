@@ -16,7 +16,17 @@ from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.train import train
 from rsft_assets.steps.training import state as states
 from rsft_assets.steps.training.order import rows_of_step
-from rsft_assets_tests.steps.training.tiny import CPU, ROWS, examples, longer, publish_inputs, the_run, tiny_study
+from rsft_assets.steps.training.text import training_rows
+from rsft_assets_tests.steps.training.tiny import (
+    CPU,
+    ROWS,
+    examples,
+    longer,
+    publish_inputs,
+    the_run,
+    tiny_study,
+    write_examples,
+)
 
 
 def checkpoint(study, step):
@@ -65,6 +75,36 @@ def test_a_checkpoint_loads_stops_and_says_what_it_saw(store, study):
         row for step in (1, 2, 3, 4) for row in rows_of_step(run.schedule, run.seed, ROWS, step)
     ]
     assert output.stats["trained_tokens"] == sum(entry["tokens"] for entry in curves)
+
+
+def test_held_out_rows_give_each_checkpoint_a_loss_that_plain_pytorch_agrees_with(store, study):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    held_out = examples(30)[ROWS:]
+    publish_inputs(study, store, held_out=held_out)
+    train_to(study, store, 4)
+    for step in (2, 4):
+        output = store.require(checkpoint(study, step))
+        model = AutoModelForCausalLM.from_pretrained(output.folder)
+        tokenizer = AutoTokenizer.from_pretrained(output.folder)
+        path = write_examples(store.home / "held_out.parquet", held_out)
+        total = count = 0
+        for ids, prompt in training_rows(path, tokenizer):
+            row = torch.tensor(ids[:64])
+            logits = model(row[None, :-1]).logits[0, prompt - 1 :]
+            total += float(torch.nn.functional.cross_entropy(logits, row[prompt:], reduction="sum"))
+            count += len(row) - prompt
+        assert output.stats["held_out_loss"] == pytest.approx(total / count, rel=1e-5)
+    curves = pq.read_table(output.file("curves.parquet")).to_pylist()
+    assert [entry["held_out_loss"] is not None for entry in curves] == [False, True, False, True]
+    assert curves[3]["held_out_loss"] == output.stats["held_out_loss"]
+    seen = pq.read_table(output.file("seen.parquet"))["query_id"].to_pylist()
+    assert not {row["query_id"] for row in held_out} & set(seen)
+
+
+def test_without_held_out_rows_there_is_no_such_loss(store, study):
+    [output] = train_to(study, store, 2)
+    assert output.stats["held_out_loss"] is None
 
 
 def test_step_0_is_the_base_model_and_the_same_for_every_run(store, study):

@@ -94,7 +94,9 @@ def write_examples(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def publish_inputs(study: Study, store: Store, rows: list[dict] | None = None) -> None:
+def publish_inputs(
+    study: Study, store: Store, rows: list[dict] | None = None, held_out: list[dict] | None = None
+) -> None:
     """The training set as an output, on stand-ins for what it is made from."""
     upstream = [Ref("queries/source"), Ref("responses/pool", "0"), Ref("verdicts/pool", "0")]
     for ref in upstream:
@@ -102,9 +104,11 @@ def publish_inputs(study: Study, store: Store, rows: list[dict] | None = None) -
             if build.finished is None:
                 (build.folder / "stand-in.txt").write_text(str(ref))
                 build.publish()
-    with store.build(study, Ref("datasets/rows"), force=rows is not None) as build:
+    with store.build(study, Ref("datasets/rows"), force=bool(rows or held_out)) as build:
         if build.finished is None:
             write_examples(build.folder / "examples.parquet", rows or examples())
+            if held_out:
+                write_examples(build.folder / "held_out.parquet", held_out)
             build.publish()
 
 

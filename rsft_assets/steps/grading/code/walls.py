@@ -5,6 +5,7 @@ only, Linux on x86-64 or arm64 only; elsewhere `supported()` says no, and code i
 """
 
 import ctypes
+import functools
 import os
 import platform
 import struct
@@ -55,6 +56,7 @@ def supported() -> str:
     return ""
 
 
+@functools.cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -126,11 +128,24 @@ def give_up_privileges() -> None:
     libc = _libc()
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     _check(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)), "capset")
+    _check(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, _described_filter()[0], 0, 0), "seccomp")
+
+
+def prepare() -> None:
+    """Build what `give_up_privileges` needs, so that the processes forked from here on find it ready."""
+    libc = _libc()
+    assert libc.prctl and libc.capset
+    _described_filter()
+
+
+@functools.cache
+def _described_filter() -> tuple[ctypes.c_char_p, Any]:
+    """The filter as the kernel takes it, and the memory that it lies in."""
     program = _filter(platform.machine())
     code = ctypes.create_string_buffer(b"".join(program))
     # struct sock_fprog: a count, padding to a pointer, the pointer.
     described = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
-    _check(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.c_char_p(described), 0, 0), "seccomp")
+    return ctypes.c_char_p(described), code
 
 
 def _filter(machine: str) -> list[bytes]:

@@ -1,0 +1,127 @@
+-- What a difference is for the recipe, not for one set of weights: its mean over the training seeds of an arm, with
+-- an interval in which two things vary: which items were asked (the same for every seed) and which seed was trained.
+-- The two variances are added and the degrees of freedom follow from both (Satterthwaite), so three seeds that
+-- disagree give a wide interval. With one seed it is that seed's own difference, and `arm_method` says so.
+-- grain: point_id, other_point_id, grader, metric
+-- column other_arm: what the arm is compared with: base, or another arm at its end, seed by seed
+-- column seeds: training seeds that were scored on both sides
+-- column arm_beyond_noise: the interval leaves out 0
+-- column item_variance: the items' part of the variance of the mean; null where there is one seed
+-- column seed_variance: the seeds' part of it
+WITH pairs AS (
+    SELECT
+        d.*,
+        CASE WHEN b.step = 0 THEN 'base' ELSE b.arm END AS other_arm,
+        CASE WHEN a.unit = 'share' THEN 2 ELSE 0 END AS pseudo_pairs,
+        min(d.point_id) OVER arms AS arm_id,
+        count(*) OVER arms AS seeds
+    FROM staging.differences d
+    JOIN staging.score_points a ON a.point_id = d.point_id AND a.grader = d.grader AND a.metric = d.metric
+    JOIN staging.score_points b ON b.point_id = d.other_point_id AND b.grader = d.grader AND b.metric = d.metric
+    WHERE b.step = 0 OR (a.is_last AND b.is_last AND a.run <> b.run)
+    WINDOW arms AS (
+        PARTITION BY a.source, a.arm, a.step, CASE WHEN b.step = 0 THEN 'base' ELSE b.arm END, a.benchmark,
+            a.protocol, d.grader, d.metric
+    )
+),
+
+-- An item's change is its mean over the seeds, so that its own hardness counts once however many seeds there are.
+items AS (
+    SELECT
+        p.arm_id,
+        p.other_arm,
+        p.grader,
+        p.metric,
+        a.item_id,
+        any_value(p.pseudo_pairs) AS pseudo_pairs,
+        avg(a.value - b.value) AS change,
+        max(a.weight) AS weight,
+        sum(a.scored + b.scored) / 2 AS samples
+    FROM pairs p
+    JOIN staging.item_scores a ON a.output_id = p.point_id AND a.grader = p.grader AND a.metric = p.metric
+    JOIN staging.item_scores b
+        ON b.output_id = p.other_point_id AND b.grader = p.grader AND b.metric = p.metric AND b.item_id = a.item_id
+    WHERE p.seeds > 1 AND a.value IS NOT NULL AND b.value IS NOT NULL
+    GROUP BY ALL
+),
+
+-- As in staging.paired_differences: two pseudo-pairs for shares, items counted by their weight.
+by_item AS (
+    SELECT
+        arm_id,
+        other_arm,
+        grader,
+        metric,
+        count(*) + any_value(pseudo_pairs) - 1 AS item_freedom,
+        any_value(pseudo_pairs) AS pseudo,
+        avg(weight) AS typical,
+        sum(weight) + pseudo * typical AS whole,
+        sum(weight * change) / whole AS arm_centre,
+        (
+            sum((weight * change) ** 2) + pseudo / 2 * typical ** 2 / avg(samples)
+            - 2 * arm_centre * sum(weight ** 2 * change)
+            + arm_centre ** 2 * (sum(weight ** 2) + pseudo * typical ** 2)
+        ) / whole ** 2 * CASE WHEN pseudo = 0 THEN count(*) / (count(*) - 1) ELSE 1 END AS item_variance
+    FROM items
+    GROUP BY arm_id, other_arm, grader, metric
+    HAVING count(*) > 1
+),
+
+by_seed AS (
+    SELECT
+        arm_id,
+        other_arm,
+        grader,
+        metric,
+        avg(difference) AS mean_difference,
+        min(difference) AS seed_lowest,
+        max(difference) AS seed_highest,
+        var_samp(difference) / count(*) AS seed_variance
+    FROM pairs
+    GROUP BY arm_id, other_arm, grader, metric
+),
+
+pooled AS (
+    SELECT
+        p.*,
+        s.* EXCLUDE (arm_id, other_arm, grader, metric),
+        i.arm_centre,
+        i.item_variance,
+        item_variance + seed_variance AS variance,
+        variance ** 2 / nullif(item_variance ** 2 / i.item_freedom + seed_variance ** 2 / (p.seeds - 1), 0)
+            AS both_freedom
+    FROM pairs p
+    JOIN by_seed s USING (arm_id, other_arm, grader, metric)
+    LEFT JOIN by_item i USING (arm_id, other_arm, grader, metric)
+),
+
+widened AS (
+    SELECT
+        p.*,
+        coalesce(
+            t.t,
+            1.959964
+            + (1.959964 ** 3 + 1.959964) / (4 * both_freedom)
+            + (5 * 1.959964 ** 5 + 16 * 1.959964 ** 3 + 3 * 1.959964) / (96 * both_freedom ** 2)
+        ) * sqrt(variance) AS half_width
+    FROM pooled p
+    LEFT JOIN seeds.student_t t ON t.tenths = floor(greatest(p.both_freedom, 1) * 10)
+)
+
+SELECT
+    point_id,
+    other_point_id,
+    grader,
+    metric,
+    other_arm,
+    seeds,
+    mean_difference AS arm_difference,
+    CASE WHEN seeds = 1 THEN low ELSE arm_centre - half_width END AS arm_low,
+    CASE WHEN seeds = 1 THEN high ELSE arm_centre + half_width END AS arm_high,
+    coalesce(arm_low > 0 OR arm_high < 0, false) AS arm_beyond_noise,
+    seed_lowest,
+    seed_highest,
+    item_variance,
+    seed_variance,
+    CASE WHEN seeds = 1 THEN method || ', one training seed' ELSE 'items and training seeds' END AS arm_method
+FROM widened

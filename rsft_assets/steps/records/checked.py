@@ -1,0 +1,62 @@
+"""Files that were read whole and found right need not be read again while the file system says they are the same.
+
+`.checked.json` beside a manifest: for each file its digest and what the file system says of it (size, times of
+writing and of change, inode). Whatever writes to a file changes one of these; a copied home is read anew.
+What changes without a write, such as a failing disk, is for `rsft doctor --content`, which reads everything.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsft_assets.steps.records.digest import file_digest
+from rsft_assets.steps.records.manifest import FileRecord, write_json
+
+FILE_NAME = ".checked.json"
+_YOUNG_SECONDS = 2.0
+_State = dict[str, list[str | int]]
+
+
+def content_damage(folder: Path, files: Sequence[FileRecord], *, again: bool) -> str | None:
+    """What differs from the digests, in words; files that were right are read only `again` or where they changed."""
+    before = _state(folder, files)
+    if not again and _was_right(folder, before):
+        return None
+    for record in files:
+        path = folder / record.path
+        try:
+            digest, _ = file_digest(path)
+        except (OSError, ValueError) as error:
+            return f"{path} cannot be read ({error})"
+        if digest != record.digest:
+            return f"{path} has changed since it was made (content digest differs)"
+    _remember(folder, files, before)
+    return None
+
+
+def _state(folder: Path, files: Sequence[FileRecord]) -> _State:
+    return {record.path: [record.digest, *_signs((folder / record.path).stat())] for record in files}
+
+
+def _was_right(folder: Path, state: _State) -> bool:
+    try:
+        return bool(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")) == state)
+    except (OSError, ValueError):
+        return False
+
+
+def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None:
+    newest = max(((folder / record.path).stat().st_ctime for record in files), default=0.0)
+    # A file system's clock is coarse: a second write could hide in the moment of the first.
+    if time.time() - newest < _YOUNG_SECONDS or _state(folder, files) != before:
+        return
+    # A home may be there to be read only.
+    with contextlib.suppress(OSError):
+        write_json(folder / FILE_NAME, before)
+
+
+def _signs(stat: os.stat_result) -> tuple[int, ...]:
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
