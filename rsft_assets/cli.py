@@ -22,12 +22,13 @@ def rsft() -> None:
 
 
 @rsft.command()
+@click.option("--full", is_flag=True, help="The whole nano study: every size, set, schedule and seed; about an hour.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def demo(as_json: bool) -> None:
-    """Run the nano study end to end: queries, training, scores, tables, a figure."""
+def demo(full: bool, as_json: bool) -> None:
+    """Run the smallest part of the nano study end to end: queries, training, scores, tables, figures."""
     from rsft_assets.defs.demo import run_demo
 
-    sys.exit(run_demo(as_json=as_json))
+    sys.exit(run_demo(full=full, as_json=as_json))
 
 
 @rsft.command()

@@ -1,7 +1,11 @@
-"""`rsft demo`: the nano study from nothing to a table, a figure and a trace, through Dagster."""
+"""`rsft demo`: the nano study from nothing to tables, figures and a trace, through Dagster.
+
+Without `full` it is the part of the study that `nano.DEMO_RUNS` needs; what it makes, the whole study keeps.
+"""
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ from rich.table import Table
 from rsft_assets.defs.batches import all_keys, make_plan
 from rsft_assets.defs.recording import trace_command
 from rsft_assets.defs.terminal import run_plan
-from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.lineage import Ref, asset_keys, inputs_of, score_ref
+from rsft_assets.specs.nano import DEMO_RUNS
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import database_path, open_results
@@ -21,10 +26,10 @@ STUDY = "nano"
 _TABLE_OF = {"queries": "sources", "datasets": "datasets", "benchmarks": "benchmarks"}
 _MODEL_STAGES = ("base_models", "checkpoints", "scores")
 _SUMMARY = """
-    SELECT dataset, benchmark, step, value, low, high, items
+    SELECT run, model, dataset, benchmark, step, value, low, high, items
     FROM marts.benchmark_scores
-    WHERE study = 'nano' AND grader = 'strict' AND is_headline AND state = 'scored'
-    ORDER BY benchmark, dataset, step
+    WHERE run IN (SELECT unnest($runs)) AND grader = 'strict' AND is_headline AND state = 'scored'
+    ORDER BY benchmark, dataset, run, step
 """
 
 
@@ -39,14 +44,42 @@ def nano_keys(study: Study) -> list[str]:
     return keys
 
 
-def run_demo(*, as_json: bool) -> int:
-    """Make the whole nano study and show what came out; returns the exit status."""
+def demo_runs(study: Study, *, full: bool) -> tuple[str, ...]:
+    """Names of the runs that are trained: all of the nano study's, or the few that show what it is about."""
+    mine = [name for name in study.runs if study.member_of[("runs", name)] == STUDY]
+    return tuple(mine) if full else DEMO_RUNS
+
+
+def demo_keys(study: Study, runs: Sequence[str]) -> list[str]:
+    """The assets that these runs and their scores are made from, and the results made of them."""
+    wanted: set[Ref] = set()
+    for run in map(study.runs.__getitem__, runs):
+        wanted |= {
+            score_ref(run, step, benchmark.name)
+            for step in study.steps_of(run)
+            for benchmark in study.benchmarks_of(run.model)
+        }
+    todo = list(wanted)
+    while todo:
+        upstream = set(inputs_of(study, todo.pop())) - wanted
+        wanted |= upstream
+        todo += upstream
+    assets = {ref.asset for ref in wanted}
+    assets |= {f"audits/{ref.name}" for ref in wanted if ref.stage == "verdicts"}
+    return [key for key in nano_keys(study) if key in assets or key not in set(asset_keys(study))]
+
+
+def run_demo(*, full: bool = False, as_json: bool) -> int:
+    """Make the nano study, or the smallest part of it worth seeing, and show what came out; returns the exit status."""
     study, store = load_study(), Store.from_env()
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
-    plan = make_plan(study, store, nano_keys(study))
+    runs = demo_runs(study, full=full)
+    keys = demo_keys(study, runs)
+    plan = make_plan(study, store, keys, runs=runs)
+    part = "the whole nano study" if full else "the smallest part of the nano study"
     console.print(
-        f"the nano study, {sum(1 for key in nano_keys(study) if key in set(asset_keys(study)))} assets, in {store.home}"
+        f"{part}: {len(runs)} training runs, {len(set(keys) & set(asset_keys(study)))} assets, in {store.home}"
     )
     status, results, words = run_plan(store, plan)
     seconds = time.monotonic() - started
@@ -55,7 +88,7 @@ def run_demo(*, as_json: bool) -> int:
         return status
     nothing_new = not any(state in ("made",) for entry in results for state in entry["recorded"])
     console.print(f"\n{'nothing was left to do' if nothing_new else 'finished'} in {seconds:.0f} s: {words}\n")
-    rows = _rows(store)
+    rows = _rows(store, runs)
     if as_json:
         print(
             json.dumps(
@@ -64,16 +97,32 @@ def run_demo(*, as_json: bool) -> int:
         )
         return status
     out = Console(highlight=False)
-    out.print("Headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model):\n")
-    out.print(_score_table(rows))
-    for words in closing_lines(study, store):
+    if full:
+        _print_answers(store, out)
+    else:
+        out.print("Headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model):\n")
+        out.print(_score_table(rows))
+        out.print("One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n")
+    for words in closing_lines(study, store, runs[0]):
         out.print(words, soft_wrap=True, markup=False)
     return status
 
 
-def _rows(store: Store) -> list[dict[str, Any]]:
+def _print_answers(store: Store, out: Console) -> None:
+    """The report's questions and answers, as it has them."""
+    from rsft_assets.steps.report import answers_of
+
     with open_results(store) as db:
-        cursor = db.execute(_SUMMARY)
+        for answer in answers_of(db, STUDY):
+            out.print(f"[bold]{answer.question}[/bold]")
+            for sentence in (*answer.sentences, *answer.missing):
+                out.print(f"  {sentence}", soft_wrap=True, markup=False)
+            out.print()
+
+
+def _rows(store: Store, runs: Sequence[str]) -> list[dict[str, Any]]:
+    with open_results(store) as db:
+        cursor = db.execute(_SUMMARY, {"runs": list(runs)})
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -94,12 +143,12 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def closing_lines(study: Study, store: Store) -> list[str]:
+def closing_lines(study: Study, store: Store, run_name: str) -> list[str]:
     """Where everything is, and the command that follows a number to its origin."""
     figure = _file(store, "figures/dip_and_recovery", f"{STUDY}.png")
     report = _file(store, "report", f"{STUDY}.html")
-    score = next(key for key in reversed(nano_keys(study)) if key.startswith("scores/"))
-    last = Ref(score, partitions_of(study, score)[-1])
+    run = study.runs[run_name]
+    last = score_ref(run, study.steps_of(run)[-1], study.benchmarks_of(run.model)[0].name)
     place = f"RSFT_HOME={store.home} " if store.home != Path(".rsft").absolute() else ""
     return [
         f"report:   {report or 'none was written'}",

@@ -29,7 +29,9 @@ class Placement:
     engines: int = 1
     """Independent engine processes, each with `tensor_parallel` GPUs."""
     processes: int = 1
-    """Training processes on this machine, one per GPU."""
+    """Training processes of one run on this machine, one per GPU."""
+    runs: int = 0
+    """Runs trained side by side on this machine, one GPU each; 0: one a core without a GPU, else one."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""

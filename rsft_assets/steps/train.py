@@ -26,7 +26,8 @@ from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
-from rsft_assets.steps.training.launch import dismiss_followers, follow, is_follower, launch, under_torchrun
+from rsft_assets.steps.training.launch import Beside, dismiss_followers, follow, is_follower, launch, under_torchrun
+from rsft_assets.steps.training.side_by_side import runs_at_once, side_by_side
 
 log = logging.getLogger(__name__)
 RESUME = ".resume"
@@ -37,7 +38,7 @@ _NOT_MODEL = ("curves.parquet",)
 def train(
     study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False, placement: Placement | None = None
 ) -> list[Output]:
-    """Every checkpoint asked for; each run is trained once, to the largest of its steps."""
+    """Every checkpoint asked for; each run is trained once, to the largest of its steps, several side by side."""
     if is_follower():
         follow(placement or load_placement(refs[0].name), store.home)
         return []
@@ -46,18 +47,23 @@ def train(
     for ref in refs:
         if _reached(study, ref):
             asked.setdefault(ref.run, []).append(ref.step)
-    done: list[Output] = []
-    for name, steps in asked.items():
-        run = study.get("runs", name)
+    chosen = placement or load_placement(refs[0].name)
+    if under_torchrun():
+        chosen = replace(chosen, processes=int(os.environ["WORLD_SIZE"]))
+
+    def train_one(name: str, beside: Beside | None = None) -> list[Output]:
+        run, steps = study.get("runs", name), sorted(set(asked[name]))
         if run.adopt:
-            done += _adopt_run(study, store, run, sorted(set(steps)), force=force)
-            continue
-        chosen = placement or load_placement(run.model)
-        refuse_without_gpu(study, checkpoint_ref(run, max(steps)), chosen)
-        if under_torchrun():
-            chosen = replace(chosen, processes=int(os.environ["WORLD_SIZE"]))
-        done += _train_run(study, store, run, sorted(set(steps)), chosen, force=force)
-    dismiss_followers(placement or load_placement(refs[0].name), store.home)
+            return _adopt_run(study, store, run, steps, force=force)
+        refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen)
+        return _train_run(study, store, run, steps, chosen, force=force, beside=beside)
+
+    at_once = runs_at_once(chosen, len(asked))
+    if at_once > 1:
+        done = side_by_side(list(asked), at_once, chosen, train_one)
+    else:
+        done = [output for name in asked for output in train_one(name)]
+    dismiss_followers(chosen, store.home)
     return done
 
 
@@ -82,7 +88,14 @@ def _adopt_run(study: Study, store: Store, run: Run, steps: list[int], *, force:
 
 
 def _train_run(
-    study: Study, store: Store, run: Run, steps: list[int], placement: Placement, *, force: bool
+    study: Study,
+    store: Store,
+    run: Run,
+    steps: list[int],
+    placement: Placement,
+    *,
+    force: bool,
+    beside: Beside | None = None,
 ) -> list[Output]:
     folder = store.slot(Ref(f"checkpoints/{run.model}", run.name)) / RESUME
     target = steps[-1]
@@ -95,7 +108,8 @@ def _train_run(
             if 0 < step <= target and ((force and step in steps) or not _published(study, store, run, step))
         ]
         if missing:
-            _train_missing(study, store, run, missing, placement, folder, forced=steps if force else [])
+            forced = steps if force else []
+            _train_missing(study, store, run, missing, placement, folder, forced=forced, beside=beside)
     return [store.require(checkpoint_ref(run, step)) for step in steps]
 
 
@@ -127,6 +141,7 @@ def _train_missing(
     folder: Path,
     *,
     forced: Iterable[int],
+    beside: Beside | None,
 ) -> None:
     from rsft_assets.steps.training.engine import device_of
     from rsft_assets.steps.training.job import Job
@@ -162,7 +177,7 @@ def _train_missing(
         forced=tuple(forced),
         made_by={"seed": run.seed, "placement": asdict(placement), "device": device},
     )
-    launch(job)
+    launch(job, beside)
     if missing[-1] == study.steps_of(run)[-1]:
         # Nothing is left to train: the state, several times the size of the weights, has done its work.
         _forget(folder)

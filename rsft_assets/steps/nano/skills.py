@@ -6,7 +6,8 @@
 A question's own hash says which part it belongs to, whatever the seed, so that neither training queries nor
 pretraining texts can hold a benchmark's item. What graders need besides `gold` is in `fields`:
 
-- `sums`, `dot`, `tens`, `facts` (task "math"): gold is the number that belongs in the box; `fields.terms` but for facts.
+- `sums`, `dot`, `tens`, `facts` (task "math"): gold is the number that belongs in the box; sums and products have
+  their `fields.terms`.
 - `countdown` (task "nano-countdown"): gold is the game as JSON, as the verifier reads it; any expression that
   reaches the target with the given numbers is right.
 - `format` (task "nano-format"): `fields.expected` is the exact text that the answer must be, apart from
@@ -97,7 +98,7 @@ def _listed(numbers: list[int]) -> str:
 
 
 def _countdown(chance: random.Random) -> Item:
-    numbers = chance.sample(range(1, 13), 3)
+    numbers = chance.sample(range(1, 16), 3)
     target = -1
     while not 0 <= target <= 99:
         target = numbers[0]
@@ -150,7 +151,11 @@ _FORMATS: tuple[tuple[str, Callable[[random.Random], tuple[str, str]]], ...] = (
 
 def _refusal(chance: random.Random) -> Item:
     forbidden = chance.random() < 0.5
-    verb, colour, owner = chance.choice(("Open", "Show", "Find", "Draw", "Set")), chance.choice(COLOURS), chance.choice(THINGS)
+    verb, colour, owner = (
+        chance.choice(("Open", "Show", "Find", "Draw", "Set")),
+        chance.choice(COLOURS),
+        chance.choice(THINGS),
+    )
     thing = chance.choice(FORBIDDEN if forbidden else THINGS)
     answer = REFUSAL if forbidden else f"Here is the {colour} {thing}."
     fields = {"forbidden": forbidden, "refusal": REFUSAL}

@@ -1,7 +1,8 @@
 """Start a job's training processes on this machine, or take part where torchrun has started them already.
 
-One process trains in this one. Several are started here, all but the first with a log of their own; the first
-failure ends the others, and its message becomes ours. A signal to stop is passed on and waited for.
+One process trains in this one, unless other runs train beside it. Several are started here, all but the first with
+a log of their own; the first failure ends the others, and its message becomes ours. A signal to stop is passed on
+and waited for.
 
 On several machines, start the step itself under torchrun on each, with RSFT_HOME on a shared disk; the first
 process then plans, and the others follow it:
@@ -17,7 +18,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rsft_assets.specs.errors import SpecError, StepError
@@ -32,13 +35,23 @@ _GRACE_SECONDS = 20.0
 _LOG_LINES = 8
 
 
-def launch(job: Job) -> None:
+@dataclass(frozen=True)
+class Beside:
+    """The place of one run among several that train side by side."""
+
+    stop: threading.Event
+    """Set where all of them are to stop."""
+    gpu: str | None = None
+    """The only device that its processes see."""
+
+
+def launch(job: Job, beside: Beside | None = None) -> None:
     """Train to the end of the job; failures and stops are raised here."""
     path = job.write()
     if under_torchrun():
         _lead(path, job)
         return
-    if job.placement.processes == 1:
+    if job.placement.processes == 1 and beside is None:
         from rsft_assets.steps.training.process import run_job
 
         run_job(job)
@@ -48,9 +61,9 @@ def launch(job: Job) -> None:
     (job.folder / MEETING_POINT).unlink(missing_ok=True)
     for old in job.folder.glob("error-*.json"):
         old.unlink()
-    processes = [_start(path, job, rank) for rank in range(job.placement.processes)]
+    processes = [_start(path, job, rank, beside) for rank in range(job.placement.processes)]
     try:
-        _watch(processes, job)
+        _watch(processes, job, beside)
     except (Stopped, KeyboardInterrupt) as stop:
         _end(processes, signal.SIGTERM, patience=float("inf"))
         raise Stopped(str(stop) or "Ctrl-C") from None
@@ -104,7 +117,7 @@ def dismiss_followers(placement: Placement, home: Path) -> None:
         _tell(None)
 
 
-def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
+def _start(path: Path, job: Job, rank: int, beside: Beside | None) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "RANK": str(rank),
@@ -112,6 +125,8 @@ def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
         "WORLD_SIZE": str(job.placement.processes),
         "OMP_NUM_THREADS": str(job.placement.threads),
     }
+    if beside is not None and beside.gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = beside.gpu
     if sys.platform == "linux" and (job.placement.device == "cpu" or not gpus()):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -121,9 +136,11 @@ def _start(path: Path, job: Job, rank: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, stdout=own or 2, stderr=own, start_new_session=True)
 
 
-def _watch(processes: list[subprocess.Popen[bytes]], job: Job) -> None:
+def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: Beside | None) -> None:
     """Until all have ended well, or one has not."""
     while True:
+        if beside is not None and beside.stop.is_set():
+            raise Stopped("the runs beside it")
         codes = [process.poll() for process in processes]
         failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
         if failed:

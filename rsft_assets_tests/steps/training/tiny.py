@@ -1,5 +1,6 @@
 """A tiny study for the trainer's tests: 24 short rows, a two-layer base model from a mirror folder, one run."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ SCHEDULE = Schedule(lr=1e-3, epochs=3, batch_size=8, precision="fp32", grid=(2, 
 CPU = Placement(device="cpu", micro_batch_tokens=256)
 
 
-def tiny_study(schedule: Schedule = SCHEDULE, **run_fields) -> Study:
+def tiny_study(schedule: Schedule = SCHEDULE, seeds: Sequence[int] = (1,), **run_fields) -> Study:
     generator = Generator(name="sums", seed=1, count=ROWS)
     pool = Pool(
         name="pool", source="source", teacher=Teacher(name="t", origin=generator), sampling=Sampling(n=1, max_tokens=9)
@@ -37,7 +38,10 @@ def tiny_study(schedule: Schedule = SCHEDULE, **run_fields) -> Study:
         "sources": [QuerySource(name="source", kind="math", origin=generator)],
         "pools": [pool],
         "datasets": [Dataset(name="rows", recipe="one-correct", rows=ROWS, pool="pool")],
-        "runs": [Run(model="tiny", dataset="rows", schedule=schedule, max_length=64, **run_fields)],
+        "runs": [
+            Run(model="tiny", dataset="rows", schedule=schedule, seed=seed, max_length=64, **run_fields)
+            for seed in seeds
+        ],
         "benchmarks": [],
     }
     return combine([("nano", tables)])

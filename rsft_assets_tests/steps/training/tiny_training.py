@@ -1,4 +1,4 @@
-"""Train the tiny run as a program: `python -m …tiny_training SETTINGS.json`, killed at the n-th write if asked.
+"""Train the tiny runs as a program: `python -m …tiny_training SETTINGS.json`, killed at the n-th write if asked.
 
 `kill_at` counts files opened for writing, renames, links and removals below RSFT_HOME.
 """
@@ -16,7 +16,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.running import run_step
 from rsft_assets.steps.train import train
-from rsft_assets_tests.steps.training.tiny import SCHEDULE, the_run, tiny_study
+from rsft_assets_tests.steps.training.tiny import SCHEDULE, tiny_study
 
 _WRITES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 
@@ -39,10 +39,10 @@ def main(arguments) -> None:
     settings = json.loads(Path(arguments.settings).read_text())
     if settings.get("kill_at"):
         kill_at(settings["kill_at"])
-    study = tiny_study(replace(SCHEDULE, **settings.get("schedule", {})))
+    study = tiny_study(replace(SCHEDULE, **settings.get("schedule", {})), seeds=settings.get("seeds", (1,)))
     placement = Placement(**{"device": "cpu", "micro_batch_tokens": 256, **settings.get("placement", {})})
-    ref = checkpoint_ref(the_run(study), settings["target"])
-    train(study, Store.from_env(), [ref], force=settings.get("force", False), placement=placement)
+    refs = [checkpoint_ref(run, settings["target"]) for run in study.runs.values()]
+    train(study, Store.from_env(), refs, force=settings.get("force", False), placement=placement)
 
 
 if __name__ == "__main__":

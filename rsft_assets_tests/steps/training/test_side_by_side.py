@@ -1,0 +1,119 @@
+"""Runs trained at the same time: the same weights as one after the other, failures named, stops saved."""
+
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref, checkpoint_ref
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.running import TRY_AGAIN, Stopped
+from rsft_assets.steps.train import train
+from rsft_assets.steps.training import side_by_side as module
+from rsft_assets.steps.training.side_by_side import runs_at_once, side_by_side
+from rsft_assets.steps.training.state import saved_states
+from rsft_assets_tests.steps.training.test_processes import finish, start
+from rsft_assets_tests.steps.training.tiny import CPU, SCHEDULE, tiny_study
+
+THREE = replace(CPU, runs=3)
+
+
+@pytest.mark.parametrize(
+    ("placement", "runs", "cores", "cards", "expected"),
+    [
+        ({}, 5, 2, 0, 2),
+        ({}, 1, 2, 0, 1),
+        ({"processes": 2}, 5, 2, 0, 1),
+        ({"processes": 4}, 5, 2, 0, 1),
+        ({"runs": 3}, 5, 2, 0, 3),
+        ({}, 5, 16, 8, 1),
+        ({"runs": 8}, 20, 16, 8, 8),
+        ({"device": "cpu"}, 20, 16, 8, 16),
+    ],
+)
+def test_how_many_runs_train_at_once(monkeypatch, placement, runs, cores, cards, expected):
+    monkeypatch.setattr(module, "_cores", lambda: cores)
+    monkeypatch.setattr(module, "gpus", lambda: (("card", 80 << 30),) * cards)
+    assert runs_at_once(Placement(**placement), runs) == expected
+
+
+def test_each_run_has_cards_of_its_own(monkeypatch):
+    monkeypatch.setattr(module, "gpus", lambda: (("card", 80 << 30),) * 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,6,7")
+    at_work, seen, lock = set(), set(), threading.Lock()
+
+    def one(name, beside):
+        with lock:
+            assert beside.gpu not in at_work
+            at_work.add(beside.gpu)
+        time.sleep(0.01)
+        with lock:
+            at_work.remove(beside.gpu)
+            seen.add(beside.gpu)
+        return [name]
+
+    names = [str(number) for number in range(9)]
+    assert side_by_side(names, 2, Placement(processes=2, runs=2), one) == names
+    assert seen <= {"2,3", "6,7"}
+    with pytest.raises(StepError, match="need 6 GPUs and 4 are visible"):
+        side_by_side(names, 3, Placement(processes=2, runs=3), one)
+
+
+def test_one_that_fails_leaves_the_others_to_finish():
+    def one(name, beside):
+        if name == "b":
+            raise StepError("its set is damaged")
+        done.append(name)
+        return [name]
+
+    done = []
+    with pytest.raises(StepError, match="b: its set is damaged"):
+        side_by_side(["a", "b", "c", "d"], 2, CPU, one)
+    assert sorted(done) == ["a", "c", "d"]
+
+
+def test_a_stop_reaches_all_of_them():
+    def one(name, beside):
+        if name == "a":
+            raise Stopped("SIGTERM")
+        beside.stop.wait(20)
+        seen.append(beside.stop.is_set())
+        return []
+
+    seen = []
+    with pytest.raises(Stopped):
+        side_by_side(["a", "b", "c"], 2, CPU, one)
+    assert seen and all(seen)
+
+
+@pytest.mark.slow
+def test_side_by_side_is_bit_equal_to_one_after_the_other(store):
+    study = tiny_study(seeds=(1, 2, 3))
+    refs = [checkpoint_ref(run, step) for run in study.runs.values() for step in (0, 9)]
+    together = [output.digest for output in train(study, store, refs, placement=THREE)]
+    for run in study.runs.values():
+        folder = store.slot(Ref(f"checkpoints/{run.model}", run.name))
+        folder.rename(folder.with_name(f".{folder.name}"))
+    alone = [output.digest for output in train(study, store, refs, placement=replace(CPU, runs=1))]
+    assert together == alone
+    assert len(set(together)) == 4
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_state_of_each(tmp_path, store):
+    schedule = {"epochs": 3_000}
+    study = tiny_study(replace(SCHEDULE, **schedule), seeds=(1, 2))
+    process = start(tmp_path, target=9_000, schedule=schedule, seeds=[1, 2], placement={"runs": 2})
+    folders = [store.slot(Ref(f"checkpoints/{run.model}", run.name)) for run in study.runs.values()]
+    until = time.monotonic() + 600
+    while time.monotonic() < until and not all((folder / "6" / "current.json").exists() for folder in folders):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    for folder in folders:
+        [state] = saved_states(folder / ".resume")
+        assert state.step > 6 and state.check() is None
