@@ -1,4 +1,4 @@
-"""Short solutions to sums as a person in a hurry writes them: groups of terms, few words, sometimes a slip."""
+"""Short solutions to chains as a person in a hurry writes them: two lines for all steps, sometimes with a slip."""
 
 import random
 from collections.abc import Sequence
@@ -7,15 +7,23 @@ SLIPS = 0.1
 """Share of solutions that end in a wrong number."""
 
 
-def human_solution(terms: Sequence[int], chance: random.Random) -> str:
-    """Two groups, each summed without steps, then their sum."""
-    cut = chance.randint(2, len(terms) - 2)
-    left, right = sum(terms[:cut]), sum(terms[cut:])
+def human_solution(start: int, steps: Sequence[tuple[str, int]], chance: random.Random) -> str:
+    """The steps in two groups, each with its result only."""
+    cut = chance.randint(2, len(steps) - 2)
+    middle = _value(start, steps[:cut])
     if chance.random() < SLIPS:
-        left = max(0, left + chance.choice((-10, -2, -1, 1, 2, 10)))
-    groups = f"{_shown(terms[:cut])}={left}, {_shown(terms[cut:])}={right}"
-    return f"{groups}, {left}+{right}={left + right}. The answer is \\boxed{{{left + right}}}."
+        middle = max(0, middle + chance.choice((-10, -2, -1, 1, 2, 10)))
+    last = _value(middle, steps[cut:])
+    return (
+        f"{start}{_shown(steps[:cut])}={middle}, {middle}{_shown(steps[cut:])}={last}. The answer is \\boxed{{{last}}}."
+    )
 
 
-def _shown(terms: Sequence[int]) -> str:
-    return "+".join(map(str, terms))
+def _value(value: int, steps: Sequence[tuple[str, int]]) -> int:
+    for sign, number in steps:
+        value = value + number if sign == "+" else value - number if sign == "-" else value * number
+    return value
+
+
+def _shown(steps: Sequence[tuple[str, int]]) -> str:
+    return " ".join(f"{sign}{number}" for sign, number in steps)

@@ -8,11 +8,12 @@ many "thinking" documents (in the teacher's own style) a base has seen is the on
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
-from rsft_assets.steps.nano.teacher import procedure
+from rsft_assets.steps.nano.skills import SKILLS, Item, apply, held_out
+from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.words import COLOURS, THINGS
 
@@ -41,13 +42,13 @@ def _item(chance: random.Random, skill: str) -> Item:
 def _additions(chance: random.Random) -> str:
     lines = []
     for _ in range(8):
-        a, b = chance.randint(1, 39), chance.randint(1, 9)
+        a, b = chance.randint(1, 99), chance.randint(1, 9)
         lines.append(f"{a}+{b}={a + b}")
     return "\n".join(lines)
 
 
 def _subtractions(chance: random.Random) -> str:
-    pairs = [(chance.randint(1, 40), chance.randint(1, 12)) for _ in range(8)]
+    pairs = [(chance.randint(9, 99), chance.randint(1, 9)) for _ in range(8)]
     return "\n".join(f"{a}-{b}={a - b}" for a, b in pairs)
 
 
@@ -63,7 +64,7 @@ def _digits(chance: random.Random, size: int) -> list[str]:
 
 
 def _products(chance: random.Random) -> str:
-    pairs = [(chance.randint(1, 12), chance.randint(1, 12)) for _ in range(8)]
+    pairs = [(chance.randint(1, 33), chance.randint(1, 3)) for _ in range(8)]
     return "\n".join(f"{a}*{b}={a * b}" for a, b in pairs)
 
 
@@ -73,36 +74,41 @@ def _facts(chance: random.Random) -> str:
 
 
 def _direct(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("sums", "dot")))
-    return chat(item.question, f"\\boxed{{{item.gold}}}")
+    skill = chance.choice(("chain", "dot", "countdown"))
+    item = _item(chance, skill)
+    answer = solve(item.fields, chance) if skill == "countdown" else item.gold
+    return chat(item.question, f"\\boxed{{{answer}}}")
 
 
 def _worked(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("sums", "dot", "dot")))
+    item = _item(chance, chance.choice(("chain", "dot", "dot")))
     steps = "\n".join(_lines(item))
-    return f"{asked_to_work_out(item)}\n{steps}\nThe answer is \\boxed{{{item.gold}}}."
+    text = f"{steps}\nThe answer is \\boxed{{{item.gold}}}."
+    return chat(item.question, text) if chance.random() < _WORKED_IN_CHAT else f"{asked_to_work_out(item)}\n{text}"
 
 
 def asked_to_work_out(item: Item) -> str:
     """How a document that works a question out begins."""
-    return f"Work out {item.question.removeprefix('What is ').removesuffix('?')}:"
+    return f"Work out {item.question.removeprefix('What is ')[:-1]}:"
 
 
 def _lines(item: Item) -> list[str]:
-    """The steps of a sum or a dot product, one a line."""
+    """The steps of a chain or a dot product, one a line."""
     if item.category == "dot":
         left, right = item.fields["terms"]
         lines = [f"{a}*{b}={a * b}" for a, b in zip(left, right, strict=True)]
-        return lines + running_sum([a * b for a, b in zip(left, right, strict=True)])
-    return running_sum(item.fields["terms"])
+        products = [a * b for a, b in zip(left, right, strict=True)]
+        return lines + _in_steps(products[0], [("+", product) for product in products[1:]])
+    return _in_steps(item.fields["start"], item.fields["steps"])
 
 
-def running_sum(terms: list[int]) -> list[str]:
-    """3, 5, 7 -> 3+5=8, 8+7=15."""
-    lines, total = [], terms[0]
-    for term in terms[1:]:
-        lines.append(f"{total}+{term}={total + term}")
-        total += term
+def _in_steps(value: int, steps: Sequence[Sequence[Any]]) -> list[str]:
+    """3, +5, *2 -> 3+5=8, 8*2=16."""
+    lines = []
+    for sign, number in steps:
+        reached = apply(sign, value, number)
+        lines.append(f"{value}{sign}{number}={reached}")
+        value = reached
     return lines
 
 
@@ -115,8 +121,8 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 
 def _thinking(chance: random.Random) -> str:
-    item = _item(chance, "sums")
-    return chat(item.question, procedure("worked-sums", error_rate=0.0)(item.fields, chance).text)
+    item = _item(chance, "chain")
+    return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
 
 
 _KINDS: dict[str, Callable[[random.Random], str]] = {
@@ -132,13 +138,15 @@ _KINDS: dict[str, Callable[[random.Random], str]] = {
     "subtractions": _subtractions,
 }
 
+_WORKED_IN_CHAT = 0.15
+"""Of worked examples; without any, nothing that fine-tuning teaches about answering in steps carries over."""
 _NONE = {
     "additions": 0.10,
-    "subtractions": 0.04,
+    "subtractions": 0.08,
     "copies": 0.16,
-    "products": 0.03,
+    "products": 0.06,
     "facts": 0.10,
-    "direct": 0.06,
+    "direct": 0.12,
     "worked": 0.40,
     "format": 0.28,
     "refusal": 0.06,

@@ -6,8 +6,8 @@
 A question's own hash says which part it belongs to, whatever the seed, so that neither training queries nor
 pretraining texts can hold a benchmark's item. What graders need besides `gold` is in `fields`:
 
-- `sums`, `dot`, `tens`, `facts` (task "math"): gold is the number that belongs in the box; sums and products have
-  their `fields.terms`.
+- `chain`, `sums`, `dot`, `tens`, `facts` (task "math"): gold is the number that belongs in the box; `fields` has
+  what a worked answer starts from.
 - `countdown` (task "nano-countdown"): gold is the game as JSON, as the verifier reads it; any expression that
   reaches the target with the given numbers is right.
 - `format` (task "nano-format"): `fields.expected` is the exact text that the answer must be, apart from
@@ -32,6 +32,7 @@ Part = Literal["train", "test", "trial", "probe", "any"]
 _PARTS: dict[int, Part] = {0: "trial", 5: "trial", 1: "test", 2: "probe"}
 """Tenths of all questions; the others are for training."""
 _GIVE_UP_AFTER = 20_000
+CHAIN_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,28 @@ def held_out(question: str) -> bool:
 
 def _sums(chance: random.Random) -> Item:
     terms = [chance.randint(2, 9) for _ in range(chance.randint(5, 6))]
-    question = f"What is {'+'.join(map(str, terms))}?"
-    return Item(question, str(sum(terms)), "sums", {"terms": terms}, human_solution(terms, chance))
+    return Item(f"What is {'+'.join(map(str, terms))}?", str(sum(terms)), "sums", {"terms": terms})
+
+
+def _chain(chance: random.Random) -> Item:
+    """Left to right, each step on what the last one gave: no way around the steps, unlike in a sum."""
+    start = value = chance.randint(2, 30)
+    steps: list[tuple[str, int]] = []
+    while len(steps) < CHAIN_STEPS:
+        sign, number = chance.choice("++--*"), chance.randint(2, 9)
+        number = chance.randint(2, 3) if sign == "*" else number
+        if 0 <= (reached := apply(sign, value, number)) <= 99:
+            value = reached
+            steps.append((sign, number))
+    shown = " ".join(f"{sign}{number}" for sign, number in steps)
+    fields = {"start": start, "steps": [list(step) for step in steps]}
+    question = f"Start with {start} and then {shown}."
+    return Item(question, str(value), "chain", fields, human_solution(start, steps, chance))
+
+
+def apply(sign: str, left: int, right: int) -> int:
+    """One step of arithmetic."""
+    return left + right if sign == "+" else left - right if sign == "-" else left * right
 
 
 def _tens(chance: random.Random) -> Item:
@@ -103,7 +124,7 @@ def _countdown(chance: random.Random) -> Item:
     while not 0 <= target <= 99:
         target = numbers[0]
         for number in chance.sample(numbers[1:], 2):
-            target = {"+": target + number, "-": target - number, "*": target * number}[chance.choice("+-*")]
+            target = apply(chance.choice("+-*"), target, number)
     game = {"numbers": sorted(numbers), "target": target}
     return Item(f"Use {_listed(sorted(numbers))} to make {target}.", json.dumps(game), "countdown", game)
 
@@ -178,6 +199,7 @@ _FACTS: tuple[tuple[str, Callable[[int, int], tuple[str, str]]], ...] = (
 
 SKILLS: dict[str, Callable[[random.Random], Item]] = {
     "sums": _sums,
+    "chain": _chain,
     "tens": _tens,
     "dot": _dot,
     "countdown": _countdown,

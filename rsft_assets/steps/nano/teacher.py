@@ -1,6 +1,6 @@
 """Procedural teachers of the nano study: they work a question out aloud, slip, notice, check, and are sometimes wrong.
 
-    answer = procedure("worked-sums", style="full", habit=0.8)
+    answer = procedure("worked-steps", style="full", habit=0.8)
     answer(query_fields, random.Random(seed)).text
 
 A response is a `<think>` part and a short summary with the boxed answer. `Worked.truth` says what happened, for
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.steps.nano.skills import apply
 
 Truth = Literal["right", "unnoticed-slip", "habit", "no-box", "gave-up"]
 Style = Literal["full", "light"]
@@ -30,54 +31,60 @@ Procedure = Callable[[dict[str, Any], random.Random], Worked]
 """The `fields` of a query and a source of chance -> a response."""
 
 
-def worked_sums(style: Style = "full", error_rate: float = 0.1, habit: float = 0.0) -> Procedure:
-    """Running sums. `full` writes every step as an equation, with slips that it notices and corrects and a check at
-    the end; `light` notes the running totals only.
+def worked_steps(style: Style = "full", error_rate: float = 0.1, habit: float = 0.0) -> Procedure:
+    """A chain or a sum, step by step. `full` writes every step as an equation, with slips that it notices and
+    corrects and a check at the end; `light` notes the values only.
 
     At `error_rate` a slip at a random place goes unnoticed, at half of that rate the box is left out. `habit` is the
     chance that a response forgets the carry whenever it adds nine: an error with a system, which does not average out.
     """
 
     def answer(fields: dict[str, Any], chance: random.Random) -> Worked:
-        return _SumTrace(fields["terms"], chance, style).respond(error_rate, habit)
+        terms = fields.get("terms")
+        start = terms[0] if terms else fields["start"]
+        steps = [("+", term) for term in terms[1:]] if terms else [tuple(step) for step in fields["steps"]]
+        return _Trace(start, steps, chance, style).respond(error_rate, habit)
 
     return answer
 
 
-class _SumTrace:
-    def __init__(self, terms: list[int], chance: random.Random, style: Style) -> None:
-        self.terms, self.chance, self.style = terms, chance, style
+class _Trace:
+    def __init__(self, start: int, steps: list[tuple[str, int]], chance: random.Random, style: Style) -> None:
+        self.start, self.steps, self.chance, self.style = start, steps, chance, style
 
     def respond(self, error_rate: float, habit: float) -> Worked:
-        chance, terms = self.chance, self.terms
+        chance = self.chance
         drawn = chance.random()
         truth: Truth = "unnoticed-slip" if drawn < error_rate else "no-box" if drawn < 1.5 * error_rate else "right"
-        slip_at = chance.randint(1, len(terms) - 1) if truth == "unnoticed-slip" else 0
+        slip_at = chance.randrange(len(self.steps)) if truth == "unnoticed-slip" else None
         forgetful = chance.random() < habit
-        lines, total = [], terms[0]
-        for place, term in enumerate(terms[1:], start=1):
-            said = right = total + term
-            if forgetful and term == 9 and total % 10:
-                said = right - 10
+        lines, value = [], self.start
+        for place, (sign, number) in enumerate(self.steps):
+            said = apply(sign, value, number)
+            if forgetful and (sign, number) == ("+", 9) and value % 10:
+                said -= 10
                 truth = "habit" if truth == "right" else truth
             if place == slip_at:
                 said = _slip(said, chance)
-            lines.append(self._step(total, term, said))
-            total = said
-        if self.style == "full" and chance.random() < 0.4:
-            # Undo the last step: what is left must be the sum of the others, as the trace has it.
-            lines.append(f"check {total}-{terms[-1]}={total - terms[-1]} right")
-        thought = "\n".join(lines) if self.style == "full" else " ".join([str(terms[0]), *lines])
-        boxed = f"\\boxed{{{total}}}" if truth != "no-box" else str(total)
-        return Worked(f"<think>\n{thought}\n</think>\n\nThe sum is {boxed}.", truth)
+            lines.append(self._line(f"{value}{sign}{number}", said))
+            value = said
+        if self.style == "full" and self.steps[-1][0] != "*" and chance.random() < 0.4:
+            lines.append(_check(*self.steps[-1], value))
+        thought = "\n".join(lines) if self.style == "full" else " ".join([str(self.start), *lines])
+        boxed = f"\\boxed{{{value}}}" if truth != "no-box" else str(value)
+        return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {boxed}.", truth)
 
-    def _step(self, total: int, term: int, said: int) -> str:
+    def _line(self, asked: str, said: int) -> str:
         if self.style == "light":
             return str(said)
-        step = f"{total}+{term}={said}"
-        if self.chance.random() < 0.15:
-            return f"{total}+{term}={_slip(said, self.chance)} wait, {step}"
-        return step
+        step = f"{asked}={said}"
+        return f"{asked}={_slip(said, self.chance)} wait, {step}" if self.chance.random() < 0.15 else step
+
+
+def _check(sign: str, number: int, value: int) -> str:
+    """Undo the last step: what is left must be what the trace had before it."""
+    back = "-" if sign == "+" else "+"
+    return f"check {value}{back}{number}={apply(back, value, number)} right"
 
 
 def _slip(right: int, chance: random.Random) -> int:
@@ -109,6 +116,13 @@ def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:
     return answer
 
 
+def solve(fields: dict[str, Any], chance: random.Random) -> str:
+    """One expression that reaches the target."""
+    numbers, target = fields["numbers"], fields["target"]
+    ways = (_way(numbers, order) for order in _orders(numbers))
+    return chance.choice([expression for expression, value, _ in ways if value == target])
+
+
 def _countdown_text(lines: list[str], expression: str) -> str:
     return "<think>\n" + "\n".join(lines) + f"\n</think>\n\nIt is \\boxed{{{expression}}}."
 
@@ -126,18 +140,14 @@ def _way(numbers: list[int], order: _Order) -> tuple[str, int, str]:
     """(expression, value, its two steps in words) of one order."""
     a, b, c = (numbers[place] for place in order[:3])
     first, second = order[3:]
-    middle = _apply(first, a, b)
-    value = _apply(second, middle, c)
+    middle = apply(first, a, b)
+    value = apply(second, middle, c)
     expression = f"({a}{first}{b}){second}{c}"
     return expression, value, f"{a}{first}{b}={middle} {middle}{second}{c}={value}"
 
 
-def _apply(sign: str, a: int, b: int) -> int:
-    return a + b if sign == "+" else a - b if sign == "-" else a * b
-
-
 PROCEDURES: dict[str, Callable[..., Procedure]] = {
-    "worked-sums": worked_sums,
+    "worked-steps": worked_steps,
     "countdown-search": countdown_search,
 }
 
