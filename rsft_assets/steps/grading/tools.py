@@ -46,7 +46,8 @@ class Tools:
 
     def judge(self, role: str, benchmark: str) -> "Judge":
         """The judge in a role, with what it said of this benchmark before."""
-        from rsft_assets.steps.grading.judges import Judge, judge_specs
+        from rsft_assets.specs.judges import judge_specs
+        from rsft_assets.steps.grading.judges import Judge
 
         if (role, benchmark) not in self.judges:
             if self._home is None:
