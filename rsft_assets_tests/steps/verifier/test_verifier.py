@@ -91,6 +91,19 @@ def test_memory_beyond_the_limit_is_undecided():
     assert [(one.verdict, one.reason) for one in judged] == [("undecided", "memory"), ("correct", "equal")]
 
 
+def test_a_worker_full_of_what_it_has_learnt_is_replaced_and_nobody_is_blamed():
+    def answers():
+        for number in range(4_000):
+            yield Answer(str(number), "5", rf"\boxed{{x_{{{number}}} + {number}}}")
+
+    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=1)) as small:
+        born = small._crew.workers()[0]
+        object.__setattr__(small._crew.limits, "memory_bytes", born._born_with + 8_000_000)
+        verdicts = [judgement.verdict for judgement in small.judge(answers())]
+        assert small._crew.workers()[0].pid != born.pid
+    assert verdicts == ["wrong"] * 4_000
+
+
 def test_a_killed_worker_costs_one_answer_at_most(verifier):
     def answers():
         for number in range(3_000):
