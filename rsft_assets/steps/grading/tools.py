@@ -60,6 +60,11 @@ class Tools:
         """Who judged a benchmark: role and pinned name."""
         return {role: judge.spec.model for (role, name), judge in self.judges.items() if name == benchmark}
 
+    def judging_of(self, benchmark: str) -> dict[str, dict[str, int]]:
+        """What its judges were asked so far, by role: judgements and their tokens; stored ones cost nothing."""
+        of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
+        return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
+
     @functools.cached_property
     def isolation_problem(self) -> str:
         """Why programs cannot be run here, in words; empty where they can."""
