@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-LINES = {"1m": (4_096, 2, 8), "135m": (2_048, 1, 3)}
+LINES = {"1m": (4_096, 2, 8), "135m": (1_024, 1, 2)}
 """(tokens of a packed line, steps left out, steps timed)"""
 VOCABULARY = {"1m": 600, "135m": 49_152}
 PADDED_TO, AUTHORS_MICRO_BATCH = 20_000, 4
