@@ -47,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=60, help="other queries that both sides have seen before")
+    parser.add_argument("--warm", type=int, default=150, help="other queries that both sides have seen before")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     data = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -75,7 +75,7 @@ def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: 
     kept = [index for index, verdict in enumerate(first) if verdict.seconds < 0.9 * PLAIN_LIMIT_SECONDS]
     answers = [Answer(str(index), texts[index][0], pool[index].whole, scope=scope) for index in kept]
     costs: dict[str, list[Cost]] = {"plain": [], "1 worker": [], "2 workers": []}
-    differing = 0
+    differing = undecided = 0
     for _ in range(rounds):
         wall, cpu = time.perf_counter(), time.process_time()
         expected = [plain(*texts[index]).equal for index in kept]
@@ -83,14 +83,22 @@ def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: 
         for name, workers in (("1 worker", 1), ("2 workers", 2)):
             cost, verdicts = timed(workers, answers, warm)
             costs[name].append(cost)
-            differing += sum((verdict == "correct") != equal for verdict, equal in zip(verdicts, expected, strict=True))
+            undecided += verdicts.count("undecided")
+            differing += sum(
+                verdict != "undecided" and (verdict == "correct") != equal
+                for verdict, equal in zip(verdicts, expected, strict=True)
+            )
     print(f"\n{scope}: {len(kept)} texts, {len(texts) - len(kept)} on which math-verify times out are left out")
     for name, rows in costs.items():
         print(f"  {name:9}  " + "   ".join(described(costs["plain"], rows, clock, len(kept)) for clock in Cost._fields))
-    print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}")
-    hours = PAPER_POOL * statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept) / CORES / 3600
+    print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}, undecided: {undecided}")
+    seconds = statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept)
+    characters = statistics.mean(len(pool[index].whole) for index in kept)
+    minutes = PAPER_POOL * seconds / CORES / 60
     print(
-        f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers"
+        f"  the paper's pool of {PAPER_POOL:,} responses on {CORES} cores: {minutes:.1f} minutes"
+        f" (processor time of 1 worker and its owner for a response of {characters:,.0f} characters on average, times"
+        f" responses, by cores), without pathological answers"
     )
     return differing
 
