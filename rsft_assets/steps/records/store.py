@@ -264,6 +264,9 @@ class Store:
         work.rename(place)
         output = Output(place, manifest)
         self._point(output)
+        # What a killed step would have gone on from; as large as the output itself.
+        for left in place.glob(".*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         say_published(manifest.ref, place)
         return output
 
