@@ -63,6 +63,9 @@ def test_every_difference_in_a_sentence_has_its_interval(answers):
 def test_what_was_never_published_is_not_available(answers):
     assert answers["paper"]["safety"].missing[0].startswith("Not available")
     assert not answers["paper"]["safety"].sentences
+    missing = " ".join(answers["paper"]["long_enough"].missing)
+    assert "1 of 10 benchmarks, which have no score: HEx-PHI" in missing
+    assert re.search(r"Not available for \d+ of \d+ runs, which have no score", missing)
 
 
 class Page(HTMLParser):

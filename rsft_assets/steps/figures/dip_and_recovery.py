@@ -38,8 +38,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         return None
     benchmarks, lanes = list(by(in_group_order(rows), "benchmark")), _lanes(rows)
     shown = lanes[:MOST_LANES]
-    # A page is taller than wide, so whichever there are more of runs downwards.
-    down = len(benchmarks) > len(shown)
+    # A page is taller than wide, so whichever there are many of runs downwards.
+    down = len(benchmarks) > max(4, len(shown))
     shape = (len(benchmarks), len(shown)) if down else (len(shown), len(benchmarks))
     size = (max(4.6, 0.6 + 2.9 * shape[1]), 0.9 + 2.4 * shape[0])
     canvas, grid = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
