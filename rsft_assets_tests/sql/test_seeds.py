@@ -154,6 +154,7 @@ def test_a_number_of_an_arm_leads_to_every_seed(wide, answers):
     assert "queries/wide-sums" in titles
 
 
+@pytest.mark.slow
 def test_every_figure_can_hold_a_crowded_study(wide):
     drawn = {output.manifest.ref.name: output for output in draw_figures(wide_study(), wide)}
     assert drawn.keys() == {figure.name for figure in FIGURES}
