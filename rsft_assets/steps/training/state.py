@@ -196,8 +196,9 @@ def _set_full(session: Session, parameter: torch.nn.Parameter, kind: str, value:
         mine = padded.narrow(0, size * session.rank, size)
         if kind == MASTER:
             safe_set_local_fp32_param(parameter, mine)
-            parameter.ds_tensor.data.copy_(mine)
-            if parameter.ds_status == ZeroParamStatus.AVAILABLE:
+            shared: Any = parameter
+            shared.ds_tensor.data.copy_(mine)
+            if shared.ds_status == ZeroParamStatus.AVAILABLE:
                 # Small ones stay whole on every process.
                 parameter.data.copy_(value)
         else:
