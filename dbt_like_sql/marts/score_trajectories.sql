@@ -18,6 +18,12 @@ WITH points AS (
         END AS tenths
     FROM staging.score_points
     WINDOW arms AS (PARTITION BY source, arm, step, benchmark, grader, metric, protocol)
+),
+
+widened AS (
+    SELECT p.*, coalesce(t.t, 1.959964) * sqrt(p.item_variance + p.seed_variance) AS half_width
+    FROM points p
+    LEFT JOIN seeds.student_t t ON t.tenths = p.tenths
 )
 
 SELECT
@@ -41,18 +47,14 @@ SELECT
     p.unit,
     p.lower_is_better,
     p.value,
-    -- greatest and least pass over a null, which must stay one here.
-    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value - 1.959964 * p.se
-        ELSE greatest(p.value - 1.959964 * p.se, 0) END AS low,
-    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value + 1.959964 * p.se
-        ELSE least(p.value + 1.959964 * p.se, 1) END AS high,
+    p.low,
+    p.high,
     p.seeds,
     p.arm_value,
-    coalesce(t.t, 1.959964) * sqrt(p.item_variance + p.seed_variance) AS arm_half_width,
-    CASE WHEN p.unit <> 'share' OR arm_half_width IS NULL THEN p.arm_value - arm_half_width
-        ELSE greatest(p.arm_value - arm_half_width, 0) END AS arm_low,
-    CASE WHEN p.unit <> 'share' OR arm_half_width IS NULL THEN p.arm_value + arm_half_width
-        ELSE least(p.arm_value + arm_half_width, 1) END AS arm_high,
+    CASE WHEN p.seeds = 1 THEN p.low WHEN p.unit <> 'share' OR p.half_width IS NULL THEN p.arm_value - p.half_width
+        ELSE greatest(p.arm_value - p.half_width, 0) END AS arm_low,
+    CASE WHEN p.seeds = 1 THEN p.high WHEN p.unit <> 'share' OR p.half_width IS NULL THEN p.arm_value + p.half_width
+        ELSE least(p.arm_value + p.half_width, 1) END AS arm_high,
     p.items,
     p.samples_per_item,
     p.truncation_rate,
@@ -73,8 +75,7 @@ SELECT
     p.protocol,
     p.point_id,
     p.trace
-FROM points p
-LEFT JOIN seeds.student_t t ON t.tenths = p.tenths
+FROM widened p
 LEFT JOIN staging.differences d
     ON d.point_id = p.point_id AND d.other_point_id = p.base_point_id AND d.grader = p.grader AND d.metric = p.metric
 LEFT JOIN staging.score_points b
