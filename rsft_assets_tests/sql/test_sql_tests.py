@@ -17,11 +17,8 @@ RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
         ("scores_within_bounds", "UPDATE marts.benchmark_scores SET value = 1.5 WHERE unit = 'share'"),
         ("scores_agree_with_items", "UPDATE staging.score_points SET value = value + 0.01"),
         ("one_score_per_cell", "INSERT INTO marts.benchmark_scores FROM marts.benchmark_scores LIMIT 1"),
-        (
-            "items_are_complete",
-            "DELETE FROM staging.item_scores WHERE item_id = (SELECT min(item_id) FROM records.items)",
-        ),
-        ("every_sample_is_graded", "UPDATE staging.item_scores SET samples = samples + 1"),
+        ("items_are_complete", "UPDATE staging.graded_counts SET items = items - 1"),
+        ("every_sample_is_graded", "UPDATE staging.graded_counts SET samples = samples + 1"),
         ("benchmark_versions_are_not_mixed", "UPDATE marts.benchmark_scores SET benchmark_version = 2"),
         ("training_rows_are_verified", "UPDATE staging.dataset_rows SET verdict = 'wrong' WHERE row = 3"),
         ("one_row_per_query", "UPDATE staging.dataset_rows SET query_id = 'q'"),
