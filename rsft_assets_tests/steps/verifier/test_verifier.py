@@ -14,6 +14,7 @@ from math_verify import parse, verify
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.verifier.limits import REASONS
 from rsft_assets.steps.verifier.verifier import VERDICTS, VERIFIER_CONFIG, Answer, Limits, Verifier
+from rsft_assets.steps.verifier.workers import Worker
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 HOSTILE = (
@@ -91,17 +92,13 @@ def test_memory_beyond_the_limit_is_undecided():
     assert [(one.verdict, one.reason) for one in judged] == [("undecided", "memory"), ("correct", "equal")]
 
 
-def test_a_worker_full_of_what_it_has_learnt_is_replaced_and_nobody_is_blamed():
-    def answers():
-        for number in range(4_000):
-            yield Answer(str(number), "5", rf"\boxed{{x_{{{number}}} + {number}}}")
-
-    with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=1)) as small:
-        born = small._crew.workers()[0]
-        object.__setattr__(small._crew.limits, "memory_bytes", born._born_with + 8_000_000)
-        verdicts = [judgement.verdict for judgement in small.judge(answers())]
-        assert small._crew.workers()[0].pid != born.pid
-    assert verdicts == ["wrong"] * 4_000
+def test_a_worker_full_of_what_it_has_learnt_is_replaced_and_nobody_is_blamed(verifier, monkeypatch):
+    full = [worker.pid for worker in verifier._crew.workers()]
+    monkeypatch.setattr(Worker, "is_full", lambda worker, limits: worker.pid in full)
+    judged = list(verifier.judge(Answer(str(number), "5", rf"\boxed{{{number}}}") for number in range(600)))
+    assert [judgement.id for judgement in judged if judgement.verdict == "correct"] == ["5"]
+    assert sum(judgement.verdict == "wrong" for judgement in judged) == 599
+    assert not {worker.pid for worker in verifier._crew.workers()} & set(full)
 
 
 def test_a_killed_worker_costs_one_answer_at_most(verifier):
