@@ -49,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=150, help="other queries that both sides have seen before")
+    parser.add_argument("--warm", type=int, default=200, help="other queries that both sides have seen before")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     data = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
