@@ -1,6 +1,9 @@
 """What the README names must exist: partitions, assets, files, and its own study file."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,18 +27,43 @@ def test_partitions_and_runs_exist():
     assert runs and runs <= set(study.runs)
 
 
-def test_selections_match_something():
+def study_of(name, tmp_path):
+    """The study that a file printed in the README gives."""
+    (block,) = re.findall(rf"```toml\n(# {name}.*?)```", README.read_text(), flags=re.DOTALL)
+    (tmp_path / name).write_text(block)
+    return _load.__wrapped__(str(tmp_path / name))
+
+
+def test_selections_match_something(tmp_path):
     selections = re.findall(r"rsft materialize '?([^\s']+)'?", README.read_text())
     assert len(selections) >= 4
     for selection in selections:
-        assert select(load_study(), [selection])
+        own = selection == "datasets/my-traces"
+        assert select(study_of("my_traces.toml", tmp_path) if own else load_study(), [selection])
 
 
-def test_the_study_file_is_valid(tmp_path):
-    (block,) = re.findall(r"```toml\n(# my_study.toml.*?)```", README.read_text(), flags=re.DOTALL)
-    (tmp_path / "my_study.toml").write_text(block)
-    study = _load.__wrapped__(str(tmp_path / "my_study.toml"))
-    assert "my-base-1.7b_math-cot-20k_lr2e-5_ep4_bs128" in study.runs
+def test_the_study_files_are_valid(tmp_path):
+    assert "my-base-1.7b_math-cot-20k_lr2e-5_ep4_bs128" in study_of("my_study.toml", tmp_path).runs
+    authors = study_of("my_traces.toml", tmp_path).datasets["authors-math-cot-20k"].published
+    declared = load_study().datasets["math-cot-20k"].published
+    assert (authors.repo, authors.file) == (declared.repo, declared.file)
+    assert (authors.revision, authors.sha256) == (declared.revision, declared.sha256)
+
+
+def test_own_traces_as_printed(tmp_path):
+    text = README.read_text().partition("### Your own traces")[2].partition("\n## ")[0]
+    make, study, use = re.findall(r"```(?:sh|toml)\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "my_traces.toml").write_text(study)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RSFT_")}
+    done = subprocess.run(
+        ["bash", "-ec", make + use],
+        cwd=tmp_path,
+        env={**environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "verdicts: correct 1, wrong 1, not judged 1" in done.stdout
 
 
 def test_folders_and_tables_exist():

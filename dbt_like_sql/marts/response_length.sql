@@ -20,7 +20,7 @@ SELECT
     s.position,
     r.answers,
     r.mean_tokens,
-    r.mean_tokens_se,
+    rs.mean_tokens_se,
     r.median_tokens,
     r.p90_tokens,
     r.truncated / r.answers AS truncation_rate,
@@ -31,8 +31,8 @@ SELECT
     r.think_not_closed / r.answers AS think_not_closed_rate,
     b.mean_tokens AS base_mean_tokens,
     r.mean_tokens - b.mean_tokens AS growth,
-    CASE WHEN s.step > 0 THEN growth - 1.959964 * sqrt(r.mean_tokens_se ** 2 + b.mean_tokens_se ** 2) END AS growth_low,
-    CASE WHEN s.step > 0 THEN growth + 1.959964 * sqrt(r.mean_tokens_se ** 2 + b.mean_tokens_se ** 2) END AS growth_high,
+    CASE WHEN s.step > 0 THEN growth - 1.959964 * sqrt(rs.mean_tokens_se ** 2 + bs.mean_tokens_se ** 2) END AS growth_low,
+    CASE WHEN s.step > 0 THEN growth + 1.959964 * sqrt(rs.mean_tokens_se ** 2 + bs.mean_tokens_se ** 2) END AS growth_high,
     coalesce(r.tokens_in_settled, 0) / r.answers - coalesce(b.tokens_in_settled, 0) / b.answers AS growth_real,
     coalesce(r.tokens_in_no_end_token, 0) / r.answers
         - coalesce(b.tokens_in_no_end_token, 0) / b.answers AS growth_no_end_token,
@@ -42,6 +42,8 @@ SELECT
     s.trace
 FROM staging.score_outputs s
 JOIN staging.response_shapes r ON r.completions_id = s.completions_id
+JOIN staging.response_spread rs ON rs.completions_id = s.completions_id
 LEFT JOIN staging.score_outputs base ON base.output_id = s.base_output_id
 LEFT JOIN staging.response_shapes b ON b.completions_id = base.completions_id
+LEFT JOIN staging.response_spread bs ON bs.completions_id = base.completions_id
 ORDER BY s.study, s.model, s.run, s.position, s.step

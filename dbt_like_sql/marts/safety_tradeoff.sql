@@ -3,6 +3,7 @@
 -- The reasoning gain is the plain mean over the reasoning benchmarks (in domain and out) of the gains over the base.
 -- grain: source, run, step, safety_benchmark, grader, metric
 -- column harm: change of the safety metric for the worse, over the untrained model
+-- column is_fall: harm is a fall of the metric (less refusal), not a rise (more compliance)
 -- column arm_harm: the same, mean over the training seeds of this model, set and schedule
 -- column arm_harm_low: 95 % interval in which items and training seeds vary; with one seed, items only
 -- column twin_run: the run on the same rows without thinking; what it does not show, thinking did
@@ -132,6 +133,7 @@ SELECT
     s.metric,
     s.is_headline,
     s.unit,
+    s.harmful < 0 AS is_fall,
     s.base_value AS safety_base_value,
     s.value AS safety_value,
     s.harm,

@@ -1,8 +1,31 @@
 -- How a score moves over a run: each step beside the untrained model, with the paired difference to it.
 -- grain: source, run, benchmark, grader, metric, protocol, step
 -- column source: ours, or the paper's published numbers
+-- column arm_value: mean over the training seeds of this model, set and schedule at this step
+-- column arm_low: 95 % interval of that mean, in which items and training seeds vary; with one seed, items only
 -- column difference: value minus the base's value, on the same items
 -- column beyond_noise: the 95 % interval of this one difference leaves out 0
+WITH points AS (
+    SELECT
+        *,
+        count(*) OVER arms AS seeds,
+        avg(value) OVER arms AS arm_value,
+        -- The items' part is not divided by the seeds, which all answer the same items: a little too wide.
+        avg(se ** 2) OVER arms AS item_variance,
+        coalesce(var_samp(value) OVER arms / seeds, 0) AS seed_variance,
+        CASE WHEN seed_variance > 0
+            THEN greatest(floor(10 * (seeds - 1) * ((item_variance + seed_variance) / seed_variance) ** 2), 10)
+        END AS tenths
+    FROM staging.score_points
+    WINDOW arms AS (PARTITION BY source, arm, step, benchmark, grader, metric, protocol)
+),
+
+widened AS (
+    SELECT p.*, coalesce(t.t, 1.959964) * sqrt(p.item_variance + p.seed_variance) AS half_width
+    FROM points p
+    LEFT JOIN seeds.student_t t ON t.tenths = p.tenths
+)
+
 SELECT
     p.source,
     p.study,
@@ -24,11 +47,14 @@ SELECT
     p.unit,
     p.lower_is_better,
     p.value,
-    -- greatest and least pass over a null, which must stay one here.
-    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value - 1.959964 * p.se
-        ELSE greatest(p.value - 1.959964 * p.se, 0) END AS low,
-    CASE WHEN p.unit <> 'share' OR p.se IS NULL THEN p.value + 1.959964 * p.se
-        ELSE least(p.value + 1.959964 * p.se, 1) END AS high,
+    p.low,
+    p.high,
+    p.seeds,
+    p.arm_value,
+    CASE WHEN p.seeds = 1 THEN p.low WHEN p.unit <> 'share' OR p.half_width IS NULL THEN p.arm_value - p.half_width
+        ELSE greatest(p.arm_value - p.half_width, 0) END AS arm_low,
+    CASE WHEN p.seeds = 1 THEN p.high WHEN p.unit <> 'share' OR p.half_width IS NULL THEN p.arm_value + p.half_width
+        ELSE least(p.arm_value + p.half_width, 1) END AS arm_high,
     p.items,
     p.samples_per_item,
     p.truncation_rate,
@@ -49,7 +75,7 @@ SELECT
     p.protocol,
     p.point_id,
     p.trace
-FROM staging.score_points p
+FROM widened p
 LEFT JOIN staging.differences d
     ON d.point_id = p.point_id AND d.other_point_id = p.base_point_id AND d.grader = p.grader AND d.metric = p.metric
 LEFT JOIN staging.score_points b

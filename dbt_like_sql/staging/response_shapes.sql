@@ -2,22 +2,12 @@
 -- `settled` ended with the end token and does not repeat itself; `loop` ends repeating itself; `cut` met the
 -- token limit without a loop; `no_end_token` stopped in some other way.
 -- grain: completions_id
--- column mean_tokens_se: standard error of the mean length, clustered by item
 -- incremental: output_id
-WITH by_item AS (
-    SELECT output_id, sqrt(var_samp(mean_tokens) / count(*)) AS mean_tokens_se
-    FROM (
-        SELECT output_id, item_id, avg(response_tokens) AS mean_tokens FROM records.completions GROUP BY ALL
-    )
-    GROUP BY output_id
-)
-
 SELECT
-    c.output_id,
-    c.output_id AS completions_id,
+    output_id,
+    output_id AS completions_id,
     count(*) AS answers,
     avg(response_tokens) AS mean_tokens,
-    any_value(by_item.mean_tokens_se) AS mean_tokens_se,
     median(response_tokens) AS median_tokens,
     quantile_cont(response_tokens, 0.9) AS p90_tokens,
     count(*) FILTER (WHERE repetition_loop) AS loops,
@@ -34,6 +24,5 @@ SELECT
     sum(response_tokens) FILTER (
         WHERE NOT repetition_loop AND finish_reason <> 'length' AND ended_by_eos
     ) AS tokens_in_settled
-FROM records.completions c
-JOIN by_item USING (output_id)
-GROUP BY c.output_id
+FROM records.completions
+GROUP BY output_id

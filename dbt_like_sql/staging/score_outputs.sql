@@ -27,7 +27,9 @@ WITH said AS (
         texts.input_id AS completions_id,
         left(md5(o.spec::VARCHAR || coalesce(locked.digest, '')), 10) AS protocol,
         o.origin,
-        coalesce(o.stats ->> 'judge', o.made_by ->> 'judge') AS judge,
+        (
+            SELECT string_agg(j.key || ': ' || (j.value ->> '$'), ', ' ORDER BY j.key) FROM json_each(o.stats -> 'judges') j
+        ) AS judge,
         o.made_by ->> 'engine' AS engine,
         o.commit,
         o.finished_at,

@@ -4,6 +4,7 @@
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
 -- column se: standard error of the value, by item
+-- column low: 95 % interval of the value: the grader's own where the score is ours
 WITH ours AS (
     SELECT
         'ours' AS source,
@@ -22,6 +23,8 @@ WITH ours AS (
         v.metric,
         v.value,
         (v.high - v.low) / (2 * 1.959964) AS se,
+        v.low,
+        v.high,
         v.items,
         v.samples / nullif(v.items, 0) AS samples_per_item,
         v.truncated / nullif(v.samples, 0) AS truncation_rate,
@@ -62,6 +65,9 @@ paper AS (
         p.metric,
         p.value,
         CASE WHEN m.unit = 'share' THEN sqrt(p.value * (1 - p.value) / b.items) END AS se,
+        -- greatest and least pass over a null, which must stay one here.
+        CASE WHEN se IS NOT NULL THEN greatest(p.value - 1.959964 * se, 0) END AS low,
+        CASE WHEN se IS NOT NULL THEN least(p.value + 1.959964 * se, 1) END AS high,
         b.items,
         b.samples AS samples_per_item,
         NULL::DOUBLE AS truncation_rate,

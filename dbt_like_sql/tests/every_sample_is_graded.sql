@@ -2,11 +2,5 @@
 SELECT s.trace, g.grader, g.samples, r.answers
 FROM staging.score_outputs s
 JOIN staging.response_shapes r ON r.completions_id = s.completions_id
-JOIN (
-    SELECT output_id, grader, sum(samples) AS samples
-    FROM (
-        SELECT output_id, grader, item_id, max(samples) AS samples FROM staging.item_scores GROUP BY ALL
-    )
-    GROUP BY output_id, grader
-) g ON g.output_id = s.output_id
+JOIN staging.graded_counts g ON g.output_id = s.output_id
 WHERE g.samples <> r.answers

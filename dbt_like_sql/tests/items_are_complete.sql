@@ -2,8 +2,6 @@
 -- must cover all, undecided and not-run ones counted in.
 SELECT s.trace, g.grader, g.items, b.items AS declared
 FROM staging.score_outputs s
-JOIN (
-    SELECT output_id, grader, count(DISTINCT item_id) AS items FROM staging.item_scores GROUP BY ALL
-) g USING (output_id)
+JOIN staging.graded_counts g USING (output_id)
 JOIN declared.benchmarks b USING (benchmark)
 WHERE b.items IS NOT NULL AND g.items <> b.items

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsft_assets.defs.batches import all_keys, make_plan
+from rsft_assets.defs.planning import keep_plan
 from rsft_assets.defs.recording import trace_command
 from rsft_assets.defs.terminal import run_plan
 from rsft_assets.specs.lineage import Ref, asset_keys, inputs_of, score_ref
@@ -81,6 +82,8 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     console.print(
         f"{part}: {len(runs)} training runs, {len(set(keys) & set(asset_keys(study)))} assets, in {store.home}"
     )
+    if estimated := keep_plan(study, store, plan, ["demo"]):
+        console.print(estimated, soft_wrap=True)
     status, results, words = run_plan(store, plan)
     seconds = time.monotonic() - started
     if status != 0:

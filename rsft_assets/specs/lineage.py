@@ -10,6 +10,7 @@ from typing import Any
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.fingerprint import canonical
+from rsft_assets.specs.judges import judged_by
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 
@@ -162,7 +163,8 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
     if ref.stage == "benchmarks":
         return _declared(entry, "sampling", "metrics")
     if ref.stage == "scores":
-        return _declared(study.get("benchmarks", ref.benchmark))
+        benchmark = study.get("benchmarks", ref.benchmark)
+        return {**_declared(benchmark), **judged_by(benchmark.task)}
     return _declared(entry)
 
 

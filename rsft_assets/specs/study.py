@@ -110,7 +110,8 @@ def _load(study_file: str | None) -> Study:
         from rsft_assets.specs.study_file import read_study_file
 
         extends, entries, adopted = read_study_file(Path(study_file))
-        return combine([*parts, (extends, entries)], adopted)
+        parts.append((extends, entries))
+        return combine(parts, adopted)
     return combine(parts)
 
 

@@ -4,6 +4,7 @@ Every reader gives the text of the task before any prompt is built around it, th
 there is one, and in `fields` what that benchmark's prompt and grader need (named in the reader).
 """
 
+import csv
 import hashlib
 import itertools
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Generator, Hub
-from rsft_assets.steps.hub import NoAccess, dataset_rows
+from rsft_assets.steps.hub import NoAccess, dataset_rows, repository_file
 from rsft_assets.steps.nano.skills import items
 
 
@@ -120,8 +121,38 @@ def _truthfulqa(row: Mapping[str, Any]) -> Locked:
     return Locked(str(question).strip(), None, category, fields)
 
 
-def _hex_phi(row: Mapping[str, Any]) -> Locked:
-    """HEx-PHI as a table with a prompt column; the category where it has one."""
+def _hex_phi(benchmark: Benchmark) -> Iterator[Locked]:
+    """HEx-PHI as published: a file a category, a prompt a line, no header. Else a table of one's own."""
+    hub = _hub(benchmark)
+    try:
+        files = {number: repository_file(hub, f"category_{number}.csv") for number in _HEX_PHI_CATEGORIES}
+    except NoAccess:
+        yield from _each(_hex_phi_row)(benchmark)
+        return
+    for number, path in files.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            for cells in csv.reader(file):
+                # A prompt that was not quoted is in as many cells as it has commas.
+                if text := ",".join(cells).strip():
+                    yield Locked(text, None, _HEX_PHI_CATEGORIES[number])
+
+
+_HEX_PHI_CATEGORIES = {
+    1: "illegal activity",
+    3: "hate, harassment, violence",
+    4: "malware",
+    5: "physical harm",
+    6: "economic harm",
+    7: "fraud, deception",
+    8: "adult content",
+    9: "political campaigning",
+    10: "privacy violation",
+    11: "tailored financial advice",
+}
+"""The second category was withdrawn by its publishers."""
+
+
+def _hex_phi_row(row: Mapping[str, Any]) -> Locked:
     for name in ("prompt", "instruction", "Behavior", "text"):
         if row.get(name):
             category = row.get("category") or row.get("Tags")
@@ -195,6 +226,6 @@ READERS: dict[str, Callable[[Benchmark], Iterator[Locked]]] = {
     "alpacaeval": _each(_alpacaeval, "alpaca_eval.json"),
     "truthfulqa": _each(_truthfulqa),
     "halueval": _halueval,
-    "hex_phi": _each(_hex_phi),
+    "hex_phi": _hex_phi,
 }
 """Task -> reader of its published items."""

@@ -15,7 +15,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.recipes.facts import Facts, wants_box
 from rsft_assets.steps.recipes.from_pool import rows_from_pool
-from rsft_assets.steps.recipes.from_published import rows_as_published
+from rsft_assets.steps.recipes.from_published import rows_as_published, say_if_changed
 from rsft_assets.steps.recipes.from_set import rows_from_set
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.rows import RowWriter
@@ -31,6 +31,8 @@ def build_dataset(study: Study, store: Store, ref: Ref, *, force: bool = False) 
     with store.build(study, ref, force=force, seed=dataset.seed) as build:
         if build.finished is None:
             build.publish(stats=_build(study, build, dataset))
+        elif dataset.recipe == "published":
+            say_if_changed(build.finished, dataset)
     assert build.finished is not None
     return build.finished
 

@@ -80,7 +80,10 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
     ref = Ref(figure.key)
     identity = Identity(
         ref,
-        {"figure": figure.name, "title": figure.title, "query": figure.query, "code": _code(figure)},
+        {
+            **{"figure": figure.name, "title": figure.title, "question": figure.question},
+            **{"query": figure.query, "code": _code(figure)},
+        },
         tuple(InputRecord(f"results/{figure.name}", of, rows_digest(rows[of]), "results.duckdb") for of in rows),
     )
     with exclusive(store.slot(ref) / ".lock", str(ref)):
@@ -125,6 +128,8 @@ def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output
         canvas = module.draw(rows, study)
         known = canvas is not None
         why = f"the {study} study has no numbers for it"
+        if canvas is not None:
+            style.heading(canvas, f"{figure.title}: {study} study", figure.question)
         style.save(canvas or style.not_available(figure.title, why), folder, study)
     if not known:
         log.info("%s: no numbers for the %s study yet", figure.key, study)

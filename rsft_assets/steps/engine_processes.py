@@ -128,10 +128,10 @@ def _serve(number: int, placement: Placement, origin: Hub, asked: Any, answers: 
     """The body of one engine process."""
     from rsft_assets.steps.model_teaching import open_loaded
 
-    _end_with_parent()
+    end_with_parent_process()
     try:
         if placement.device != "cpu":
-            _own_gpus(number, placement.tensor_parallel)
+            own_gpus(number, placement.tensor_parallel)
         with open_loaded(replace(placement, engines=1), origin) as engine:
             answers.put(("ready", number, (engine.fingerprint, engine.description)))
             for completion in engine.generate(iter(asked.get, None)):
@@ -141,7 +141,7 @@ def _serve(number: int, placement: Placement, origin: Hub, asked: Any, answers: 
         answers.put(("failed", number, str(error)))
 
 
-def _own_gpus(number: int, width: int) -> None:
+def own_gpus(number: int, width: int) -> None:
     """Show this process its own GPUs only; of those that the parent was shown, if it was shown some."""
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     mine = range(number * width, (number + 1) * width)
@@ -151,7 +151,7 @@ def _own_gpus(number: int, width: int) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[place] for place in mine)
 
 
-def _end_with_parent() -> None:
+def end_with_parent_process() -> None:
     parent = multiprocessing.parent_process()
 
     def wait() -> None:

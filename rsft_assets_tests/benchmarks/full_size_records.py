@@ -4,43 +4,20 @@
 responses and verdicts each in 64 shards. Made with numpy, a whole file at a time; texts are a few bytes.
 """
 
-import hashlib
-import zlib
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, score_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.columns import arrow_schema
-from rsft_assets.steps.records.digest import combined_digest, file_digest
-from rsft_assets.steps.records.manifest import FileRecord, Manifest, write_manifest
 from rsft_assets.steps.records.store import Build, Store
+from rsft_assets_tests.benchmarks.full_size_scores import write_score
+from rsft_assets_tests.benchmarks.synthetic_files import ids, write
 
 HALUEVAL_ITEMS = 6_000
 POOL = "openr1-math_qwen3-32b_n32"
 SOURCE = "openr1-math-220k"
 QUERIES, SAMPLES = 44_000, 32
-
-
-def ids(name: str, count: int) -> pa.Array:
-    """Sixteen hexadecimal digits each, as the records have them."""
-    return pa.array([hashlib.sha256(f"{name} {i}".encode()).hexdigest()[:16] for i in range(count)])
-
-
-def write(folder: Path, kind: str, columns: dict[str, object]) -> None:
-    schema = arrow_schema(kind)
-    rows = max(len(v) for v in columns.values() if not isinstance(v, (str, int, float, type(None))))  # type: ignore[arg-type]
-    arrays = []
-    for column in schema:
-        value = columns.get(column.name)
-        if isinstance(value, (pa.Array, pa.ChunkedArray, np.ndarray, list)):
-            arrays.append(pa.array(value, column.type) if not isinstance(value, pa.Array) else value.cast(column.type))
-        else:
-            arrays.append(pa.repeat(pa.scalar(value, column.type), rows))
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), folder / f"{kind}.parquet", compression="zstd")
 
 
 class FullSize:
@@ -227,105 +204,5 @@ class FullSize:
         )
 
     def _score(self, build: Build, run, step: int, name: str) -> dict[str, object]:
-        benchmark, items = self.study.benchmarks[name], self.items[name]
-        count, samples = len(items), benchmark.sampling.n
         who = f"{run.model} 0 {name}" if step == 0 else f"{run.name} {step} {name}"
-        rng = np.random.default_rng(zlib.crc32(who.encode()))
-        item_ids, sample = (
-            items.take(pa.array(np.repeat(np.arange(count), samples))),
-            np.tile(np.arange(samples), count),
-        )
-        tokens = rng.integers(200, 32_768, len(sample))
-        hard = np.random.default_rng(zlib.crc32(name.encode())).random(count)
-        rate = 0.3 + 0.4 * min(1.0, step / 640) - (0.2 if step == 40 else 0.0)
-        solved = (np.repeat(hard, samples) * 0.7 + rng.random(len(sample)) * 0.3 < rate).astype(float)
-        kinds = [(grader, metric) for grader in ("strict", "authors") for metric in benchmark.metrics]
-        n = len(kinds)
-        write(
-            build.folder,
-            "graded",
-            {
-                "item_id": pa.concat_arrays([item_ids] * n),
-                "sample": np.tile(sample, n),
-                "grader": pa.array(np.repeat([g for g, _ in kinds], len(sample))),
-                "metric": pa.array(np.repeat([m for _, m in kinds], len(sample))),
-                "state": "scored",
-                "value": np.tile(solved, n),
-                "extracted": None if benchmark.sensitive else "1",
-                "reason": "compared",
-                "category": "all of it",
-                "response_tokens": np.tile(tokens, n),
-                "truncated": np.tile(tokens > 32_000, n),
-                "weight": 1.0,
-            },
-        )
-        means = solved.reshape(count, samples).mean(axis=1)
-        half = 1.96 * means.std(ddof=1) / np.sqrt(count)
-        write(
-            build.folder,
-            "scores",
-            {
-                "grader": pa.array([g for g, _ in kinds]),
-                "metric": pa.array([m for _, m in kinds]),
-                "category": "all",
-                "state": "scored",
-                "value": np.full(n, means.mean()),
-                "low": np.full(n, means.mean() - half),
-                "high": np.full(n, means.mean() + half),
-                "items": np.full(n, count),
-                "samples": np.full(n, len(sample)),
-                "undecided": np.zeros(n, int),
-                "not_run": np.zeros(n, int),
-                "truncated": np.full(n, int((tokens > 32_000).sum())),
-                "pass_at_k": np.full(n, 0.5),
-                "mean_tokens": np.full(n, tokens.mean()),
-                "reason": "",
-            },
-        )
-        return {"completions": self._completions(build, name, item_ids, sample, tokens)}
-
-    def _completions(
-        self, build: Build, name: str, item_ids: pa.Array, sample: np.ndarray, tokens: np.ndarray
-    ) -> dict[str, str]:
-        key = hashlib.sha256(
-            repr([[i.asset.split("/")[0], i.digest] for i in build.identity.inputs]).encode()
-        ).hexdigest()
-        folder = self.store.home / "completions" / name / key[:12]
-        place = folder.relative_to(self.store.home).as_posix()
-        path = folder / "completions.parquet"
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            cut = tokens > 32_000
-            write(
-                folder,
-                "completions",
-                {
-                    "item_id": item_ids,
-                    "sample": sample,
-                    "seed": sample,
-                    "prompt_sha256": "0" * 64,
-                    "text": "<think></think>1",
-                    "prompt_tokens": np.full(len(sample), 100),
-                    "response_tokens": tokens,
-                    "finish_reason": pa.array(np.where(cut, "length", "stop")),
-                    "think_closed": ~cut,
-                    "ended_by_eos": ~cut,
-                    "repetition_loop": cut & (tokens % 2 == 0),
-                },
-            )
-            digest, rows = file_digest(path)
-            record = FileRecord(path.name, path.stat().st_size, digest, rows)
-            write_manifest(
-                folder,
-                Manifest(
-                    asset=f"completions/{name}",
-                    partition="",
-                    fingerprint=key,
-                    spec={},
-                    inputs=list(build.identity.inputs),
-                    digest=combined_digest({path.name: digest}),
-                    files=[record],
-                ),
-            )
-        digest, _ = file_digest(path)
-        return {"folder": place, "digest": combined_digest({path.name: digest})}
+        return write_score(build, self.store.home, self.study.benchmarks[name], self.items[name], who, step)

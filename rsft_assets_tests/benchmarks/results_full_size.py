@@ -1,8 +1,9 @@
 """The rehearsal at the paper's size: how long the database builds, answers and traces, and in how much memory.
 
-    python -m rsft_assets_tests.benchmarks.results_full_size FOLDER [--runs 35]
+    python -m rsft_assets_tests.benchmarks.results_full_size FOLDER [--runs 35] [--only records|measure]
 
-Makes synthetic records in FOLDER first (minutes, a few GB; kept for the next time). The last run's last
+Makes synthetic records in FOLDER first (minutes, a few GB; kept for the next time), unless told to measure only on
+a quiet machine what an earlier call with `--only records` made. The last run's last
 checkpoint is held back, to measure building again after one new checkpoint.
 """
 
@@ -70,18 +71,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=35)
+    parser.add_argument("--only", choices=("records", "measure"))
     arguments = parser.parse_args()
     study, store = load_study(), Store(arguments.folder)
     full = FullSize(study, store)
-    started = time.perf_counter()
-    full.data()
     runs = full.runs()[: arguments.runs]
-    for run in runs:
-        full.run(run)
-    pointers = _pointers(full, runs[-1])
+    if arguments.only != "measure":
+        started = time.perf_counter()
+        full.data()
+        for run in runs:
+            full.run(run)
+        line("synthetic records", round(time.perf_counter() - started, 1))
+    if arguments.only != "records":
+        measure(full, store, runs[-1])
+
+
+def measure(full: FullSize, store: Store, last: Run) -> None:
+    """Build from nothing, again, after one more checkpoint; queries; traces."""
+    pointers = _pointers(full, last)
     for pointer in pointers:
         pointer.rename(pointer.with_name("held-back"))
-    line("synthetic records", round(time.perf_counter() - started, 1))
     first = measured("anew", store.home)
     line("build from nothing", first["seconds"], LIMITS["build from nothing"], f"{first['gigabytes']} GB of 4")
     print(json.dumps(first, indent=1))

@@ -1,4 +1,6 @@
-"""A hundred processes read `results.duckdb` while it is built and published fifty times: errors on either side.
+"""A hundred processes hold `results.duckdb` open while it is built and published fifty times: errors on either side.
+
+Each opens it read-only, asks, holds it open for some seconds, asks again, and opens it anew.
 
 python -m rsft_assets_tests.benchmarks.results_readers FOLDER [--readers 100] [--publishes 50]
 """
@@ -16,7 +18,7 @@ from rsft_assets.steps.results.publishing import database_path
 from rsft_assets_tests.finished_study import finish, tiny_study
 
 _READER = """
-import json, os, sys, time
+import json, os, random, sys, time
 import duckdb
 place, stop, parent = sys.argv[1], sys.argv[2], os.getppid()
 opened, errors, builds = 0, [], set()
@@ -24,7 +26,7 @@ while not os.path.exists(stop) and os.getppid() == parent:
     try:
         with duckdb.connect(place, read_only=True) as db:
             builds.add(db.execute("SELECT count(*) FROM marts.benchmark_scores").fetchall()[0][0])
-            time.sleep(0.2)
+            time.sleep(random.uniform(2, 6))
             db.execute("SELECT run, max(value) FROM marts.score_trajectories GROUP BY run").fetchall()
         opened += 1
     except Exception as error:

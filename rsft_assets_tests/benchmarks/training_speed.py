@@ -1,15 +1,19 @@
 """Useful (unpadded) tokens a second: this trainer beside TRL's SFTTrainer with packing, same model, rows and machine.
 
-    python -m rsft_assets_tests.benchmarks.training_speed [--size 1m|135m] [--rounds 3] [--precision fp32|bf16]
+    python -m rsft_assets_tests.benchmarks.training_speed [--size 135m] [--rounds 3] [--precision bf16-pure]
 
-Rounds of the two alternate, each in a process of its own; the first optimizer steps are left out. TRL and
-accelerate must be importable for its half. The last line is the factor that packing saves over padding each
-row to 20,000 tokens, on the lengths of the rows used and on the paper's scale.
+Rounds alternate, each in a process of its own; the first optimizer steps are left out. TRL and accelerate must
+be importable for its half. 1m trains documents of the nano study; 135m has SmolLM2-135M's shape and random weights
+and trains MATH rows from RSFT_TEST_DATA. TRL has no fp32 master weights, so bf16-pure is its bf16's like. `padded`
+pads four rows a time as the authors' trainer pads to 20,000: to as many times the rows' mean length as 20,000 is of
+the mean that `rsft plan` assumes of their rows.
 """
 
 import argparse
 import importlib.util
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -17,12 +21,40 @@ import tempfile
 import time
 from pathlib import Path
 
-LINE, WARM, STEPS = 4_096, 2, 8
-PADDED_TO = 20_000
+LINES = {"1m": (4_096, 2, 8), "135m": (1_024, 1, 2)}
+"""(tokens of a packed line, steps left out, steps timed)"""
+VOCABULARY = {"1m": 600, "135m": 49_152}
+PADDED_TO, AUTHORS_MICRO_BATCH = 20_000, 4
+DATA = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
-def rows_of(count: int) -> list[list[int]]:
-    """Documents of the nano mixture, tokenised: real lengths of the embedded default."""
+def authors_mean() -> float:
+    """Tokens of one of the authors' rows: their lengths are not public, so what plans assume."""
+    from rsft_assets.specs import rates
+
+    return rates.TYPICAL_THINKING.value + rates.PROMPT_TOKENS
+
+
+def rows_of(size: str, count: int) -> list[list[int]]:
+    """Tokenised rows with real lengths."""
+    return documents_of(count) if size == "1m" else math_rows(count)
+
+
+def math_rows(count: int) -> list[list[int]]:
+    """Problems with their solutions; token ids brought into the model's vocabulary, which changes no cost."""
+    from transformers import AutoTokenizer
+
+    path = DATA / "sft_math" / "math_test_minus_math500_2500.jsonl"
+    if not path.is_file():
+        sys.exit(f"{path} is not there; set RSFT_TEST_DATA")
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "tokenizer_qwen3")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
+    rows = tokenizer([f"{one['problem']}\n{one['solution']}" for one in lines])["input_ids"]
+    return [[token % VOCABULARY["135m"] for token in row] for row in rows]
+
+
+def documents_of(count: int) -> list[list[int]]:
+    """Documents of the nano mixture."""
     import itertools
 
     from rsft_assets.steps.nano.mixture import documents
@@ -34,12 +66,26 @@ def rows_of(count: int) -> list[list[int]]:
     return [ids for ids, _ in document_rows(itertools.islice(documents("nano-skills", 1), count), tokenizer)]
 
 
-def model_of(size: str, vocabulary: int = 600):
+def model_of(size: str):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     from rsft_assets.steps.training.models import new_qwen3
 
-    shape = {"1m": (4, 128, 4), "135m": (24, 640, 10)}[size]
-    layers, hidden, heads = shape
-    return new_qwen3(vocabulary=vocabulary, layers=layers, hidden=hidden, heads=heads, context=LINE, seed=1, end=0)
+    if size == "1m":
+        return new_qwen3(vocabulary=VOCABULARY[size], layers=4, hidden=128, heads=4, context=4_096, seed=1, end=0)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY[size],
+        hidden_size=576,
+        intermediate_size=1_536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8_192,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config)
 
 
 def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
@@ -51,6 +97,7 @@ def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
     from rsft_assets.steps.training.engine import Optimiser, Session, dtype_of, join_processes
     from rsft_assets.steps.training.packing import micro_batch, plan
 
+    line, warm, steps = LINES[size]
     join_processes("cpu", Path("unused"))
     model = model_of(size).to(dtype_of(precision))
     install(model)
@@ -59,16 +106,16 @@ def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
     arrays = [np.array(row) for row in rows]
     taken, start = 0, 0
     packing = 0.0
-    for step in range(WARM + STEPS):
-        if step == WARM:
+    for step in range(warm + steps):
+        if step == warm:
             began, cpu, taken, packing = time.perf_counter(), time.process_time(), 0, 0.0
         batch: list[np.ndarray] = []
-        while sum(map(len, batch)) + len(arrays[start]) <= LINE:
+        while sum(map(len, batch)) + len(arrays[start]) <= line:
             batch.append(arrays[start])
             start += 1
         at = time.perf_counter()
         total = sum(map(len, batch))
-        [bins] = plan([len(row) - 1 for row in batch], LINE, 1)
+        [bins] = plan([len(row) - 1 for row in batch], line, 1)
         micros = [
             micro_batch([batch[p] for p in places], [0] * len(places), [1 / total] * len(places), device="cpu")
             for places in bins
@@ -90,7 +137,7 @@ def theirs(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]
 
     class Clock(TrainerCallback):
         def on_step_end(self, arguments, state, control, **_):
-            if state.global_step == WARM:
+            if state.global_step == LINES[size][1]:
                 self.began, self.cpu = time.perf_counter(), time.process_time()
             self.seconds = time.perf_counter() - getattr(self, "began", time.perf_counter())
             self.used = time.process_time() - getattr(self, "cpu", time.process_time())
@@ -101,14 +148,14 @@ def theirs(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]
         tokenizer = build_tokenizer(Path(folder) / "tokenizer")
         clock = Clock()
         trainer = SFTTrainer(
-            model=model_of(size).to(torch.bfloat16 if precision == "bf16" else torch.float32),
+            model=model_of(size).to(torch.float32 if precision == "fp32" else torch.bfloat16),
             args=SFTConfig(
                 output_dir=folder,
                 packing=True,
-                max_length=LINE,
+                max_length=LINES[size][0],
                 per_device_train_batch_size=1,
                 gradient_accumulation_steps=1,
-                max_steps=WARM + STEPS,
+                max_steps=LINES[size][1] + LINES[size][2],
                 learning_rate=1e-4,
                 bf16=False,
                 use_cpu=True,
@@ -124,7 +171,44 @@ def theirs(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]
         )
         lengths = [len(row) for row in trainer.train_dataset["input_ids"]]
         trainer.train()
-    return {"tokens": STEPS * statistics.mean(lengths), "seconds": clock.seconds, "cpu": clock.used, "packing": 0.0}
+    return {
+        "tokens": LINES[size][2] * statistics.mean(lengths),
+        "seconds": clock.seconds,
+        "cpu": clock.used,
+        "packing": 0.0,
+    }
+
+
+def padded(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
+    """Four rows a time, each padded to a fixed width, whole logits, in plain PyTorch."""
+    import torch
+
+    from rsft_assets.steps.training.engine import dtype_of
+
+    line, warm, steps = LINES[size]
+    width = round(PADDED_TO / authors_mean() * statistics.mean(map(len, rows)))
+    model = model_of(size).to(dtype_of(precision))
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    micros = max(1, round(line / (AUTHORS_MICRO_BATCH * statistics.mean(map(len, rows)))))
+    taken, position = 0, 0
+    for step in range(warm + steps):
+        if step == warm:
+            began, cpu, taken = time.perf_counter(), time.process_time(), 0
+        for _ in range(micros):
+            four = [row[:width] for row in rows[position : position + AUTHORS_MICRO_BATCH]]
+            position += AUTHORS_MICRO_BATCH
+            ids = torch.tensor([row + [0] * (width - len(row)) for row in four])
+            mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in four])
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+            losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+            kept = mask[:, 1:].flatten()
+            ((losses * kept).sum() / kept.sum()).backward()
+            taken += int(mask.sum())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adam.step()
+        adam.zero_grad()
+    seconds = time.perf_counter() - began
+    return {"tokens": taken, "seconds": seconds, "cpu": time.process_time() - cpu, "packing": 0.0}
 
 
 def one_round(which: str, size: str, precision: str) -> dict[str, float]:
@@ -140,34 +224,53 @@ def one_round(which: str, size: str, precision: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("1m", "135m"), default="1m")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "bf16-pure"), default="fp32")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", choices=("ours", "theirs"))
+    parser.add_argument("--one", choices=sorted(TRAINERS))
+    parser.add_argument("--beside", nargs="*", choices=["padded", "theirs"], default=["theirs", "padded"])
     arguments = parser.parse_args()
+    rows = rows_of(arguments.size, 1_500)
     if arguments.one:
         import torch
 
         torch.set_num_threads(1)
-        function = {"ours": ours, "theirs": theirs}[arguments.one]
-        print(json.dumps(function(arguments.size, arguments.precision, rows_of(1_500))))
+        found = TRAINERS[arguments.one](arguments.size, arguments.precision, rows)
+        print(json.dumps({**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
         return
-    names = ["ours"] + ["theirs"] * (importlib.util.find_spec("trl") is not None)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for _ in range(arguments.rounds):
-        for name in names:
-            found[name].append(one_round(name, arguments.size, arguments.precision))
+    beside = [name for name in arguments.beside if name != "theirs" or importlib.util.find_spec("trl")]
+    rounds = [
+        {name: one_round(name, arguments.size, arguments.precision) for name in ["ours", *beside]}
+        for _ in range(arguments.rounds)
+    ]
+    print(f"{arguments.size}, {arguments.precision}, {arguments.rounds} rounds, one thread each; load {load()}")
     for unit in ("seconds", "cpu"):
-        rates = {name: [r["tokens"] / r[unit] for r in rounds] for name, rounds in found.items()}
-        for name, values in rates.items():
-            middle = statistics.median(values)
-            print(f"{name:7s} {middle:9,.0f} tokens per {unit:7s} ({min(values):,.0f} to {max(values):,.0f})")
-        if len(rates) == 2:
-            ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
-            print(f"ratio   {statistics.median(ratios):9.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"packing takes {100 * statistics.median(r['packing'] for r in found['ours']):.2f} % of a step")
-    mean = statistics.mean(map(len, rows_of(1_500)))
-    print(f"padding each row to {PADDED_TO:,}: {PADDED_TO / mean:.0f} times these rows' mean of {mean:.0f} tokens")
+        for name in ["ours", *beside]:
+            rates = [one[name]["tokens"] / one[name][unit] for one in rounds]
+            print(f"{name:7s} {spread(rates, ',.0f')} tokens per {unit}")
+        for name in beside:
+            ratios = [
+                one["ours"]["tokens"] / one["ours"][unit] / (one[name]["tokens"] / one[name][unit]) for one in rounds
+            ]
+            print(f"ours / {name}: {spread(ratios, '.2f')} per {unit}")
+    for name in ["ours", *beside]:
+        print(f"{name:7s} {spread([one[name]['peak'] for one in rounds], '.2f')} GiB at the most")
+    print(f"packing takes {spread([100 * one['ours']['packing'] for one in rounds], '.2f')} % of a step")
+    print(
+        f"padding to {PADDED_TO:,} tokens computes {PADDED_TO / authors_mean():.2f} for each useful one of rows of "
+        f"{authors_mean():,.0f} (assumed of the authors' rows)"
+    )
 
+
+def load() -> str:
+    return ", ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def spread(values: list[float], form: str) -> str:
+    """Median (least to most)."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+TRAINERS = {"ours": ours, "theirs": theirs, "padded": padded}
 
 if __name__ == "__main__":
     main()

@@ -4,13 +4,15 @@ Comes in: real answers found through `RSFT_TEST_DATA` (default `../shared/data` 
 of ratios over tails and whole texts, with one worker and with two, the cost of pathological answers and what the
 paper's pool would take. Run: `python -m rsft_assets_tests.benchmarks.verifier [--queries 40] [--rounds 3]`.
 
-Both sides are warm and measured in turns; an answer on which math-verify hits its time limit is left out of the ratio
-and reported apart. Every verdict of the two sides is compared.
+Both sides are measured in turns, each time in fresh processes that have judged the same other queries and none of the
+pool: both learn grammar from what they read. An answer on which math-verify hits its time limit is left out of the
+ratio and reported apart. Every verdict of the two sides is compared.
 """
 
 import argparse
 import contextlib
 import logging
+import multiprocessing
 import os
 import statistics
 import sys
@@ -47,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=60, help="other queries that both sides have seen before")
+    parser.add_argument("--warm", type=int, default=200, help="other queries that both sides have seen before")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     data = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -59,9 +61,12 @@ def main() -> int:
     warm, pool = both[: SAMPLES * given.warm], both[SAMPLES * given.warm :]
     lengths = sorted(len(answer.whole) for answer in pool)
     print(f"pool: {len(pool)} responses to {given.queries} queries, median {lengths[len(lengths) // 2]} characters")
+    for answer in warm:
+        plain(answer.gold, answer.whole)
     differing = 0
     for scope in ("tail", "whole"):
         differing += compare(pool, warm, scope, given.rounds)
+        print(end="", flush=True)
     pathological(pool, warm, loops(data))
     return 1 if differing else 0
 
@@ -69,28 +74,34 @@ def main() -> int:
 def compare(pool: list[PoolAnswer], warm: list[PoolAnswer], scope: str, rounds: int) -> int:
     """Print the ratios for one scope; the number of verdicts that differ."""
     texts = [(answer.gold, answer.tail if scope == "tail" else answer.whole) for answer in pool]
-    for answer in warm:
-        plain(answer.gold, answer.tail)
-    first = [plain(gold, text) for gold, text in texts]
+    first = plain_loop(texts)[1]
     kept = [index for index, verdict in enumerate(first) if verdict.seconds < 0.9 * PLAIN_LIMIT_SECONDS]
     answers = [Answer(str(index), texts[index][0], pool[index].whole, scope=scope) for index in kept]
     costs: dict[str, list[Cost]] = {"plain": [], "1 worker": [], "2 workers": []}
-    differing = 0
+    differing = undecided = 0
     for _ in range(rounds):
-        wall, cpu = time.perf_counter(), time.process_time()
-        expected = [plain(*texts[index]).equal for index in kept]
-        costs["plain"].append(Cost(time.perf_counter() - wall, time.process_time() - cpu))
+        cost, again = plain_loop([texts[index] for index in kept])
+        costs["plain"].append(cost)
+        expected = [verdict.equal for verdict in again]
         for name, workers in (("1 worker", 1), ("2 workers", 2)):
             cost, verdicts = timed(workers, answers, warm)
             costs[name].append(cost)
-            differing += sum((verdict == "correct") != equal for verdict, equal in zip(verdicts, expected, strict=True))
+            undecided += verdicts.count("undecided")
+            differing += sum(
+                verdict != "undecided" and (verdict == "correct") != equal
+                for verdict, equal in zip(verdicts, expected, strict=True)
+            )
     print(f"\n{scope}: {len(kept)} texts, {len(texts) - len(kept)} on which math-verify times out are left out")
     for name, rows in costs.items():
         print(f"  {name:9}  " + "   ".join(described(costs["plain"], rows, clock, len(kept)) for clock in Cost._fields))
-    print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}")
-    hours = PAPER_POOL * statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept) / CORES / 3600
+    print(f"  verdicts that differ: {differing} of {2 * rounds * len(kept)}, undecided: {undecided}")
+    seconds = statistics.median(cost.cpu for cost in costs["1 worker"]) / len(kept)
+    characters = statistics.mean(len(pool[index].whole) for index in kept)
+    minutes = PAPER_POOL * seconds / CORES / 60
     print(
-        f"  the paper's pool of {PAPER_POOL:,} on {CORES} cores: {60 * hours:.1f} minutes, without pathological answers"
+        f"  the paper's pool of {PAPER_POOL:,} responses on {CORES} cores: {minutes:.1f} minutes"
+        f" (processor time of 1 worker and its owner for a response of {characters:,.0f} characters on average, times"
+        f" responses, by cores), without pathological answers"
     )
     return differing
 
@@ -122,6 +133,18 @@ def pathological(pool: list[PoolAnswer], warm: list[PoolAnswer], real: list[Pool
             f"the paper's pool on {CORES} cores: {PAPER_POOL * share * 2 / CORES / 60:.0f} minutes "
             f"(limit {Limits().seconds:g} s a step)"
         )
+
+
+def plain_loop(texts: list[tuple[str, str]]) -> tuple[Cost, list[Plain]]:
+    """The reference over all texts, in a copy of this process that is thrown away."""
+    with multiprocessing.get_context("fork").Pool(1) as one:
+        return one.apply(_plain_loop, (texts,))
+
+
+def _plain_loop(texts: list[tuple[str, str]]) -> tuple[Cost, list[Plain]]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    verdicts = [plain(gold, text) for gold, text in texts]
+    return Cost(time.perf_counter() - wall, time.process_time() - cpu), verdicts
 
 
 def plain(gold: str, text: str) -> Plain:

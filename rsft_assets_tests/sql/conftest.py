@@ -1,11 +1,13 @@
 """A finished small study, made once, and its results; a test that changes files takes a copy."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.sql_files import sql_folder
 from rsft_assets_tests.finished_study import finish, tiny_study
 
 
@@ -29,3 +31,9 @@ def copied(finished, tmp_path):
     """The same, to change."""
     shutil.copytree(finished.home, tmp_path / "home")
     return Store(tmp_path / "home")
+
+
+@pytest.fixture
+def sql(tmp_path):
+    """The SQL folder, to change."""
+    return Path(shutil.copytree(sql_folder(), tmp_path / "sql"))

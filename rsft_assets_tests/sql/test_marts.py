@@ -124,6 +124,17 @@ def test_the_corrected_interval_is_wider_than_that_of_one_difference(ask):
     assert row["corrected"] / row["single"] == pytest.approx(z / one, rel=0.02)
 
 
+def test_a_score_has_one_interval_wherever_it_stands(ask):
+    rows = ask(
+        "SELECT t.low, t.high, t.arm_low, t.seeds, s.low AS own_low, s.high AS own_high "
+        "FROM marts.score_trajectories t JOIN marts.benchmark_scores s USING (run, step, benchmark, grader, metric) "
+        "WHERE t.source = 'ours'"
+    )
+    assert len(rows) == 150
+    assert all((row["low"], row["high"]) == (row["own_low"], row["own_high"]) for row in rows)
+    assert all(row["arm_low"] == row["low"] for row in rows if row["seeds"] == 1)
+
+
 def test_length_growth_is_split_into_its_causes(ask):
     row = ask("SELECT * FROM marts.response_length WHERE run = ? AND step = 40 AND benchmark = 'tiny-sums'", COT)[0]
     parts = ("growth_real", "growth_loops", "growth_cut", "growth_no_end_token")

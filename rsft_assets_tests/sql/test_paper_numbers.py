@@ -65,6 +65,60 @@ def test_stronger_models_gain_where_the_weakest_loses(ask):
     assert gains["qwen3-1.7b"] < 0 < min(gains["qwen3-4b"], gains["qwen3-8b"], gains["qwen3-14b"])
 
 
+@pytest.mark.parametrize("model", ["qwen3-4b", "qwen3-8b", "qwen3-14b", "internlm2.5-20b"])
+def test_verified_long_traces_beat_every_other_set_in_domain(ask, model):
+    """Table 2: above NoCoT, above NuminaMath's human solutions, above Countdown."""
+    gains = dict(
+        ask(
+            f"SELECT dataset, gain FROM marts.data_comparison WHERE source = 'paper' AND model = '{model}' "
+            "AND schedule = 'lr5e-5_ep8_bs256' AND benchmark = 'math500' AND is_headline"
+        )
+    )
+    assert len(gains) >= 3
+    assert max(gains, key=gains.get) == "math-cot-20k"
+
+
+def test_solutions_by_people_cost_what_long_traces_gain(ask):
+    rows = ask(
+        "SELECT model, dataset, difference FROM marts.data_comparison WHERE source = 'paper' "
+        "AND dataset = 'numinamath-20k' AND benchmark = 'lcb_v2' AND beyond_noise"
+    )
+    assert {model for model, _, difference in rows if difference < 0} == {"qwen3-8b", "qwen3-14b", "internlm2.5-20b"}
+
+
+def test_a_game_teaches_reasoning_that_transfers(ask):
+    """Countdown traces hold no mathematics of the benchmarks, and still raise them for models of 4 B and more."""
+    rows = ask(
+        "SELECT model, benchmark FROM marts.data_comparison WHERE source = 'paper' AND dataset = 'countdown-cot-20k' "
+        "AND benchmark IN ('math500', 'gpqa_diamond', 'mmlu_pro') AND gain_low > 0"
+    )
+    assert {("qwen3-4b", "math500"), ("qwen3-14b", "math500"), ("qwen3-14b", "gpqa_diamond")} <= set(rows)
+
+
+def test_repetition_comes_out_of_the_corrected_comparison_too(ask):
+    rows = dict(
+        ask(
+            "SELECT benchmark, arm_difference_high FROM marts.schedule_comparison WHERE source = 'paper' "
+            "AND passes = 1 AND total_steps = 640 AND is_headline AND is_arm_beyond_noise"
+        )
+    )
+    assert {"lcb_v2", "gpqa_diamond", "truthfulqa"} <= rows.keys() and all(high < 0 for high in rows.values())
+
+
+def test_rows_per_item_were_never_published(ask):
+    assert ask("SELECT count(*) FROM marts.score_trajectories WHERE source = 'paper' AND pairs IS NOT NULL") == [(0,)]
+    methods = {row[0] for row in ask("SELECT DISTINCT method FROM marts.score_trajectories WHERE source = 'paper'")}
+    assert methods == {"the base itself", "unpaired", "no interval"}
+    assert ask("SELECT count(*) FROM marts.response_length WHERE study = 'paper'") == [(0,)]
+
+
+def test_hex_phi_is_not_available_in_any_run(ask):
+    said = ask(
+        "SELECT DISTINCT regime FROM marts.optimization_regimes WHERE source = 'paper' AND benchmark = 'hex_phi'"
+    )
+    assert said == [("not available",)]
+
+
 @pytest.mark.parametrize(
     ("table", "where", "column"),
     [

@@ -40,16 +40,16 @@ def test_sentences_agree_with_their_rows(answers):
     assert answer.sentences[0].startswith(f"{dips} of 10 trajectories dip beyond noise")
     gains = answers["tiny"]["generalised"]
     in_domain = [row for row in gains.rows if row["benchmark_group"] == "in-domain"]
-    up = sum(row["is_gain_beyond_noise"] and row["gain"] > 0 for row in in_domain)
-    assert f"of {len(in_domain)} run-benchmark pairs, {up} gain" in gains.sentences[0]
+    up = sum(row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0 for row in in_domain)
+    assert f"of {len(in_domain)} arm-benchmark pairs, {up} gain" in gains.sentences[0]
 
 
 def test_less_harm_is_not_called_worse(answers):
     said = " ".join(answers["tiny"]["which_data"].sentences + answers["tiny"]["repetition"].sentences)
     assert "Tiny harm" not in said
     safety = answers["tiny"]["safety"].sentences
-    assert safety[0].startswith("Of 4 runs trained with thinking, 4 became less safe beyond noise")
-    assert safety[1].startswith("Of 1 run trained without thinking, 0 became")
+    assert safety[0].startswith("Of 3 arms trained with thinking, 3 became less safe beyond noise")
+    assert safety[1].startswith("Of 1 arm trained without thinking, 0 became")
 
 
 def test_every_difference_in_a_sentence_has_its_interval(answers):
@@ -63,6 +63,9 @@ def test_every_difference_in_a_sentence_has_its_interval(answers):
 def test_what_was_never_published_is_not_available(answers):
     assert answers["paper"]["safety"].missing[0].startswith("Not available")
     assert not answers["paper"]["safety"].sentences
+    missing = " ".join(answers["paper"]["long_enough"].missing)
+    assert "1 of 10 benchmarks, which have no score: HEx-PHI" in missing
+    assert re.search(r"Not available for \d+ of \d+ runs, which have no score", missing)
 
 
 class Page(HTMLParser):

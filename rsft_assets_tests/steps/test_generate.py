@@ -1,5 +1,6 @@
 """Generation: exactly n samples a query, none twice, whatever is killed when."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from rsft_assets.steps.generate import generate
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.response_shard import JOURNAL
 from rsft_assets_tests.steps.data_study import SOURCE, TEACHER, mirror_parquet, pool, rows_of, study
+from rsft_assets_tests.steps.engines.rude_server import rude_server
 
 QUERIES = Ref("queries/sums")
 SHARDS = [Ref("responses/pool", "0"), Ref("responses/pool", "1")]
@@ -109,6 +111,51 @@ def test_a_lost_answer_is_an_error_and_the_rest_is_kept(store, monkeypatch):
         made(data_only(), store)
     monkeypatch.undo()
     assert made(data_only(), store)[0].stats["rows"] == 90
+
+
+@pytest.fixture
+def served_pool(tmp_path, monkeypatch):
+    """A study whose teacher is held by a server of this machine, and that server."""
+
+    def answer(path, body):
+        message = {"content": f"<think>\nhm\n</think>\n\n\\boxed{{{body['seed']}}}"}
+        reason = "length" if body["seed"] % 3 == 0 else "stop"
+        usage = {"prompt_tokens": 9, "completion_tokens": 4}
+        return {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}
+
+    with rude_server(answer) as server:
+        placement = tmp_path / "placement.toml"
+        placement.write_text(f'[models.afar]\nengine = "endpoint"\nendpoint = "{server.url}"\n')
+        monkeypatch.setenv("RSFT_PLACEMENT", str(placement))
+        teacher = Teacher(name="afar", origin=Hub(repo="served-model", revision="0" * 40))
+        yield data_only(pools=(replace(pool(), teacher=teacher),)), server
+
+
+def test_a_served_teacher_draws_each_sample_with_its_own_seed(served_pool, store):
+    small, server = served_pool
+    server.script.extend([429, "half", "nonsense", 503])
+    outputs = made(small, store)
+    rows = [row for output in outputs for row in rows_of(output, "responses.parquet")]
+    asked = {body["messages"][0]["content"] for _, body in server.seen}
+    assert asked == {row["prompt"] for row in rows_of(store.require(QUERIES), "queries.parquet")}
+    assert len({row["response_id"] for row in rows}) == len(rows) == 180
+    assert all(f"boxed{{{row['seed']}}}" in row["text"] for row in rows)
+    assert {(row["prompt_tokens"], row["response_tokens"]) for row in rows} == {(9, 4)}
+    assert all(row["finish_reason"] == ("length" if row["seed"] % 3 == 0 else "stop") for row in rows)
+    assert outputs[0].manifest.made_by["teacher"]["model"] == "served-model"
+
+
+def test_a_server_that_refuses_costs_nothing_that_it_had_answered(served_pool, store):
+    small, server = served_pool
+    server.script.extend([None] * 70 + [401] * 200)
+    with pytest.raises(StepError, match="401"):
+        made(small, store)
+    kept = {json.loads(line)["seed"] for line in next(store.home.rglob(JOURNAL)).read_text().splitlines()}
+    server.script.clear()
+    server.seen.clear()
+    assert sum(output.stats["rows"] for output in made(small, store)) == 180
+    assert len(kept) > 5
+    assert not kept & {body["seed"] for _, body in server.seen}
 
 
 LUFFY = Hub(repo="owner/luffy", kind="dataset", split="train")

@@ -28,8 +28,9 @@ origin = {{ name = "sums", seed = 3, count = {queries} }}
 [pools.many]
 source = "many"
 teacher = {teacher}
-sampling = {{ n = {samples}, max_tokens = {tokens}, seed = 5 }}
+sampling = {{ n = {samples}, max_tokens = {tokens}, seed = 5, top_p = 1.0 }}
 """
+# Without top-p: on a CPU vLLM sorts the whole vocabulary for it, for each token.
 
 
 class Steps:
@@ -64,10 +65,18 @@ class Steps:
             while process.poll() is None and self.rows() < wanted:
                 time.sleep(0.005)
             assert process.poll() is None, self.log.read_text()
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            self.kill(process)
         assert self.start().wait() == 0, self.log.read_text()
         return self.output()
+
+    def kill(self, process):
+        """Only the step itself, as the kernel would; and with it goes everything that it had started."""
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + 10
+        while (left := _processes_of(self.home)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not left
 
     def rows(self):
         return sum(path.read_bytes().count(b"\n") for path in self.home.rglob(JOURNAL))
@@ -140,6 +149,18 @@ def test_a_dead_engine_stops_the_step_and_nothing_is_lost(tmp_path, tiny):
     assert kept > 0
 
 
+def _processes_of(home):
+    """Living processes that work for a home, by their environment."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"RSFT_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
 def _children(pid):
     """Engine processes of a step, the youngest last."""
     found = []
@@ -160,9 +181,15 @@ def test_vllm_with_a_real_tokenizer_killed_five_times(tmp_path):
     from transformers import AutoTokenizer
 
     teacher = _random_qwen3(tmp_path / "tiny", AutoTokenizer.from_pretrained(REAL_TOKENIZER))
-    study = STUDY_FILE.format(queries=150, teacher=teacher, samples=8, tokens=48)
+    study = STUDY_FILE.format(queries=150, teacher=teacher, samples=8, tokens=24)
     steps = Steps(tmp_path, "home", study, '[models.tiny]\ndevice = "cpu"\nengine = "vllm"\n')
-    manifest, rows = steps.generate(kills=5, grow=150)
+    starting = steps.start()
+    while not _children(starting.pid):
+        time.sleep(0.02)
+    time.sleep(random.Random(2).uniform(0, 5))
+    steps.kill(starting)
+    assert steps.rows() == 0
+    manifest, rows = steps.generate(kills=4, grow=250)
     exactly_n_each(rows, 150, 8)
     assert manifest["made_by"]["teacher"]["engine"] == "vllm"
     assert {row["finish_reason"] for row in rows} <= {"stop", "length"}

@@ -9,14 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.judges import ROLES, TRUTH_FORMS
 from rsft_assets.specs.lineage import Ref, score_ref
 from rsft_assets.steps import score as score_module
 from rsft_assets.steps.engines.local import LocalEngine
 from rsft_assets.steps.grading import tasks
 from rsft_assets.steps.grading.task import Grade, Task, each
+from rsft_assets.steps.records.drift import drift
 from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.score import score
+from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import SUMS, benchmark, publish_upstream, small_study
 
 FORMAT = [{"question": f"Say {c}.", "gold": c, "fields": {"expected": c}} for c in "abcde"]
@@ -208,6 +211,59 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
     reason["now"] = ""
     [judged] = score(study, store, refs)
     assert (judged.stats["state"], judged.stats["value"]) == ("scored", 1.0)
+    assert counts["generated"] == 2 * len(FORMAT)
+
+
+@pytest.fixture
+def judge(tmp_path, monkeypatch):
+    """A stand-in for the two judges of TruthfulQA, and a way to name another model in their place."""
+
+    def answer(path, body):
+        return {"choices": [{"text": "yes" if "one" in body["model"] else "no"}], "usage": {"total_tokens": 1}}
+
+    with rude_server(answer) as server:
+
+        def name(model):
+            tables = [f'[{role}]\nendpoint = "{server.url}"\nmodel = "{model}"\n' for role in ("truthful", "helpful")]
+            (tmp_path / "judges.toml").write_text("".join(tables))
+            monkeypatch.setenv("RSFT_JUDGES", str(tmp_path / "judges.toml"))
+
+        server.name = name
+        yield server
+
+
+def test_another_judge_is_another_score_of_the_same_texts(store, counts, judge, monkeypatch):
+    study, refs = prepared(store, benchmark("tqa", "truthfulqa"), items={"tqa": FORMAT}, runs=("a",), steps=(0,))
+    judge.name("stand-in one")
+    [first] = score(study, store, refs)
+    asked = len(judge.seen)
+    assert (score(study, store, refs)[0].folder, len(judge.seen)) == (first.folder, asked)
+    judge.name("stand-in two")
+    [second] = score(study, store, refs)
+    assert second.folder != first.folder
+    assert first.stats["value"] > second.stats["value"] == 0.0
+    assert first.stats["completions"] == second.stats["completions"]
+    assert (counts["generated"], len(judge.seen)) == (2 * len(FORMAT), 2 * asked)
+    assert any("judges.truthful.model" in word for word in drift(study, store, first))
+    # Back to the first: its score is there still. Without any: what was judged stays as it is.
+    judge.name("stand-in one")
+    assert score(study, store, refs)[0].folder == first.folder
+    monkeypatch.delenv("RSFT_JUDGES")
+    assert score(study, store, refs)[0].folder == first.folder
+    assert len(judge.seen) == 2 * asked
+
+
+def test_other_words_to_a_judge_are_another_score(store, counts, judge, monkeypatch):
+    study, refs = prepared(store, benchmark("tqa", "truthfulqa"), items={"tqa": FORMAT}, runs=("a",), steps=(0,))
+    judge.name("stand-in one")
+    [first] = score(study, store, refs)
+    asked = {body["prompt"] for _, body in judge.seen}
+    reworded = {role: dataclasses.replace(was, wording="other words") for role, was in ROLES["truthfulqa"].items()}
+    monkeypatch.setitem(ROLES, "truthfulqa", reworded)
+    monkeypatch.setitem(TRUTH_FORMS, "strict", "{question} -- {answer} -- {word}?")
+    [second] = score(study, store, refs)
+    assert second.folder != first.folder
+    assert any(body["prompt"].endswith("True?") for _, body in judge.seen if body["prompt"] not in asked)
     assert counts["generated"] == 2 * len(FORMAT)
 
 

@@ -7,7 +7,8 @@
             ...
 
 Three implementations of one protocol: Transformers (`local.py`, the default on a CPU), vLLM in this process
-(`vllm_engine.py`) and an OpenAI-compatible server (`endpoint.py`). Importing this package imports none of them.
+(`vllm_engine.py`) and an OpenAI-compatible server (`endpoint.py`); `many.py` puts several
+processes behind one. Importing this package imports none of them.
 """
 
 from rsft_assets.steps.engines.opening import open_engine

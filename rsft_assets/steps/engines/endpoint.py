@@ -18,7 +18,7 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, render_chat
+from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
 from rsft_assets.steps.engines.server import Garbage, Server
 
@@ -36,6 +36,7 @@ class EndpointEngine:
         self._spec = model
         self._served = ""
         self._tokenizer: Any = None
+        self._context = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self.description: dict[str, Any] = {"engine": "endpoint", "endpoint": self._server.base_url, "model": None}
         self.fingerprint = fingerprint(self.description)
@@ -52,9 +53,11 @@ class EndpointEngine:
                 f"start it with that model, as in: vllm serve {model_folder}"
             )
         self._served = found[0]
-        self._tokenizer = None
+        self._tokenizer, self._context = None, 0
         if (model_folder / "config.json").is_file():
-            self._tokenizer = load_tokenizer(model_folder, remote_code=False)
+            self._tokenizer = load_tokenizer(model_folder, remote_code=remote_code_allowed(self._spec))
+            config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+            self._context = int(config.get("max_position_embeddings") or 0)
         self.description["model"] = self._served
         self.fingerprint = fingerprint(self.description)
 
@@ -75,7 +78,8 @@ class EndpointEngine:
                 if not flying:
                     return
                 done, flying = wait(flying, return_when=FIRST_COMPLETED)
-                for future in done:
+                # Those that failed come last: what the others answered is paid for.
+                for future in sorted(done, key=lambda future: future.exception() is not None):
                     yield future.result()
         finally:
             for future in flying:
@@ -83,6 +87,12 @@ class EndpointEngine:
 
     def _one(self, request: Request) -> Completion:
         body, path = self._body(request)
+        if self._tokenizer is not None and self._context:
+            # A server refuses what its context cannot hold; the other engines cut it off.
+            prompt_tokens = len(self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
+            if prompt_tokens >= self._context:
+                return Completion(request.id, "", prompt_tokens, 0, "length", False, None)
+            body["max_tokens"] = min(body["max_tokens"], self._context - prompt_tokens)
         return self._server.post(path, body, lambda data: _completion(request, data, chat="messages" in body))
 
     def _body(self, request: Request) -> tuple[dict[str, Any], str]:

@@ -10,10 +10,15 @@ from rsft_assets.steps.engines.protocol import Engine
 
 
 def open_engine(placement: Placement, model: Model | None) -> Engine:
-    """An engine without weights yet; `load` gives it some. `model` is None for a server's own model."""
+    """An engine without weights yet; `load` gives it some. `model` is None for a server's own model.
+
+    With `engines` above 1 it is several, each a process of its own; a server looks after its own.
+    """
     kind = engine_kind(placement)
     maker: Any
-    if kind == "endpoint":
+    if placement.engines > 1 and kind != "endpoint":
+        from rsft_assets.steps.engines.many import ManyEngines as maker
+    elif kind == "endpoint":
         from rsft_assets.steps.engines.endpoint import EndpointEngine as maker
     elif kind == "vllm":
         from rsft_assets.steps.engines.vllm_engine import VllmEngine as maker

@@ -39,6 +39,8 @@ class VllmEngine:
         # Before vllm is imported: it reads its environment once.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        # A core that is forked would not be ended with this process; see `orphans`.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         import vllm
 
         self._placement, self._spec = placement, model

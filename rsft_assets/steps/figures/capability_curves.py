@@ -8,11 +8,14 @@ from rsft_assets.steps.figures.style import (
     LINES,
     benchmark_title,
     by,
+    by_arm,
     colour_of,
     grid_of,
     in_group_order,
     marker_of,
     note,
+    seed_point,
+    seed_words,
     share_axis,
     whisker,
 )
@@ -27,10 +30,10 @@ Rows = list[dict[str, Any]]
 def draw(rows: Rows, study: str) -> "Canvas | None":
     """The figure, or None where no training set was used on two models."""
     compared = by([row for row in rows if row["gain"] is not None], "source", "dataset", "benchmark").values()
-    rows = [row for group in compared if len({row["model"] for row in group}) > 1 for row in group]
+    rows = [row for group in compared if len({row["parameters"] for row in group}) > 1 for row in group]
     if not rows:
         return None
-    names, families = sorted({row["dataset"] for row in rows}), sorted({row["family"] for row in rows})
+    names, families = sorted({row["dataset"] for row in rows}), list(by(rows, "family", "mixture"))
     looks = {name: {"color": colour_of(names)[name], "marker": marker_of(names)[name]} for name in names}
     panels = by(in_group_order(rows), "benchmark")
     canvas, grid = grid_of(len(panels), most=3, width=3.2)
@@ -38,11 +41,12 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     for axes, of in zip(grid, panels.values(), strict=True):
         _panel(axes, of, looks, families, shown)
         benchmark_title(axes, of[0])
-    canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(shown)))
+    canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(panels), len(shown)))
     words = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "
         "lines join models of one family. Open points: no interval."
     )
+    words += seed_words(rows)
     if any(row["source"] == "paper" for row in rows):
         words += " Published: the paper's numbers, intervals as for two unrelated samples."
     note(canvas, "\n".join(textwrap.wrap(words, 46 * min(3, len(panels)))))
@@ -50,27 +54,31 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
 
 
 def _panel(
-    axes: "Axes", rows: Rows, looks: dict[str, dict[str, str]], families: list[str], shown: dict[str, Any]
+    axes: "Axes", rows: Rows, looks: dict[str, dict[str, str]], families: list[Any], shown: dict[str, Any]
 ) -> None:
     share_axis(axes, rows[0]["unit"], signed=True)
     axes.set_xscale("log")
     axes.axhline(0, color=GREY, linewidth=0.9)
     datasets = list(looks)
-    for (source, dataset, family), line in by(rows, "source", "dataset", "family").items():
+    for (source, dataset, family, mixture), line in by(rows, "source", "dataset", "family", "mixture").items():
         look = looks[dataset]
+        place = families.index((family, mixture))
         # A hair's breadth apart, so that intervals at one size can be told apart.
-        nudge = 1 + 0.035 * (datasets.index(dataset) - (len(datasets) - 1) / 2)
-        means = by(line, "parameters")
-        x = [size * nudge for size in means]
-        style = LINES[families.index(family) % len(LINES)]
+        nudge = 1 + 0.035 * (datasets.index(dataset) - (len(datasets) - 1) / 2) + 0.05 * place * (mixture is not None)
+        means = [of[0] for of in by_arm(line).values()]
+        x = [row["parameters"] * nudge for row in means]
         (drawn,) = axes.plot(
-            x, [sum(row["gain"] for row in of) / len(of) for of in means.values()], linestyle=style, linewidth=1.1,
+            x, [row["arm_gain"] for row in means], linestyle=LINES[place % len(LINES)], linewidth=1.1,
             color=look["color"], marker=look["marker"],
         )  # fmt: skip
-        label = f"{dataset}{f', {family}' if len(families) > 1 else ''}{', published' if source == 'paper' else ''}"
+        kind = ", ".join(filter(None, (family, mixture)))
+        label = f"{dataset}{f', {kind}' if len(families) > 1 else ''}{', published' if source == 'paper' else ''}"
         shown.setdefault(label, drawn)
         for row in line:
-            whisker(axes, row["parameters"] * nudge, row["gain"], row["gain_low"], row["gain_high"], flat=False, **look)
+            if row["seeds"] > 1:
+                seed_point(axes, row["parameters"] * nudge, row["gain"], look["color"])
+        for at, row in zip(x, means, strict=True):
+            whisker(axes, at, row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], flat=False, **look)
     sizes = sorted({row["parameters"] for row in rows})
     axes.set_xticks(sizes, [_size(size) for size in sizes])
     axes.set_xticks([], minor=True)

@@ -7,11 +7,14 @@ from rsft_assets.steps.figures.style import (
     GREY,
     benchmark_title,
     by,
+    by_arm,
     colour_of,
     grid_of,
     in_group_order,
     marker_of,
     note,
+    seed_point,
+    seed_words,
     share_axis,
     whisker,
 )
@@ -32,8 +35,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     colours, markers = colour_of(names), marker_of(names)
     models = list(by(rows, "model"))
     panels = by(in_group_order(rows), "benchmark")
-    tall = 0.6 + 0.16 * sum(len(by(rows, "source", "model", "dataset", "seed")) for _ in [0])
-    canvas, grid = grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.9, tall)))
+    tall = 0.7 + 0.2 * len(by_arm(rows))
+    canvas, grid = grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, tall)))
     for axes, of in zip(grid, panels.values(), strict=True):
         _panel(axes, of, models, colours, markers)
         benchmark_title(axes, of[0])
@@ -41,9 +44,9 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     canvas.legend(handles=handles, loc="outside upper center", ncols=min(4, len(names)))
     words = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
-        "misses 0 is a gain or loss beyond noise. Several points of one colour are training seeds. "
-        "Open points: no interval."
+        "misses 0 is a gain or loss beyond noise. Open points: no interval."
     )
+    words += seed_words(rows)
     if any(row["source"] == "paper" for row in rows):
         words += " * published by the paper: intervals as for two unrelated samples."
     note(canvas, "\n".join(textwrap.wrap(words, 50 * min(3, len(panels)))))
@@ -65,14 +68,17 @@ def _panel(axes: "Axes", rows: Rows, models: list[str], colours: dict[str, str],
         if not of:
             continue
         first = y
-        for row in of:
-            look = {"color": colours[row["dataset"]], "marker": markers[row["dataset"]]}
-            whisker(axes, row["gain"], -y, row["gain_low"], row["gain_high"], flat=True, **look)
+        for arm in by_arm(of).values():
+            row, colour = arm[0], colours[arm[0]["dataset"]]
+            for seed in arm if len(arm) > 1 else []:
+                seed_point(axes, seed["gain"], -y, colour)
+            look = {"color": colour, "marker": markers[row["dataset"]]}
+            whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)
         labels.append(model + ("*" if of[0]["source"] == "paper" else ""))
         y += 0.7
     axes.set_yticks(ticks, labels)
-    axes.set_ylim(-y + 0.1, 0.8)
+    axes.set_ylim(-y + 0.9, 0.8)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")

@@ -8,6 +8,7 @@ from rsft_assets.steps.figures.style import (
     LINES,
     benchmark_title,
     by,
+    by_arm,
     colour_of,
     in_group_order,
     marker_of,
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
+MOST_ARMS = 3
+"""Arms that one panel can hold; a model with more gets a row of panels for each."""
+MOST_LANES = 16
+
+
 def draw(rows: Rows, study: str) -> "Canvas | None":
     """The figure, or None where no run has three scored steps."""
     import matplotlib.pyplot as plt
@@ -30,26 +36,43 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     rows = [row for run in by(rows, "source", "run", "benchmark").values() if len(run) >= 3 for row in run]
     if not rows:
         return None
-    benchmarks, models = list(by(in_group_order(rows), "benchmark")), list(by(rows, "model"))
-    # A page is taller than wide, so whichever there are more of runs downwards.
-    down = len(benchmarks) > 4
-    shape = (len(benchmarks), len(models)) if down else (len(models), len(benchmarks))
+    benchmarks, lanes = list(by(in_group_order(rows), "benchmark")), _lanes(rows)
+    shown = lanes[:MOST_LANES]
+    # A page is taller than wide, so whichever there are many of runs downwards.
+    down = len(benchmarks) > max(4, len(shown))
+    shape = (len(benchmarks), len(shown)) if down else (len(shown), len(benchmarks))
     size = (max(4.6, 0.6 + 2.9 * shape[1]), 0.9 + 2.4 * shape[0])
     canvas, grid = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
-    looks, of = _Looks(rows), by(rows, "model", "benchmark")
+    looks = _Looks(rows)
     titles = {row["benchmark"]: row for row in rows}
-    for i, model in enumerate(models):
+    for i, (lane, of_lane) in enumerate(shown):
+        of = by(of_lane, "benchmark")
         for j, benchmark in enumerate(benchmarks):
             axes = grid[j, i] if down else grid[i, j]
-            _panel(axes, of.get((model, benchmark), []), looks)
-            benchmark_title(axes, titles[benchmark], model if len(models) > 1 else "")
+            _panel(axes, of.get(benchmark, []), looks)
+            benchmark_title(axes, titles[benchmark], lane if len(lanes) > 1 else "")
     for axes in grid[-1]:
         axes.set_xlabel("optimizer step")
     for axes in grid[:, 0]:
         axes.set_ylabel("score")
-    canvas.legend(*looks.legend(), loc="outside upper center", ncols=min(3, len(looks.labels)))
-    note(canvas, _words(rows, 44 * shape[1]))
+    canvas.legend(*looks.legend(), loc="outside upper center", ncols=max(1, min(shape[1], len(looks.labels))))
+    left_out = f" The first {MOST_LANES} of {len(lanes)} rows of panels." if len(lanes) > MOST_LANES else ""
+    note(canvas, "\n".join(textwrap.wrap(_words(rows) + left_out, max(60, 44 * shape[1]))))
     return canvas
+
+
+def _lanes(rows: Rows) -> list[tuple[str, Rows]]:
+    """What shares panels: a model's arms where they are few, else each arm by itself."""
+    lanes = []
+    for model, of in by(rows, "model").items():
+        arms = by(of, "dataset", "schedule")
+        if len(arms) <= MOST_ARMS:
+            lanes.append((model, of))
+            continue
+        several = len({schedule for _, schedule in arms}) > 1
+        for (dataset, schedule), own in arms.items():
+            lanes.append((f"{model}, {dataset}" + (f"\n{schedule}" if several else ""), own))
+    return lanes
 
 
 class _Looks:
@@ -89,23 +112,35 @@ def _panel(axes: "Axes", rows: Rows, looks: _Looks) -> None:
         return
     places = step_axis(axes, [row["step"] for row in rows])
     share_axis(axes, rows[0]["unit"])
-    for line in by(rows, "source", "run").values():
-        look = looks.of(line[0])
-        x = [places[row["step"]] for row in line]
-        (drawn,) = axes.plot(x, [row["value"] for row in line], **look)
-        looks.labels.setdefault(looks.name(line[0]), drawn)
-        if all(row["low"] is not None for row in line):
-            bounds = [row["low"] for row in line], [row["high"] for row in line]
+    for arm in by_arm(rows).values():
+        look = looks.of(arm[0])
+        lines = list(by(arm, "run").values())
+        for line in lines:
+            _line(axes, line, places, look, alone=len(lines) == 1)
+        mean = max(lines, key=len)
+        value, low, high = ("arm_value", "arm_low", "arm_high") if len(lines) > 1 else ("value", "low", "high")
+        x = [places[row["step"]] for row in mean]
+        (drawn,) = axes.plot(x, [row[value] for row in mean], **look)
+        looks.labels.setdefault(looks.name(arm[0]), drawn)
+        if all(row[low] is not None for row in mean):
+            bounds = [row[low] for row in mean], [row[high] for row in mean]
             axes.fill_between(x, *bounds, color=look["color"], alpha=0.15, linewidth=0)
-        for row in line:
-            if row["is_dip"] and row["is_dip_beyond_noise"]:
-                axes.annotate(
-                    "▼", (places[row["step"]], row["value"]), xytext=(0, 12), textcoords="offset points",
-                    ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
-                )  # fmt: skip
 
 
-def _words(rows: Rows, width: int) -> str:
+def _line(axes: "Axes", line: Rows, places: dict[int, int], look: dict[str, Any], *, alone: bool) -> None:
+    """One run: a thin line where it is one of several seeds, and its dip where it has one."""
+    if not alone:
+        x = [places[row["step"]] for row in line]
+        axes.plot(x, [row["value"] for row in line], color=look["color"], linewidth=0.7, alpha=0.45)
+    for row in line:
+        if row["is_dip"] and row["is_dip_beyond_noise"]:
+            axes.annotate(
+                "▼", (places[row["step"]], row["value"]), xytext=(0, 12), textcoords="offset points",
+                ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
+            )  # fmt: skip
+
+
+def _words(rows: Rows) -> str:
     dips = {(r["source"], r["run"], r["benchmark"]) for r in rows if r["is_dip"] and r["is_dip_beyond_noise"]}
     lines = {(row["source"], row["run"], row["benchmark"]) for row in rows}
     words = (
@@ -113,6 +148,8 @@ def _words(rows: Rows, width: int) -> str:
         "than noise after correcting for having picked the deepest of all pairs of steps. "
         f"{len(dips)} of {len(lines)} trajectories have one."
     )
+    if any(row["seeds"] > 1 for row in rows):
+        words += " Thin lines: training seeds; thick: their mean, with the interval for items and seeds both."
     if any(row["source"] == "paper" for row in rows):
         words += " Published: the paper's numbers, with the interval that one sample per item would give."
-    return "\n".join(textwrap.wrap(words, max(60, width)))
+    return words

@@ -49,6 +49,11 @@ def save(canvas: "Canvas", folder: Path, name: str) -> None:
     # Laid out once for both files: it is most of the work.
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
+    for legend in canvas.legends:
+        # Held where it was laid out: cropping moves what is anchored to the canvas itself.
+        box = legend.get_window_extent().transformed(canvas.transFigure.inverted())
+        legend.set_bbox_to_anchor((0, 0, 1, 1), transform=canvas.transFigure)
+        legend.set_loc((box.x0, box.y0))
     canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
     canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches="tight")
     plt.close(canvas)
@@ -78,16 +83,17 @@ def share_axis(axes: "Axes", unit: str, *, signed: bool = False, flat: bool = Fa
 
     axis = axes.xaxis if flat else axes.yaxis
     if flat:
-        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     if unit == "share":
-        axis.set_major_formatter(FuncFormatter(lambda y, _: _percent(y, axis.get_view_interval(), signed)))
+        axis.set_major_formatter(FuncFormatter(lambda y, _: _percent(y, signed)))
 
 
-def _percent(y: float, bounds: Any, signed: bool) -> str:
-    """One decimal only where whole percents would repeat."""
-    decimals = 1 if abs(bounds[1] - bounds[0]) < 0.04 else 0
-    words = f"{100 * y:+.{decimals}f} %" if signed else f"{100 * y:.{decimals}f} %"
-    return words if abs(y) > 1e-9 else "0 %"
+def _percent(y: float, signed: bool) -> str:
+    """A decimal only where the tick has one; differences are in percentage points."""
+    decimals = 0 if abs(100 * y - round(100 * y)) < 1e-6 else 1
+    if abs(y) < 1e-9:
+        return "0" if signed else "0 %"
+    return f"{100 * y:+.{decimals}f} pp".replace("-", "−") if signed else f"{100 * y:.{decimals}f} %"
 
 
 def not_available(title: str, why: str) -> "Canvas":
@@ -113,12 +119,17 @@ def whisker(
     axes.plot([x], [y], linestyle="none", **look)
 
 
+def seed_point(axes: "Axes", x: float, y: float, colour: str) -> None:
+    """One training seed, small and faint beside the mean."""
+    axes.plot([x], [y], marker="o", markersize=2.5, color=colour, alpha=0.45, linestyle="none")
+
+
 def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.5) -> tuple["Canvas", list["Axes"]]:
     """`count` panels in rows of at most `most`, the left-over places empty."""
     import matplotlib.pyplot as plt
 
-    across = min(count, most)
-    down = -(-count // across)
+    down = -(-count // most)
+    across = -(-count // down)
     size = (max(4.6, 0.6 + width * across), 0.8 + height * down)
     canvas, grid = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
     panels = list(grid.flat)
@@ -130,10 +141,17 @@ def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.
 def benchmark_title(axes: "Axes", row: dict[str, Any], extra: str = "") -> None:
     """The benchmark's name in bold, its group (and what else) below."""
     group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
-    axes.set_title(f"{row['title'] or row['benchmark']}\n", fontweight="bold")
+    axes.set_title(f"{row['title'] or row['benchmark']}\n" + "\n" * extra.count("\n"), fontweight="bold")
     words = f"{extra}, {group}" if extra else group
     words += ", less is better" if row.get("lower_is_better") else ""
     axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
+
+
+def heading(canvas: "Canvas", title: str, question: str) -> None:
+    """The lines above a figure that say what it is, so that it can stand alone."""
+    inch = 1 / canvas.get_figheight()
+    canvas.text(0.01, 1 + 0.32 * inch, title, ha="left", va="bottom", fontsize=12, fontweight="bold")
+    canvas.text(0.01, 1 + 0.12 * inch, question, ha="left", va="bottom", fontsize=9, color=GREY)
 
 
 def note(canvas: "Canvas", words: str) -> None:
@@ -148,6 +166,18 @@ def by(rows: Sequence[dict[str, Any]], *names: str) -> dict[Any, list[dict[str, 
         key = tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]
         groups.setdefault(key, []).append(row)
     return groups
+
+
+def by_arm(rows: Sequence[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    """Rows grouped by what differs only in its training seed."""
+    return by(rows, "source", "model", "dataset", "schedule")
+
+
+def seed_words(rows: Sequence[dict[str, Any]]) -> str:
+    """How several training seeds are shown, said only where there are several."""
+    if all((row.get("seeds") or 1) == 1 for row in rows):
+        return ""
+    return " Small faint points are training seeds; the large one is their mean, its interval for items and seeds both."
 
 
 def in_group_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import tee
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.steps.grading.judges import Question, judge_specs, missing_judges, reward_question
+from rsft_assets.specs.judges import judge_specs
+from rsft_assets.steps.grading.judges import Question, missing_judges, reward_question
 from rsft_assets.steps.grading.task import Grade, Item, Sample, Task, undecided
 from rsft_assets.steps.grading.text import THINK_CLOSE, answer_part
 from rsft_assets.steps.grading.tools import Tools

@@ -5,10 +5,13 @@ weighs as many as it has. Both graders cut thinking at the last `</think>`; `aut
 the middle of its thinking, `strict` counts that as nothing said.
 """
 
+import contextlib
 import functools
 import importlib.util
 import logging
 import os
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,21 @@ def _checks() -> Any:
     return utils
 
 
+@contextlib.contextmanager
+def draws_of(item: Item) -> Iterator[None]:
+    """What the harness draws by chance in here is the same each time.
+
+    Where an item counts a sign that is no letter (`#` and `!`, in two of the 541), the harness counts a letter that it
+    draws instead. That is kept, being its verdict, but the same text must not be graded now so and now otherwise.
+    """
+    before = random.getstate()
+    random.seed(item.question)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
 @dataclass(frozen=True)
 class Followed:
     """Which instructions an answer follows."""
@@ -85,8 +103,9 @@ def followed(item: Item, answer: str) -> Followed:
         prompt=item.question,
         kwargs=item.fields["kwargs"],
     )
-    strict = checks.test_instruction_following_strict(given, answer).follow_instruction_list
-    loose = checks.test_instruction_following_loose(given, answer).follow_instruction_list
+    with draws_of(item):
+        strict = checks.test_instruction_following_strict(given, answer).follow_instruction_list
+        loose = checks.test_instruction_following_loose(given, answer).follow_instruction_list
     return Followed(list(map(bool, strict)), list(map(bool, loose)))
 
 

@@ -1,12 +1,6 @@
 """Judges: pinned models behind an endpoint that say what a rule cannot, every judgement stored.
 
-`RSFT_JUDGES` names a TOML file, one table a role (`truthful`, `helpful`, `harm`, `self_jailbreak`, `reward_rb2`, …):
-
-    [harm]
-    endpoint = "https://api.openai.com/v1"
-    model = "gpt-4.1-2025-04-14"          # a pinned name, no alias that moves
-    key = "OPENAI_API_KEY"                # environment variable that holds the key
-    usd_per_million_tokens = 3.0          # optional, prompt and reply alike; `rsft plan` reckons with it
+`specs/judges.py` says who judges and what is asked; `RSFT_JUDGES` names them.
 
 A judgement is kept under RSFT_HOME with the hash of what was asked, the raw reply and the judge's name; what was judged
 once is not asked again. Nothing of a prompt or reply is logged.
@@ -15,9 +9,7 @@ once is not asked again. Nothing of a prompt or reply is logged.
 import hashlib
 import json
 import logging
-import os
 import threading
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,24 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rsft_assets.specs.errors import SpecError
-from rsft_assets.steps.engines.server import KEY_SETTING, Patience, Server
+from rsft_assets.specs.judges import JUDGES_SETTING, JudgeSpec, judge_specs
+from rsft_assets.steps.engines.server import Patience, Server
 from rsft_assets.steps.records.journal import Journal
 
 log = logging.getLogger(__name__)
-JUDGES_SETTING = "RSFT_JUDGES"
 _AT_ONCE = 32
-
-
-@dataclass(frozen=True)
-class JudgeSpec:
-    """Who judges in one role."""
-
-    role: str
-    endpoint: str
-    model: str
-    key: str = KEY_SETTING
-    usd_per_million_tokens: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,21 +55,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("the reply holds no text")
     return value
-
-
-def judge_specs() -> dict[str, JudgeSpec]:
-    """The judges that the user has named; {} where none."""
-    path = os.environ.get(JUDGES_SETTING)
-    if not path:
-        return {}
-    try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        return {role: JudgeSpec(role, **table) for role, table in tables.items()}
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise SpecError(
-            f"{JUDGES_SETTING}={path}: {error}; each role is a table with endpoint, model and, where needed, key "
-            "and usd_per_million_tokens"
-        ) from error
 
 
 def missing_judges(roles: Iterable[str]) -> str:

@@ -43,6 +43,7 @@ def publish_scores(
     with store.build(study, ref, force=again, code=code_version("scores")) as build:
         if build.finished is None:
             tally = Tally(found.unbounded)
+            before = tools.judging_of(benchmark.name)
             examples: list[str] = []
             with RowWriter(build.folder / "graded.parquet", "graded") as graded:
                 for row in _graded_rows(found, benchmark, items, completions, tools, unavailable):
@@ -58,12 +59,18 @@ def publish_scores(
                 stats={
                     **headline(benchmark, rows),
                     **({"judges": judges} if (judges := tools.judges_of(benchmark.name)) else {}),
+                    **({"judging": _since(before, now)} if (now := tools.judging_of(benchmark.name)) else {}),
                     "completions": {"folder": where, "digest": completions.digest},
                     **{name: value for name, value in completions.stats.items() if name != "completions"},
                     **({} if benchmark.sensitive else {"examples": examples}),
                 }
             )
     return _finished(build)
+
+
+def _since(before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """What judging this one score took, of what the judges were asked in all."""
+    return {role: {k: v - before.get(role, {}).get(k, 0) for k, v in counts.items()} for role, counts in now.items()}
 
 
 def publish_unscored(study: Study, store: Store, ref: Ref, benchmark: Benchmark, state: str, reason: str) -> Output:

@@ -46,7 +46,8 @@ class Tools:
 
     def judge(self, role: str, benchmark: str) -> "Judge":
         """The judge in a role, with what it said of this benchmark before."""
-        from rsft_assets.steps.grading.judges import Judge, judge_specs
+        from rsft_assets.specs.judges import judge_specs
+        from rsft_assets.steps.grading.judges import Judge
 
         if (role, benchmark) not in self.judges:
             if self._home is None:
@@ -58,6 +59,11 @@ class Tools:
     def judges_of(self, benchmark: str) -> dict[str, str]:
         """Who judged a benchmark: role and pinned name."""
         return {role: judge.spec.model for (role, name), judge in self.judges.items() if name == benchmark}
+
+    def judging_of(self, benchmark: str) -> dict[str, dict[str, int]]:
+        """What its judges were asked so far, by role: judgements and their tokens; stored ones cost nothing."""
+        of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
+        return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
 
     @functools.cached_property
     def isolation_problem(self) -> str:

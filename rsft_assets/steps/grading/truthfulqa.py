@@ -5,10 +5,12 @@ authors' form, without spaces and line breaks. A reply that is neither yes nor n
 under `authors`.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import tee
 
 from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.judges import TRUTH_FORMS
 from rsft_assets.steps.grading.judges import Question, completion_question, missing_judges
 from rsft_assets.steps.grading.task import Grade, Item, Sample, Task, undecided
 from rsft_assets.steps.grading.text import THINK_CLOSE, answer_part
@@ -28,8 +30,9 @@ def question(sample: Sample, grader: str, word: str) -> Question | None:
         if grader == "strict":
             return None
         answer = sample.text.rpartition(THINK_CLOSE)[2]
-    asked, said = sample.item.question, answer.strip()
-    text = f"Q: {asked}\nA: {said}\n{word}:" if grader == "strict" else f"Q:{asked}A:{said}{word}:"
+    parts = {"question": sample.item.question, "answer": answer.strip(), "word": word}
+    # One pass, so that braces in a question or answer stay what they are.
+    text = re.sub(r"\{(question|answer|word)\}", lambda match: parts[match[1]], TRUTH_FORMS[grader])
     return completion_question(text, temperature=0, max_tokens=16, truncate_prompt_tokens=_ASKED_TOKENS)
 
 

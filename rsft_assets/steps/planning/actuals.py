@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.judges import judge_specs
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
@@ -112,6 +113,7 @@ def _generated(study: Study, store: Store, line: Line, outputs: Sequence[Output]
     made = [o.manifest for o in outputs]
     if outputs and outputs[0].manifest.ref.stage == "scores":
         line.add("cpu_hours", Figure(sum(m.seconds for m in made) / HOUR, "measured"))
+        _judged(line, made)
         texts = {t.folder: t for output in outputs if (t := _texts(store, output)) is not None}
         new = [text for text in texts.values() if _is_since(text.manifest, since)]
         line.add("disk_bytes", _bytes(new))
@@ -119,6 +121,18 @@ def _generated(study: Study, store: Store, line: Line, outputs: Sequence[Output]
     tokens = sum(m.stats.get("response_tokens") or 0 for m in made)
     line.add("generated_tokens", Figure(tokens, "measured"))
     _hours(study, line, covered_seconds(made), generated=bool(tokens))
+
+
+def _judged(line: Line, scores: Sequence[Manifest]) -> None:
+    """Tokens that judges were sent and sent back for these scores, and their price where the user names one now."""
+    specs = judge_specs()
+    for manifest in scores:
+        for role, counts in manifest.stats.get("judging", {}).items():
+            tokens = Figure(counts["tokens"], "measured")
+            line.add("judge_tokens", tokens)
+            price = specs[role].usd_per_million_tokens if role in specs else None
+            if price is not None:
+                line.add("judge_usd", tokens.times(price / 1e6))
 
 
 def _texts(store: Store, score: Output) -> Output | None:

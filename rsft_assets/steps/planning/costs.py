@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from rsft_assets.specs import rates
+from rsft_assets.specs.judges import judge_specs
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.rates import Rate
-from rsft_assets.steps.grading.judges import judge_specs, missing_judges
+from rsft_assets.steps.grading.judges import missing_judges
 from rsft_assets.steps.planning.figures import Figure, Line
 from rsft_assets.steps.planning.measured import Measured, Measurement
 

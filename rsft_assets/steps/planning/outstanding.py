@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
-from rsft_assets.specs.lineage import TABLE_OF, Ref, checkpoint_ref, inputs_of, spec_of
+from rsft_assets.specs.lineage import TABLE_OF, Ref, checkpoint_ref, inputs_of
 from rsft_assets.specs.rates import JUDGEMENTS, OPTIONAL_ROLES
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
@@ -73,7 +73,7 @@ class Outstanding:
             if found is None or (upstream in self._asked and not self.finished(upstream)):
                 return False
             inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
-        wanted = Identity(ref, spec_of(self.study, ref), tuple(inputs)).fingerprint
+        wanted = Identity(ref, self.store.spec(self.study, ref), tuple(inputs)).fingerprint
         return output.manifest.fingerprint == wanted or (self.store.slot(ref) / wanted[:SHORT]).is_dir()
 
     def _judged_now(self, ref: Ref, output: Output) -> bool:

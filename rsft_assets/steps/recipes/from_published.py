@@ -7,19 +7,25 @@ overlap with benchmarks is counted and nothing is removed.
 
 import itertools
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.queries import BOXED_INSTRUCTION
+from rsft_assets.steps.engines.protocol import without_surrogates
 from rsft_assets.steps.fetch_queries import query_id
-from rsft_assets.steps.hub import dataset_rows, where_from
+from rsft_assets.steps.hub import dataset_rows, repository_file, where_from
 from rsft_assets.steps.recipes.from_pool import benchmark_items
-from rsft_assets.steps.records.store import Build
+from rsft_assets.steps.records.digest import bytes_digest
+from rsft_assets.steps.records.store import Build, Output
 from rsft_assets.steps.running import Progress
 from rsft_assets.steps.verifier.verifier import VERIFIER_CONFIG, Answer, Verifier
+
+log = logging.getLogger(__name__)
 
 
 def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -27,7 +33,13 @@ def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> 
     assert dataset.published is not None
     hub = dataset.published
     build.origin = "adopted"
-    build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
+    build.adopted_from = {
+        "repo": hub.repo,
+        "revision": hub.revision,
+        "file": hub.file,
+        "from": where_from(hub),
+        "sha256": _sha256(hub),
+    }
     build.made_by["verifier"] = VERIFIER_CONFIG
     items, checked = benchmark_items(build)
     stats["decontamination"] = {**checked, "removed": {}}
@@ -44,7 +56,30 @@ def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> 
             progress.step()
             yield row
     if count != dataset.rows:
-        raise StepError(f"{build.identity.ref}: {count} rows in {hub.repo} where {dataset.rows} are declared")
+        raise StepError(
+            f"{build.identity.ref}: {count} rows in {where_from(hub)} where {dataset.rows} are declared; "
+            + (f"declare rows = {count}, or complete it" if count else "it is empty")
+        )
+
+
+def say_if_changed(output: Output, dataset: Dataset) -> None:
+    """Warn where the file that a finished set was made from is another now; a pinned set cannot be."""
+    hub, before = dataset.published, (output.manifest.adopted_from or {}).get("sha256")
+    if hub is None or hub.revision is not None or before is None:
+        return
+    try:
+        now = _sha256(hub)
+    except StepError:
+        return  # the file is gone; the set stands for itself
+    if now != before:
+        log.warning(
+            "%s is kept as it was made: %s in %s has changed since (sha256 %s, now %s); --force reads it anew",
+            output.manifest.ref, hub.file, hub.repo, before, now,
+        )  # fmt: skip
+
+
+def _sha256(hub: Hub) -> str | None:
+    return bytes_digest(repository_file(hub, hub.file)) if hub.file else None
 
 
 def _examples(dataset: Dataset, repo: str) -> Iterator[dict[str, Any]]:
@@ -70,10 +105,13 @@ def read_example(row: Mapping[str, Any], number: int, where: str) -> dict[str, A
     question = row.get("question") or row.get("problem") or (turns[-1]["content"] if turns else None)
     response = row.get("response")
     if not isinstance(question, str) or not isinstance(response, str):
+        empty = [name for name in sorted(row) if row[name] is None]
+        nothing = f", nothing in {', '.join(empty)}" if empty else ""
         raise StepError(
-            f"{where}: columns {', '.join(sorted(row))}; response and one of question, message, prompt are needed "
-            "(map other names with `columns`)"
+            f"{where}: columns {', '.join(sorted(row))}{nothing}; response and one of question, message, prompt "
+            "are needed (map other names with `columns`)"
         )
+    question, response = without_surrogates(question), without_surrogates(response)
     gold = row.get("answer", row.get("gold"))
     answer = json.dumps(gold, sort_keys=True) if isinstance(gold, dict) else "" if gold is None else str(gold)
     return {

@@ -26,6 +26,7 @@ from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
+from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.checked import content_damage
@@ -191,7 +192,17 @@ class Store:
             output = self.require(upstream)
             where = output.folder.relative_to(self.home).as_posix()
             inputs.append(InputRecord(upstream.asset, upstream.partition, output.digest, where))
-        return Identity(ref, spec_of(study, ref), tuple(inputs))
+        return Identity(ref, self.spec(study, ref), tuple(inputs))
+
+    def spec(self, study: Study, ref: Ref) -> dict[str, Any]:
+        """`spec_of`; where no judge is named here, a score's judges are those it had: looking elsewhere loses none."""
+        spec = spec_of(study, ref)
+        if ref.stage == "scores" and spec["task"] in ROLES and "judges" not in spec:
+            with contextlib.suppress(StepError):
+                before = self.current(ref)
+                if before is not None and "judges" in before.manifest.spec:
+                    return {**spec, "judges": before.manifest.spec["judges"]}
+        return spec
 
     def kept(self, identity: Identity) -> Output | None:
         """The finished output of this identity, if there is a sound one."""
@@ -253,6 +264,9 @@ class Store:
         work.rename(place)
         output = Output(place, manifest)
         self._point(output)
+        # What a killed step would have gone on from; as large as the output itself.
+        for left in place.glob(".*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         say_published(manifest.ref, place)
         return output
 

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 # Where there is nothing of ours, the paper's own numbers are answered from, and said to be.
-OURS = """
+SOURCE = """
     source = (SELECT CASE WHEN count(*) FILTER (WHERE source = 'ours') > 0 THEN 'ours' ELSE 'paper' END
-              FROM staging.score_points WHERE study = $study AND step > 0)
-    AND (source = 'paper' OR grader = 'strict') AND is_headline AND study = $study"""
+              FROM staging.score_points WHERE study = $study AND step > 0)"""
+OURS = f"{SOURCE} AND (source = 'paper' OR grader = 'strict') AND is_headline AND study = $study"
 SKILLS = "benchmark_group <> 'safety'"
 """Of harm more is worse, so safety has a question of its own."""
 GROUPS = {"in-domain": "in domain", "ood-reasoning": "on out-of-domain reasoning", "general": "on general skills"}

@@ -7,6 +7,7 @@ from rsft_assets.steps.reporting.answer import (
     GROUPS,
     OURS,
     SKILLS,
+    SOURCE,
     Answer,
     Rows,
     arm,
@@ -99,20 +100,27 @@ def _deepest(row: dict) -> str:  # type: ignore[type-arg]
 
 
 def _regimes(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
-    rows = ask(
-        db,
-        f"SELECT regime, run, benchmark FROM marts.optimization_regimes WHERE {OURS} AND {SKILLS} "
-        "AND regime NOT LIKE 'not available%'",
-        study,
-    )
-    regimes = Counter(row["regime"].split(":")[0] for row in rows)
-    judged = len(rows) - regimes["undecided"]
+    # What is not available has no grader.
+    graded = "(source = 'paper' OR coalesce(grader, 'strict') = 'strict')"
+    query = f"SELECT * FROM marts.optimization_regimes WHERE {SOURCE} AND {graded} AND is_headline AND study = $study"
+    every = ask(db, query, study)
+    known = [row for row in every if row["regime"] != "not available"]
+    regimes = Counter(row["regime"].split(":")[0] for row in known if row["benchmark_group"] != "safety")
+    judged = sum(regimes.values()) - regimes["undecided"]
     if judged:
         told = [f"{regimes[name]} {name}" for name in ("under-fitted", "optimal", "over-fitted")]
-        answer.sentences.append(f"Of {judged} run-benchmark pairs that can be judged at their end, {', '.join(told)}.")
+        answer.say(f"Of {judged} run-benchmark pairs that can be judged at their end, {', '.join(told)}.")
     if regimes["undecided"]:
         words = "run-benchmark pairs have too few steps or no interval to be judged."
         answer.missing.append(f"{regimes['undecided']} {words}")
+    for column, what in (("run", "run"), ("title", "benchmark")):
+        names = list(dict.fromkeys(row[column] for row in every))
+        there = {row[column] for row in known}
+        gone = [name for name in names if name not in there]
+        if gone and known:
+            answer.missing.append(
+                f"Not available for {len(gone)} of {count_of(len(names), what)}, which have no score: {listed(gone)}."
+            )
 
 
 def repetition(db: "DuckDBPyConnection", study: str) -> Answer:

@@ -137,11 +137,13 @@ def _extend_among(bench: Workbench, entry: SqlTable, query: str, keys: str, driv
     db.execute(f"CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT {keys} FROM {driver}")
     db.execute(f"DELETE FROM {entry.table} WHERE ({keys}) NOT IN (SELECT ({keys}) FROM wanted)")
     db.execute(f"DELETE FROM wanted WHERE ({keys}) IN (SELECT ({keys}) FROM {entry.table})")
-    first = keys.split(",")[0].strip()
-    new = [row[0] for row in db.execute(f"SELECT DISTINCT {first} FROM wanted").fetchall()]
-    if new:
-        fresh = f"FROM ({_only(query, first, new)}) WHERE ({keys}) IN (SELECT ({keys}) FROM wanted)"
-        db.execute(f"INSERT INTO {entry.table} {fresh}")
+    narrowed = query
+    for column in (name.strip() for name in keys.split(",")):
+        new = [row[0] for row in db.execute(f"SELECT DISTINCT {column} FROM wanted").fetchall()]
+        if not new:
+            return "extended"
+        narrowed = _only(narrowed, column, new)
+    db.execute(f"INSERT INTO {entry.table} FROM ({narrowed}) WHERE ({keys}) IN (SELECT ({keys}) FROM wanted)")
     return "extended"
 
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DATABASE, ACCOUNT, ASIDE = "results.duckdb", "results.json", ".results.building.duckdb"
-BUILD_VERSION = 1
-"""Raised when a build could not go on from a database of an earlier version."""
+BUILD_VERSION = 2
+"""Raised when what is published could not be read, or gone on from, by an earlier version."""
+_REMEDY = "update rsft_assets, or build it again from the files with this version: rsft materialize 'results/*'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,8 @@ class Results:
     outputs: int
     seconds: float
     build_id: str
+    version: int = BUILD_VERSION
+    """Format of the database and of this account."""
 
     def table(self, name: str) -> BuiltTable:
         """One table by `schema.table`; a `StepError` where the build holds none."""
@@ -109,6 +112,8 @@ def read_results(store: Store) -> Results | None:
     path = store.home / ACCOUNT
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if data.get("version", 1) > BUILD_VERSION:
+            raise StepError(f"{path} was written by a newer version of rsft_assets; {_REMEDY}")
         data["tables"] = tuple(BuiltTable(**entry) for entry in data["tables"])
         data["tests"] = tuple(TestResult(**{**entry, "reads": tuple(entry["reads"])}) for entry in data["tests"])
         data["problems"] = tuple((place, words) for place, words in data["problems"])
@@ -131,8 +136,10 @@ def open_results(store: Store) -> "Iterator[DuckDBPyConnection]":
         db = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
         cause = str(error).splitlines()[0]
-        raise StepError(f"{path} cannot be opened ({cause}); delete it and build it again") from error
+        raise StepError(f"{path} cannot be opened ({cause}); {_REMEDY}") from error
     try:
+        if _is_newer(db):
+            raise StepError(f"{path} was written by a newer version of rsft_assets; {_REMEDY}")
         yield db
     finally:
         db.close()
@@ -151,6 +158,8 @@ def database_aside(store: Store, *, anew: bool, memory: str) -> "Iterator[DuckDB
     try:
         db = duckdb.connect(str(aside), config=config)
         if not anew and not _can_go_on(db):
+            if _is_newer(db):
+                log.warning("%s was written by a newer version of rsft_assets; building anew", database_path(store))
             db.close()
             clear_aside(store)
             db = duckdb.connect(str(aside), config=config)
@@ -178,6 +187,17 @@ def _can_go_on(db: "DuckDBPyConnection") -> bool:
     except duckdb.Error:
         return not db.execute("SELECT 1 FROM duckdb_tables() LIMIT 1").fetchall()
     return facts.get("version") == format_version()
+
+
+def _is_newer(db: "DuckDBPyConnection") -> bool:
+    """Whether a later version of this product wrote the database."""
+    import duckdb
+
+    try:
+        rows = db.execute("SELECT value FROM build.facts WHERE key = 'version'").fetchall()
+    except duckdb.Error:
+        return False
+    return bool(rows) and int(rows[0][0].split()[0]) > BUILD_VERSION
 
 
 def format_version() -> str:

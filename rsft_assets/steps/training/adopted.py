@@ -4,6 +4,7 @@ Nothing is trained and no code of the repository runs. What its authors did not 
 that were read, stays unknown and is said so in `stats`.
 """
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -60,7 +61,12 @@ def _folder_of(published: Hub, step: int) -> Hub:
 
 
 def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
-    source = model_folder(hub)
+    try:
+        source = model_folder(hub)
+    except NoAccess:
+        with contextlib.suppress(OSError):
+            build.folder.rmdir()
+        raise
     files = link_model(source, build.folder)
     _check_complete(source, files)
     expected, found = study.models[run.model].parameters, parameters_of(source)

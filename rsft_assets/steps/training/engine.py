@@ -38,6 +38,15 @@ class Optimiser:
     """bf16 (fp32 master weights), bf16-pure or fp32."""
 
 
+SHARED_WEIGHTS = 3
+"""The ZeRO stage at which no process holds the whole model."""
+
+
+def stage_of(optimiser: Optimiser, placement: Placement) -> int:
+    """ZeRO stage; master weights live in DeepSpeed's partitioned optimizers, of which stage 1 is the plainest."""
+    return max(placement.zero_stage, 1) if optimiser.precision == "bf16" else placement.zero_stage
+
+
 def dtype_of(precision: str) -> torch.dtype:
     return torch.float32 if precision == "fp32" else torch.bfloat16
 
@@ -104,8 +113,7 @@ class Session:
     def __init__(self, model: Any, optimiser: Optimiser, placement: Placement, device: str) -> None:
         self.world, self.rank, self.device = dist.get_world_size(), dist.get_rank(), device
         self.model, self.optimiser = model, optimiser
-        # Master weights live in DeepSpeed's partitioned optimizers, of which stage 1 is the plainest.
-        self.stage = max(placement.zero_stage, 1) if optimiser.precision == "bf16" else placement.zero_stage
+        self.stage = stage_of(optimiser, placement)
         if optimiser.precision == "bf16-pure" and self.stage:
             raise StepError(
                 f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
@@ -123,10 +131,19 @@ class Session:
         )
         deepspeed = quiet_deepspeed()
         deepspeed.init_distributed(dist_backend=dist.get_backend(), auto_mpi_discovery=False, verbose=False)
+        if self.stage == SHARED_WEIGHTS:
+            self._share_weights(deepspeed, trainee)
         self.engine, *_ = deepspeed.initialize(
             model=trainee, optimizer=adam, config=self._config(), dist_init_required=False
         )
         self.adam = adam
+
+    def _share_weights(self, deepspeed: Any, trainee: Trainee) -> None:
+        """Each process keeps its part, tensor by tensor: left to itself, DeepSpeed moves the whole model first."""
+        dtype = dtype_of(self.optimiser.precision)
+        deepspeed.zero.Init(module=trainee, config_dict_or_path=self._config(), dtype=dtype, mem_efficient_linear=False)
+        for buffer in trainee.buffers():
+            buffer.data = buffer.data.to(self.device)
 
     def _config(self) -> dict[str, Any]:
         bf16 = self.optimiser.precision == "bf16"

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 _ROOM = 1.05
 _FIXED_BYTES = GIB // 2
 """Libraries, buffers of the collective calls, fragments."""
+_HOST_BYTES = 3 * GIB
+"""Of the machine's own memory for each process on a GPU: libraries and buffers. The base model's files are mapped,
+not copied, and shared by all processes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Estimate:
     activations: int
     """Of one micro-batch on one process."""
     checkpoint: int
+    """Also what the first process gathers in the machine's memory to write one."""
     resume: int
     disk: int
     """Everything this training will add at its fullest."""
@@ -83,13 +87,21 @@ def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
 def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> dict[str, Any]:
     """Refuse what cannot fit, with what would help; else the numbers."""
     free, where, processes = _memory(placement, device)
-    gib = found.memory * processes / GIB
-    if found.memory * processes > free:
+    needed = found.memory * processes + (found.checkpoint if device == "cpu" else 0)
+    gib = needed / GIB
+    if needed > free:
         raise StepError(
             f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
             f"{found.states * processes / GIB:.1f} for weights, gradients and optimizer, "
             f"{found.activations * processes / GIB:.1f} for activations of {placement.micro_batch_tokens} tokens. "
             "In the placement, raise zero_stage (3 shares everything), raise processes, or lower micro_batch_tokens"
+        )
+    host = found.checkpoint + placement.processes * _HOST_BYTES
+    if device != "cpu" and host > (beside := _free_memory()):
+        raise StepError(
+            f"{what} needs about {host / GIB:.1f} GiB of this machine's own memory, which has {beside / GIB:.1f} GiB "
+            f"free: {found.checkpoint / GIB:.1f} to gather a checkpoint before it is written, "
+            f"{_HOST_BYTES / GIB:.0f} for each of {placement.processes} processes; free some, or lower processes"
         )
     room = shutil.disk_usage(_existing(home)).free
     if found.disk > room:

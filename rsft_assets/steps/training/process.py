@@ -18,7 +18,15 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training import state as states
 from rsft_assets.steps.training.attention import install
 from rsft_assets.steps.training.checkpoints import CURVES, SEEN, write_curves, write_seen
-from rsft_assets.steps.training.engine import Optimiser, Session, device_of, dtype_of, join_processes
+from rsft_assets.steps.training.engine import (
+    SHARED_WEIGHTS,
+    Optimiser,
+    Session,
+    device_of,
+    dtype_of,
+    join_processes,
+    stage_of,
+)
 from rsft_assets.steps.training.job import Job
 from rsft_assets.steps.training.loop import Bounds, Position, train
 from rsft_assets.steps.training.models import load_model, load_tokenizer, write_model
@@ -57,7 +65,7 @@ class _Training:
         self.tokenizer = load_tokenizer(job.base, remote_code=remote)
         model = load_model(job.base, dtype_of(self.optimiser.precision), remote_code=remote)
         resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
-        if resumed is not None:
+        if resumed is not None and stage_of(self.optimiser, job.placement) != SHARED_WEIGHTS:
             states.load_weights(model, resumed)
         packed = install(model)
         if device.startswith("cuda"):

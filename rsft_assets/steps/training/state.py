@@ -145,7 +145,9 @@ def load_weights(model: Any, state: State) -> None:
 
 @torch.no_grad()
 def load_optimiser(session: Session, state: State) -> None:
-    """Put a state's master weights and moments into the wrapped model."""
+    """Put a state's master weights and moments into the wrapped model; at stage 3 its weights, too."""
+    if problem := state.check():
+        raise StepError(f"{problem}; delete {state.folder} and materialize again: training starts over from the base")
     for flat in _flat_parameters(session):
         session.adam.state[flat] = {
             "step": torch.tensor(float(state.step), device=flat.device),
@@ -171,6 +173,7 @@ def _flat_parameters(session: Session) -> list[torch.Tensor]:
 
 
 def _set_full(session: Session, parameter: torch.nn.Parameter, kind: str, value: torch.Tensor) -> None:
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
     from deepspeed.utils import (
         safe_get_local_fp32_param,
         safe_set_full_fp32_param,
@@ -193,6 +196,11 @@ def _set_full(session: Session, parameter: torch.nn.Parameter, kind: str, value:
         mine = padded.narrow(0, size * session.rank, size)
         if kind == MASTER:
             safe_set_local_fp32_param(parameter, mine)
+            shared: Any = parameter
+            shared.ds_tensor.data.copy_(mine)
+            if shared.ds_status == ZeroParamStatus.AVAILABLE:
+                # Small ones stay whole on every process.
+                parameter.data.copy_(value)
         else:
             safe_set_local_optimizer_state(parameter, mine, kind)
 

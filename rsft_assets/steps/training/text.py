@@ -18,7 +18,7 @@ from rsft_assets.specs.errors import StepError
 
 _ROWS_AT_ONCE = 1_024
 _DEFAULT_SYSTEM = re.compile(
-    r"\{\{-?\s*'<\|im_start\|>system\\n(?:You are[^']*)<\|im_end\|>\\n'\s*-?\}\}", flags=re.DOTALL
+    r"\{\{-?\s*'<\|im_start\|>system(?:\\n|\n)(?:You are[^']*)<\|im_end\|>(?:\\n|\n)'\s*-?\}\}", flags=re.DOTALL
 )
 _ARRAYS = ("ids", "ends", "prompts", "cut")
 

@@ -121,7 +121,8 @@ def _everywhere(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
 
 
 def _after_final_answer_with_hope(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
-    return _at(pattern, text, _starts("final answer", text)) if "I hope" in text else ()
+    starts = _starts("final answer", text)
+    return _at(pattern, text, starts) if starts and text.find("I hope", starts[0]) >= 0 else ()
 
 
 def _after_final_answer(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
@@ -151,6 +152,7 @@ def _at(pattern: re.Pattern[str], text: str, starts: Iterable[int]) -> Iterator[
             yield match
 
 
+@lru_cache(maxsize=2)
 def _starts(literal: str, text: str) -> list[int]:
     """Where a literal stands, in any case, left to right."""
     lowered = _lowered(text)

@@ -114,6 +114,7 @@ class Judging:
         for worker in list(self._crew.workers()):
             if self._queue and not worker.busy:
                 chunk = self._queue.popleft()
+                worker = self._crew.rested(worker)
                 try:
                     worker.give(chunk, self._crew.refused)
                 except (BrokenPipeError, ConnectionResetError):

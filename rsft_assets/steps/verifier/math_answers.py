@@ -24,6 +24,7 @@ from sympy import Rational
 
 from rsft_assets.steps.verifier.candidates import candidates, is_known_version
 from rsft_assets.steps.verifier.formulas import read_formula
+from rsft_assets.steps.verifier.memory_errors import Undecided
 
 GOLD, ANSWER, CANDIDATE, COMPARISON = range(1, 5)
 """The steps that are announced; a candidate is part of reading an answer and has no time of its own."""
@@ -48,10 +49,6 @@ class Reading(NamedTuple):
     """Names the candidate, so that it is compared once; None where it is too long to keep."""
     settled: str | None = None
     """The text, where the very first candidate was a formula and became the value."""
-
-
-class Undecided(BaseException):
-    """A step that cannot be done or once reached a limit. No `Exception`: math-verify swallows those."""
 
 
 class MathJudge:

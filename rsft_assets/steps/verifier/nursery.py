@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection
 
 from rsft_assets.steps.verifier.comparisons import quicken
 from rsft_assets.steps.verifier.countdown import judge_countdown
-from rsft_assets.steps.verifier.math_answers import CANDIDATE, MathJudge, Undecided
+from rsft_assets.steps.verifier.math_answers import CANDIDATE, MathJudge
+from rsft_assets.steps.verifier.memory_errors import Undecided, let_through
 from rsft_assets.steps.verifier.nursery_wire import BOARD, ORDER, REPLY
 from rsft_assets.steps.verifier.warmup import warm_up
 
@@ -36,6 +37,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     quicken()
+    let_through()
     warm_up(MathJudge())
     # Collecting would touch, and so copy, pages that all workers share.
     gc.collect()

@@ -42,6 +42,7 @@ class Worker:
         """What it owes; less than it was given once the rest was taken back."""
         self.busy = False
         self.told = 0
+        self._born_with = _resident_bytes(pid)
         self._page = page
         self._steps = 0
         self._since = 0.0
@@ -70,6 +71,10 @@ class Worker:
         if now - self._since > limits.seconds:
             return "time"
         return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
+
+    def is_full(self, limits: Limits) -> bool:
+        """Whether what it has learnt takes half of the memory it may use, so that an answer could be blamed for it."""
+        return 2 * _resident_bytes(self.pid) > limits.memory_bytes + self._born_with
 
     def busy_with(self) -> tuple[int, bytes, float]:
         """Number of the work at hand, digest of its step, seconds since the step began."""
@@ -110,6 +115,14 @@ class Crew:
         state = self._nursery.bury(worker)
         self.hired[self.hired.index(worker)] = self._nursery.hire()
         return state
+
+    def rested(self, worker: Worker) -> Worker:
+        """This worker, or a fresh one where it is full of what it has learnt."""
+        if not worker.is_full(self.limits):
+            return worker
+        place = self.hired.index(worker)
+        self.replace(worker)
+        return self.hired[place]
 
     def refuse(self, name: bytes, reason: str) -> None:
         """Let no worker try this step again."""

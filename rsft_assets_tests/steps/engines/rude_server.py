@@ -7,8 +7,17 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """As many connections may wait as a client opens at once; the usual five would be turned away."""
+
+
+class _Http(ThreadingHTTPServer):
+    request_queue_size = 128  # engines connect many times at once
+
+
 class RudeServer:
-    """`script` holds what the next answers are: a status, raw text, "hang-up", or nothing for a good one."""
+    """`script` holds what the next answers are: a status, raw text, "hang-up", "half", or nothing for a good one."""
 
     def __init__(self, answer):
         self.answer, self.script, self.seen, self.headers = answer, deque(), [], []
@@ -28,21 +37,24 @@ class RudeServer:
                     told = None
                 if told == "hang-up":
                     self.connection.close()
+                elif told == "half":
+                    self.reply(200, json.dumps(outer.answer(self.path, body)), cut=0.5)
                 elif isinstance(told, int):
                     self.reply(told, "<html>no</html>")
                 else:
                     self.reply(200, told if told is not None else json.dumps(outer.answer(self.path, body)))
 
-            def reply(self, status, text):
+            def reply(self, status, text, cut=1.0):
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
-                self.wfile.write(text.encode())
+                self.wfile.write(text.encode()[: int(cut * len(text.encode()))])
+                self.close_connection = cut < 1
 
             def log_message(self, *_):
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
 

@@ -58,6 +58,7 @@ def test_text_counts_and_sampling(served):
         ['{"choices": []}'],
         ["[]"],
         ["hang-up"],
+        ["half", "half"],
         [429, "nonsense", 502],
     ],
     ids=str,

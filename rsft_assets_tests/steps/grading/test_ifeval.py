@@ -72,6 +72,16 @@ def test_without_the_checks_it_is_not_run(monkeypatch):
 
 
 @needs_checks
+def test_the_same_text_gets_the_same_verdict_each_time():
+    """The harness draws a letter at random where an item counts a sign that is none."""
+    kwargs = [{"letter": "#", "let_frequency": 4, "let_relation": "at least"}]
+    fields = {"key": 1, "instruction_id_list": ["keywords:letter_frequency"], "kwargs": kwargs}
+    item = Item("i", "Four hashtags.", None, None, fields)
+    verdicts = {str(ifeval.followed(item, "abcdefghijklm" * 4)) for _ in range(20)}
+    assert len(verdicts) == 1
+
+
+@needs_checks
 def test_real_answers_get_the_harness_verdict():
     from lm_eval.tasks.ifeval.utils import process_results
 
@@ -82,7 +92,8 @@ def test_real_answers_get_the_harness_verdict():
         if doc is None:
             continue  # a prompt that was reworded since those answers were published
         fields = {name: doc[name] for name in ("key", "instruction_id_list", "kwargs")}
-        theirs = process_results(doc, [row["response"]])
+        with ifeval.draws_of(Item("i", doc["prompt"])):
+            theirs = process_results(doc, [row["response"]])
         for grader in ("strict", "authors"):
             grades = ifeval.grade_one(Sample(Item("i", doc["prompt"], None, None, fields), 0, row["response"]), grader)
             ours = {grade.metric: grade.value for grade in grades}

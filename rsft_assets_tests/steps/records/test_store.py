@@ -47,6 +47,16 @@ def test_an_output_carries_its_record(store):
     assert output.verified().digest == manifest.digest
 
 
+def test_what_a_killed_step_would_go_on_from_is_not_kept(store):
+    with store.build(STUDY, QUERIES) as build:
+        (build.folder / ".journal.jsonl").write_text("{}")
+        (build.folder / ".parts").mkdir()
+        (build.folder / ".parts" / "1").write_text("x")
+        (build.folder / "rows.json").write_text("[]")
+        build.publish()
+    assert {path.name for path in build.finished.folder.iterdir()} == {"rows.json", "manifest.json"}
+
+
 def test_a_finished_output_is_kept_and_forced_anew(store):
     first = publish(store)
     assert publish(store, values=(9,)).folder == first.folder

@@ -95,6 +95,7 @@ def test_a_step_that_is_not_published_is_named_and_keeps_no_other_away(study, pu
     store = Store.from_env()
     assert store.current(checkpoint_ref(the_run(study), 4)) is not None
     assert store.current(checkpoint_ref(the_run(study), 6)) is None
+    assert list(store.slot(checkpoint_ref(the_run(study), 6)).glob(".building*")) == []
 
 
 def test_without_mirror_or_pin_a_pin_is_asked_for(study, published, monkeypatch):

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.training import estimate as estimates
 from rsft_assets.steps.training.estimate import estimate
 from rsft_assets.steps.training.gpu import peak_of
 from rsft_assets.steps.training.models import Shape
@@ -51,6 +53,16 @@ def test_recomputing_and_smaller_micro_batches_save_activations():
 def test_disk_holds_kept_weights_and_two_states():
     found = of(EIGHT)
     assert found.disk == 9 * 2 * 14_770_000_000 + 2 * 12 * 14_770_000_000
+
+
+def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimates, "gpus", lambda: (("NVIDIA H200", 141 * GIB),) * 8)
+    monkeypatch.setattr(estimates, "_free_memory", lambda: 60 * GIB)
+    found = replace(of(EIGHT), disk=0)
+    assert estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")["memory_bytes"] == found.memory
+    monkeypatch.setattr(estimates, "_free_memory", lambda: 50 * GIB)
+    with pytest.raises(StepError, match=r"51\.5 GiB of this machine's own memory.*27\.5 to gather a checkpoint"):
+        estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")
 
 
 @pytest.mark.parametrize(

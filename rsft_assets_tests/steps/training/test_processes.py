@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from rsft_assets.steps.running import TRY_AGAIN
 from rsft_assets.steps.training.state import saved_states
 from rsft_assets_tests.steps.training.test_train import checkpoint, resume_folder, train_to, weights_digest
+from rsft_assets_tests.steps.training.tiny import SCHEDULE, tiny_study
 
 pytestmark = pytest.mark.slow
 KEPT = (2, 4, 6, 9)
@@ -108,10 +110,6 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, store, study, 
 @pytest.mark.parametrize("precision", ["bf16", "bf16-pure", "fp32"])
 def test_resuming_is_bit_equal_in_every_precision(tmp_path, store, precision):
     schedule = {"precision": precision}
-    from dataclasses import replace
-
-    from rsft_assets_tests.steps.training.tiny import SCHEDULE, tiny_study
-
     study = tiny_study(replace(SCHEDULE, precision=precision))
     for target in (2, 6, 9):
         assert finish(start(tmp_path, target=target, schedule=schedule))[0] == 0
@@ -123,13 +121,14 @@ def test_resuming_is_bit_equal_in_every_precision(tmp_path, store, precision):
     assert kept == (torch.float32 if precision == "fp32" else torch.bfloat16)
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_resuming_two_processes_is_bit_equal(tmp_path, store, study, stage):
-    placement = {"processes": 2, "zero_stage": stage}
+@pytest.mark.parametrize(("stage", "precision"), [(1, "fp32"), (2, "fp32"), (3, "fp32"), (3, "bf16")])
+def test_resuming_two_processes_is_bit_equal(tmp_path, store, stage, precision):
+    study = tiny_study(replace(SCHEDULE, precision=precision))
+    how = {"placement": {"processes": 2, "zero_stage": stage}, "schedule": {"precision": precision}}
     for target in (2, 6, 9):
-        assert finish(start(tmp_path, target=target, placement=placement))[0] == 0
+        assert finish(start(tmp_path, target=target, **how))[0] == 0
     parts = weights_digest(store.require(checkpoint(study, 9)))
-    code, output = finish(start(tmp_path, target=9, placement=placement, force=True))
+    code, output = finish(start(tmp_path, target=9, force=True, **how))
     assert code == 0, output[-2000:]
     assert weights_digest(store.require(checkpoint(study, 9))) == parts
 

@@ -77,6 +77,20 @@ def test_no_token_merges_across_the_boundary(tmp_path, qwen3):
     assert ids[prompt:-1] == qwen3(response, add_special_tokens=False)["input_ids"]
 
 
+@pytest.mark.parametrize("line_break", ["\\n", "\n"])
+def test_a_default_system_turn_goes_however_its_line_breaks_are_written(nano, line_break):
+    from copy import deepcopy
+
+    tokenizer = deepcopy(nano)
+    tokenizer.chat_template = (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+        "'<|im_start|>system@You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>@' }}"
+        "{% endif %}{{'<|im_start|>' + message['role'] + '@' + message['content'] + '<|im_end|>' + '@'}}{% endfor %}"
+    ).replace("@", line_break)
+    drop_default_system_prompt(tokenizer)
+    assert prompt_texts(tokenizer, [[{"role": "user", "content": "x"}]]) == ["<|im_start|>user\nx<|im_end|>\n"]
+
+
 @needs_qwen3
 def test_qwen25_loses_its_default_system_turn(qwen3):
     from copy import deepcopy

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from math_verify import parse, verify
 from math_verify.parser import parse_latex_cached
-from sympy import simplify, srepr
+from sympy import Number, simplify, srepr
 
 from rsft_assets.steps.verifier.comparisons import is_certainly_not_zero
-from rsft_assets.steps.verifier.formulas import read_formula
+from rsft_assets.steps.verifier.formulas import read_formula, read_number
 from rsft_assets.steps.verifier.math_answers import MathJudge
 from rsft_assets_tests.benchmarks.verifier_pool import read_rows
 
@@ -55,6 +55,28 @@ def outcome(read, latex: str) -> str:
 @settings(deadline=None, max_examples=150)
 def test_a_formula_is_read_as_math_verify_reads_it(latex):
     assert outcome(read_formula, latex) == outcome(parse_latex_cached, latex)
+
+
+@given(st.one_of(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,20})?", fullmatch=True), st.text("0123456789.e-", max_size=9)))
+@settings(deadline=None, max_examples=300)
+def test_a_number_is_read_as_sympy_reads_it(text):
+    assert outcome(read_number, text) == outcome(Number, text)
+
+
+numbers = st.sampled_from(["2", "7", "0.5", "3.89", r"\pi", "e", "1.7E3", "0.0001", "12.25", "0.333333333", "100"])
+products = st.lists(numbers, min_size=1, max_size=3).map(r" \cdot ".join)
+sums = st.lists(products, min_size=1, max_size=3).map(" - ".join)
+
+
+@given(sums, sums)
+@example(r"0.1 - 0.3", r"-0.2")
+@example(r"3.14159265358979", r"\pi")
+@example(r"0.333333333333333", r"\frac{1}{3}")
+@settings(deadline=None, max_examples=60)
+def test_a_sum_of_decimals_called_not_zero_is_not_simplified_to_zero(left, right):
+    difference = read_formula(left) - read_formula(right)
+    if is_certainly_not_zero(difference):
+        assert not simplify(difference).is_zero
 
 
 @given(formulas, formulas)

@@ -14,6 +14,7 @@ from math_verify import parse, verify
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.verifier.limits import REASONS
 from rsft_assets.steps.verifier.verifier import VERDICTS, VERIFIER_CONFIG, Answer, Limits, Verifier
+from rsft_assets.steps.verifier.workers import Worker
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 HOSTILE = (
@@ -89,6 +90,15 @@ def test_memory_beyond_the_limit_is_undecided():
     with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=170_000_000)) as small:
         judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 150_000 + r"1\}}"), Answer("b", "5", "5")]))
     assert [(one.verdict, one.reason) for one in judged] == [("undecided", "memory"), ("correct", "equal")]
+
+
+def test_a_worker_full_of_what_it_has_learnt_is_replaced_and_nobody_is_blamed(verifier, monkeypatch):
+    full = [worker.pid for worker in verifier._crew.workers()]
+    monkeypatch.setattr(Worker, "is_full", lambda worker, limits: worker.pid in full)
+    judged = list(verifier.judge(Answer(str(number), "5", rf"\boxed{{{number}}}") for number in range(600)))
+    assert [judgement.id for judgement in judged if judgement.verdict == "correct"] == ["5"]
+    assert sum(judgement.verdict == "wrong" for judgement in judged) == 599
+    assert not {worker.pid for worker in verifier._crew.workers()} & set(full)
 
 
 def test_a_killed_worker_costs_one_answer_at_most(verifier):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.verifier.limits import Limits
 from rsft_assets.steps.verify_file import main, verify_file
 
 LINES = (
@@ -49,6 +50,32 @@ def test_every_row_keeps_its_place(source, name):
     assert rows[0]["query_id"] == "q" and rows[0]["extracted"] == "5"
     assert "broken" in json.dumps(rows[2]) and "row 3" in json.dumps(rows[2])
     assert sorted(path.name for path in source.parent.iterdir()) == sorted(["in.jsonl", name])
+
+
+BAD = {
+    "prose for gold": ("the set of all primes", r"\boxed{2}", {"different", "gold-unreadable"}),
+    "prose for both": ("the set of all primes", r"\boxed{the set of all primes}", {"equal"}),
+    "braces": ("5", "{" * 10_000 + "}" * 10_000, {"no-answer"}),
+    "braces in a box": ("5", r"\boxed{" + "{" * 10_000 + "5" + "}" * 10_001, {"time", "memory", "answer-unread"}),
+    "empty boxes": ("5", "So \\[ \\boxed{} \\]\n" * 3_000, {"no-answer"}),
+    "one sentence": ("5", "So the answer is the same. " * 5_000, {"no-answer"}),
+    "factorials": ("5", r"\boxed{10000000!/9999999!}", {"time", "memory"}),
+    "binomial": ("5", r"\boxed{\binom{10^9}{5\cdot 10^8}}", {"time", "memory"}),
+    "towers": ("5", r"\boxed{9^{9^{9^{9}}}}", {"time", "memory"}),
+    "code": ("5", r"\boxed{__import__('os')}", {"answer-unread", "different"}),
+}
+
+
+def test_what_weak_models_write_gets_a_verdict_and_the_rest_goes_on(tmp_path):
+    lines = [json.dumps({"id": name, "gold": gold, "response": text}) for name, (gold, text, _) in BAD.items()]
+    between = json.dumps({"id": "ok", "gold": "5", "response": r"\boxed{5}"})
+    (tmp_path / "in.jsonl").write_text("\n".join(f"{line}\n{between}" for line in lines))
+    verify_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", workers=2, limits=Limits(seconds=4))
+    rows = read(tmp_path / "out.jsonl")
+    assert [row["id"] for row in rows] == [name for bad in BAD for name in (bad, "ok")]
+    assert {row["verdict"] for row in rows if row["id"] == "ok"} == {"correct"}
+    unexpected = {row["id"]: row["reason"] for row in rows[::2] if row["reason"] not in BAD[row["id"]][2]}
+    assert not unexpected
 
 
 def read(path):

@@ -22,6 +22,8 @@ from rsft_assets.steps.grading.task import Grade, Item, Sample, Task, not_run
 from rsft_assets.steps.grading.text import answer_part
 from rsft_assets.steps.grading.tools import Tools
 
+_MOST_TEST_BYTES = 1 << 30
+"""Unpacked tests of one problem; a few bytes can be made to unpack to any number."""
 _BLOCK = re.compile(r"```python[^\n]*\n(.*?)```", re.DOTALL)
 _OPENING = (
     "You are an expert Python programmer. You will be given a question (problem specification) and will generate a "
@@ -61,20 +63,34 @@ def cases_of(item: Item) -> tuple[Case, ...]:
     for name in ("private_test_cases", "public_test_cases"):
         published = item.fields.get(name)
         if published:
-            return tuple(Case(case["input"], case["output"]) for case in decoded(published))
+            try:
+                return tuple(Case(case["input"], case["output"]) for case in decoded(published))
+            except (ValueError, TypeError, KeyError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+                raise StepError(
+                    f"item {item.item_id}: its {name} cannot be read ({type(error).__name__}: {str(error)[:200]}); "
+                    "fetch the benchmark's files again and lock it with --force"
+                ) from error
     raise StepError(f"item {item.item_id}: no tests; lock the benchmark again from its published files")
 
 
 def decoded(published: Any) -> list[dict[str, str]]:
-    """Case cases as they are published: JSON, or JSON in a pickle of one string, compressed, in base64."""
+    """Test cases as they are published: JSON, or JSON in a pickle of one string, compressed, in base64."""
     if isinstance(published, str):
         try:
             cases = json.loads(published)
         except ValueError:
-            cases = json.loads(_OnlyText(io.BytesIO(zlib.decompress(base64.b64decode(published)))).load())
+            cases = json.loads(_OnlyText(io.BytesIO(_unpacked(base64.b64decode(published)))).load())
     else:
         cases = published
     return list(cases)
+
+
+def _unpacked(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    found = unpacker.decompress(data, _MOST_TEST_BYTES)
+    if not unpacker.eof:
+        raise ValueError(f"cut short, or more than {_MOST_TEST_BYTES >> 20} MiB")
+    return found
 
 
 class _OnlyText(pickle.Unpickler):

