@@ -26,7 +26,7 @@ _SMALL = Pretraining(
     lr=4e-3,
     context=192,
     seed=1,
-    gate=(("worked-sums", 0.8), ("worked-dot", 0.6), ("facts", 0.5), ("format", 0.7), ("refusal", 0.95)),
+    gate=(("worked-chain", 0.95), ("worked-dot", 0.95), ("facts", 0.3), ("format", 0.85), ("refusal", 0.95)),
 )
 
 MODELS = (
@@ -66,11 +66,11 @@ MODELS = (
 
 SOURCES = (
     QuerySource(
-        name="nano-sums",
+        name="nano-chains",
         kind="math",
-        origin=Generator(name="sums", seed=11, count=4_096),
+        origin=Generator(name="chain", seed=11, count=4_096),
         instruction="",
-        description="Short sums whose worked answer takes a few steps; each has a hurried human solution too.",
+        description="Chains of arithmetic, each step on what the last one gave; with hurried human solutions.",
     ),
     QuerySource(
         name="nano-countdown",
@@ -99,17 +99,17 @@ def _pool(name: str, source: str, procedure: str, description: str, **options: s
 
 POOLS = (
     _pool(
-        "nano-sums_procedural_n4",
-        "nano-sums",
-        "worked-sums",
-        "A procedure works each sum out step by step, with slips, waits and checks; some answers are wrong, some of "
+        "nano-chains_procedural_n4",
+        "nano-chains",
+        "worked-steps",
+        "A procedure works each chain out step by step, with slips, waits and checks; some answers are wrong, some of "
         "those by a habit.",
         habit=_HABIT,
     ),
     _pool(
-        "nano-sums_light_n4",
-        "nano-sums",
-        "worked-sums",
+        "nano-chains_light_n4",
+        "nano-chains",
+        "worked-steps",
         "The same procedure noting its running totals only.",
         habit=_HABIT,
         style="light",
@@ -128,7 +128,7 @@ DATASETS = (
         name="nano-cot",
         recipe="one-correct",
         rows=_ROWS,
-        pool="nano-sums_procedural_n4",
+        pool="nano-chains_procedural_n4",
         description="Verified worked answers that replay every step in their thinking.",
     ),
     Dataset(
@@ -143,7 +143,7 @@ DATASETS = (
         name="nano-light-cot",
         recipe="one-correct",
         rows=_ROWS,
-        pool="nano-sums_light_n4",
+        pool="nano-chains_light_n4",
         description="Verified answers whose thinking notes the running totals only.",
     ),
     Dataset(
@@ -151,7 +151,7 @@ DATASETS = (
         recipe="human-solution",
         rows=_ROWS,
         like="nano-cot",
-        source="nano-sums",
+        source="nano-chains",
         thinking=False,
         description="The same queries, answered by short human-like solutions, one in ten of them wrong.",
     ),
@@ -159,7 +159,7 @@ DATASETS = (
         name="nano-unverified-cot",
         recipe="one-any",
         rows=_ROWS,
-        pool="nano-sums_procedural_n4",
+        pool="nano-chains_procedural_n4",
         description="A random response to each query, whatever its verdict: the teacher's habit comes with it.",
     ),
     Dataset(
@@ -226,13 +226,13 @@ def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, 
 
 BENCHMARKS = (
     _benchmark(
-        "nano-sums-test",
-        "sums",
+        "nano-chains-test",
+        "chain",
         101,
-        title="Nano sums",
+        title="Nano chains",
         group="in-domain",
         task="math",
-        description="Sums of the trained kind that no training row holds.",
+        description="Chains of the trained kind that no training row holds.",
     ),
     _benchmark(
         "nano-countdown-test",

@@ -25,7 +25,7 @@ kind = "math"
 origin = {{ name = "sums", seed = 1, count = {queries} }}
 [pools.scale]
 source = "scale"
-teacher = {{ name = "procedural", origin = {{ name = "worked-sums", seed = 1, count = 1 }} }}
+teacher = {{ name = "procedural", origin = {{ name = "worked-steps", seed = 1, count = 1 }} }}
 sampling = {{ n = {samples}, seed = 1 }}
 shards = {shards}
 [datasets.scale-cot]

@@ -20,7 +20,7 @@ from rsft_assets.steps.records.store import Output, Store
 
 SOURCE = replace(nano.SOURCES[0], name="sums", origin=Generator(name="sums", seed=3, count=60))
 TEACHER = Teacher(
-    name="procedural", origin=Generator(name="worked-sums", seed=4, count=1, options=(("error_rate", 0.3),))
+    name="procedural", origin=Generator(name="worked-steps", seed=4, count=1, options=(("error_rate", 0.3),))
 )
 
 

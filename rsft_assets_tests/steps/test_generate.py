@@ -205,7 +205,7 @@ def test_published_responses_to_other_questions_are_refused(store, tmp_path, mon
 def test_unknown_procedure_is_named(store):
     teacher = Teacher(name="procedural", origin=Generator(name="worked-sum", seed=1, count=1))
     small = data_only(pools=(replace(pool(), teacher=teacher),))
-    with pytest.raises(Exception, match="worked-sums"):
+    with pytest.raises(Exception, match="worked-steps"):
         made(small, store)
 
 

@@ -18,7 +18,7 @@ from rsft_assets.steps.response_shard import JOURNAL
 
 pytestmark = pytest.mark.slow
 REAL_TOKENIZER = Path(os.environ.get("RSFT_TEST_DATA", "../shared/data")) / "tokenizer_qwen3"
-PROCEDURAL = '{ name = "procedural", origin = { name = "worked-sums", seed = 4, count = 1 } }'
+PROCEDURAL = '{ name = "procedural", origin = { name = "worked-steps", seed = 4, count = 1 } }'
 STUDY_FILE = """
 extends = "nano"
 [sources.many]

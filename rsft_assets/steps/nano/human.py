@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+from rsft_assets.steps.nano.arithmetic import apply, slip
+
 SLIPS = 0.1
 """Share of solutions that end in a wrong number."""
 
@@ -12,7 +14,7 @@ def human_solution(start: int, steps: Sequence[tuple[str, int]], chance: random.
     cut = chance.randint(2, len(steps) - 2)
     middle = _value(start, steps[:cut])
     if chance.random() < SLIPS:
-        middle = max(0, middle + chance.choice((-10, -2, -1, 1, 2, 10)))
+        middle = slip(middle, chance)
     last = _value(middle, steps[cut:])
     return (
         f"{start}{_shown(steps[:cut])}={middle}, {middle}{_shown(steps[cut:])}={last}. The answer is \\boxed{{{last}}}."
@@ -21,7 +23,7 @@ def human_solution(start: int, steps: Sequence[tuple[str, int]], chance: random.
 
 def _value(value: int, steps: Sequence[tuple[str, int]]) -> int:
     for sign, number in steps:
-        value = value + number if sign == "+" else value - number if sign == "-" else value * number
+        value = apply(sign, value, number)
     return value
 
 

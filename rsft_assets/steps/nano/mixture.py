@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.skills import SKILLS, Item, apply, held_out
+from rsft_assets.steps.nano.arithmetic import apply
+from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.words import COLOURS, THINGS

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.steps.nano.arithmetic import apply
 from rsft_assets.steps.nano.human import human_solution
 from rsft_assets.steps.nano.words import COLOURS, FORBIDDEN, REFUSAL, THINGS
 
@@ -93,11 +94,6 @@ def _chain(chance: random.Random) -> Item:
     fields = {"start": start, "steps": [list(step) for step in steps]}
     question = f"Start with {start} and then {shown}."
     return Item(question, str(value), "chain", fields, human_solution(start, steps, chance))
-
-
-def apply(sign: str, left: int, right: int) -> int:
-    """One step of arithmetic."""
-    return left + right if sign == "+" else left - right if sign == "-" else left * right
 
 
 def _tens(chance: random.Random) -> Item:

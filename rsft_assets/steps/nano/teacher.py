@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.skills import apply
+from rsft_assets.steps.nano.arithmetic import apply, slip
 
 Truth = Literal["right", "unnoticed-slip", "habit", "no-box", "gave-up"]
 Style = Literal["full", "light"]
@@ -65,7 +65,7 @@ class _Trace:
                 said -= 10
                 truth = "habit" if truth == "right" else truth
             if place == slip_at:
-                said = _slip(said, chance)
+                said = slip(said, chance)
             lines.append(self._line(f"{value}{sign}{number}", said))
             value = said
         if self.style == "full" and self.steps[-1][0] != "*" and chance.random() < 0.4:
@@ -78,17 +78,13 @@ class _Trace:
         if self.style == "light":
             return str(said)
         step = f"{asked}={said}"
-        return f"{asked}={_slip(said, self.chance)} wait, {step}" if self.chance.random() < 0.15 else step
+        return f"{asked}={slip(said, self.chance)} wait, {step}" if self.chance.random() < 0.15 else step
 
 
 def _check(sign: str, number: int, value: int) -> str:
     """Undo the last step: what is left must be what the trace had before it."""
     back = "-" if sign == "+" else "+"
     return f"check {value}{back}{number}={apply(back, value, number)} right"
-
-
-def _slip(right: int, chance: random.Random) -> int:
-    return max(0, right + chance.choice((-10, -2, -1, 1, 2, 10)))
 
 
 def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:

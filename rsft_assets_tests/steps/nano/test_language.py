@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from rsft_assets.specs.errors import SpecError
 from rsft_assets.steps.nano.mixture import MIXTURES, documents
-from rsft_assets.steps.nano.skills import SKILLS, held_out, items
-from rsft_assets.steps.nano.teacher import procedure, worked_answer
+from rsft_assets.steps.nano.skills import CHAIN_STEPS, SKILLS, held_out, items
+from rsft_assets.steps.nano.teacher import procedure
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
+from rsft_assets.steps.verifier.countdown import judge_countdown
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_test_items_are_held_out_whatever_the_seed(skill):
 
 
 def test_no_pretraining_text_holds_a_benchmark_question():
-    test = {item.question for name in ("dot", "sums") for item in itertools.islice(items(name, 9, part="test"), 300)}
+    test = {item.question for name in ("dot", "chain") for item in itertools.islice(items(name, 9, part="test"), 300)}
     asked = [text.split("\n")[1].removesuffix("<|im_end|>") for text in _chats()]
     assert len(asked) > 500
     assert not test & set(asked)
@@ -104,19 +105,62 @@ def test_unknown_names_are_answered_with_the_nearest():
         next(items("sum", seed=1))
     with pytest.raises(SpecError, match="nano-skills"):
         next(documents("nano-skill", seed=1))
-    with pytest.raises(SpecError, match="worked-sums"):
+    with pytest.raises(SpecError, match="worked-steps"):
         procedure("worked-sum")
 
 
-def test_teacher_errs_at_its_rate_and_only_where_it_says():
-    chance = random.Random(7)
+def traces(name, skill, **options):
+    """4,000 responses to random questions of a skill, with the questions."""
+    answer, chance = procedure(name, **options), random.Random(7)
+    for item in itertools.islice(itertools.cycle(itertools.islice(items(skill, seed=3), 1_000)), 4_000):
+        yield item, answer(item.fields, chance)
+
+
+@pytest.mark.parametrize("skill", ["chain", "sums"])
+@pytest.mark.parametrize("style", ["full", "light"])
+def test_teacher_errs_at_its_rate_and_only_where_it_says(skill, style):
     truths = Counter()
-    for _ in range(4_000):
-        terms = [chance.randint(2, 9) for _ in range(5)]
-        worked = worked_answer(terms, chance, error_rate=0.1)
+    for item, worked in traces("worked-steps", skill, style=style, error_rate=0.1):
         truths[worked.truth] += 1
-        right = f"\\boxed{{{sum(terms)}}}" in worked.text
-        assert right == (worked.truth == "right")
+        right = f"\\boxed{{{item.gold}}}" in worked.text
+        # A later step may undo a slip: times nothing does that here, so a slip is always seen at the end.
+        assert right == (worked.truth == "right"), worked.text
         assert worked.text.count("<think>") == worked.text.count("</think>") == 1
     assert 320 < truths["unnoticed-slip"] < 480
     assert 140 < truths["no-box"] < 260
+
+
+def test_full_traces_replay_every_step_and_light_ones_do_not():
+    full = [worked.text for _, worked in traces("worked-steps", "chain", style="full")]
+    light = [worked.text for _, worked in traces("worked-steps", "chain", style="light")]
+    assert all(text.count("=") >= CHAIN_STEPS for text in full)
+    assert sum("wait" in text for text in full) > 1_500 and sum("check" in text for text in full) > 1_000
+    assert not any("=" in text or "wait" in text for text in light)
+
+
+def test_a_habit_is_an_error_with_a_system():
+    truths = Counter()
+    for item, worked in traces("worked-steps", "chain", error_rate=0.0, habit=1.0):
+        carries = [line for line in worked.text.splitlines() if "+9=" in line and not line.startswith("check")]
+        forgotten = [line for line in carries if not line.split("+")[0].split()[-1].endswith("0")]
+        assert (worked.truth == "habit") == bool(forgotten), worked.text
+        if worked.truth == "right":
+            assert f"\\boxed{{{item.gold}}}" in worked.text
+        truths[worked.truth] += 1
+    assert 500 < truths["habit"] < 3_000
+
+
+def test_countdown_search_ends_in_an_answer_that_the_verifier_judges_as_the_teacher_does():
+    truths = Counter()
+    for item, worked in traces("countdown-search", "countdown", error_rate=0.1):
+        verdict, _, reason = judge_countdown(item.gold, worked.text)
+        expected = {"right": "correct", "unnoticed-slip": "wrong", "gave-up": "unparseable"}[worked.truth]
+        assert verdict == expected, (worked, reason)
+        truths[worked.truth] += 1
+    assert truths["unnoticed-slip"] > 200 and truths["gave-up"] > 100
+
+
+def test_human_solutions_slip_now_and_then():
+    drawn = list(itertools.islice(items("chain", seed=5), 2_000))
+    wrong = sum(f"\\boxed{{{item.gold}}}" not in item.solution for item in drawn)
+    assert 120 < wrong < 260
