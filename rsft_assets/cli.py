@@ -60,7 +60,7 @@ def materialize(
 ) -> None:
     """Make everything outstanding that SELECTION names, in one process.
 
-    SELECTION is one or more asset keys or globs, such as 'scores/nano-1m/*' or checkpoints/qwen3-14b.
+    SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b.
     """
     from rsft_assets.defs.terminal import materialize_in_terminal
 

@@ -64,7 +64,7 @@ def select(study: Study, selections: Iterable[str]) -> list[str]:
     for selection in selections:
         pattern = selection.strip().removeprefix('key:"').removesuffix('"')
         matched = [key for key in keys if fnmatch.fnmatchcase(key, pattern)]
-        # A plain folder of keys, such as `results` or `scores/nano-1m`, means all that is below it.
+        # A plain folder of keys, such as `results` or `scores/nano-300k`, means all that is below it.
         matched = matched or [key for key in keys if key.startswith(pattern.rstrip("/") + "/")]
         if not matched:
             raise SpecError(f"no asset matches {selection!r}: {_hint(study, keys, pattern)}")

@@ -1,8 +1,8 @@
 """The nano study: the paper's questions at a size that two CPU cores train in an hour, declared before it is run.
 
-Rows and batches are an eighth to a tenth of the paper's, at the paper's number of steps, so that its settings keep
-their proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows
-once, all for 640 steps. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part
+Rows and batches are a sixteenth of the paper's, at the paper's number of steps, so that its settings keep their
+proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows once,
+all for 640 steps. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part
 that still shows a trajectory, thinking against none.
 """
 
@@ -68,14 +68,14 @@ SOURCES = (
     QuerySource(
         name="nano-chains",
         kind="math",
-        origin=Generator(name="chain", seed=11, count=4_096),
+        origin=Generator(name="chain", seed=11, count=2_048),
         instruction="",
         description="Chains of arithmetic, each step on what the last one gave; with hurried human solutions.",
     ),
     QuerySource(
         name="nano-countdown",
         kind="countdown",
-        origin=Generator(name="countdown", seed=12, count=3_200),
+        origin=Generator(name="countdown", seed=12, count=2_048),
         instruction="",
         description="Three numbers and a target; the way there is found by search.",
     ),
@@ -122,7 +122,7 @@ POOLS = (
     ),
 )
 
-_ROWS = 2_560
+_ROWS = 1_280
 DATASETS = (
     Dataset(
         name="nano-cot",
@@ -170,7 +170,7 @@ DATASETS = (
         description="Verified search traces.",
     ),
     Dataset(
-        name="nano-cot-320",
+        name="nano-cot-160",
         recipe="first-rows",
         rows=_ROWS // 8,
         like="nano-cot",
@@ -180,11 +180,11 @@ DATASETS = (
 
 SEEDS = (1, 2, 3)
 GRID = (5, 10, 20, 40, 80, 160, 320)
-SETTING_1 = Schedule(lr=2e-4, epochs=8, batch_size=32, precision="fp32", grid=GRID)
+SETTING_1 = Schedule(lr=2e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
 """Many rows, repeated, in large batches: the default."""
-SETTING_2 = replace(SETTING_1, batch_size=4)
+SETTING_2 = replace(SETTING_1, batch_size=2)
 """Few rows, repeated: for a set of an eighth of the rows."""
-SETTING_3 = replace(SETTING_1, batch_size=4, epochs=1)
+SETTING_3 = replace(SETTING_1, batch_size=2, epochs=1)
 """Many rows, once."""
 SHORT = replace(SETTING_1, epochs=1)
 AGGRESSIVE = replace(SETTING_1, epochs=16, lr=1e-3, decay="constant", grid=(*GRID, 640))
@@ -196,7 +196,7 @@ def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run
 
 RUNS = (
     *(run for dataset in DATASETS[:6] for run in _runs("nano-300k", dataset.name)),
-    *_runs("nano-300k", "nano-cot-320", SETTING_2),
+    *_runs("nano-300k", "nano-cot-160", SETTING_2),
     *_runs("nano-300k", "nano-cot", SETTING_3),
     *_runs("nano-300k", "nano-cot", SHORT),
     *_runs("nano-300k", "nano-cot", AGGRESSIVE)[:1],
@@ -208,7 +208,7 @@ RUNS = (
 DEMO_RUNS = (RUNS[0].name, RUNS[3].name)
 """nano-cot and nano-nocot on the small model, first seed."""
 
-_TEST = (("part", "test"),)
+HELD_OUT = (("part", "test"),)
 """Questions that neither training queries nor pretraining texts can hold, and that no design was chosen on."""
 _SAMPLING = Sampling(n=1, temperature=0.6, top_p=0.95, max_tokens=160)
 
@@ -217,7 +217,7 @@ def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, 
     items = 300
     return Benchmark(
         name=name,
-        origin=Generator(name=generator, seed=seed, count=items, options=_TEST),
+        origin=Generator(name=generator, seed=seed, count=items, options=HELD_OUT),
         items=items,
         sampling=replace(_SAMPLING, seed=seed),
         **fields,  # type: ignore[arg-type]

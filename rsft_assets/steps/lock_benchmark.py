@@ -1,6 +1,6 @@
 """Lock a benchmark: its published or generated items in, `items.parquet` out, counted and hashed.
 
-    python -m rsft_assets.steps.lock_benchmark benchmarks/nano-sums-test
+    python -m rsft_assets.steps.lock_benchmark benchmarks/nano-chains-test
 
 What may not be read is a state, not a crash: the output then holds no items and says why in
 `stats.access` ("open" or "none") and `stats.reason`. A wrong number of items is an error.

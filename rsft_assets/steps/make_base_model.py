@@ -1,6 +1,6 @@
 """base_models/<model>: a pinned download, or a small model pretrained here from scratch.
 
-    python -m rsft_assets.steps.make_base_model base_models/nano-1m
+    python -m rsft_assets.steps.make_base_model base_models/nano-300k
 
 In: a hub repository or its mirror, or a mixture of documents. Out: a model in Hugging Face's format; one
 made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.

@@ -3,7 +3,7 @@
 WHAT is an asset and its partition; a row of a results table or a point of a figure, by its columns; or the
 id of a query, a response or an item. A broken link is reported at that link. How to run:
 
-    python -m rsft_assets.steps.trace scores/nano-1m/nano-dot 'RUN|10' [ITEM]      down to the queries
+    python -m rsft_assets.steps.trace scores/nano-300k/nano-dot 'RUN|10' [ITEM]      down to the queries
     python -m rsft_assets.steps.trace datasets/nano-cot --up                       what was made from it
     python -m rsft_assets.steps.trace QUERY_ID | RESPONSE_ID | ITEM_ID             everything it touches
     python -m rsft_assets.steps.trace marts.benchmark_scores 'run=RUN,step=10,benchmark=nano-dot,grader=strict'

@@ -1,6 +1,6 @@
 """checkpoints/<model>[RUN|STEP]: train a run, publishing its kept steps on the way.
 
-    python -m rsft_assets.steps.train checkpoints/nano-1m --partition 'RUN|40'
+    python -m rsft_assets.steps.train checkpoints/nano-300k --partition 'RUN|40'
 
 In: the base model and the training set, or, for a run that says `adopt`, its published checkpoints. Out:
 for each kept step up to the one asked for, a model in Hugging Face's format, with `curves.parquet` and

@@ -29,7 +29,7 @@ from rsft_assets_tests.steps import small_chain
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
 
 PROMPTS = 200
-NANO = "nano-1m"
+NANO = "nano-300k"
 STARTS_MEASURED = 4
 SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=160)
 
@@ -118,7 +118,7 @@ def programs() -> None:
 
 def starts() -> None:
     """The score command itself: one for eight checkpoints, and one for each of the first few."""
-    study, wanted = load_study(), ("nano-sums-test", "nano-dot", "nano-format")
+    study, wanted = load_study(), ("nano-chains-test", "nano-dot", "nano-format")
     partitions = partitions_of(study, f"scores/{NANO}/{wanted[0]}")
     steps = [key for key in partitions if not key.endswith("|0")][:7]
     chosen = [partitions[0], *steps]

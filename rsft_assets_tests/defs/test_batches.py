@@ -43,10 +43,10 @@ def test_a_glob_that_matches_nothing_is_answered_with_the_nearest(selection, wor
 
 
 def test_all_scores_of_a_model_are_one_batch_a_block(store):
-    plan = make_plan(STUDY, store, ["scores/nano-1m/*"], upstream=True)
-    scores = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-1m"]
+    plan = make_plan(STUDY, store, ["scores/nano-300k/*"], upstream=True)
+    scores = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
     assert len(scores) == 1
-    assert len(scores[0].assets) == len(STUDY.benchmarks_of("nano-1m"))
+    assert len(scores[0].assets) == len(STUDY.benchmarks_of("nano-300k"))
     stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
     assert stages.index("queries") < stages.index("datasets") < stages.index("checkpoints") < stages.index("scores")
 

@@ -44,4 +44,4 @@ def test_what_could_not_be_checked_is_said():
 
 
 def test_a_stage_without_a_card_has_none(stats):
-    assert card(Ref("base_models/nano-1m"), stats) is None
+    assert card(Ref("base_models/nano-300k"), stats) is None

@@ -20,7 +20,7 @@ MODULE = {"DAGSTER_MODULE_NAME": "rsft_assets.definitions"}
         ("results/*", 'key:"results/*"'),
         ("*", "*"),
         ('key:"scores/qwen3-14b/*"', 'key:"scores/qwen3-14b/*"'),
-        ("queries/nano-sums*", "queries/nano-sums*"),
+        ("queries/nano-chains*", "queries/nano-chains*"),
         ("group:nano_data", "group:nano_data"),
         ("++scores/qwen3-14b/math500", "++scores/qwen3-14b/math500"),
     ],
@@ -39,7 +39,7 @@ def test_selections_that_dagster_knows_mean_what_they_meant():
 
     assert chosen("scores/qwen3-14b/*") == chosen('key:"scores/qwen3-14b/*"') != set()
     assert len(chosen("*")) == len(graph.get_all_asset_keys())
-    assert chosen("queries/nano-sums+") > chosen("queries/nano-sums")
+    assert chosen("queries/nano-chains+") > chosen("queries/nano-chains")
 
 
 def dagster(home, *words, **settings):
@@ -58,7 +58,7 @@ def home(tmp_path_factory):
     return home
 
 
-POOL = "responses/nano-sums_procedural_n4"
+POOL = "responses/nano-chains_procedural_n4"
 
 
 @pytest.mark.slow
@@ -72,17 +72,19 @@ def test_dagsters_own_spelling_with_a_partition(home):
 
 @pytest.mark.slow
 def test_the_literal_spelling_selects_the_same(home):
-    listed = dagster(home, "list", "--select", "scores/nano-1m/*", **MODULE).stdout.split()
-    other = dagster(home, "list", "-m", "rsft_assets.definitions", "--select", 'key:"scores/nano-1m/*"').stdout.split()
+    listed = dagster(home, "list", "--select", "scores/nano-300k/*", **MODULE).stdout.split()
+    other = dagster(
+        home, "list", "-m", "rsft_assets.definitions", "--select", 'key:"scores/nano-300k/*"'
+    ).stdout.split()
     assert listed == other != []
 
 
 @pytest.mark.slow
 def test_the_literal_spelling_without_partitions_says_what_is_outstanding(home):
-    done = dagster(home, "materialize", "--select", "scores/nano-1m/*", **MODULE)
+    done = dagster(home, "materialize", "--select", "scores/nano-300k/*", **MODULE)
     assert done.returncode == 1
     assert "wait for inputs that do not exist yet" in done.stderr
-    assert "rsft materialize checkpoints/nano-1m" in done.stderr
+    assert "rsft materialize checkpoints/nano-300k" in done.stderr
 
 
 @pytest.mark.slow

@@ -179,7 +179,7 @@ schedule = "gentle"
 [[runs]]
 model = "my-base"
 dataset = "nano-nocot"
-schedule = "lr1e-3_ep2_bs32"
+schedule = "lr2e-4_ep8_bs16"
 """
 
 
@@ -195,7 +195,7 @@ def test_a_file_of_ones_own_extends_the_graph(tmp_path):
     keys = asset_keys(study)
     assert "checkpoints/my-base" in keys
     assert {key for key in keys if key.startswith("scores/my-base/")} == {
-        key.replace("nano-1m", "my-base") for key in keys if key.startswith("scores/nano-1m/")
+        key.replace("nano-300k", "my-base") for key in keys if key.startswith("scores/nano-300k/")
     }
 
 
@@ -213,7 +213,7 @@ def test_a_file_of_ones_own_extends_the_graph(tmp_path):
         (('dataset = "nano-cot"', 'dataset = "nano-cto"'), "did you mean nano-cot"),
         (('schedule = "gentle"', 'schedule = "gentel"'), "did you mean gentle"),
         (("[models.my-base]", "[models.My_Base]"), "field name"),
-        (("[models.my-base]", "[models.nano-1m]"), "declared twice"),
+        (("[models.my-base]", "[models.nano-300k]"), "declared twice"),
         (("lr = 2e-4", "lr = -1.0"), "field lr: -1.0 must be above 0"),
         (("batch_size = 64", "batch_size = 100000"), "field schedule.batch_size"),
         (('extends = "nano"', 'extends = "mini"'), "field extends: 'mini' is not one of paper, nano"),

@@ -186,7 +186,7 @@ def test_unpinned_without_a_mirror_is_an_error_not_a_state(tmp_path, monkeypatch
         lock(tmp_path, benchmark("owner/name", "math", None))
 
 
-@pytest.mark.parametrize("name", ["nano-sums-test", "nano-dot", "nano-format", "nano-refusal"])
+@pytest.mark.parametrize("name", ["nano-chains-test", "nano-dot", "nano-format", "nano-refusal"])
 def test_nano_benchmarks(tmp_path, name):
     output = lock_benchmark(load_study(), Store(tmp_path), Ref(f"benchmarks/{name}"))
     items = items_of(output)

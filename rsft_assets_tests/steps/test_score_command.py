@@ -29,7 +29,7 @@ def run(home, ref, *how, **settings):
 
 def test_a_change_of_grading_grades_again_without_an_engine(tmp_path):
     study, store = load_study(), Store(tmp_path)
-    ref = score_ref(study.runs_of("nano-1m")[0], 0, "nano-format")
+    ref = score_ref(study.runs_of("nano-300k")[0], 0, "nano-format")
     items = [{"question": f"Say {n}.", "gold": "x", "fields": {"expected": "x"}} for n in range(6)]
     publish_upstream(study, store, ref, dict.fromkeys(study.benchmarks, items))
     first = run(tmp_path, ref, "-m", "rsft_assets.steps.score")

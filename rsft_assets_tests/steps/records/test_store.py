@@ -19,8 +19,8 @@ from rsft_assets.steps.records import checked
 from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Store
 
-QUERIES = Ref("queries/nano-sums")
-SHARD = Ref("responses/nano-sums_procedural_n4", "0")
+QUERIES = Ref("queries/nano-chains")
+SHARD = Ref("responses/nano-chains_procedural_n4", "0")
 STUDY = load_study()
 
 
@@ -79,12 +79,12 @@ def test_a_changed_input_makes_a_new_output_beside_the_old(store, caplog):
     publish(store, values=(4, 5), force=True)
     new = publish(store, SHARD)
     assert new.folder != old.folder
-    assert "input queries/nano-sums" in caplog.text
-    assert changed_fields(old.manifest, store.identity(STUDY, SHARD)) == ["input queries/nano-sums"]
+    assert "input queries/nano-chains" in caplog.text
+    assert changed_fields(old.manifest, store.identity(STUDY, SHARD)) == ["input queries/nano-chains"]
 
 
 def test_a_missing_input_is_answered_with_the_command(store):
-    with pytest.raises(StepError, match="rsft materialize queries/nano-sums"):
+    with pytest.raises(StepError, match="rsft materialize queries/nano-chains"):
         publish(store, SHARD)
 
 
@@ -196,7 +196,7 @@ from pathlib import Path
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records.store import Store
-with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-sums")) as build:
+with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-chains")) as build:
     print("kept" if build.finished else "made", flush=True)
     if build.finished is None:
         time.sleep(float(sys.argv[2]))
@@ -257,5 +257,5 @@ def test_going_back_to_an_earlier_spec_costs_nothing(store):
 
 def test_manifests_are_plain_json(store):
     manifest = json.loads((publish(store).folder / "manifest.json").read_text())
-    assert manifest["asset"] == "queries/nano-sums"
+    assert manifest["asset"] == "queries/nano-chains"
     assert "environ" not in json.dumps(manifest)
