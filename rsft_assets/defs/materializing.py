@@ -81,6 +81,8 @@ class StageRun:
         tell(event)
         if event["event"] == "progress":
             self.context.log.info(progress_line(event))
+        elif event["event"] == "note":
+            self.context.log.info(event["words"])
         elif event["event"] == "skipped":
             self.context.log.warning(f"skipped {event['asset']}[{event['partition']}]: {event['reason']}")
         elif event["event"] == "published":

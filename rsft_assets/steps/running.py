@@ -95,6 +95,12 @@ def say_skipped(ref: Ref, reason: str) -> None:
     log.warning("skipped %s: %s", ref, reason)
 
 
+def say_note(words: str) -> None:
+    """Tell whoever watches something worth knowing before the work goes on."""
+    send({"event": "note", "words": words})
+    log.info("%s", words)
+
+
 def _end_with_launcher() -> None:
     """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
     if EVENTS_SETTING in os.environ:

@@ -4,7 +4,6 @@ In: the model's config and size, a placement, the lengths of its rows, the check
 for the log and the manifest.
 """
 
-import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.running import say_note
 from rsft_assets.steps.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.training.loss import CHUNK_LOGITS
 
-log = logging.getLogger(__name__)
 _ROOM = 1.05
 _FIXED_BYTES = GIB // 2
 """Libraries, buffers of the collective calls, fragments."""
@@ -110,7 +109,7 @@ def check(found: Estimate, placement: Placement, device: str, home: Path, what: 
             f"{found.resume / GIB:.1f} for the state to resume from, twice for a moment), and {home} has "
             f"{room / GIB:.1f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    log.info("%s: about %.2f GiB of %s, %.2f GiB of disk", what, gib, where, found.disk / GIB)
+    say_note(f"{what}: about {gib:.2f} GiB of {where}, {found.disk / GIB:.2f} GiB of disk")
     return {"memory_bytes": found.memory, "disk_bytes": found.disk}
 
 

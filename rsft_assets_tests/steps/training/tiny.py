@@ -37,7 +37,7 @@ def tiny_study(schedule: Schedule = SCHEDULE, **run_fields) -> Study:
         "sources": [QuerySource(name="source", kind="math", origin=generator)],
         "pools": [pool],
         "datasets": [Dataset(name="rows", recipe="one-correct", rows=ROWS, pool="pool")],
-        "runs": [Run(model="tiny", dataset="rows", schedule=schedule, max_length=64, **run_fields)],
+        "runs": [Run(model="tiny", dataset="rows", schedule=schedule, **{"max_length": 64, **run_fields})],
         "benchmarks": [],
     }
     return combine([("nano", tables)])
