@@ -306,7 +306,8 @@ def test_pure_bf16_wants_stage_0(store):
         train(study, store, [checkpoint(study, 2)], placement=Placement(device="cpu", zero_stage=2))
 
 
-def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch):
+def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch, tmp_path):
+    monkeypatch.setenv("RSFT_EVENTS", str(tmp_path / "events"))
     monkeypatch.setattr("rsft_assets.steps.records.locks._SAY_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("rsft_assets.steps.records.locks.time.sleep", lambda s: (_ for _ in ()).throw(TimeoutError))
     with (
@@ -314,7 +315,9 @@ def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypa
         pytest.raises(TimeoutError),
     ):
         train_to(study, store, 2)
-    assert f"the training of {the_run(study).name} is in the hands of process" in caplog.text
+    words = f"the training of {the_run(study).name} is in the hands of process"
+    assert words in caplog.text
+    assert words in (tmp_path / "events").read_text()
 
 
 def test_an_adopted_base_model_tells_where_it_is_from(store, study):
