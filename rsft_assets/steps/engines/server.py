@@ -109,7 +109,7 @@ class Server:
     ) -> None:
         self._stopped.set()
         for open_socket in list(self._sockets):
-            # Closing alone does not wake a thread that waits for an answer: it would wait for as long as patience lasts.
+            # Closing alone does not wake a thread that waits for an answer, and patience can be long.
             with contextlib.suppress(OSError):
                 open_socket.shutdown(socket.SHUT_RDWR)
         self._client.close()

@@ -13,7 +13,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class RudeServer:
-    """`script` holds what the next answers are: a status, raw text, "hang-up", "half", "never", or nothing for a good one."""
+    """`script` holds what the next answers are: a status, raw text, "hang-up", "half", "never", or nothing (good)."""
 
     def __init__(self, answer):
         self.answer, self.script, self.seen, self.headers = answer, deque(), [], []
