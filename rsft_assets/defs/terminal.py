@@ -77,7 +77,7 @@ class Display:
         words = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
             # A log file wants a line now and then, not one a second.
-            last, now = event["done"] >= event["total"], time.monotonic()
+            last, now = event["done"] >= event["total"] > 0, time.monotonic()
             if not last and now - self._said_at < _LINE_EVERY_SECONDS:
                 return
             self._said_at = now
@@ -88,7 +88,7 @@ class Display:
         self._bars.update(
             self._step,
             description=escape(f"  {event['what']}"),
-            total=event["total"],
+            total=event["total"] or None,
             completed=event["done"],
             words=escape(words),
         )
