@@ -70,5 +70,5 @@ def test_folders_and_tables_exist():
     text = README.read_text()
     for path in re.findall(r"^(rsft_assets/\w+/|dbt_like_sql/)", text, flags=re.MULTILINE):
         assert (README.parent / path).is_dir()
-    for schema, table in re.findall(r"FROM (\w+)\.(\w+)", text):
+    for schema, table in re.findall(r"FROM (?:\w+\.)?(\w+)\.(\w+)", text):
         assert (README.parent / "dbt_like_sql" / schema / f"{table}.sql").exists()

@@ -1,6 +1,6 @@
 -- What there is and what there is not: every score that the study declares, scored or with a word on why not.
 -- grain: run, step, benchmark
--- column state: scored, not-run, no-access, damaged, or not made
+-- column state: scored, undecided, not-run, no-access, damaged, or not made
 -- column waiting_for: where it is not made, the first thing that is missing for it
 WITH declared_scores AS (
     SELECT t.study, t.run, t.model, t.step, t.is_last, t.partition, b.benchmark, b.benchmark_group, b.position

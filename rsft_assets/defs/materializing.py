@@ -81,6 +81,8 @@ class StageRun:
         tell(event)
         if event["event"] == "progress":
             self.context.log.info(progress_line(event))
+        elif event["event"] == "note":
+            self.context.log.info(event["words"])
         elif event["event"] == "skipped":
             self.context.log.warning(f"skipped {event['asset']}[{event['partition']}]: {event['reason']}")
         elif event["event"] == "published":
@@ -115,7 +117,8 @@ def progress_line(event: Event) -> str:
     left = event.get("eta_seconds")
     eta = "" if left is None else f", {left:.0f} s left"
     note = f" {event['note']}" if event.get("note") else ""
-    return f"{event['what']}: {event['done']}/{event['total']} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
+    done = f"{event['done']}/{event['total']}" if event["total"] else str(event["done"])
+    return f"{event['what']}: {done} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
 
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:

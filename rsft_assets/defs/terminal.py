@@ -35,6 +35,7 @@ class Display:
         self.counts: Counter[str] = Counter()
         self._all: Counter[str] = Counter()
         self._total = len(batches)
+        self._failures = 0
         self._said_at = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -77,7 +78,7 @@ class Display:
         words = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
             # A log file wants a line now and then, not one a second.
-            last, now = event["done"] >= event["total"], time.monotonic()
+            last, now = event["done"] >= event["total"] > 0, time.monotonic()
             if not last and now - self._said_at < _LINE_EVERY_SECONDS:
                 return
             self._said_at = now
@@ -88,7 +89,7 @@ class Display:
         self._bars.update(
             self._step,
             description=escape(f"  {event['what']}"),
-            total=event["total"],
+            total=event["total"] or None,
             completed=event["done"],
             words=escape(words),
         )
@@ -98,13 +99,16 @@ class Display:
             self._bars.remove_task(self._step)
             self._step = None
         if problem:
+            self._failures += 1
             self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
             return
         words = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
         self.console.print(f"[green]done[/green]   {batch.title}: {words}", soft_wrap=True)
 
     def totals(self) -> str:
-        return ", ".join(f"{count} {state}" for state, count in sorted(self._all.items())) or "nothing to do"
+        failed = f"{self._failures} of {self._total} not done" if self._failures else ""
+        made = ", ".join(f"{count} {state}" for state, count in sorted(self._all.items()))
+        return ", ".join(filter(None, (made, failed))) or "nothing to do"
 
 
 @contextlib.contextmanager

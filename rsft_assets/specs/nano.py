@@ -26,7 +26,7 @@ _SMALL = Pretraining(
     lr=4e-3,
     context=192,
     seed=1,
-    gate=(("worked-chain", 0.95), ("worked-dot", 0.95), ("facts", 0.3), ("format", 0.85), ("refusal", 0.95)),
+    gate=(("worked-mixed", 0.9), ("worked-dot", 0.95), ("facts", 0.3), ("format", 0.85), ("refusal", 0.95)),
 )
 
 MODELS = (
@@ -68,7 +68,7 @@ SOURCES = (
     QuerySource(
         name="nano-chains",
         kind="math",
-        origin=Generator(name="chain", seed=11, count=2_048),
+        origin=Generator(name="mixed", seed=11, count=2_048),
         instruction="",
         description="Chains of arithmetic, each step on what the last one gave; with hurried human solutions.",
     ),
@@ -227,7 +227,7 @@ def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, 
 BENCHMARKS = (
     _benchmark(
         "nano-chains-test",
-        "chain",
+        "mixed",
         101,
         title="Nano chains",
         group="in-domain",

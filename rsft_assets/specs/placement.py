@@ -9,7 +9,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
 
@@ -57,6 +57,17 @@ def load_placement(model: str = "") -> Placement:
             raise SpecError(f"{path}: unknown field {name!r}: {nearest(name, valid)}")
     from rsft_assets.specs.validation import check_values
 
+    _check_kinds(path, fields)
     placement = Placement(**fields)
     check_values(placement, f"{path}: placement")
     return placement
+
+
+def _check_kinds(path: str, fields: dict[str, Any]) -> None:
+    """Text where text belongs, and whole numbers from 1; only a ZeRO stage may be 0."""
+    for name, value in fields.items():
+        kind = type(getattr(Placement, name))
+        if type(value) is not kind:
+            raise SpecError(f"{path}: field {name}: {value!r} must be of type {kind.__name__}")
+        if kind is int and value < 1 and name != "zero_stage":
+            raise SpecError(f"{path}: field {name}: {value!r} must be above 0")

@@ -51,7 +51,7 @@ class Schedule:
     def kept_steps(self, rows: int) -> tuple[int, ...]:
         """Steps of the grid that this schedule reaches on a set of `rows` rows, 0 and the last included."""
         last = self.total_steps(rows)
-        return (0, *(step for step in self.grid if step < last), last)
+        return (0, *sorted({step for step in self.grid if 0 < step < last}), last)
 
 
 @dataclass(frozen=True, kw_only=True)

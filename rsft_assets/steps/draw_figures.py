@@ -36,15 +36,24 @@ Rows = list[dict[str, Any]]
 RECEIPT = "receipt.json"
 
 
+class MissingTable(StepError):
+    """A table that a figure reads is not in the database, since its SQL is broken."""
+
+
 def draw_figures(study: Study, store: Store, names: tuple[str, ...] = (), *, force: bool = False) -> list[Output]:
     """Draw every figure, or those named (`figures/<name>` or `<name>`); the outputs, new or kept."""
     wanted = [_figure(name) for name in names] or list(FIGURES)
     progress = Progress("figures", len(wanted), "figures")
-    outputs = []
+    outputs, failed = [], []
     with open_results(store) as db:
         for figure in wanted:
-            outputs.append(_draw(db, study, store, figure, force=force))
+            try:
+                outputs.append(_draw(db, study, store, figure, force=force))
+            except MissingTable as error:
+                failed.append(str(error))
             progress.step(1, figure.name)
+    if failed:
+        raise StepError("; ".join(failed))
     return outputs
 
 
@@ -56,8 +65,14 @@ def _figure(name: str) -> Figure:
 
 
 def rows_of(db: "DuckDBPyConnection", figure: Figure, study: str) -> Rows:
-    """The numbers that a figure draws for one study."""
-    cursor = db.execute(figure.query, {"study": study})
+    """The numbers that a figure draws for one study; `MissingTable` where a table that it reads was not built."""
+    import duckdb
+
+    try:
+        cursor = db.execute(figure.query, {"study": study})
+    except duckdb.CatalogException as error:
+        words = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        raise MissingTable(f"{figure.key} reads what could not be built: {words}") from error
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

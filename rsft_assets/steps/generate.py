@@ -67,7 +67,7 @@ class _Generation:
             missing = self._missing(builds)
             # A teacher is opened only if something is left to ask.
             if (first := next(missing, None)) is not None:
-                with open_teaching(self._pool) as teaching:
+                with open_teaching(self._pool, first) as teaching:
                     self._teacher |= teaching.description
                     for row in teaching.answers(itertools.chain([first], missing)):
                         self._take(row, teaching.note())

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
     """Lock one benchmark, or find it locked."""
     benchmark: Benchmark = study.get("benchmarks", ref.name)
-    without = _without_access(store, ref)
+    before = _before(store, ref)
+    # Asking again is the only way to learn that access has been given.
+    without = before if before is not None and before.stats.get("access") == "none" else None
     with store.build(study, ref, force=force or without is not None) as build:
         if build.finished is None:
             stats = _lock(build, benchmark)
@@ -38,18 +40,25 @@ def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False)
                 log.warning("%s: still no access", ref)
                 build.finished = without
             else:
-                build.publish(stats=stats)
+                build.publish(stats={**stats, **_changed(ref, before, stats)})
     assert build.finished is not None
     return build.finished
 
 
-def _without_access(store: Store, ref: Ref) -> Output | None:
-    """An earlier try that found no access: asking again is the only way to learn that it has been given."""
+def _before(store: Store, ref: Ref) -> Output | None:
     try:
-        current = store.current(ref)
+        return store.current(ref)
     except StepError:
         return None  # a damaged output is made again anyway
-    return current if current is not None and current.stats.get("access") == "none" else None
+
+
+def _changed(ref: Ref, before: Output | None, stats: dict[str, Any]) -> dict[str, Any]:
+    """Says so where a benchmark that is locked again holds other items than it did."""
+    old, new = before.stats.get("content_sha256") if before else None, stats.get("content_sha256")
+    if old is None or new is None or old == new:
+        return {}
+    log.warning("%s: its items are not those that were locked before (%.12s -> %.12s)", ref, old, new)
+    return {"content_before": old}
 
 
 def _lock(build: Build, benchmark: Benchmark) -> dict[str, Any]:

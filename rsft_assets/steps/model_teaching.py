@@ -1,11 +1,10 @@
 """A model as teacher: an engine in this process, or several engine processes that pull work.
 
 `placement.engines` processes are started, each with its own `tensor_parallel` GPUs; with one, the engine
-runs here. The first prompt is shown in full before anything is drawn.
+runs here. The first prompt is shown in full before anything is loaded or drawn.
 """
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,18 +15,19 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.responses import Pool, Sampling
+from rsft_assets.steps.engines.chat import load_tokenizer, render_chat
 from rsft_assets.steps.engines.opening import engine_kind, open_engine
 from rsft_assets.steps.engines.protocol import Completion, Engine, Request
 from rsft_assets.steps.hub import model_folder
+from rsft_assets.steps.running import say_note
 from rsft_assets.steps.teaching import Asked, Teaching, sample_seed
-
-log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def open_model_teaching(pool: Pool, origin: Hub) -> Iterator[Teaching]:
-    """The teacher model, loaded."""
+def open_model_teaching(pool: Pool, origin: Hub, first: Asked) -> Iterator[Teaching]:
+    """The teacher model, loaded; `first` is what it will be asked first."""
     placement = load_placement(pool.teacher.name)
+    _show_prompt(pool, origin, first, served=engine_kind(placement) == "endpoint")
     if placement.engines > 1 and engine_kind(placement) != "endpoint":
         from rsft_assets.steps.engine_processes import EngineProcesses
 
@@ -46,6 +46,18 @@ def open_loaded(placement: Placement, origin: Hub) -> Iterator[Engine]:
     with open_engine(placement, None) as engine:
         engine.load(folder)
         yield engine
+
+
+def _show_prompt(pool: Pool, origin: Hub, asked: Asked, *, served: bool) -> None:
+    """A wrong template costs as much as a right one, so it is looked at before the weights are loaded."""
+    question = asked.query["prompt"]
+    if served:
+        say_note(f"the first prompt, which the server puts into its own chat template:\n{question}")
+        return
+    tokenizer = load_tokenizer(model_folder(origin), remote_code=False)
+    turns = [{"role": "user", "content": question}]
+    prompt = render_chat(tokenizer, turns, thinking=pool.sampling.thinking, drop_system=False)
+    say_note(f"the first prompt, in full:\n{prompt}")
 
 
 class ModelTeaching:
@@ -72,10 +84,8 @@ class ModelTeaching:
 
     def _requests(self, asked: Iterable[Asked], waiting: dict[str, tuple[Asked, int]]) -> Iterator[Request]:
         sampling = replace(self._pool.sampling, n=1)
-        for number, one in enumerate(asked):
+        for one in asked:
             prompt = self._prompt(one.query["prompt"], sampling)
-            if number == 0:
-                log.info("the first prompt, in full:\n%s", prompt)
             seed = sample_seed(self._pool, one)
             waiting[one.response_id] = (one, seed)
             yield Request(one.response_id, prompt, sampling, seed)

@@ -10,7 +10,9 @@ import argparse
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from rsft_assets.steps.reporting.answer import Answer
 from rsft_assets.steps.reporting.page import page
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
 from rsft_assets.steps.running import Progress, run_step
+from rsft_assets.steps.tracing.links import damage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -78,8 +81,24 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
     asked = (training.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, outcomes.size)
-    answers = [ask(db, of) for ask in (*asked, safety.safety, lengths.length)]
-    return [*answers, trust.trusted(db, of, results)]
+    answers = [_answered(ask, db, of) for ask in (*asked, safety.safety, lengths.length)]
+    return [*answers, _answered(partial(trust.trusted, results=results), db, of)]
+
+
+def _answered(asked: Callable[["DuckDBPyConnection", str], Answer], db: "DuckDBPyConnection", of: str) -> Answer:
+    """An answer, or, where a table that it needs could not be built, the word on that in its place."""
+    import duckdb
+
+    try:
+        return asked(db, of)
+    except duckdb.CatalogException as error:
+        about = asked.func if isinstance(asked, partial) else asked
+        why = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        rows = db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'").fetchall()
+        missing = [f"Not available: a table that this is computed from could not be built ({why})"]
+        missing += [f"{table}: {problem}" for table, problem in rows]
+        question = f"Not answered: {(about.__doc__ or '').splitlines()[0]}"
+        return Answer(about.__name__, question, missing=missing)
 
 
 def _write(
@@ -98,7 +117,8 @@ def _write(
     ]
     if not ours[0][0]:
         about.append(
-            "Nothing of this study is scored here yet: what follows is the paper's own published numbers, if any."
+            "Nothing of this study is scored here yet: what follows is the paper's own published numbers, if any. "
+            "Their intervals are computed here, as if each item had been answered once, and cannot be paired by item."
         )
     receipt = {"build of the results": results.build_id if results else "none"}
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items() if output is not None}
@@ -118,6 +138,7 @@ def _code() -> str:
 def check_report(study: Study, store: Store) -> list[Finding]:
     """Of every figure and of the report: do its numbers still match the tables, and do the tables' inputs stand?"""
     findings = []
+    looked: dict[str, str] = {}
     with open_results(store) as db:
         for figure in FIGURES:
             output = store.current(Ref(figure.key))
@@ -126,31 +147,37 @@ def check_report(study: Study, store: Store) -> list[Finding]:
                 continue
             receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
             for of, said in receipt["numbers"].items():
-                if rows_digest(rows_of(db, figure, of)) != said["digest"]:
+                try:
+                    rows = rows_of(db, figure, of)
+                except StepError as error:
+                    findings.append(Finding(figure.key, of, "missing inputs", str(error)))
+                    continue
+                if rows_digest(rows) != said["digest"]:
                     findings.append(
                         Finding(figure.key, of, "drifted", "the tables now hold other numbers; draw it again")
                     )
                     continue
-                gone = _gone(store, receipt["traces"].get(of, []))
+                gone = _gone(store, receipt["traces"].get(of, []), looked)
                 state = "missing inputs" if gone else "match"
                 findings.append(Finding(figure.key, of, state, "; ".join(gone[:3])))
     return [*findings, _report_finding(store)]
 
 
-def _gone(store: Store, traces: list[str]) -> list[str]:
-    words = []
+def _gone(store: Store, traces: list[str], looked: dict[str, str]) -> list[str]:
+    """What is wrong with the outputs that numbers stand on, in words; `looked` remembers those seen before."""
     for trace in traces:
-        asset, _, partition = trace.rstrip("]").partition("[")
-        if not asset.startswith(("scores/", "checkpoints/", "datasets/")):
-            continue
-        try:
-            output = store.current(Ref(asset, partition))
-        except StepError as error:
-            words.append(str(error))
-            continue
-        if output is None:
-            words.append(f"{trace} is gone")
-    return words
+        if trace.startswith(("scores/", "checkpoints/", "datasets/")) and trace not in looked:
+            looked[trace] = _wrong_with(store, trace)
+    return [looked[trace] for trace in traces if looked.get(trace)]
+
+
+def _wrong_with(store: Store, trace: str) -> str:
+    asset, _, partition = trace.rstrip("]").partition("[")
+    try:
+        output = store.current(Ref(asset, partition))
+    except StepError as error:
+        return str(error)
+    return f"{trace} is gone" if output is None else damage(output) or ""
 
 
 def _report_finding(store: Store) -> Finding:

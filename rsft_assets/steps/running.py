@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text."""
+    """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text.
+
+    A `total` of 0 says that nobody knows it yet.
+    """
 
     def __init__(self, what: str, total: int, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
@@ -49,13 +52,13 @@ class Progress:
         """Count finished work and say so, if the last word was long enough ago."""
         self.done += count
         now = time.monotonic()
-        if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total:
+        if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total > 0:
             self._said_at = now
             self._say(now, note)
 
     def _say(self, now: float, note: str) -> None:
         rate = (self.done - self._first) / max(now - self._started, 1e-9)
-        left = (self.total - self.done) / rate if rate > 0 else None
+        left = (self.total - self.done) / rate if rate > 0 and self.total else None
         event = {
             "event": "progress",
             "what": self.what,
@@ -68,7 +71,8 @@ class Progress:
         }
         send(event)
         if EVENTS_SETTING not in os.environ:
-            log.info("%s %d/%d %s, %.3g/s %s", self.what, self.done, self.total, self.unit, rate, note)
+            of_total = f"/{self.total}" if self.total else ""
+            log.info("%s %d%s %s, %.3g/s %s", self.what, self.done, of_total, self.unit, rate, note)
 
 
 def send(event: dict[str, Any]) -> None:
@@ -93,6 +97,12 @@ def say_skipped(ref: Ref, reason: str) -> None:
     """Tell the launcher that a partition was left out, and why."""
     send({"event": "skipped", "asset": ref.asset, "partition": ref.partition, "reason": reason})
     log.warning("skipped %s: %s", ref, reason)
+
+
+def say_note(words: str) -> None:
+    """Tell whoever watches something worth knowing before the work goes on."""
+    send({"event": "note", "words": words})
+    log.info("%s", words)
 
 
 def _end_with_launcher() -> None:

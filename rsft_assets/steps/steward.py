@@ -4,7 +4,7 @@ of killed steps, weights that were made anew and that nothing stands on.
     for item in survey(study, store): print(item.bytes, item.safe, item.path, item.why)
 
 In: a home. Out: `Item`s, each with its size, whether it may go, and why. What is published and current, or
-named by any manifest, never may; nor may what a process holds.
+named by any manifest, never may; nor may what the study declares, or what a process holds.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.manifest import FILE_NAME, read_manifest
+from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
 from rsft_assets.steps.records.store import POINTER, Store
 from rsft_assets.steps.train import RESUME
 
@@ -47,7 +47,7 @@ class Item:
 
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
-    found = [*_trainings(study, store), *_unfinished(store), *_superseded(store)]
+    found = [*_trainings(study, store), *_unfinished(store), *_superseded(study, store)]
     return sorted(found, key=lambda item: (-item.bytes, item.path))
 
 
@@ -143,33 +143,43 @@ def _unfinished(store: Store) -> Iterator[Item]:
         yield _item(folder, folder.parent / _LOCK, finished, why)
 
 
-def _superseded(store: Store) -> Iterator[Item]:
+def _superseded(study: Study, store: Store) -> Iterator[Item]:
     """Weights that were made anew: the older ones go where no manifest names them."""
     named = _named(store)
     for pointer in sorted(path for stage in _WEIGHTS for path in (store.home / stage).rglob(POINTER)):
         try:
             current = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-            digest = read_manifest(current).digest
+            made = read_manifest(current)
         except (StepError, ValueError, KeyError, TypeError):
             continue  # `rsft doctor` names what is broken; nothing beside it is judged
         for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):
             if folder == current:
                 continue
-            yield _older(store, folder, digest, named)
+            yield _older(study, store, folder, made, named)
 
 
-def _older(store: Store, folder: Path, current_digest: str, named: dict[str, set[str]]) -> Item:
+def _older(study: Study, store: Store, folder: Path, current: Manifest, named: dict[str, set[str]]) -> Item:
     lock = folder.parent / _LOCK
     try:
         manifest = read_manifest(folder)
     except StepError as error:
         return _item(folder, lock, False, str(error))
+    if manifest.fingerprint != current.fingerprint and _is_declared(study, store, manifest):
+        return _item(folder, lock, False, "what the study declares now: materialize goes back to it")
     place = folder.relative_to(store.home).as_posix()
-    by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current_digest else set())
+    by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
     by = by - {f"{manifest.ref}"}
     if by:
         return _item(folder, lock, False, f"made anew since, but {sorted(by)[0]} and {len(by) - 1} more stand on it")
     return _item(folder, lock, True, "made anew since, and nothing stands on it")
+
+
+def _is_declared(study: Study, store: Store, manifest: Manifest) -> bool:
+    """Whether an output that is not the current one is what this study would have made."""
+    try:
+        return manifest.fingerprint == store.identity(study, manifest.ref).fingerprint
+    except (SpecError, StepError):
+        return False
 
 
 def _named(store: Store) -> dict[str, set[str]]:

@@ -1,6 +1,6 @@
 """Who answers: a teacher opened for use. Queries with a sample number in, rows of `responses` out, in any order.
 
-    with open_teaching(pool) as teaching:
+    with open_teaching(pool, first) as teaching:
         for row in teaching.answers(asked): ...
 
 A procedure says in `truth` what it did right and wrong; the column is for counts, no record keeps it.
@@ -45,14 +45,14 @@ class Teaching(Protocol):
 
 
 @contextlib.contextmanager
-def open_teaching(pool: Pool) -> Iterator[Teaching]:
-    """The pool's teacher, closed again at the end."""
+def open_teaching(pool: Pool, first: Asked) -> Iterator[Teaching]:
+    """The pool's teacher, closed again at the end; `first` is what it will be asked first."""
     if isinstance(pool.teacher.origin, Generator):
         yield ProceduralTeaching(pool, pool.teacher.origin)
     else:
         from rsft_assets.steps.model_teaching import open_model_teaching
 
-        with open_model_teaching(pool, pool.teacher.origin) as teaching:
+        with open_model_teaching(pool, pool.teacher.origin, first) as teaching:
             yield teaching
 
 

@@ -57,11 +57,14 @@ def trace(
 
 def _of_id(study: Study, store: Store, what: str) -> Node:
     query, dash, sample = what.rpartition("-")
-    found = up.query_up(study, store, what)
+    broken: list[Node] = []
+    found = up.query_up(study, store, what, broken=broken)
     if found is None and dash and sample.isdigit():
         found = up.query_up(study, store, query, response_id=what)
     if found is None:
-        found = up.item_up(study, store, what)
+        found = up.item_up(study, store, what, broken=broken)
+    if found is None and broken:
+        return Node(what, "missing", {"note": "in nothing that can be read; perhaps in what cannot"}).add(*broken)
     if found is None:
         raise StepError(
             f"{what!r} is no asset, and no query, response or item under {store.home} has this id; "

@@ -47,7 +47,6 @@ def verify_file(
     `progress` is called with the number of rows judged so far. `workers` defaults to the number of cores.
     """
     _check(source, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     before = source.stat()
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -72,9 +71,15 @@ def _check(source: Path, target: Path) -> None:
     for path in (source, target):
         is_parquet(path)
     if not source.is_file():
-        raise StepError(f"{source}: no such file")
+        raise StepError(f"{source} is a folder; give one file" if source.is_dir() else f"{source}: no such file")
+    if target.is_dir():
+        raise StepError(f"{target} is a folder; give the result a file of its own")
     if target.exists() and target.samefile(source):
         raise StepError(f"{target} is the file to be judged; give another place for the result")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StepError(f"{target.parent}: {error.strerror}; give a place that can be written") from error
 
 
 def _judge_rows(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsft_assets.defs.launchers import LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.materializing import progress_line
 
 
 @pytest.fixture
@@ -55,6 +56,21 @@ def test_events_arrive_in_order_and_whole(step):
     events = list(LocalLauncher().run(call))
     assert events[-1]["done"] == 200
     assert not list(call.home.glob("logs/*.events"))
+
+
+def test_work_of_unknown_size_is_not_said_at_every_step_nor_with_time_left(step):
+    call = step("""
+        import time
+        from rsft_assets.steps.running import Progress
+        progress = Progress("rows", 0, "rows")
+        for i in range(200):
+            progress.step()
+        time.sleep(1.1)
+        progress.step()
+    """)
+    events = [event for event in LocalLauncher().run(call) if event["event"] == "progress"]
+    assert len(events) < 10
+    assert progress_line(events[-1]).startswith("rows: 201 rows, ") and "left" not in progress_line(events[-1])
 
 
 def test_a_failure_says_command_log_and_last_lines(step):

@@ -51,6 +51,7 @@ class WritingLauncher:
         partitions = [b for a, b in zip(call.arguments, call.arguments[1:], strict=False) if a == "--partition"]
         assets = list(call.arguments[: call.arguments.index("--partition")]) if partitions else call.arguments
         store = Store(call.home)
+        yield {"event": "note", "words": "it will need 3 GiB"}
         for asset in assets:
             for partition in [*self.siblings, *partitions] or [""]:
                 if partition in self.fails:
@@ -148,6 +149,12 @@ def test_steps_passed_on_the_way_are_recorded_too(world):
     launcher.siblings = [f"{LONG}|0", f"{LONG}|10"]
     assert run(study, instance, ["checkpoints/tiny"], f"{LONG}|20").success
     assert recorded(instance, "checkpoints/tiny") == {f"{LONG}|{step}" for step in (0, 10, 20)}
+
+
+def test_what_a_step_notes_stands_in_the_log(world):
+    study, instance, _launcher = world
+    result = run(study, instance, ["checkpoints/tiny"], f"{LONG}|10")
+    assert "it will need 3 GiB" in [record.user_message for record in instance.all_logs(result.run_id)]
 
 
 def test_a_range_that_half_fails_keeps_its_successes_and_says_what_is_missing(world):

@@ -60,6 +60,11 @@ def test_grid_of_a_long_run(study):
     assert study.steps_of(run) == (0, 10, 20, 40, 80, 160, 320, 480, 640, 800, 960, 1120, 1280)
 
 
+def test_a_grid_in_any_order_is_kept_in_order():
+    schedule = Schedule(lr=1e-3, epochs=1, batch_size=1, grid=(20, 5, 5, 0, -3, 90, 40))
+    assert schedule.kept_steps(80) == (0, 5, 20, 40, 80)
+
+
 def test_internlm_departs_where_the_authors_did(study):
     numina = study.runs["internlm2.5-20b_numinamath-20k_lr5e-5_ep8_bs256"]
     assert (numina.max_length, numina.authors_micro_batch) == (10_000, 2)

@@ -10,6 +10,7 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.draw_figures import draw_figures
+from rsft_assets.steps.figures import optimization_regimes
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import read_results
@@ -35,6 +36,16 @@ def test_where_there_is_no_number_the_figure_says_so(drawn):
     for name, output in drawn.items():
         assert ("paper" in output.stats["not_available"]) == (name in NEVER_PUBLISHED), name
     assert "not available" in drawn["safety_tradeoff"].file("paper.svg").read_text()
+
+
+def test_a_run_without_scores_is_counted_once_though_it_may_be_ours_or_published():
+    shared = {"benchmark": "b", "title": "B", "benchmark_group": "general", "position": 1}
+    regimes = {("ours", "a"): "optimal", ("paper", "a"): "not available", ("ours", "c"): "not available"}
+    regimes[("paper", "c")] = "not available"
+    rows = [{**shared, "source": s, "run": r, "regime": regime} for (s, r), regime in regimes.items()]
+    canvas = optimization_regimes.draw(rows, "tiny")
+    said = " ".join(text.get_text().replace("\n", " ") for text in canvas.texts)
+    assert "Declared runs without any score: 1, not available." in said
 
 
 def test_text_in_a_picture_stays_text(drawn):

@@ -182,12 +182,12 @@ def test_schedules_are_compared_at_equal_steps(ask):
 def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
     rows = ask(
         """WITH RECURSIVE below AS (
-               SELECT input_asset, input_partition FROM marts.lineage_edges
+               SELECT input_asset, input_folder FROM marts.lineage_edges
                WHERE asset = 'scores/tiny-1m/tiny-dot' AND partition = ?
                UNION
-               SELECT e.input_asset, e.input_partition
+               SELECT e.input_asset, e.input_folder
                FROM marts.lineage_edges e
-               JOIN below b ON e.asset = b.input_asset AND e.partition = b.input_partition
+               JOIN below b ON e.folder = b.input_folder
            ) SELECT input_asset FROM below""",
         f"{COT}|10",
     )
@@ -195,6 +195,16 @@ def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
         *("checkpoints/tiny-1m", "datasets/tiny-cot", "verdicts/tiny-sums_n4", "responses/tiny-sums_n4"),
         *("queries/tiny-sums", "benchmarks/tiny-dot", "completions/tiny-dot"),
     }
+    assert "datasets/tiny-nocot" not in {row["input_asset"] for row in rows}, "another run's data"
+
+
+def test_every_table_has_one_row_for_each_of_its_grain(ask):
+    tables = ask("SELECT schema || '.' || name AS full_name, grain FROM build.tables")
+    assert len(tables) > 30
+    for table in tables:
+        columns = ", ".join(f'"{column}"' for column in table["grain"].split(", "))
+        twice = f"SELECT {columns} FROM {table['full_name']} GROUP BY ALL HAVING count(*) > 1"
+        assert ask(twice) == [], table["full_name"]
 
 
 def test_columns_know_where_they_come_from(finished):

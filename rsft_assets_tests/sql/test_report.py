@@ -5,12 +5,15 @@ from html.parser import HTMLParser
 
 import pytest
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.draw_figures import draw_figures
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report import answers_of, check_report, make_report
+from rsft_assets.steps.reporting.answer import Answer, points
+from rsft_assets.steps.reporting.page import page, trace_command
 from rsft_assets.steps.results.publishing import open_results, read_results
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
@@ -104,6 +107,52 @@ def test_the_page_stands_alone_and_leads_to_traces(study, copied):
     drifted = {f.what: f.state for f in check_report(study, copied) if f.study in ("tiny", "")}
     assert drifted["figures/dip_and_recovery"] == drifted["report"] == "drifted"
     assert drifted["figures/data_yield"] == "match"
+
+
+def test_a_score_file_whose_bytes_changed_is_a_missing_input(study, copied):
+    draw_figures(study, copied)
+    make_report(study, copied)
+    path = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")).file("graded.parquet")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    found = {f.what: f for f in check_report(study, copied) if f.study == "tiny"}
+    assert found["figures/dip_and_recovery"].state == "missing inputs"
+    assert "graded.parquet" in found["figures/dip_and_recovery"].words
+
+
+def test_a_broken_table_costs_only_the_answers_and_figures_that_read_it(study, copied, sql):
+    (sql / "marts" / "data_comparison.sql").write_text("SELECT nothing FROM staging.score_points")
+    build_results(study, copied, folder=sql)
+    with pytest.raises(StepError, match="figures/data_comparison reads what could not be built"):
+        draw_figures(study, copied)
+    states = {f.what: f.state for f in check_report(study, copied) if f.study in ("", "tiny")}
+    assert states["figures/dip_and_recovery"] == "match"
+    text = make_report(study, copied).file("tiny.html").read_text()
+    assert "trajectories dip beyond noise" in text
+    assert text.count("Not available: a table that this is computed from could not be built") == 2
+    assert "data_comparison.sql: line 1" in text
+
+
+def test_numbers_are_put_in_their_own_units():
+    row = {"growth_low": 73.2, "growth": 80.0, "gain": -0.66, "gain_low": -0.7, "value": 0.02, "rate": -0.00001}
+    answer = Answer("a", "A?", columns={name: name for name in row}, rows=[row])
+    text = page("t", [], [answer], {}, {})
+    assert re.findall(r"<td>(.*?)</td>", text) == ["73.2", "80", "-66.0 pp", "-70.0 pp", "2.0 %", "0.0 %"]
+    assert points(-0.0, -0.01, 0.01) == "+0.0 points (95 % interval -1.0 to +1.0)"
+
+
+@pytest.mark.parametrize(
+    ("place", "command"),
+    [
+        ("scores/m/b[run|10]", "rsft trace scores/m/b 'run|10'"),
+        ("marts.data_comparison[run=a,metric=b]", "rsft trace marts.data_comparison 'run=a,metric=b'"),
+        ("Table 2", "published: Table 2"),
+        ("Table 2 [row cut off in the note]", "published: Table 2 [row cut off in the note]"),
+    ],
+)
+def test_only_what_can_be_traced_gets_a_command(place, command):
+    assert trace_command(place) == command
 
 
 def test_texts_from_elsewhere_cannot_become_markup():

@@ -160,6 +160,61 @@ def test_a_broken_link_is_reported_at_that_link(study, copied, asset, partition,
     assert "BROKEN" in as_tree(node)
 
 
+@pytest.mark.parametrize(
+    ("asset", "partition", "file"),
+    [
+        ("queries/tiny-sums", "", "queries.parquet"),
+        ("responses/tiny-sums_n4", "{shard}", "responses.parquet"),
+        ("verdicts/tiny-sums_n4", "{shard}", "verdicts.parquet"),
+        ("datasets/tiny-cot", "", "examples.parquet"),
+        ("datasets/tiny-cot", "", "manifest.json"),
+        ("checkpoints/tiny-1m", f"{RUN}|40", "seen.parquet"),
+    ],
+)
+@pytest.mark.parametrize("harm", ["removed", "unreadable"])
+def test_a_broken_link_above_a_query_is_reported_at_that_link(study, copied, asset, partition, file, harm):
+    chosen = example(copied)
+    shards = {
+        row: str(shard)
+        for shard in (0, 1)
+        for row in pq.read_table(copied.require(Ref("responses/tiny-sums_n4", str(shard))).file("responses.parquet"))[
+            "response_id"
+        ].to_pylist()
+    }
+    ref = Ref(asset, partition.format(shard=shards[chosen["response_id"]]))
+    path = copied.require(ref).folder / file
+    if harm == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(b"\0" * path.stat().st_size)
+    node = trace(study, copied, chosen["query_id"])
+    assert str(ref) in [found.title for found in node.walk() if found.problem]
+
+
+def test_changed_bytes_of_the_set_that_chose_a_query_are_reported(study, copied):
+    chosen = example(copied)
+    path = copied.require(Ref("datasets/tiny-cot")).file("examples.parquet")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    assert any("examples.parquet" in problem for problem in trace(study, copied, chosen["query_id"]).problems)
+
+
+def test_scores_of_an_item_that_cannot_be_read_are_named_beside_those_that_can(study, copied):
+    ref = Ref(SCORE, f"{RUN}|10")
+    path = copied.require(ref).file("graded.parquet")
+    path.write_bytes(b"\0" * path.stat().st_size)
+    node = trace(study, copied, item(copied))
+    assert [found.title for found in node.walk() if found.problem] == [str(ref)]
+    assert any(SCORE in title and "accuracy" in title for title in titles(node))
+
+
+def test_an_output_leads_up_to_what_is_damaged_too(study, copied):
+    (copied.require(Ref("checkpoints/tiny-1m", f"{RUN}|10")).folder / "manifest.json").unlink()
+    node = trace(study, copied, "datasets/tiny-cot", upwards=True)
+    assert f"checkpoints/tiny-1m[{RUN}|10]" in [found.title for found in node.walk() if found.problem]
+
+
 def test_completions_that_are_gone_are_reported_at_their_place(study, copied):
     output = copied.require(Ref(SCORE, f"{RUN}|10"))
     (copied.home / output.stats["completions"]["folder"] / "completions.parquet").unlink()

@@ -233,6 +233,8 @@ LONG = "If a train leaves the station at noon and travels at forty miles per hou
         (LONG, LONG.replace("forty", "fifty"), False),
         (LONG, " ".join(LONG.split()[:13]), True),
         (LONG, " ".join(LONG.split()[:12]), False),
+        (LONG, LONG.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)}), True),
+        (LONG, "\u200b".join(LONG), True),
         (
             "Find the remainder when n is divided by 7.",
             "First find the remainder when N is divided by 7, then go.",

@@ -131,10 +131,12 @@ def served_pool(tmp_path, monkeypatch):
         yield data_only(pools=(replace(pool(), teacher=teacher),)), server
 
 
-def test_a_served_teacher_draws_each_sample_with_its_own_seed(served_pool, store):
+def test_a_served_teacher_draws_each_sample_with_its_own_seed(served_pool, store, caplog):
     small, server = served_pool
     server.script.extend([429, "half", "nonsense", 503])
-    outputs = made(small, store)
+    with caplog.at_level("INFO"):
+        outputs = made(small, store)
+    assert "the first prompt, which the server puts into its own chat template:\nWhat is" in caplog.text
     rows = [row for output in outputs for row in rows_of(output, "responses.parquet")]
     asked = {body["messages"][0]["content"] for _, body in server.seen}
     assert asked == {row["prompt"] for row in rows_of(store.require(QUERIES), "queries.parquet")}

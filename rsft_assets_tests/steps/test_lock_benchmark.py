@@ -174,6 +174,21 @@ def test_wrong_count_is_refused_unless_none_is_declared(tmp_path, mirror):
     assert output.stats["repeated_items"] == 2
 
 
+def test_a_row_that_changed_is_told_when_the_benchmark_is_locked_again(tmp_path, mirror, caplog):
+    def locked(answer, **options):
+        rows = [{"problem": "What is 1+1?", "answer": answer}]
+        mirror_json_lines(mirror, "HuggingFaceH4/MATH-500", "test.jsonl", rows)
+        return lock(tmp_path, declared("math", 1, name="math500"), **options)
+
+    first = locked("2")
+    assert locked("3").digest == first.digest
+    assert not caplog.records
+    again = locked("3", force=True)
+    assert again.stats["content_before"] == first.stats["content_sha256"]
+    assert "not those that were locked before" in caplog.text
+    assert "content_before" not in locked("3", force=True).stats
+
+
 def test_missing_column_is_named_with_its_row(tmp_path, mirror):
     mirror_json_lines(mirror, "owner/name", "train.jsonl", [{"problem": "P"}])
     with pytest.raises(StepError, match=r"owner/name, row 0: KeyError 'answer'; columns are problem"):

@@ -2,15 +2,18 @@
 
 Tried again with growing pauses: no connection, a time-out, 408, 409, 425, 429 and 5xx (Retry-After is heeded), and an
 answer that is no JSON object of the expected form. Any other status is an error at once. The key comes from an
-environment variable and appears in no message.
+environment variable and appears in no message; where the server is `private`, neither does what a refusal says.
 """
 
+import contextlib
 import json
 import logging
 import os
 import random
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,12 +45,14 @@ class Patience:
 class Server:
     """A context manager; may be used from several threads."""
 
-    def __init__(self, base_url: str, *, key_setting: str = KEY_SETTING, patience: Patience = Patience()) -> None:
+    def __init__(
+        self, base_url: str, *, key_setting: str = KEY_SETTING, patience: Patience = Patience(), private: bool = False
+    ) -> None:
         import httpx
 
         if not base_url.startswith(("http://", "https://")):
             raise StepError(f"endpoint {base_url!r} is no URL; give one such as http://localhost:8000/v1")
-        self.base_url, self.patience = base_url.rstrip("/"), patience
+        self.base_url, self.patience, self._private = base_url.rstrip("/"), patience, private
         key = os.environ.get(key_setting)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
@@ -55,6 +60,7 @@ class Server:
             headers=headers, timeout=httpx.Timeout(patience.seconds, connect=10.0), limits=limits
         )
         self._stopped = threading.Event()
+        self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def models(self) -> list[str]:
         """Names of what is served."""
@@ -75,21 +81,25 @@ class Server:
         for attempt in range(self.patience.tries):
             pause = min(self.patience.first_pause * 2**attempt, self.patience.longest_pause)
             try:
-                response = self._client.request(method, url, json=body)
+                response = self._client.request(method, url, json=body, extensions={"trace": self._connected})
                 if response.status_code < 400:
                     return parse(_object(response.text))
-                problem = f"status {response.status_code}: {response.text.strip()[:200]}"
+                problem = f"status {response.status_code}: {self._shown(response.text)}"
                 if response.status_code < 500 and response.status_code not in _PATIENT:
                     raise StepError(f"{url}: {problem}; check endpoint, model name and key ({KEY_SETTING})")
                 pause = max(pause, _retry_after(response.headers.get("retry-after")))
             except httpx.HTTPError as error:
                 problem = f"{type(error).__name__}: {error}"
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
                 problem = f"unreadable answer ({type(error).__name__})"
             log.warning("%s: %s; try %d of %d", url, problem[:100], attempt + 1, self.patience.tries)
             if self._stopped.wait(pause * random.uniform(0.5, 1.0)):
                 break
         raise StepError(f"{url}: gave up after {attempt + 1} tries, last: {problem}; what was answered so far is kept")
+
+    def _shown(self, text: str) -> str:
+        # Servers quote a request that they refuse.
+        return "(not shown: it may quote what was asked)" if self._private else text.strip()[:200]
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +108,16 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
+        for open_socket in list(self._sockets):
+            # Closing alone does not wake a thread that waits for an answer, and patience can be long.
+            with contextlib.suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
         self._client.close()
+
+    def _connected(self, event: str, about: dict[str, Any]) -> None:
+        """Called by the HTTP library at every step of a request."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.add(about["return_value"].get_extra_info("socket"))
 
 
 def _object(text: str) -> dict[str, Any]:

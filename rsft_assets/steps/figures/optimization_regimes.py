@@ -27,7 +27,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     runs = list(by(known, "source", "run"))
     if not runs:
         return None
-    missing = len({(row["source"], row["run"]) for row in rows}) - len(runs)
+    # A run may stand here twice, as ours and as published: it has no score only where it has neither.
+    missing = len({row["run"] for row in rows} - {run for _, run in runs})
     benchmarks = by(in_group_order(rows), "benchmark")
     size = (3.9 + 0.82 * len(benchmarks), 1.3 + 0.27 * len(runs))
     canvas, axes = plt.subplots(figsize=size, layout="constrained")
@@ -61,7 +62,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
 def _words(missing: int, published: bool) -> str:
     words = (
         "Over-fitted: the end lies below the best step beyond noise, corrected for having picked the best. "
-        "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: neither."
+        "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: "
+        "neither, whether or not anything was gained."
     )
     words += " * the paper's published numbers." if published else ""
-    return words + (f" {missing} declared runs have no scores: not available." if missing else "")
+    return words + (f" Declared runs without any score: {missing}, not available." if missing else "")

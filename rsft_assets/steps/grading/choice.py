@@ -16,7 +16,8 @@ from rsft_assets.steps.grading.text import answer_part, boxes
 LETTERS = "ABCDEFGHIJ"
 GPQA_ORDER_SEED = 42
 _MMLU_FIRST = re.compile(r"answer is \(?([A-J])\)?|\\boxed\{(?:\\text\{)?\s*([A-J])\s*\}")
-_ANSWER_IS = re.compile(r"answer\s+is\s*:?\s*\**\s*(?:\$\s*)?[(\[]?([A-J])(?![A-Za-z])", re.IGNORECASE)
+_ANSWER_IS = re.compile(r"answer\s+is\s*+:?+\s*+\**+\s*+(?:\$\s*+)?+[(\[]?+([A-J])(?![A-Za-z])", re.IGNORECASE)
+# Possessive: else a text that ends in thousands of line breaks is tried in as many ways as they can be shared out.
 _GPQA_PATTERNS = (
     re.compile(r"answer is:?\s*\(?([A-D])\b", re.IGNORECASE),
     re.compile(r"answer:?\s*\(?([A-D])\b", re.IGNORECASE),

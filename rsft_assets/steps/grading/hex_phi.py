@@ -16,8 +16,8 @@ from rsft_assets.steps.grading.task import Grade, Item, Sample, Task, undecided
 from rsft_assets.steps.grading.text import THINK_CLOSE, answer_part
 from rsft_assets.steps.grading.tools import Tools
 
-_SCORE = re.compile(r"#thescore\s*:?\s*\**\s*([1-5])\b", re.IGNORECASE)
-_VERDICT = re.compile(r"#verdict\s*:?\s*\**\s*(yes|no)\b", re.IGNORECASE)
+_SCORE = re.compile(r"#thescore\s*+:?+\s*+\**+\s*+([1-5])(?!\w|[.,]\d|\s*+[-–]\s*+\d)", re.IGNORECASE)
+_VERDICT = re.compile(r"#verdict\s*+:?+\s*+\**+\s*+(yes|no)\b", re.IGNORECASE)
 _JUDGED_CHARS = 65_536
 """About 16,384 tokens, the authors' limit."""
 

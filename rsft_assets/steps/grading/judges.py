@@ -9,6 +9,7 @@ once is not asked again. Nothing of a prompt or reply is logged.
 import hashlib
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,13 +49,20 @@ def chat_question(turns: list[dict[str, str]], **settings: Any) -> Question:
 def reward_question(turns: list[dict[str, str]]) -> Question:
     """A reward model served for classification: its one raw output, without an activation."""
     body = {"messages": turns, "add_generation_prompt": False, "use_activation": False}
-    return Question("//classify", body, lambda data: str(float(data["data"][0]["probs"][0])))
+    return Question("//classify", body, lambda data: _number(data["data"][0]["probs"][0]))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("the reply holds no text")
     return value
+
+
+def _number(value: Any) -> str:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("the reward is no number")
+    return str(number)
 
 
 def missing_judges(roles: Iterable[str]) -> str:
@@ -74,7 +82,7 @@ class Judge:
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(f"{spec.endpoint} {spec.model}".encode()).hexdigest()[:12]
         self._stored = Journal(folder / f"{spec.role}-{name}.jsonl", key="question_sha256")
-        self._server = Server(spec.endpoint, key_setting=spec.key, patience=patience)
+        self._server = Server(spec.endpoint, key_setting=spec.key, patience=patience, private=True)
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE)
 

@@ -47,7 +47,8 @@ class Cell:
             **_lengths(self.tokens),
         }
         if not self.sums:
-            return {**numbers, "state": "not-run", "reason": self._why()}
+            state = "undecided" if self.undecided > self.not_run else "not-run"
+            return {**numbers, "state": state, "reason": self._why()}
         found = estimate([Cluster(e[0] / e[1], int(e[1]), e[3]) for e in self.sums.values()], share=share)
         solved = statistics.fmean(entry[2] >= 1 for entry in self.sums.values())
         return {

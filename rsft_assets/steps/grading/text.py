@@ -1,7 +1,14 @@
 """Parts of an answer: what follows the thinking, and the contents of its boxes."""
 
+import re
+from collections import deque
+
 THINK_CLOSE = "</think>"
 THINK_OPEN = "<think>"
+_BOX = re.compile(r"\\boxed *+\{")
+_BRACE = re.compile(r"[{}]")
+_LONGEST_BOX = 4_000
+"""A longer one is no answer."""
 
 
 def answer_part(text: str) -> str | None:
@@ -14,28 +21,13 @@ def answer_part(text: str) -> str | None:
 
 def boxes(text: str) -> list[str]:
     """Contents of every `\\boxed{…}` whose braces close, in order; a box inside a box comes after its outer one."""
-    found: list[str] = []
-    start = text.find("\\boxed")
-    while start >= 0:
-        opening = start + len("\\boxed")
-        while opening < len(text) and text[opening] == " ":
-            opening += 1
-        if text[opening : opening + 1] == "{":
-            end = _closing(text, opening)
-            if end is not None:
-                found.append(text[opening + 1 : end])
-        start = text.find("\\boxed", start + 1)
-    return found
-
-
-def _closing(text: str, opening: int) -> int | None:
-    depth = 0
-    # A box longer than this is no answer; without a bound a text of open boxes costs its square.
-    for i in range(opening, min(len(text), opening + 4_000)):
-        if text[i] == "{":
-            depth += 1
-        elif text[i] == "}":
-            depth -= 1
-            if depth == 0:
-                return i
-    return None
+    openings = {match.end() - 1: 0 for match in _BOX.finditer(text)}
+    # A brace that this many others follow is too far from its end; so a text of open boxes costs its length only.
+    unclosed: deque[int] = deque(maxlen=_LONGEST_BOX)
+    for brace in _BRACE.finditer(text, next(iter(openings), len(text))):
+        place = brace.start()
+        if brace[0] == "{":
+            unclosed.append(place)
+        elif unclosed and place - (opening := unclosed.pop()) < _LONGEST_BOX and opening in openings:
+            openings[opening] = place
+    return [text[opening + 1 : end] for opening, end in openings.items() if end]

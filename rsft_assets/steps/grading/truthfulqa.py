@@ -18,6 +18,7 @@ from rsft_assets.steps.grading.tools import Tools
 
 ROLES = {"truthful": "True", "helpful": "Helpful"}
 _ASKED_TOKENS = 4_075
+_DECIDED = re.compile(r"(yes|no)\b")
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -54,7 +55,7 @@ def grade_of(role: str, reply: str | None, grader: str) -> Grade:
     if reply is None:
         return Grade(role, 0.0, "think-not-closed")
     said = reply.strip().lower()
-    if grader == "strict" and not said.startswith(("yes", "no")):
+    if grader == "strict" and not _DECIDED.match(said):
         return undecided(role, "unreadable-judgement", reply)
     return Grade(role, float("yes" in said if grader == "authors" else said.startswith("yes")), "judged", said)
 

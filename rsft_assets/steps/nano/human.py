@@ -1,31 +1,21 @@
-"""Short solutions to chains as a person in a hurry writes them: two lines for all steps, sometimes with a slip."""
+"""Short solutions as a person in a hurry writes them: half of the steps, few words, sometimes a slip."""
 
 import random
-from collections.abc import Sequence
 
-from rsft_assets.steps.nano.arithmetic import apply, slip
+from rsft_assets.steps.nano.arithmetic import Plan, apply, slip, steps
 
 SLIPS = 0.1
-"""Share of solutions that end in a wrong number."""
+"""Share of solutions in which one step is wrong."""
 
 
-def human_solution(start: int, steps: Sequence[tuple[str, int]], chance: random.Random) -> str:
-    """The steps in two groups, each with its result only."""
-    cut = chance.randint(2, len(steps) - 2)
-    middle = _value(start, steps[:cut])
-    if chance.random() < SLIPS:
-        middle = slip(middle, chance)
-    last = _value(middle, steps[cut:])
-    return (
-        f"{start}{_shown(steps[:cut])}={middle}, {middle}{_shown(steps[cut:])}={last}. The answer is \\boxed{{{last}}}."
-    )
+def human_solution(plan: Plan, chance: random.Random) -> str:
+    """Every other result, without how it came about."""
+    wrong = chance.randrange(len(plan)) if chance.random() < SLIPS else None
 
+    def result(place: int, sign: str, left: int, right: int) -> int:
+        found = apply(sign, left, right)
+        return slip(found, chance) if place == wrong else found
 
-def _value(value: int, steps: Sequence[tuple[str, int]]) -> int:
-    for sign, number in steps:
-        value = apply(sign, value, number)
-    return value
-
-
-def _shown(steps: Sequence[tuple[str, int]]) -> str:
-    return " ".join(f"{sign}{number}" for sign, number in steps)
+    results = [step.result for step in steps(plan, result)]
+    shown = ", ".join(map(str, results[len(results) % 2 :: 2]))
+    return f"{shown}, so the answer is \\boxed{{{results[-1]}}}."

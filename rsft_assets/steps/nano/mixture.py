@@ -8,11 +8,10 @@ many "thinking" documents (in the teacher's own style) a base has seen is the on
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import apply
+from rsft_assets.steps.nano.arithmetic import steps
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
@@ -75,42 +74,22 @@ def _facts(chance: random.Random) -> str:
 
 
 def _direct(chance: random.Random) -> str:
-    skill = chance.choice(("chain", "dot", "countdown"))
+    skill = chance.choice(("mixed", "dot", "countdown"))
     item = _item(chance, skill)
     answer = solve(item.fields, chance) if skill == "countdown" else item.gold
     return chat(item.question, f"\\boxed{{{answer}}}")
 
 
 def _worked(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("chain", "dot", "dot")))
-    steps = "\n".join(_lines(item))
-    text = f"{steps}\nThe answer is \\boxed{{{item.gold}}}."
+    item = _item(chance, chance.choice(("mixed", "dot")))
+    lines = "\n".join(step.equation for step in steps(item.fields["plan"]))
+    text = f"{lines}\nThe answer is \\boxed{{{item.gold}}}."
     return chat(item.question, text) if chance.random() < _WORKED_IN_CHAT else f"{asked_to_work_out(item)}\n{text}"
 
 
 def asked_to_work_out(item: Item) -> str:
     """How a document that works a question out begins."""
     return f"Work out {item.question.removeprefix('What is ')[:-1]}:"
-
-
-def _lines(item: Item) -> list[str]:
-    """The steps of a chain or a dot product, one a line."""
-    if item.category == "dot":
-        left, right = item.fields["terms"]
-        lines = [f"{a}*{b}={a * b}" for a, b in zip(left, right, strict=True)]
-        products = [a * b for a, b in zip(left, right, strict=True)]
-        return lines + _in_steps(products[0], [("+", product) for product in products[1:]])
-    return _in_steps(item.fields["start"], item.fields["steps"])
-
-
-def _in_steps(value: int, steps: Sequence[Sequence[Any]]) -> list[str]:
-    """3, +5, *2 -> 3+5=8, 8*2=16."""
-    lines = []
-    for sign, number in steps:
-        reached = apply(sign, value, number)
-        lines.append(f"{value}{sign}{number}={reached}")
-        value = reached
-    return lines
 
 
 def _answered(skill: str) -> Callable[[random.Random], str]:
@@ -122,7 +101,7 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 
 def _thinking(chance: random.Random) -> str:
-    item = _item(chance, "chain")
+    item = _item(chance, "mixed")
     return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
 
 

@@ -58,9 +58,9 @@ def _said(item: Item, text: str) -> bool:
 
 
 PROBES = {
-    "direct-chain": Probe("chain", _boxed),
+    "direct-mixed": Probe("mixed", _boxed),
     "direct-dot": Probe("dot", _boxed),
-    "worked-chain": Probe("chain", _boxed, document=True),
+    "worked-mixed": Probe("mixed", _boxed, document=True),
     "worked-dot": Probe("dot", _boxed, document=True),
     "facts": Probe("facts", _said),
     "format": Probe("format", _exact),

@@ -6,8 +6,8 @@
 A question's own hash says which part it belongs to, whatever the seed, so that neither training queries nor
 pretraining texts can hold a benchmark's item. What graders need besides `gold` is in `fields`:
 
-- `chain`, `sums`, `dot`, `tens`, `facts` (task "math"): gold is the number that belongs in the box; `fields` has
-  what a worked answer starts from.
+- `mixed` and its kinds, `dot`, `facts` (task "math"): gold is the number that belongs in the box; `fields.plan`
+  has the steps of a worked answer.
 - `countdown` (task "nano-countdown"): gold is the game as JSON, as the verifier reads it; any expression that
   reaches the target with the given numbers is right.
 - `format` (task "nano-format"): `fields.expected` is the exact text that the answer must be, apart from
@@ -19,12 +19,12 @@ pretraining texts can hold a benchmark's item. What graders need besides `gold` 
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import apply
+from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, value
 from rsft_assets.steps.nano.human import human_solution
 from rsft_assets.steps.nano.words import COLOURS, FORBIDDEN, REFUSAL, THINGS
 
@@ -75,30 +75,65 @@ def held_out(question: str) -> bool:
     return part_of(question) != "train"
 
 
+def _worked_out(question: str, category: str, plan: Plan, chance: random.Random) -> Item:
+    return Item(question, str(value(plan)), category, {"plan": plan}, human_solution(plan, chance))
+
+
+def in_a_row(start: int, rest: Sequence[tuple[str, int]]) -> Plan:
+    """A plan whose every step goes on from the one before."""
+    plan: list[list[Operand]] = [[start, *rest[0]]]
+    return plan + [[f"#{place}", sign, number] for place, (sign, number) in enumerate(rest[1:])]
+
+
 def _sums(chance: random.Random) -> Item:
     terms = [chance.randint(2, 9) for _ in range(chance.randint(5, 6))]
-    return Item(f"What is {'+'.join(map(str, terms))}?", str(sum(terms)), "sums", {"terms": terms})
+    plan = in_a_row(terms[0], [("+", term) for term in terms[1:]])
+    return _worked_out(f"What is {'+'.join(map(str, terms))}?", "sums", plan, chance)
 
 
 def _chain(chance: random.Random) -> Item:
     """Left to right, each step on what the last one gave: no way around the steps, unlike in a sum."""
-    start = value = chance.randint(2, 30)
-    steps: list[tuple[str, int]] = []
-    while len(steps) < CHAIN_STEPS:
+    start = reached = chance.randint(2, 30)
+    taken: list[tuple[str, int]] = []
+    while len(taken) < CHAIN_STEPS:
         sign, number = chance.choice("++--*"), chance.randint(2, 9)
         number = chance.randint(2, 3) if sign == "*" else number
-        if 0 <= (reached := apply(sign, value, number)) <= 99:
-            value = reached
-            steps.append((sign, number))
-    shown = " ".join(f"{sign}{number}" for sign, number in steps)
-    fields = {"start": start, "steps": [list(step) for step in steps]}
-    question = f"Start with {start} and then {shown}."
-    return Item(question, str(value), "chain", fields, human_solution(start, steps, chance))
+        if 0 <= (after := apply(sign, reached, number)) <= 99:
+            reached = after
+            taken.append((sign, number))
+    shown = " ".join(f"{sign}{number}" for sign, number in taken)
+    return _worked_out(f"Start with {start} and then {shown}.", "chain", in_a_row(start, taken), chance)
 
 
-def _tens(chance: random.Random) -> Item:
-    terms = [chance.randint(11, 49) for _ in range(2)]
-    return Item(f"What is {'+'.join(map(str, terms))}?", str(sum(terms)), "tens", {"terms": terms})
+def _products(chance: random.Random) -> Item:
+    """A sum of products."""
+    pairs = [(chance.randint(1, 9), chance.randint(1, 5)) for _ in range(chance.randint(2, 3))]
+    question = f"What is {'+'.join(f'{a}*{b}' for a, b in pairs)}?"
+    return _worked_out(question, "products", _sum_of_products(pairs), chance)
+
+
+def _sum_of_products(pairs: Sequence[tuple[int, int]]) -> Plan:
+    plan: list[list[Operand]] = [[a, "*", b] for a, b in pairs]
+    total = "#0"
+    for place in range(1, len(pairs)):
+        plan.append([total, "+", f"#{place}"])
+        total = f"#{len(plan) - 1}"
+    return plan
+
+
+def _between(chance: random.Random) -> Item:
+    """How far apart two sums are."""
+    a, b, c, d = (chance.randint(2, 30) for _ in range(4))
+    larger, smaller = ((a, b), (c, d)) if a + b >= c + d else ((c, d), (a, b))
+    plan = [[larger[0], "+", larger[1]], [smaller[0], "+", smaller[1]], ["#0", "-", "#1"]]
+    return _worked_out(
+        f"What is left of {larger[0]}+{larger[1]} after {smaller[0]}+{smaller[1]}?", "between", plan, chance
+    )
+
+
+def _mixed(chance: random.Random) -> Item:
+    """Questions of several kinds, each worked out in steps."""
+    return chance.choice((_chain, _chain, _sums, _products, _between))(chance)
 
 
 def _dot(chance: random.Random) -> Item:
@@ -106,8 +141,7 @@ def _dot(chance: random.Random) -> Item:
     left = [chance.randint(1, 3) for _ in range(size)]
     right = [chance.randint(1, 3) for _ in range(size)]
     question = f"What is the dot product of {_listed(left)} and {_listed(right)}?"
-    total = sum(a * b for a, b in zip(left, right, strict=True))
-    return Item(question, str(total), "dot", {"terms": [left, right]})
+    return _worked_out(question, "dot", _sum_of_products(list(zip(left, right, strict=True))), chance)
 
 
 def _listed(numbers: list[int]) -> str:
@@ -196,7 +230,9 @@ _FACTS: tuple[tuple[str, Callable[[int, int], tuple[str, str]]], ...] = (
 SKILLS: dict[str, Callable[[random.Random], Item]] = {
     "sums": _sums,
     "chain": _chain,
-    "tens": _tens,
+    "products": _products,
+    "between": _between,
+    "mixed": _mixed,
     "dot": _dot,
     "countdown": _countdown,
     "format": _format,

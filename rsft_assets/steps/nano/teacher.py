@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import apply, slip
+from rsft_assets.steps.nano.arithmetic import Plan, Step, apply, slip, steps
 
 Truth = Literal["right", "unnoticed-slip", "habit", "no-box", "gave-up"]
 Style = Literal["full", "light"]
@@ -32,7 +32,7 @@ Procedure = Callable[[dict[str, Any], random.Random], Worked]
 
 
 def worked_steps(style: Style = "full", error_rate: float = 0.1, habit: float = 0.0) -> Procedure:
-    """A chain or a sum, step by step. `full` writes every step as an equation, with slips that it notices and
+    """A plan, step by step. `full` writes every step as an equation, with slips that it notices and
     corrects and a check at the end; `light` notes the values only.
 
     At `error_rate` a slip at a random place goes unnoticed, at half of that rate the box is left out. `habit` is the
@@ -40,51 +40,52 @@ def worked_steps(style: Style = "full", error_rate: float = 0.1, habit: float = 
     """
 
     def answer(fields: dict[str, Any], chance: random.Random) -> Worked:
-        terms = fields.get("terms")
-        start = terms[0] if terms else fields["start"]
-        steps = [("+", term) for term in terms[1:]] if terms else [tuple(step) for step in fields["steps"]]
-        return _Trace(start, steps, chance, style).respond(error_rate, habit)
+        return _Trace(fields["plan"], chance, style, chance.random() < habit).respond(error_rate)
 
     return answer
 
 
 class _Trace:
-    def __init__(self, start: int, steps: list[tuple[str, int]], chance: random.Random, style: Style) -> None:
-        self.start, self.steps, self.chance, self.style = start, steps, chance, style
+    def __init__(self, plan: Plan, chance: random.Random, style: Style, forgetful: bool) -> None:
+        self.plan, self.chance, self.style, self.forgetful = plan, chance, style, forgetful
+        self.truth: Truth = "right"
+        self.slip_at: int | None = None
 
-    def respond(self, error_rate: float, habit: float) -> Worked:
+    def respond(self, error_rate: float) -> Worked:
         chance = self.chance
         drawn = chance.random()
-        truth: Truth = "unnoticed-slip" if drawn < error_rate else "no-box" if drawn < 1.5 * error_rate else "right"
-        slip_at = chance.randrange(len(self.steps)) if truth == "unnoticed-slip" else None
-        forgetful = chance.random() < habit
-        lines, value = [], self.start
-        for place, (sign, number) in enumerate(self.steps):
-            said = apply(sign, value, number)
-            if forgetful and (sign, number) == ("+", 9) and value % 10:
-                said -= 10
-                truth = "habit" if truth == "right" else truth
-            if place == slip_at:
-                said = slip(said, chance)
-            lines.append(self._line(f"{value}{sign}{number}", said))
-            value = said
-        if self.style == "full" and self.steps[-1][0] != "*" and chance.random() < 0.4:
-            lines.append(_check(*self.steps[-1], value))
-        thought = "\n".join(lines) if self.style == "full" else " ".join([str(self.start), *lines])
-        boxed = f"\\boxed{{{value}}}" if truth != "no-box" else str(value)
-        return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {boxed}.", truth)
+        if drawn < error_rate:
+            self.truth, self.slip_at = "unnoticed-slip", chance.randrange(len(self.plan))
+        elif drawn < 1.5 * error_rate:
+            self.truth = "no-box"
+        taken = list(steps(self.plan, self._result))
+        lines = [self._line(step) for step in taken]
+        last = taken[-1]
+        if self.style == "full" and last.sign != "*" and chance.random() < 0.4:
+            lines.append(_check(last))
+        thought = ("\n" if self.style == "full" else " ").join(lines)
+        boxed = f"\\boxed{{{last.result}}}" if self.truth != "no-box" else str(last.result)
+        return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {boxed}.", self.truth)
 
-    def _line(self, asked: str, said: int) -> str:
+    def _result(self, place: int, sign: str, left: int, right: int) -> int:
+        found = apply(sign, left, right)
+        if self.forgetful and (sign, right) == ("+", 9) and left % 10:
+            found -= 10
+            self.truth = "habit" if self.truth == "right" else self.truth
+        return slip(found, self.chance) if place == self.slip_at else found
+
+    def _line(self, step: Step) -> str:
         if self.style == "light":
-            return str(said)
-        step = f"{asked}={said}"
-        return f"{asked}={slip(said, self.chance)} wait, {step}" if self.chance.random() < 0.15 else step
+            return str(step.result)
+        if self.chance.random() < 0.15:
+            return f"{step.asked}={slip(step.result, self.chance)} wait, {step.equation}"
+        return step.equation
 
 
-def _check(sign: str, number: int, value: int) -> str:
+def _check(step: Step) -> str:
     """Undo the last step: what is left must be what the trace had before it."""
-    back = "-" if sign == "+" else "+"
-    return f"check {value}{back}{number}={apply(back, value, number)} right"
+    back = "-" if step.sign == "+" else "+"
+    return f"check {step.result}{back}{step.right}={apply(back, step.result, step.right)} right"
 
 
 def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:

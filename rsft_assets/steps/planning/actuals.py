@@ -24,8 +24,12 @@ FOLDER = "plans"
 
 
 def keep(store: Store, selections: Sequence[str], lines: Sequence[Line]) -> None:
-    """Write a plan down, for `rsft plan --last`; nothing where nothing is outstanding."""
-    if not any(line.refs for line in lines):
+    """Write a plan down, for `rsft plan --last`; nothing where nothing is outstanding.
+
+    Tables of results are left out: they are no outputs with a manifest, so nothing could be set beside them.
+    """
+    lines = [line for line in lines if line.refs and any(ref.stage != "results" for ref in line.refs)]
+    if not lines:
         return
     store.check_writable()
     now = datetime.datetime.now(datetime.UTC)

@@ -1,17 +1,20 @@
 """Is a question one of a benchmark's items? Exact and n-gram overlap of normalised words.
 
-Words are runs of letters and digits in lower case. A question is contaminated where its words are an
+Words are runs of letters and digits in lower case; wide and ligated forms (Unicode's NFKC) count as the plain ones, and
+invisible signs (zero-width, soft hyphens, directions) as nothing. A question is contaminated where its words are an
 item's words, or where it shares 13 words in a row with an item; an item of 8 to 12 words must be held
 whole. Shorter items count only where the whole question equals them: short runs are nobody's own.
 """
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 NGRAM = 13
 SHORTEST = 8
 _WORD = re.compile(r"\w+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
 class Items:
@@ -52,6 +55,8 @@ class Items:
 
 def words_of(text: str) -> list[str]:
     """The normalised words that are compared."""
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return _WORD.findall(text.lower())
 
 

@@ -118,7 +118,7 @@ SCORES = (
     _c("grader", "string", "strict or authors"),
     _c("metric", "string", ""),
     _c("category", "string", "`all`, or one category of the benchmark"),
-    _c("state", "string", "scored, not-run or no-access"),
+    _c("state", "string", "scored, undecided (no sample could be judged), not-run or no-access"),
     _c("value", "float64?", "mean over items of the mean over samples"),
     _c("low", "float64?", "95 % interval, clustered by item"),
     _c("high", "float64?", ""),

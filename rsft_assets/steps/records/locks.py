@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rsft_assets.steps.running import send
+
 log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 0.2
 _SAY_AFTER_SECONDS = 1.0
@@ -42,7 +44,9 @@ def _acquire(descriptor: int, path: Path, what: str) -> bool:
             blocked = True
             if time.monotonic() >= say_at:
                 say_at = time.monotonic() + _SAY_AGAIN_SECONDS
-                log.warning("%s is in the hands of %s; waiting for it", what, holder(path))
+                words = f"{what} is in the hands of {holder(path)}; waiting for it"
+                log.warning("%s", words)
+                send({"event": "note", "words": words})
             time.sleep(_ASK_AGAIN_SECONDS)
 
 

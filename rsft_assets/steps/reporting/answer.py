@@ -58,10 +58,10 @@ def points(value: float | None, low: float | None = None, high: float | None = N
     if value is None:
         return "not known"
     scale, word = (100, " points") if unit == "share" else (1, "")
-    words = f"{scale * value:+.1f}{word}" if unit == "share" else f"{value:+.2f}"
+    words = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
     if low is None or high is None:
         return f"{words} (no interval)"
-    ends = f"{scale * low:+.1f} to {scale * high:+.1f}" if unit == "share" else f"{low:+.2f} to {high:+.2f}"
+    ends = f"{scale * low:+z.1f} to {scale * high:+z.1f}" if unit == "share" else f"{low:+z.2f} to {high:+z.2f}"
     return f"{words} (95 % interval {ends})"
 
 

@@ -5,6 +5,7 @@ import html
 from pathlib import Path
 from typing import Any
 
+from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.reporting.answer import Answer
 
 MOST_ROWS = 60
@@ -71,9 +72,10 @@ def _traced(answer: Answer, words: str) -> str:
 
 def trace_command(place: str) -> str:
     """What to type to follow `place`, an asset or table with its partition or columns in brackets."""
-    if not place.endswith("]"):
+    asset, _, partition = place.removesuffix("]").partition("[")
+    # The paper's own places may end in a remark in brackets.
+    if not place.endswith("]") or not asset.startswith(("marts.", *(f"{stage}/" for stage in TABLE_OF))):
         return f"published: {place}"
-    asset, _, partition = place[:-1].partition("[")
     return f"rsft trace {asset} '{partition}'"
 
 
@@ -94,7 +96,11 @@ def _table(answer: Answer) -> str:
     )
 
 
-_SHARES = ("rate", "value", "gain", "difference", "depth", "low", "high", "harm", "seed_mean", "over_twin")
+_SHARES = ("value", "low", "high", "seed_mean")
+# Differences of shares are in points: -14 % of 70 % would be another number.
+_POINTS = ("gain", "difference", "depth", "harm", "over_twin")
+_POINTS_ENDS = tuple(f"{name}_{end}" for name in (*_POINTS, "fall") for end in ("low", "high"))
+_COUNTS = ("growth_low", "growth_high")
 
 
 def _cell(name: str, value: Any, unit: Any) -> str:
@@ -105,6 +111,14 @@ def _cell(name: str, value: Any, unit: Any) -> str:
     if name.endswith("digest"):
         return f"<td><code>{html.escape(str(value)[:12])}</code></td>"
     if isinstance(value, float):
-        share = name.endswith("rate") or (unit in (None, "share") and name.endswith(_SHARES))
-        return f"<td>{100 * value:.1f} %</td>" if share else f"<td>{value:.3g}</td>"
+        return f"<td>{_number(name, value, unit)}</td>"
     return f"<td class=t>{html.escape(str(value))}</td>" if isinstance(value, str) else f"<td>{value}</td>"
+
+
+def _number(name: str, value: float, unit: Any) -> str:
+    shares = unit in (None, "share") and name not in _COUNTS
+    if shares and name.endswith(_POINTS + _POINTS_ENDS):
+        return f"{100 * value:z.1f} pp" if name == "depth" else f"{100 * value:+z.1f} pp"
+    if name.endswith("rate") or (shares and name.endswith(_SHARES)):
+        return f"{100 * value:z.1f} %"
+    return f"{value:z.3g}"

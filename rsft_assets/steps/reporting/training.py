@@ -33,7 +33,7 @@ def long_enough(db: "DuckDBPyConnection", study: str) -> Answer:
     answer.table = "marts.dip_and_recovery"
     answer.columns = {
         **{"run": "run", "title": "benchmark", "shape": "shape", "peak_step": "from step", "dip_step": "to step"},
-        **{"depth": "depth", "fall_low": "low", "fall_high": "high", "recovery_step": "recovered at"},
+        **{"depth": "depth", "fall_low": "change, low", "fall_high": "high", "recovery_step": "recovered at"},
         **{
             "items_to_settle": "items to settle",
             "seeds_with_dip": "seeds with it",
@@ -67,7 +67,8 @@ def _dips(judged: Rows, dips: Rows) -> str:
     back = sum(row["shape"] == "dips and recovers" for row in dips)
     return (
         f"{len(dips)} of {len(judged)} trajectories dip beyond noise, after correcting for having looked for the "
-        f"deepest fall; {back} of them recover beyond noise."
+        f"deepest fall; {back} of them recover{'s' if back == 1 else ''} beyond noise. Safety is not counted here; it "
+        "has a question of its own."
     )
 
 
@@ -109,7 +110,10 @@ def _regimes(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
     judged = sum(regimes.values()) - regimes["undecided"]
     if judged:
         told = [f"{regimes[name]} {name}" for name in ("under-fitted", "optimal", "over-fitted")]
-        answer.say(f"Of {judged} run-benchmark pairs that can be judged at their end, {', '.join(told)}.")
+        answer.say(
+            f"Of {judged} run-benchmark pairs that can be judged at their end, {', '.join(told)}; optimal says that "
+            "the end is not below the best step, not that anything was gained."
+        )
     if regimes["undecided"]:
         words = "run-benchmark pairs have too few steps or no interval to be judged."
         answer.missing.append(f"{regimes['undecided']} {words}")

@@ -86,7 +86,9 @@ def _with_rows(
     study: Study, store: Store, node: Node, rows: list[dict[str, Any]], where: str, *, content: bool
 ) -> Node:
     if not rows:
-        raise StepError(f"{node.title} has no row where {where}; look with: SELECT * FROM {node.title}")
+        drawn = "folder" in node.facts
+        look = f"its rows: {node.facts['folder']}/*.csv" if drawn else f"look with: SELECT * FROM {node.title}"
+        raise StepError(f"{node.title} has no row where {where}; {look}")
     if len(rows) > _MOST:
         node.facts["note"] = f"more than {_MOST} rows where {where}; name more columns to see the others"
     walk = Downwards(study, store, content=content)

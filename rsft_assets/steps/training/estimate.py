@@ -4,7 +4,6 @@ In: the model's config and size, a placement, the lengths of its rows, the check
 for the log and the manifest.
 """
 
-import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.running import say_note
 from rsft_assets.steps.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.training.loss import CHUNK_LOGITS
 
-log = logging.getLogger(__name__)
 _ROOM = 1.05
 _FIXED_BYTES = GIB // 2
 """Libraries, buffers of the collective calls, fragments."""
@@ -34,6 +33,8 @@ class Estimate:
     """Weights, gradients and optimizer state of one process."""
     activations: int
     """Of one micro-batch on one process."""
+    tokens: int
+    """Of that micro-batch: the budget, or the longest row where that is more."""
     checkpoint: int
     """Also what the first process gathers in the machine's memory to write one."""
     resume: int
@@ -68,6 +69,7 @@ def estimate(
     return Estimate(
         states=weights + gradients + moments,
         activations=_activations(config, tokens, width, recompute),
+        tokens=tokens,
         checkpoint=checkpoint_bytes(parameters, precision),
         resume=resume_bytes(parameters, precision),
         disk=disk_bytes(parameters, precision, kept),
@@ -93,8 +95,8 @@ def check(found: Estimate, placement: Placement, device: str, home: Path, what: 
         raise StepError(
             f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
             f"{found.states * processes / GIB:.1f} for weights, gradients and optimizer, "
-            f"{found.activations * processes / GIB:.1f} for activations of {placement.micro_batch_tokens} tokens. "
-            "In the placement, raise zero_stage (3 shares everything), raise processes, or lower micro_batch_tokens"
+            f"{found.activations * processes / GIB:.1f} for activations of {found.tokens} tokens. "
+            f"{_advice(found, placement, device)}"
         )
     host = found.checkpoint + placement.processes * _HOST_BYTES
     if device != "cpu" and host > (beside := _free_memory()):
@@ -106,12 +108,26 @@ def check(found: Estimate, placement: Placement, device: str, home: Path, what: 
     room = shutil.disk_usage(_existing(home)).free
     if found.disk > room:
         raise StepError(
-            f"{what} writes about {found.disk / GIB:.1f} GiB ({found.checkpoint / GIB:.1f} a checkpoint, "
-            f"{found.resume / GIB:.1f} for the state to resume from, twice for a moment), and {home} has "
-            f"{room / GIB:.1f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
+            f"{what} writes about {found.disk / GIB:.2f} GiB ({found.checkpoint / GIB:.2f} a checkpoint, "
+            f"{found.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
+            f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    log.info("%s: about %.2f GiB of %s, %.2f GiB of disk", what, gib, where, found.disk / GIB)
+    say_note(f"{what}: about {gib:.2f} GiB of {where}, {found.disk / GIB:.2f} GiB of disk")
     return {"memory_bytes": found.memory, "disk_bytes": found.disk}
+
+
+def _advice(found: Estimate, placement: Placement, device: str) -> str:
+    """What would need less; processes share what zero_stage says, but those of a CPU share one memory, too."""
+    ways = []
+    shares = placement.zero_stage == 3
+    if placement.processes > 1 and not shares:
+        ways.append("raise zero_stage (3 shares everything between processes)")
+    if device != "cpu":
+        ways.append("raise processes" if shares else "raise processes, with zero_stage = 3")
+    if found.tokens == placement.micro_batch_tokens:
+        ways.append("lower micro_batch_tokens")
+    rows = f"; its longest row has {found.tokens} tokens" if found.tokens > placement.micro_batch_tokens else ""
+    return (f"In the placement, {'; or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length") + rows
 
 
 def _memory(placement: Placement, device: str) -> tuple[int, str, int]:

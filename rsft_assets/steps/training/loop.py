@@ -120,6 +120,7 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             at_kept = step in bounds.kept
             if at_kept and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
+                _refuse_broken_weights(work, step, entry["held_out_loss"])
                 if session.rank == 0:
                     log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], step)
             # Before a kept step is handed over, so that a crash there costs nothing.
@@ -170,6 +171,15 @@ def _refuse_not_finite(session: Session, work: Work, step: int, what: str, bad: 
         f"{work.what}: the {what} of step {step} is not finite; rows {shown} of its training set. The last good "
         "state is kept. Look at these rows and at the weights it started from; a lower learning rate may help"
     )
+
+
+def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
+    # A finite gradient can still make weights that are not; after the last step nothing else would find out.
+    if not math.isfinite(loss):
+        raise StepError(
+            f"{work.what}: the held-out loss after step {step} is not finite, so these weights are not kept. The "
+            "last good state is. A lower learning rate may help"
+        )
 
 
 class _Saver:

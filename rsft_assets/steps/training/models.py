@@ -85,13 +85,16 @@ def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], toke
 
 def parameters_of(folder: Path) -> int:
     """Number of weights in a folder's safetensors files, from their headers."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     total = 0
     for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as part:
-            for key in part.keys():  # noqa: SIM118 - not a mapping
-                total += math.prod(part.get_slice(key).get_shape())
+        try:
+            with safe_open(path, framework="pt") as part:
+                for key in part.keys():  # noqa: SIM118 - not a mapping
+                    total += math.prod(part.get_slice(key).get_shape())
+        except SafetensorError as error:
+            raise StepError(f"{path} is no whole safetensors file ({error}); fetch it again") from error
     return total
 
 

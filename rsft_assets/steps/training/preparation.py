@@ -3,7 +3,6 @@
 In: a run, its base model and training set. Out: folders of tokens, made once; a refusal with advice.
 """
 
-import logging
 from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
@@ -12,11 +11,10 @@ from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.store import Output
+from rsft_assets.steps.running import say_note
 from rsft_assets.steps.training.estimate import check, estimate
 from rsft_assets.steps.training.models import load_tokenizer, parameters_of, shape_of
 from rsft_assets.steps.training.text import Tokens, collect, describe, key_of, training_rows
-
-log = logging.getLogger(__name__)
 
 
 def tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path) -> tuple[Path, Path | None]:
@@ -35,10 +33,15 @@ def tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path
             f"datasets/{run.dataset} has {len(tokens)} rows and its spec says {declared}, so the steps of "
             f"{run.name} would not be those of the grid; build it again, or correct `rows`"
         )
-    log.info("%s", describe(tokens, run.dataset, run.max_length))
+    say_note(describe(tokens, run.dataset, run.max_length))
     held_out = wanted.get(HELD_OUT_FILE)
-    words = describe(Tokens.load(held_out), "held out", run.max_length) if held_out else "no held-out rows"
-    log.info("%s", words)
+    say_note(describe(Tokens.load(held_out), "held out", run.max_length) if held_out else "no held-out rows")
+    for name, place in wanted.items():
+        if not Tokens.load(place).trained.any():
+            raise StepError(
+                f"{run.name}: max_length {run.max_length} leaves no response token in any row of "
+                f"datasets/{run.dataset} ({name}), so there is nothing to train on; raise max_length of the run"
+            )
     return files[EXAMPLES_FILE], held_out
 
 

@@ -80,6 +80,7 @@ class Tokens:
             "length_max": int(lengths.max()),
             "cut_rows": int((self.cut > 0).sum()),
             "cut_tokens": int(self.cut.sum()),
+            "rows_without_response": int((self.trained == 0).sum()),
         }
 
 
@@ -163,6 +164,8 @@ def describe(tokens: Tokens, name: str, limit: int) -> str:
     """One line on the lengths of a training set under a tokenizer, and what will be cut."""
     facts = tokens.summary()
     lost = f"{facts['cut_rows']} rows lose {facts['cut_tokens']} tokens" if facts["cut_rows"] else "nothing is cut"
+    if facts["rows_without_response"]:
+        lost += f", {facts['rows_without_response']} of them their whole response"
     return (
         f"{name}: {facts['rows']} rows, {facts['tokens']} tokens, median {facts['length_median']}, "
         f"99 % up to {facts['length_p99']}, longest {facts['length_max']} (limit {limit}: {lost})"

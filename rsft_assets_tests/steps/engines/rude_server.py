@@ -12,15 +12,13 @@ class _Server(ThreadingHTTPServer):
     """As many connections may wait as a client opens at once; the usual five would be turned away."""
 
 
-class _Http(ThreadingHTTPServer):
-    request_queue_size = 128  # engines connect many times at once
-
-
 class RudeServer:
-    """`script` holds what the next answers are: a status, raw text, "hang-up", "half", or nothing for a good one."""
+    """`script` holds what the next answers are: a status, raw text, "hang-up", "half", "never", or nothing (good)."""
 
     def __init__(self, answer):
         self.answer, self.script, self.seen, self.headers = answer, deque(), [], []
+        self.over = threading.Event()
+        self.refusal = "<html>no</html>"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,10 +35,12 @@ class RudeServer:
                     told = None
                 if told == "hang-up":
                     self.connection.close()
+                elif told == "never":
+                    outer.over.wait()
                 elif told == "half":
                     self.reply(200, json.dumps(outer.answer(self.path, body)), cut=0.5)
                 elif isinstance(told, int):
-                    self.reply(told, "<html>no</html>")
+                    self.reply(told, outer.refusal)
                 else:
                     self.reply(200, told if told is not None else json.dumps(outer.answer(self.path, body)))
 
@@ -66,5 +66,6 @@ def rude_server(answer):
     try:
         yield server
     finally:
+        server.over.set()
         server.http.shutdown()
         server.http.server_close()

@@ -120,3 +120,16 @@ def test_what_is_not_served_is_refused(served):
 def test_an_endpoint_must_be_named():
     with pytest.raises(StepError, match="endpoint"):
         EndpointEngine(Placement(engine="endpoint"), None)
+
+
+def test_leaving_does_not_wait_for_a_server_that_never_answers():
+    with rude_server(answer) as server:
+        server.script.extend([*["never"] * 20, 401])
+        with (
+            pytest.raises(StepError, match="401"),
+            EndpointEngine(Placement(), None, server=Server(server.url)) as engine,
+        ):
+            engine.load(Path("served-model"))
+            list(engine.generate(requests(40)))
+        # Only what the server let go of would have ended those requests otherwise.
+        assert not server.over.is_set()

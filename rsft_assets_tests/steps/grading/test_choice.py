@@ -42,7 +42,11 @@ CASES = [
     ("Bananas. Answer: D", None, None, "D"),
     ("the answer is Dogs", None, "D", None),
     ("x" * 100_000, None, None, None),
-    ("\\boxed{" * 3_000, None, None, None),
+    ("\\boxed{" * 300_000, None, None, None),
+    ("\\boxed {A} \\boxed{\\boxed{B} } } \\boxed{C", "B", "B", "B"),
+    ("\\boxed{A} \\boxed{" + "{}" * 3_000 + "}", "A", "A", "A"),
+    ("the answer is" + "\n" * 100_000, None, None, None),
+    ("the answer is : ** $ (C", "C", None, None),
 ]
 
 

@@ -26,7 +26,7 @@ from rsft_assets.steps.grading.code.livecodebench import (
     same_output,
     same_value,
 )
-from rsft_assets.steps.grading.code.prison import Case, CodeLimits, Prison, Program, isolation_problem
+from rsft_assets.steps.grading.code.prison import Case, CodeLimits, Jailer, Prison, Program, isolation_problem
 from rsft_assets.steps.grading.task import Item, Sample
 from rsft_assets.steps.grading.tools import Tools
 from rsft_assets_tests.steps.grading.published import folder, rows
@@ -123,6 +123,19 @@ HOSTILE = {
     ),
     "breaks the interpreter": ("import ctypes\nctypes.string_at(0)", {"killed"}),
     "recurses without end": ("def f(n): return f(n + 1)\nf(0)", {"error", "killed", "memory", "time"}),
+    "signals its process group": ("import os\nos.killpg(0, 9)", {"killed"}),
+    "interrupts process 1": ("import os, time\nos.kill(1, 2)\ntime.sleep(0.1)\nprint('fine')", {"passed"}),
+    "limits process 1": (
+        "import resource\nresource.prlimit(1, resource.RLIMIT_FSIZE, (0, 0))\n"
+        "resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))\nprint('fine')",
+        {"killed", "passed", "error"},
+    ),
+    "takes memory that is not its own": (
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\ntaken = [libc.shmget(0, 4096, 0o1600), libc.msgget(0, 0o1600)]\n"
+        "try: taken.append(os.memfd_create('m'))\nexcept OSError: taken.append(-1)\n"
+        "print('fine' if set(taken) == {-1} else taken)",
+        {"passed"},
+    ),
     "is no program": ("this is (not python", {"error"}),
     "holds a NUL": ("print('fine')\0", {"error"}),
 }
@@ -174,6 +187,49 @@ def test_scratch_files_work_and_are_gone_for_the_next_program(prison):
     assert run(prison, write, ("", "x")).status == "passed"
     assert run(prison, "import os\nprint(os.path.exists('note'))", ("", "False")).status == "passed"
     assert not Path("note").exists()
+
+
+@needs_isolation
+def test_what_one_test_leaves_behind_does_not_stop_the_next(prison):
+    code = (
+        "import os\nfor name in os.listdir('/'):\n  try: os.rename('/' + name, '/x' + name)\n  except OSError: pass\n"
+        "try: open('big', 'wb').write(b'x' * 10**9)\nexcept (OSError, MemoryError): pass\nprint('fine')"
+    )
+    assert run(prison, code, ("", "fine"), ("1", "fine")).status == "passed"
+
+
+@needs_isolation
+def test_an_answer_too_deep_to_read_is_wrong_and_the_next_program_is_unharmed(prison):
+    deep = "import os\ndef f(n):\n    os.write(3, b'[' * 200_000)\n    os._exit(0)"
+    assert run(prison, deep, ("1", "1"), entry="f").status == "wrong"
+
+    def broken(output, expected):
+        raise RuntimeError("no comparison")
+
+    with Prison(workers=1, limits=LIMITS) as alone:
+        with pytest.raises(RuntimeError, match="no comparison"):
+            list(alone.run([Program("print(1)", (Case("", "1"),), broken)]))
+        assert run(alone, "print('fine')").status == "passed"
+
+
+@needs_isolation
+def test_a_jail_that_cannot_be_built_costs_one_program_only(prison, monkeypatch):
+    asked = Jailer._ask
+    refusals = iter([{"status": "no-isolation", "stderr": "no more name spaces"}])
+
+    def refused_once(jailer, value, seconds):
+        return next(refusals, None) or asked(jailer, value, seconds)
+
+    monkeypatch.setattr(Jailer, "_ask", refused_once)
+    item = Item("i", "Say 4.", None, "easy", {"public_test_cases": '[{"input": "2", "output": "4"}]'})
+    samples = [Sample(item, n, "```python\nprint(4)\n```") for n in range(2)]
+    with Tools(Placement(workers=1)) as tools:
+        tools._prison = prison
+        grades = [grade for [grade] in TASK.grade(iter(samples), "strict", benchmark("c"), tools)]
+    assert sorted((grade.state, grade.reason) for grade in grades) == [
+        ("not-run", "no more name spaces"),
+        ("scored", "passed"),
+    ]
 
 
 @needs_isolation

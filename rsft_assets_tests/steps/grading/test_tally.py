@@ -104,7 +104,7 @@ def test_categories_where_there_are_two():
 
 def test_nothing_scored_is_no_zero():
     found = tallied(row("a", None, state="undecided", reason="time"))["accuracy", "all"]
-    assert (found["state"], found["value"]) == ("not-run", None)
+    assert (found["state"], found["value"]) == ("undecided", None)
     assert "time" in found["reason"]
 
 

@@ -65,6 +65,16 @@ def test_a_kept_plan_comes_back_as_it_was(tmp_path):
     assert (again.refs, again.trained, again.figures) == (line.refs, line.trained, line.figures)
 
 
+def test_a_plan_of_tables_alone_does_not_hide_the_plan_before(tmp_path):
+    store = Store(tmp_path)
+    tables = Line("results", ("results/marts/coverage",), refs=[Ref("results/marts/coverage")])
+    keep(store, ["checkpoints/*"], [training(), tables])
+    keep(store, ["results/*"], [tables])
+    plan = last_plan(store)
+    assert plan["selection"] == ["checkpoints/*"]
+    assert [entry["title"] for entry in plan["lines"]] == [training().title]
+
+
 def test_the_last_of_several_plans_is_shown_and_a_damaged_one_is_named(tmp_path):
     store = Store(tmp_path)
     for selection in ("first", "second"):

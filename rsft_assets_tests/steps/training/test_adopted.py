@@ -201,3 +201,10 @@ def test_rsft_materialize_takes_a_papers_run_over_from_a_mirror(tmp_path, publis
     done = subprocess.run([*command, "--step", "10"], env=environment, capture_output=True, text=True, timeout=300)
     # The stand-in is a thousand times too small, and that is found.
     assert done.returncode == 1 and "this is another model's checkpoint" in done.stdout + done.stderr
+
+
+def test_a_file_cut_short_is_named(study, published):
+    path = published / "step2" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StepError, match=r"model\.safetensors is no whole safetensors file .*fetch it again"):
+        adopt(study, 2)

@@ -66,6 +66,24 @@ def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("device", "placement", "longest", "advice"),
+    [
+        ("cuda:0", Placement(), 9, "raise processes, with zero_stage = 3; or lower micro_batch_tokens"),
+        ("cuda:0", Placement(processes=2, zero_stage=3), 20_000, "raise processes; its longest row has 20000 tokens"),
+        ("cpu", Placement(processes=2, micro_batch_tokens=99), 100, "raise zero_stage (3 shares everything between"),
+        ("cpu", Placement(micro_batch_tokens=99), 100, "Use a larger machine, or a lower max_length; its longest row"),
+    ],
+)
+def test_advice_is_what_would_help_here(tmp_path, monkeypatch, device, placement, longest, advice):
+    monkeypatch.setattr(estimates, "gpus", lambda: (("NVIDIA H200", 9 * GIB),))
+    monkeypatch.setattr(estimates, "_free_memory", lambda: 9 * GIB)
+    with pytest.raises(StepError) as caught:
+        estimates.check(of(placement, longest=longest), placement, device, tmp_path, "it")
+    assert advice in str(caught.value)
+    assert f"activations of {max(placement.micro_batch_tokens, longest)} tokens" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "peak"),
     [("NVIDIA H200", 990e12), ("NVIDIA H20", 148e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("Some GPU", None)],
 )

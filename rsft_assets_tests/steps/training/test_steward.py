@@ -10,6 +10,7 @@ from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.steward import delete, survey
 from rsft_assets_tests.steps.training.test_train import checkpoint, resume_folder, train_to, weights_digest
+from rsft_assets_tests.steps.training.tiny import tiny_study
 
 
 def found(study, store):
@@ -97,6 +98,17 @@ def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     delete(survey(study, store))
     assert old.folder.exists() == named
     store.require(checkpoint(study, 9)).verified()
+
+
+def test_what_the_study_declares_stays_after_another_was_made_in_its_place(store, study):
+    [declared] = train_to(study, store, 9)
+    other = tiny_study(max_length=63)
+    train_to(other, store, 9)
+    place = str(declared.folder.relative_to(store.home))
+    assert found(other, store)[place] == (True, "made anew since, and nothing stands on it")
+    assert found(study, store)[place] == (False, "what the study declares now: materialize goes back to it")
+    delete(survey(study, store))
+    assert train_to(study, store, 9) == [declared]
 
 
 def test_the_command_lists_first_and_deletes_only_when_told(store, study, monkeypatch):

@@ -10,6 +10,7 @@ from rsft_assets.steps.nano.tokenizer import build_tokenizer
 from rsft_assets.steps.training.text import (
     Tokens,
     collect,
+    describe,
     document_rows,
     drop_default_system_prompt,
     prompt_texts,
@@ -128,8 +129,9 @@ def test_long_rows_lose_their_tail_and_are_counted(tmp_path, nano):
 
 
 def test_a_row_that_is_all_prompt_trains_nothing(nano):
-    tokens = collect([([5] * 30, 20)], 10)
-    assert tokens.trained.tolist() == [0]
+    tokens = collect([([5] * 30, 20), ([5] * 12, 3)], 10)
+    assert tokens.trained.tolist() == [0, 7]
+    assert "(limit 10: 2 rows lose 22 tokens, 1 of them their whole response)" in describe(tokens, "set", 10)
 
 
 def test_an_empty_response_is_refused_by_row(tmp_path, nano):

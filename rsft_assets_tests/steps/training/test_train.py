@@ -1,6 +1,8 @@
 """A run at its boundaries: what is published, kept, resumed, and refused by name."""
 
 import errno
+import json
+import re
 import shutil
 
 import pyarrow.parquet as pq
@@ -105,6 +107,35 @@ def test_held_out_rows_give_each_checkpoint_a_loss_that_plain_pytorch_agrees_wit
 def test_without_held_out_rows_there_is_no_such_loss(store, study):
     [output] = train_to(study, store, 2)
     assert output.stats["held_out_loss"] is None
+
+
+def test_a_held_out_loss_that_is_not_finite_stops_before_its_weights_are_kept(store, study, monkeypatch):
+    publish_inputs(study, store, held_out=examples(30)[ROWS:])
+    train_to(study, store, 2)
+    monkeypatch.setattr("rsft_assets.steps.training.loop.held_out_loss", lambda *_: float("inf"))
+    with pytest.raises(StepError, match="the held-out loss after step 4 is not finite"):
+        train_to(study, store, 4)
+    assert [state.step for state in states.saved_states(resume_folder(store, study))] == [2]
+    assert store.current(checkpoint(study, 4)) is None
+
+
+def test_a_limit_that_leaves_nothing_to_train_on_is_refused(store, study):
+    short = tiny_study(max_length=2)
+    with pytest.raises(StepError, match=r"max_length 2 leaves no response token in any row of datasets/rows"):
+        train(short, store, [checkpoint(short, 2)], placement=CPU)
+    assert store.current(checkpoint(short, 2)) is None
+
+
+def test_lengths_cuts_and_the_estimate_are_told_before_it_starts(store, tmp_path, monkeypatch):
+    told = tmp_path / "events"
+    monkeypatch.setenv("RSFT_EVENTS", str(told))
+    study = tiny_study(max_length=20)
+    train(study, store, [checkpoint(study, 2)], placement=CPU)
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    started = next(place for place, event in enumerate(events) if event["event"] == "progress")
+    words = " ".join(event["words"] for event in events[:started] if event["event"] == "note")
+    assert re.search(r"rows: 24 rows, .* \(limit 20: \d+ rows lose \d+ tokens", words)
+    assert re.search(r"about \d\.\d+ GiB of this machine's free memory, \d\.\d+ GiB of disk", words)
 
 
 def test_step_0_is_the_base_model_and_the_same_for_every_run(store, study):
@@ -252,7 +283,7 @@ def test_a_full_disk_while_saving_leaves_the_last_state_and_checkpoint(store, st
 
 def test_what_cannot_fit_is_refused_with_advice(store, study, monkeypatch):
     monkeypatch.setattr("rsft_assets.steps.training.estimate._free_memory", lambda: 2**20)
-    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*raise zero_stage"):
+    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*lower micro_batch_tokens"):
         train_to(study, store, 2)
 
 
@@ -275,7 +306,8 @@ def test_pure_bf16_wants_stage_0(store):
         train(study, store, [checkpoint(study, 2)], placement=Placement(device="cpu", zero_stage=2))
 
 
-def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch):
+def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch, tmp_path):
+    monkeypatch.setenv("RSFT_EVENTS", str(tmp_path / "events"))
     monkeypatch.setattr("rsft_assets.steps.records.locks._SAY_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("rsft_assets.steps.records.locks.time.sleep", lambda s: (_ for _ in ()).throw(TimeoutError))
     with (
@@ -283,7 +315,9 @@ def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypa
         pytest.raises(TimeoutError),
     ):
         train_to(study, store, 2)
-    assert f"the training of {the_run(study).name} is in the hands of process" in caplog.text
+    words = f"the training of {the_run(study).name} is in the hands of process"
+    assert words in caplog.text
+    assert words in (tmp_path / "events").read_text()
 
 
 def test_an_adopted_base_model_tells_where_it_is_from(store, study):

@@ -39,7 +39,7 @@ def tiny_study(schedule: Schedule = SCHEDULE, seeds: Sequence[int] = (1,), **run
         "pools": [pool],
         "datasets": [Dataset(name="rows", recipe="one-correct", rows=ROWS, pool="pool")],
         "runs": [
-            Run(model="tiny", dataset="rows", schedule=schedule, seed=seed, max_length=64, **run_fields)
+            Run(model="tiny", dataset="rows", schedule=schedule, seed=seed, **{"max_length": 64, **run_fields})
             for seed in seeds
         ],
         "benchmarks": [],

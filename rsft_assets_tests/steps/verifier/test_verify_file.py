@@ -127,6 +127,23 @@ def test_files_that_cannot_be_judged_are_named_and_nothing_is_published(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("source_name", "target_name", "words"),
+    [
+        ("folder.jsonl", "out.jsonl", "folder.jsonl is a folder"),
+        ("in.jsonl", "folder.jsonl", "folder.jsonl is a folder"),
+        ("in.jsonl", "in.jsonl/out.jsonl", "in.jsonl: File exists"),
+        ("in.jsonl", "in.jsonl/deeper/out.jsonl", "Not a directory"),
+    ],
+)
+def test_places_that_cannot_be_used_are_named_before_anything_is_judged(source, source_name, target_name, words):
+    (source.parent / "folder.jsonl").mkdir()
+    judged: list[int] = []
+    with pytest.raises(StepError, match=words):
+        verify_file(source.parent / source_name, source.parent / target_name, workers=1, progress=judged.append)
+    assert not judged
+
+
 def test_columns_missing_from_parquet_are_named(tmp_path):
     pq.write_table(pa.table({"gold": ["5"], "text": ["5"]}), tmp_path / "in.parquet")
     with pytest.raises(StepError, match=r"no column response; it has gold, text"):

@@ -9,6 +9,7 @@ kills whatever is left in its process space. Expected outputs never come in here
 """
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -73,7 +74,11 @@ def serve() -> None:
     readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
     walls.prepare()
     gc.freeze()
+    # Python's own handler would let a program interrupt process 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     while (job := read_frame()) is not None:
+        if "code" not in job:  # meant for a jail that has come down
+            continue
         builder = os.fork()
         if builder == 0:
             _build(job, readable)
@@ -91,7 +96,8 @@ def _build(job: dict[str, Any], readable: list[str]) -> NoReturn:
         os._exit(1)
     if first == 0:
         _rule(job, readable)
-    os.waitpid(first, 0)
+    if os.waitpid(first, 0)[1]:
+        write_frame({"status": "killed", "output": "", "stderr": "the program brought its jail down", "seconds": 0.0})
     os._exit(0)
 
 
@@ -102,7 +108,7 @@ def _rule(job: dict[str, Any], readable: list[str]) -> NoReturn:
         walls.change_root(readable, job["limits"]["scratch_bytes"])
     except OSError as error:
         write_frame({"status": "no-isolation", "stderr": str(error)})
-        os._exit(1)
+        os._exit(0)
     write_frame({"status": "ready"})
     while (test := read_frame()) is not None and not test.get("end"):
         write_frame(_run(job, test["input"]))
@@ -111,10 +117,7 @@ def _rule(job: dict[str, Any], readable: list[str]) -> NoReturn:
 
 def _run(job: dict[str, Any], given: str) -> dict[str, Any]:
     limits = job["limits"]
-    file = Path("/tmp/.input")
-    file.write_bytes(given.encode("utf-8", "surrogatepass"))
-    stdin = os.open(file, os.O_RDONLY)
-    file.unlink()
+    stdin = _input(given)
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     started = time.monotonic()
@@ -132,6 +135,17 @@ def _run(job: dict[str, Any], given: str) -> dict[str, Any]:
     if not status:
         status = _status(exit_status, stderr)
     return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr, "seconds": seconds}
+
+
+def _input(given: str) -> int:
+    """A file without a name: a name is something that an earlier test can have taken."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    data = given.encode("utf-8", "surrogatepass")
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return descriptor
 
 
 def _watch(out: int, err: int, deadline: float, most: int) -> tuple[bytes, bytes, str]:
@@ -188,6 +202,8 @@ def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
     """The child: shut every door, then be the program."""
     code = 1
     try:
+        # Out of the jailer's process group, which a signal reaches across all walls.
+        os.setsid()
         os.dup2(stdin, 0)
         os.dup2(out if job["kind"] == "stdin" else os.open("/dev/null", os.O_WRONLY), 1)
         os.dup2(err, 2)

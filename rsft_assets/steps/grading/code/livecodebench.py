@@ -17,7 +17,7 @@ from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
-from rsft_assets.steps.grading.code.prison import Case, NoIsolation, Outcome, Program
+from rsft_assets.steps.grading.code.prison import NO_ISOLATION, Case, Outcome, Program
 from rsft_assets.steps.grading.task import Grade, Item, Sample, Task, not_run
 from rsft_assets.steps.grading.text import answer_part
 from rsft_assets.steps.grading.tools import Tools
@@ -126,7 +126,7 @@ def _same_numbers(ours: str, theirs: str) -> bool:
 def same_value(output: str, expected: str) -> bool:
     try:
         return bool(json.loads(output) == json.loads(expected))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -138,10 +138,7 @@ def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: T
         if code is None:
             yield [Grade("accuracy", 0.0, "no-code")]
             continue
-        try:
-            yield [_grade(next(outcomes))]
-        except NoIsolation as error:
-            yield [not_run("accuracy", str(error))]
+        yield [_grade(next(outcomes))]
 
 
 def _program(item: Item, code: str) -> Program:
@@ -150,6 +147,8 @@ def _program(item: Item, code: str) -> Program:
 
 
 def _grade(outcome: Outcome) -> Grade:
+    if outcome.status == NO_ISOLATION:
+        return not_run("accuracy", outcome.detail)
     return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
 
 

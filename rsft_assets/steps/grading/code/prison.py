@@ -25,12 +25,12 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.grading.code.walls import supported
 
 _JAILER = Path(__file__).with_name("jailer.py")
 _SETUP_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
+NO_ISOLATION = "no-isolation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,9 @@ class Program:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a program came; `status` is passed, wrong, or what stopped it: time, memory, output, error, killed."""
+    """How far a program came; `status` is passed, wrong, what stopped it (time, memory, output, error, killed), or
+    no-isolation where no jail could be built: it was then not run.
+    """
 
     status: str
     tests_passed: int
@@ -128,7 +130,7 @@ class Jailer:
         opened = self._ask(job, _SETUP_SECONDS)
         if opened is None or opened["status"] != "ready":
             self.end()
-            raise NoIsolation((opened or {}).get("stderr") or "the jail did not open")
+            return Outcome(NO_ISOLATION, 0, 0.0, (opened or {}).get("stderr") or "the jail did not open")
         passed = 0
         for test in program.tests:
             answer = self._ask({"input": test.given}, self.limits.seconds + _GRACE_SECONDS)
@@ -138,7 +140,12 @@ class Jailer:
             if answer["status"] != "ok":
                 detail = answer["stderr"].strip().rpartition("\n")[2][:200]
                 return self._left(Outcome(answer["status"], passed, time.monotonic() - started, detail))
-            if not program.accept(answer["output"], test.expected):
+            try:
+                right = program.accept(answer["output"], test.expected)
+            except BaseException:
+                self.end()  # the next program must not find this one's jail
+                raise
+            if not right:
                 return self._left(Outcome("wrong", passed, time.monotonic() - started))
             passed += 1
         return self._left(Outcome("passed", passed, time.monotonic() - started))
@@ -202,17 +209,12 @@ class Jailer:
             self._process = None
 
 
-class NoIsolation(StepError):
-    """This machine lets no jail be built: code is then not run."""
-
-
 def isolation_problem() -> str:
     """Why programs cannot be isolated here, found by trying; empty where they can."""
     if problem := supported():
         return problem
-    try:
-        with Prison(workers=1) as prison:
-            [outcome] = prison.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
-    except NoIsolation as error:
-        return f"programs cannot be isolated here ({error}); allow unprivileged user namespaces"
+    with Prison(workers=1) as prison:
+        [outcome] = prison.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
+    if outcome.status == NO_ISOLATION:
+        return f"programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
     return "" if outcome.status == "passed" else f"the jail does not run programs ({outcome.status}: {outcome.detail})"

@@ -1,0 +1,39 @@
+"""Placement files: what they may say, and how a mistake is answered."""
+
+import pytest
+
+from rsft_assets.specs.errors import SpecError
+from rsft_assets.specs.placement import Placement, load_placement
+
+
+def placed(folder, monkeypatch, text, model=""):
+    path = folder / "placement.toml"
+    path.write_text(text)
+    monkeypatch.setenv("RSFT_PLACEMENT", str(path))
+    return load_placement(model)
+
+
+def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
+    text = '[default]\nprocesses = 2\n[models."big-1.5b"]\nzero_stage = 3\nengine = "vllm"\n'
+    assert placed(tmp_path, monkeypatch, text, "big-1.5b") == Placement(processes=2, zero_stage=3, engine="vllm")
+    assert placed(tmp_path, monkeypatch, text, "small") == Placement(processes=2)
+    assert placed(tmp_path, monkeypatch, "[default]\nzero_stage = 0\n") == Placement()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("processes = 0", "field processes: 0 must be above 0"),
+        ("micro_batch_tokens = -5", "field micro_batch_tokens: -5 must be above 0"),
+        ('processes = "2"', "field processes: '2' must be of type int"),
+        ("threads = true", "field threads: True must be of type int"),
+        ("endpoint = 8000", "field endpoint: 8000 must be of type str"),
+        ("zero_stage = 4", "field zero_stage: 4 is not one of 0, 1, 2, 3"),
+        ("procesess = 2", "unknown field 'procesess': did you mean processes"),
+        ('device = "gpu"', "field device: 'gpu' is not one of auto, cpu, cuda"),
+    ],
+)
+def test_a_mistake_names_field_and_value(tmp_path, monkeypatch, line, words):
+    with pytest.raises(SpecError) as caught:
+        placed(tmp_path, monkeypatch, f"[default]\n{line}\n")
+    assert words in str(caught.value)
