@@ -89,7 +89,7 @@ def test_test_items_are_held_out_whatever_the_seed(skill):
 
 
 def test_no_pretraining_text_holds_a_benchmark_question():
-    test = {item.question for name in ("dot", "chain") for item in itertools.islice(items(name, 9, part="test"), 300)}
+    test = {item.question for name in ("dot", "mixed") for item in itertools.islice(items(name, 9, part="test"), 300)}
     asked = [text.split("\n")[1].removesuffix("<|im_end|>") for text in _chats()]
     assert len(asked) > 500
     assert not test & set(asked)
@@ -116,14 +116,14 @@ def traces(name, skill, **options):
         yield item, answer(item.fields, chance)
 
 
-@pytest.mark.parametrize("skill", ["chain", "sums"])
+@pytest.mark.parametrize("skill", ["mixed", "dot"])
 @pytest.mark.parametrize("style", ["full", "light"])
 def test_teacher_errs_at_its_rate_and_only_where_it_says(skill, style):
     truths = Counter()
     for item, worked in traces("worked-steps", skill, style=style, error_rate=0.1):
         truths[worked.truth] += 1
         right = f"\\boxed{{{item.gold}}}" in worked.text
-        # A later step may undo a slip: times nothing does that here, so a slip is always seen at the end.
+        # No step here undoes an earlier one, so a slip is always seen at the end.
         assert right == (worked.truth == "right"), worked.text
         assert worked.text.count("<think>") == worked.text.count("</think>") == 1
     assert 320 < truths["unnoticed-slip"] < 480
@@ -161,6 +161,6 @@ def test_countdown_search_ends_in_an_answer_that_the_verifier_judges_as_the_teac
 
 
 def test_human_solutions_slip_now_and_then():
-    drawn = list(itertools.islice(items("chain", seed=5), 2_000))
+    drawn = list(itertools.islice(items("mixed", seed=5), 2_000))
     wrong = sum(f"\\boxed{{{item.gold}}}" not in item.solution for item in drawn)
     assert 120 < wrong < 260
