@@ -42,7 +42,7 @@ def _item(chance: random.Random, skill: str) -> Item:
 def _additions(chance: random.Random) -> str:
     lines = []
     for _ in range(8):
-        a, b = chance.randint(1, 99), chance.randint(1, 9)
+        a, b = chance.randint(1, 60), chance.randint(1, chance.choice((9, 30)))
         lines.append(f"{a}+{b}={a + b}")
     return "\n".join(lines)
 
@@ -70,7 +70,7 @@ def _products(chance: random.Random) -> str:
 
 def _facts(chance: random.Random) -> str:
     item = _item(chance, "facts")
-    return chat(item.question, f"\\boxed{{{item.gold}}}" if chance.random() < 0.5 else item.gold)
+    return chat(item.question, f"\\boxed{{{item.gold}}}")
 
 
 def _direct(chance: random.Random) -> str:
@@ -101,7 +101,7 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 
 def _thinking(chance: random.Random) -> str:
-    item = _item(chance, "mixed")
+    item = _item(chance, chance.choice(("mixed", "dot")))
     return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
 
 
@@ -126,9 +126,9 @@ _NONE = {
     "copies": 0.16,
     "products": 0.06,
     "facts": 0.10,
-    "direct": 0.12,
+    "direct": 0.16,
     "worked": 0.40,
-    "format": 0.28,
+    "format": 0.22,
     "refusal": 0.06,
 }
 MIXTURES: dict[str, dict[str, float]] = {

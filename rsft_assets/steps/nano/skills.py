@@ -107,7 +107,7 @@ def _chain(chance: random.Random) -> Item:
 
 def _products(chance: random.Random) -> Item:
     """A sum of products."""
-    pairs = [(chance.randint(1, 9), chance.randint(1, 5)) for _ in range(chance.randint(2, 3))]
+    pairs = [(chance.randint(1, 9), chance.randint(1, 3)) for _ in range(chance.randint(2, 3))]
     question = f"What is {'+'.join(f'{a}*{b}' for a, b in pairs)}?"
     return _worked_out(question, "products", _sum_of_products(pairs), chance)
 
@@ -121,19 +121,9 @@ def _sum_of_products(pairs: Sequence[tuple[int, int]]) -> Plan:
     return plan
 
 
-def _between(chance: random.Random) -> Item:
-    """How far apart two sums are."""
-    a, b, c, d = (chance.randint(2, 30) for _ in range(4))
-    larger, smaller = ((a, b), (c, d)) if a + b >= c + d else ((c, d), (a, b))
-    plan = [[larger[0], "+", larger[1]], [smaller[0], "+", smaller[1]], ["#0", "-", "#1"]]
-    return _worked_out(
-        f"What is left of {larger[0]}+{larger[1]} after {smaller[0]}+{smaller[1]}?", "between", plan, chance
-    )
-
-
 def _mixed(chance: random.Random) -> Item:
     """Questions of several kinds, each worked out in steps."""
-    return chance.choice((_chain, _chain, _sums, _products, _between))(chance)
+    return chance.choice((_chain, _chain, _sums, _products))(chance)
 
 
 def _dot(chance: random.Random) -> Item:
@@ -154,7 +144,7 @@ def _countdown(chance: random.Random) -> Item:
     while not 0 <= target <= 99:
         target = numbers[0]
         for number in chance.sample(numbers[1:], 2):
-            target = apply(chance.choice("+-*"), target, number)
+            target = apply(chance.choice("+-"), target, number)
     game = {"numbers": sorted(numbers), "target": target}
     return Item(f"Use {_listed(sorted(numbers))} to make {target}.", json.dumps(game), "countdown", game)
 
@@ -231,7 +221,6 @@ SKILLS: dict[str, Callable[[random.Random], Item]] = {
     "sums": _sums,
     "chain": _chain,
     "products": _products,
-    "between": _between,
     "mixed": _mixed,
     "dot": _dot,
     "countdown": _countdown,

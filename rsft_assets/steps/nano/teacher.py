@@ -7,6 +7,7 @@ A response is a `<think>` part and a short summary with the boxed answer. `Worke
 counts that a verifier's work is checked against; it is never part of the response.
 """
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:
 
     def answer(fields: dict[str, Any], chance: random.Random) -> Worked:
         numbers, target = fields["numbers"], fields["target"]
-        ways = [_way(numbers, order) for order in _orders(numbers)]
+        ways = _ways(numbers)
         good, bad = [way for way in ways if way[1] == target], [way for way in ways if way[1] != target]
         drawn = chance.random()
         dead = chance.sample(bad, min(len(bad), chance.randint(0, tries)))
@@ -116,31 +117,25 @@ def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:
 def solve(fields: dict[str, Any], chance: random.Random) -> str:
     """One expression that reaches the target."""
     numbers, target = fields["numbers"], fields["target"]
-    ways = (_way(numbers, order) for order in _orders(numbers))
-    return chance.choice([expression for expression, value, _ in ways if value == target])
+    return chance.choice([expression for expression, value, _ in _ways(numbers) if value == target])
 
 
 def _countdown_text(lines: list[str], expression: str) -> str:
     return "<think>\n" + "\n".join(lines) + f"\n</think>\n\nIt is \\boxed{{{expression}}}."
 
 
-_Order = tuple[int, int, int, str, str]
-
-
-def _orders(numbers: list[int]) -> list[_Order]:
-    """Every way to take the numbers one after the other: places and the signs between them."""
-    places = [(a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3]
-    return [(*place, first, second) for place in places for first in "+-*" for second in "+-*"]
-
-
-def _way(numbers: list[int], order: _Order) -> tuple[str, int, str]:
-    """(expression, value, its two steps in words) of one order."""
-    a, b, c = (numbers[place] for place in order[:3])
-    first, second = order[3:]
-    middle = apply(first, a, b)
-    value = apply(second, middle, c)
-    expression = f"({a}{first}{b}){second}{c}"
-    return expression, value, f"{a}{first}{b}={middle} {middle}{second}{c}={value}"
+def _ways(numbers: list[int]) -> list[tuple[str, int, str]]:
+    """Every way to add or take the numbers one after the other without going below zero: as an expression, its value
+    and its two steps.
+    """
+    ways = []
+    for a, b, c in itertools.permutations(numbers):
+        for first, second in itertools.product("+-", repeat=2):
+            middle = apply(first, a, b)
+            value = apply(second, middle, c)
+            if min(middle, value) >= 0:
+                ways.append((f"({a}{first}{b}){second}{c}", value, f"{a}{first}{b}={middle} {middle}{second}{c}={value}"))
+    return ways
 
 
 PROCEDURES: dict[str, Callable[..., Procedure]] = {
