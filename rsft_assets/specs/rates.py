@@ -77,24 +77,14 @@ PER_ROW_SOURCE = "seconds and bytes a row of light work on one core (assumed)"
 AUDITED_QUERIES = 300
 
 
-@dataclass(frozen=True)
-class Judging:
-    """What one judgement reads and writes, in tokens (assumed)."""
-
-    tokens: int
-    task: str
-
-
-JUDGEMENTS = {
-    "harm": Judging(2_900, "hex_phi"),
-    "self_jailbreak": Judging(7_400, "hex_phi"),
-    "truthful": Judging(300, "truthfulqa"),
-    "helpful": Judging(300, "truthfulqa"),
-    "reward_rb2": Judging(1_200, "alpacaeval"),
-    "reward_skywork_v2": Judging(1_200, "alpacaeval"),
-    "reward_rm_mistral": Judging(1_200, "alpacaeval"),
+JUDGEMENT_TOKENS = {
+    "harm": 2_900,
+    "self_jailbreak": 7_400,
+    "truthful": 300,
+    "helpful": 300,
+    "reward_rb2": 1_200,
+    "reward_skywork_v2": 1_200,
+    "reward_rm_mistral": 1_200,
 }
-"""By role; a judgement with its rubric, the text judged and the reply."""
-OPTIONAL_ROLES = ("self_jailbreak", "reward_skywork_v2", "reward_rm_mistral")
-"""Asked only where the user names a judge for them."""
+"""By role: what one judgement reads and writes, rubric, text judged and reply together (assumed)."""
 JUDGING_SOURCE = "tokens a judgement, rubric and reply included, for each of two graders (assumed)"

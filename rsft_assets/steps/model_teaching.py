@@ -1,7 +1,6 @@
-"""A model as teacher: an engine in this process, or several engine processes that pull work.
+"""A model as teacher: the engine that its placement names, or several of them.
 
-`placement.engines` processes are started, each with its own `tensor_parallel` GPUs; with one, the engine
-runs here. The first prompt is shown in full before anything is loaded or drawn.
+The first prompt is shown in full before anything is loaded or drawn.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ from typing import Any
 
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.hub import Hub
-from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool, Sampling
 from rsft_assets.steps.engines.chat import load_tokenizer, render_chat
 from rsft_assets.steps.engines.opening import engine_kind, open_engine
@@ -27,25 +26,13 @@ from rsft_assets.steps.teaching import Asked, Teaching, sample_seed
 def open_model_teaching(pool: Pool, origin: Hub, first: Asked) -> Iterator[Teaching]:
     """The teacher model, loaded; `first` is what it will be asked first."""
     placement = load_placement(pool.teacher.name)
-    _show_prompt(pool, origin, first, served=engine_kind(placement) == "endpoint")
-    if placement.engines > 1 and engine_kind(placement) != "endpoint":
-        from rsft_assets.steps.engine_processes import EngineProcesses
-
-        with EngineProcesses(placement, origin) as processes:
-            yield ModelTeaching(pool, processes, processes.fingerprint, processes.description)
-    else:
-        with open_loaded(placement, origin) as engine:
-            yield ModelTeaching(pool, engine, engine.fingerprint, engine.description)
-
-
-@contextlib.contextmanager
-def open_loaded(placement: Placement, origin: Hub) -> Iterator[Engine]:
-    """An engine with the model of a hub in it; a server has its own already, under the name of the repository."""
     served = engine_kind(placement) == "endpoint"
+    _show_prompt(pool, origin, first, served=served)
+    # A server has its model already, under the name of the repository.
     folder = Path(origin.repo).expanduser() if served else model_folder(origin)
     with open_engine(placement, None) as engine:
         engine.load(folder)
-        yield engine
+        yield ModelTeaching(pool, engine)
 
 
 def _show_prompt(pool: Pool, origin: Hub, asked: Asked, *, served: bool) -> None:
@@ -63,9 +50,9 @@ def _show_prompt(pool: Pool, origin: Hub, asked: Asked, *, served: bool) -> None
 class ModelTeaching:
     """See `Teaching`."""
 
-    def __init__(self, pool: Pool, engine: Any, fingerprint: str, description: dict[str, Any]) -> None:
-        self.description = {**description, "placement_engines": getattr(engine, "count", 1)}
-        self._pool, self._engine, self._fingerprint = pool, engine, fingerprint[:SHORT]
+    def __init__(self, pool: Pool, engine: Engine) -> None:
+        self.description = engine.description
+        self._pool, self._engine, self._fingerprint = pool, engine, engine.fingerprint[:SHORT]
         self._tokens = 0
         self._started = time.monotonic()
 
@@ -91,8 +78,7 @@ class ModelTeaching:
             yield Request(one.response_id, prompt, sampling, seed)
 
     def _prompt(self, question: str, sampling: Sampling) -> str:
-        rendered: str = self._engine.render([{"role": "user", "content": question}], sampling)
-        return rendered
+        return self._engine.render([{"role": "user", "content": question}], sampling)
 
     def _row(self, one: Asked, seed: int, completion: Completion) -> dict[str, Any]:
         return {

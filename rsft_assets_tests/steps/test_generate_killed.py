@@ -130,7 +130,7 @@ def test_two_engine_processes_answer_everything_once(tmp_path, tiny):
     steps = Steps(tmp_path, "home", study, '[models.tiny]\ndevice = "cpu"\nengine = "transformers"\nengines = 2\n')
     manifest, rows = steps.generate(kills=1, grow=20)
     exactly_n_each(rows, 60, 2)
-    assert manifest["made_by"]["teacher"]["placement_engines"] == 2
+    assert manifest["made_by"]["teacher"]["engines"] == 2
     assert all(row["response_tokens"] <= 8 and row["prompt_tokens"] > 5 for row in rows)
 
 

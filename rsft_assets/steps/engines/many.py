@@ -8,7 +8,9 @@ An engine that dies or fails ends the generation with a `StepError` and all of t
 """
 
 import multiprocessing
+import os
 import queue
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,6 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engine_processes import end_with_parent_process, own_gpus
 from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request
 
@@ -146,10 +147,10 @@ def _serve(number: int, placement: Placement, model: Model | None, asked: Any, a
     """The body of one engine process: a folder loads it, requests up to None are answered, "leave" ends it."""
     from rsft_assets.steps.engines.opening import open_engine
 
-    end_with_parent_process()
+    _end_with_parent_process()
     try:
         if placement.device != "cpu":
-            own_gpus(number, placement.tensor_parallel)
+            _own_gpus(number, placement.tensor_parallel)
         with open_engine(replace(placement, engines=1), model) as engine:
             while (first := asked.get()) != "leave":
                 if isinstance(first, Path):
@@ -167,3 +168,26 @@ def _from(first: Request | None, asked: Any) -> Iterator[Request]:
     while first is not None:
         yield first
         first = asked.get()
+
+
+def _own_gpus(number: int, width: int) -> None:
+    """Show this process its own GPUs only; of those that the parent was shown, if it was shown some."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    mine = range(number * width, (number + 1) * width)
+    names = shown.split(",") if shown else [str(place) for place in range(mine.stop)]
+    if mine.stop > len(names):
+        raise StepError(f"engine {number + 1} needs GPUs {mine.start}-{mine.stop - 1}, but {len(names)} are visible")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[place] for place in mine)
+
+
+def _end_with_parent_process() -> None:
+    """Where the kernel does not see to it (see `orphans`), an engine looks after itself."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=wait, daemon=True).start()

@@ -71,7 +71,7 @@ def judge_money(line: Line, home: Path, benchmark: str, role: str, samples: Figu
     """Tokens that a judge reads and writes, and their price where the user has named one."""
     asked = samples.times(2)  # each grader asks; where both ask the same, the reply is kept
     length = _judgement_length(home, benchmark, role)
-    each = length or rates.JUDGEMENTS[role].tokens
+    each = length or rates.JUDGEMENT_TOKENS[role]
     tokens = asked.times(each, "measured" if length else "assumed")
     source = "tokens a judgement, measured" if length else rates.JUDGING_SOURCE
     line.add("judge_tokens", tokens, f"judge {role}: {each:,.0f} {source}")

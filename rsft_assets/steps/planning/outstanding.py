@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
+from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import TABLE_OF, Ref, checkpoint_ref, inputs_of
-from rsft_assets.specs.rates import JUDGEMENTS, OPTIONAL_ROLES
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.grading.judges import missing_judges
@@ -114,5 +114,4 @@ def _step_of(path: Path) -> int | None:
 
 def roles_of(task: str) -> list[str]:
     """Judges that a task needs, the optional ones only where the user named them."""
-    roles = [role for role, judging in JUDGEMENTS.items() if judging.task == task]
-    return [role for role in roles if role not in OPTIONAL_ROLES or not missing_judges([role])]
+    return [name for name, role in ROLES.get(task, {}).items() if role.required or not missing_judges([name])]

@@ -11,7 +11,6 @@ process then plans, and the others follow it:
 """
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.hardware import gpus
+from rsft_assets.steps.orphans import end_with_parent
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
 from rsft_assets.steps.training.job import Job
@@ -185,10 +185,9 @@ def _end(processes: list[subprocess.Popen[bytes]], number: int, patience: float)
 
 def _die_with_parent() -> None:
     """The kernel ends this process when the one that started it is killed (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(1)
+    end_with_parent(signal.SIGKILL)
+    if sys.platform == "linux" and os.getppid() == 1:
+        sys.exit(1)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -7,7 +7,6 @@ A replacement for a killed worker costs a fork, not the import of sympy. The nur
 where its owner was killed with -9; the workers end with the nursery.
 """
 
-import ctypes
 import gc
 import logging
 import mmap
@@ -20,6 +19,7 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 
+from rsft_assets.steps.orphans import end_with_parent
 from rsft_assets.steps.verifier.comparisons import quicken
 from rsft_assets.steps.verifier.countdown import judge_countdown
 from rsft_assets.steps.verifier.math_answers import CANDIDATE, MathJudge
@@ -28,7 +28,6 @@ from rsft_assets.steps.verifier.nursery_wire import BOARD, ORDER, REPLY
 from rsft_assets.steps.verifier.warmup import warm_up
 
 _FLUSH_SECONDS = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -80,8 +79,7 @@ def _bury(pid: int) -> int:
 
 
 def _die_with(nursery: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     if os.getppid() != nursery:
         os._exit(1)
 

@@ -1,6 +1,7 @@
 """The shorter ways of `formulas`, `comparisons` and `math_answers` give what math-verify gives."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,11 @@ def test_a_formula_is_read_as_math_verify_reads_it(latex):
     assert outcome(read_formula, latex) == outcome(parse_latex_cached, latex)
 
 
-@given(st.one_of(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,20})?", fullmatch=True), st.text("0123456789.e-", max_size=9)))
+# Sympy takes minutes over an exponent of seven digits; that is for the time limit.
+near_numbers = st.text("0123456789.e-", max_size=9).filter(lambda text: not re.search(r"e-?[0-9]{4}", text))
+
+
+@given(st.one_of(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,20})?", fullmatch=True), near_numbers))
 @settings(deadline=None, max_examples=300)
 def test_a_number_is_read_as_sympy_reads_it(text):
     assert outcome(read_number, text) == outcome(Number, text)
