@@ -20,13 +20,13 @@ _SMALL = Pretraining(
     layers=4,
     hidden=80,
     heads=4,
-    mixture="nano-skills",
-    steps=800,
-    batch_tokens=4_096,
-    lr=4e-3,
+    mixture="nano-skills-little",
+    steps=2_000,
+    batch_tokens=2_048,
+    lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-mixed", 0.9), ("worked-dot", 0.95), ("facts", 0.3), ("format", 0.85), ("refusal", 0.95)),
+    gate=(("worked-mixed", 0.9), ("worked-dot", 0.95), ("facts", 0.4), ("format", 0.9), ("refusal", 0.95)),
 )
 
 MODELS = (
@@ -36,31 +36,23 @@ MODELS = (
         parameters=350_880,
         origin=_SMALL,
         needs_gpu=False,
-        description="The small one. It has read worked examples as texts, but never an answer with thinking.",
+        description="The small one, with a little of the thinking style among its pretraining texts.",
     ),
     Model(
-        name="nano-300k-primed",
+        name="nano-300k-plain",
         family="qwen3",
         parameters=350_880,
-        origin=replace(_SMALL, mixture="nano-skills-little"),
+        origin=replace(_SMALL, mixture="nano-skills"),
         needs_gpu=False,
-        description="The small one, with a little of the thinking style among its pretraining texts.",
+        description="The small one, never shown an answer with thinking; it has read worked examples as texts.",
     ),
     Model(
         name="nano-1m",
         family="qwen3",
         parameters=866_560,
-        origin=replace(_SMALL, hidden=128, lr=3e-3),
+        origin=replace(_SMALL, hidden=128, lr=2e-3),
         needs_gpu=False,
-        description="The middle one.",
-    ),
-    Model(
-        name="nano-3m",
-        family="qwen3",
-        parameters=3_150_000,
-        origin=replace(_SMALL, layers=5, hidden=224, heads=7, lr=2e-3),
-        needs_gpu=False,
-        description="The large one.",
+        description="The larger one.",
     ),
 )
 
@@ -180,7 +172,7 @@ DATASETS = (
 
 SEEDS = (1, 2, 3)
 GRID = (5, 10, 20, 40, 80, 160, 320)
-SETTING_1 = Schedule(lr=2e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
+SETTING_1 = Schedule(lr=1e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
 """Many rows, repeated, in large batches: the default."""
 SETTING_2 = replace(SETTING_1, batch_size=2)
 """Few rows, repeated: for a set of an eighth of the rows."""
@@ -200,10 +192,9 @@ RUNS = (
     *_runs("nano-300k", "nano-cot", SETTING_3),
     *_runs("nano-300k", "nano-cot", SHORT),
     *_runs("nano-300k", "nano-cot", AGGRESSIVE)[:1],
-    *_runs("nano-300k-primed", "nano-cot"),
+    *_runs("nano-300k-plain", "nano-cot"),
     *_runs("nano-1m", "nano-cot"),
     *_runs("nano-1m", "nano-nocot"),
-    *_runs("nano-3m", "nano-cot"),
 )
 DEMO_RUNS = (RUNS[0].name, RUNS[3].name)
 """nano-cot and nano-nocot on the small model, first seed."""

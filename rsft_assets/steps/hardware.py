@@ -1,6 +1,7 @@
 """What this machine has, without importing torch, and whether a model can run on it."""
 
 import functools
+import os
 import shutil
 import subprocess
 
@@ -28,6 +29,11 @@ def gpus() -> tuple[tuple[str, int], ...]:
         return ()
     rows = (line.rsplit(",", 1) for line in listed.splitlines() if "," in line)
     return tuple((name.strip(), int(memory) * 2**20) for name, memory in rows)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_needed(parameters: int, stage: str) -> int:

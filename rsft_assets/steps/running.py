@@ -122,7 +122,7 @@ def _stop(number: int, frame: Any) -> NoReturn:
 def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> NoReturn:
     """The one place where a step's exceptions become an exit status and a readable last line."""
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr()
     signal.signal(signal.SIGTERM, _stop)
     _end_with_launcher()
     take_along()
@@ -145,6 +145,11 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
             raise
         status = _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
     sys.exit(status)
+
+
+def log_to_stderr() -> None:
+    """How every process of a step logs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
 
 def _free_bytes() -> int:

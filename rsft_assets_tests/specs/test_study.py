@@ -184,7 +184,7 @@ schedule = "gentle"
 [[runs]]
 model = "my-base"
 dataset = "nano-nocot"
-schedule = "lr2e-4_ep8_bs16"
+schedule = "lr1e-4_ep8_bs16"
 """
 
 

@@ -3,6 +3,9 @@
 import collections
 import dataclasses
 import json
+import multiprocessing
+import threading
+import time
 from typing import ClassVar
 
 import pyarrow.parquet as pq
@@ -11,7 +14,9 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.judges import ROLES, TRUTH_FORMS
 from rsft_assets.specs.lineage import Ref, score_ref
+from rsft_assets.specs.placement import Placement
 from rsft_assets.steps import score as score_module
+from rsft_assets.steps import scoring as scoring_module
 from rsft_assets.steps.engines.local import LocalEngine
 from rsft_assets.steps.grading import tasks
 from rsft_assets.steps.grading.task import Grade, Task, each
@@ -47,7 +52,9 @@ class Counted(LocalEngine):
 @pytest.fixture
 def counts(monkeypatch):
     monkeypatch.setattr(Counted, "log", collections.Counter())
-    monkeypatch.setattr(score_module, "open_engine", Counted)
+    monkeypatch.setattr(scoring_module, "open_engine", Counted)
+    # What is counted here is counted in this process.
+    monkeypatch.setattr(score_module, "cores", lambda: 1)
     return Counted.log
 
 
@@ -86,6 +93,56 @@ def test_a_list_of_checkpoints_is_scored_by_one_engine(store, counts):
     assert sorted(str(output.manifest.ref) for output in outputs) == sorted(map(str, refs))
     # Step 0 of both runs has the same weights: three checkpoints to answer, not four.
     assert counts == {"opened": 1, "loaded": 3, "generated": 3 * 2 * (len(SUMS) + len(FORMAT))}
+
+
+@pytest.mark.slow
+def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch):
+    scored = {}
+    for cores in (1, 3):
+        store = Store(tmp_path / f"{cores} cores")
+        monkeypatch.setattr(score_module, "cores", lambda cores=cores: cores)
+        study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
+        outputs = score(study, store, refs)
+        scored[cores] = {str(output.manifest.ref): output.digest for output in outputs}
+    assert scored[1] == scored[3]
+    assert len(scored[1]) == 4
+
+
+@pytest.mark.slow
+def test_a_process_beside_others_that_dies_says_so(store, monkeypatch):
+    monkeypatch.setattr(score_module, "cores", lambda: 2)
+    study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
+    killer = threading.Thread(target=_kill_the_first_child, daemon=True)
+    killer.start()
+    with pytest.raises(StepError, match="a scoring process died"):
+        score(study, store, refs)
+    killer.join()
+    assert len(score(study, store, refs)) == len(refs)
+
+
+def _kill_the_first_child():
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.01)
+    children[0].kill()
+
+
+@pytest.mark.parametrize(
+    ("placement", "needs_gpu", "cards", "expected"),
+    [
+        ({}, False, 0, 4),
+        ({"threads": 2}, False, 0, 2),
+        ({"runs": 3}, False, 0, 3),
+        ({}, False, 1, 1),
+        ({"device": "cpu"}, False, 1, 4),
+        ({}, True, 0, 1),
+        ({"engines": 2}, False, 0, 1),
+        ({"engine": "endpoint"}, False, 0, 1),
+    ],
+)
+def test_how_many_processes_score(monkeypatch, placement, needs_gpu, cards, expected):
+    monkeypatch.setattr(score_module, "cores", lambda: 4)
+    monkeypatch.setattr(score_module, "gpus", lambda: (("card", 80 << 30),) * cards)
+    assert score_module.processes_for(Placement(**placement), needs_gpu=needs_gpu) == expected
 
 
 def test_what_a_score_holds(store, counts):
@@ -159,7 +216,7 @@ def test_a_broken_grader_fails_alone_and_its_texts_are_kept(store, counts, monke
 
     broken = Task(lambda item, _: item.question, each(grade_one))
     real = tasks.task
-    for place in ("rsft_assets.steps.score.task", "rsft_assets.steps.grading.publishing.task"):
+    for place in ("rsft_assets.steps.scoring.task", "rsft_assets.steps.grading.publishing.task"):
         monkeypatch.setattr(place, lambda name: broken if name == "broken" else real(name))
     with pytest.raises(StepError, match=r"1 failed, 1 done(?s:.*)scores/tiny/bad.*KeyError"):
         score(study, store, refs)
@@ -201,7 +258,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
         unavailable=lambda tools: reason["now"],
     )
-    for place in ("rsft_assets.steps.score.task", "rsft_assets.steps.grading.publishing.task"):
+    for place in ("rsft_assets.steps.scoring.task", "rsft_assets.steps.grading.publishing.task"):
         monkeypatch.setattr(place, lambda name: odd)
     [output] = score(study, store, refs)
     [row] = [row for row in table(output, "scores.parquet") if row["grader"] == "strict"]

@@ -14,7 +14,7 @@ from rsft_assets.specs.lineage import Ref, checkpoint_ref, score_ref
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import combine, load_study
-from rsft_assets.steps import score as score_module
+from rsft_assets.steps import scoring as scoring_module
 from rsft_assets.steps.completions import read_completions
 from rsft_assets.steps.lock_benchmark import lock_benchmark
 from rsft_assets.steps.make_base_model import make_base_model
@@ -95,6 +95,6 @@ def test_a_real_model_on_real_items(tmp_path, study, monkeypatch):
     values = {output.manifest.ref.benchmark: output.stats["value"] for output in outputs}
     # It is no good at either, but it follows some instructions.
     assert values["ifeval"] > 0.1
-    monkeypatch.setattr(score_module, "open_engine", lambda *_: pytest.fail("texts are there already"))
+    monkeypatch.setattr(scoring_module, "open_engine", lambda *_: pytest.fail("texts are there already"))
     again = score(study, store, refs, force=True)
     assert {output.manifest.ref.benchmark: output.stats["value"] for output in again} == values

@@ -14,7 +14,7 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref, score_ref
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps import score as score_module
+from rsft_assets.steps import scoring as scoring_module
 from rsft_assets.steps.engines.protocol import Completion
 from rsft_assets.steps.grading.choice import gpqa_options
 from rsft_assets.steps.grading.code import prison
@@ -152,7 +152,7 @@ def knowing_all(study, store):
 def test_right_answers_are_right_in_all_ten(locked, judges, monkeypatch):
     study, store, refs = locked()
     oracle = knowing_all(study, store)
-    monkeypatch.setattr(score_module, "open_engine", lambda *_: oracle)
+    monkeypatch.setattr(scoring_module, "open_engine", lambda *_: oracle)
     outputs = score(study, store, refs)
     assert states(outputs) == dict.fromkeys(LAYOUTS, "scored")
     values = {output.manifest.ref.benchmark: output.stats["value"] for output in outputs}
@@ -189,7 +189,7 @@ def test_a_pickle_that_would_run_something_stops_its_benchmark_only(locked, mirr
     file.write_text(json.dumps({**row, "private_test_cases": packed(Evil())}) + "\n")
     study, store, refs = locked()
     oracle = knowing_all(study, store)
-    monkeypatch.setattr(score_module, "open_engine", lambda *_: oracle)
+    monkeypatch.setattr(scoring_module, "open_engine", lambda *_: oracle)
     kept = [ref for ref in refs if ref.benchmark in ("lcb_v2", "math500")]
     if prison.isolation_problem():
         pytest.skip("no jail here, so tests are never read")

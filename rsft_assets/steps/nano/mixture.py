@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import steps
+from rsft_assets.steps.nano.arithmetic import apply, steps
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
@@ -63,6 +63,17 @@ def _digits(chance: random.Random, size: int) -> list[str]:
     return [str(chance.randint(1, 9)) for _ in range(size)]
 
 
+def _pairs(chance: random.Random) -> str:
+    """Numbers in a row and what two of them come to, again and again: to pick is what most skills begin with."""
+    numbers = chance.sample(range(1, 21), chance.choice((3, 4)))
+    lines = []
+    for _ in range(5):
+        b, a = sorted(chance.sample(numbers, 2))
+        sign = chance.choice("+-")
+        lines.append(f"{a}{sign}{b}={apply(sign, a, b)}")
+    return f"{','.join(map(str, numbers))}: {' '.join(lines)}"
+
+
 def _products(chance: random.Random) -> str:
     pairs = [(chance.randint(1, 33), chance.randint(1, 3)) for _ in range(8)]
     return "\n".join(f"{a}*{b}={a * b}" for a, b in pairs)
@@ -108,6 +119,7 @@ def _thinking(chance: random.Random) -> str:
 _KINDS: dict[str, Callable[[random.Random], str]] = {
     "additions": _additions,
     "copies": _copies,
+    "pairs": _pairs,
     "products": _products,
     "facts": _facts,
     "direct": _direct,
@@ -123,7 +135,8 @@ _WORKED_IN_CHAT = 0.15
 _NONE = {
     "additions": 0.10,
     "subtractions": 0.08,
-    "copies": 0.16,
+    "copies": 0.12,
+    "pairs": 0.08,
     "products": 0.06,
     "facts": 0.10,
     "direct": 0.16,

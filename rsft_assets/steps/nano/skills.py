@@ -139,7 +139,7 @@ def _listed(numbers: list[int]) -> str:
 
 
 def _countdown(chance: random.Random) -> Item:
-    numbers = chance.sample(range(1, 16), 3)
+    numbers = chance.sample(range(1, 21), 3)
     target = -1
     while not 0 <= target <= 99:
         target = numbers[0]

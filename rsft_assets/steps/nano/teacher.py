@@ -89,27 +89,26 @@ def _check(step: Step) -> str:
     return f"check {step.result}{back}{step.right}={apply(back, step.result, step.right)} right"
 
 
-def countdown_search(tries: int = 6, error_rate: float = 0.1) -> Procedure:
-    """Search: up to `tries` dead ends, each worked out and rejected, then a way that reaches the target.
+def countdown_search(error_rate: float = 0.1) -> Procedure:
+    """Search in one order through what the numbers can come to: each dead end is worked out and rejected, until a way
+    reaches the target.
 
     At `error_rate` a dead end is taken for the way, at half of that rate it gives up without a box.
     """
 
     def answer(fields: dict[str, Any], chance: random.Random) -> Worked:
-        numbers, target = fields["numbers"], fields["target"]
-        ways = _ways(numbers)
-        good, bad = [way for way in ways if way[1] == target], [way for way in ways if way[1] != target]
-        drawn = chance.random()
-        dead = chance.sample(bad, min(len(bad), chance.randint(0, tries)))
-        lines = [f"{steps} no" for _, _, steps in dead]
-        if drawn < 1.5 * error_rate and dead:
-            if drawn >= error_rate:
-                return Worked("<think>\n" + "\n".join(lines) + "\n</think>\n\nI cannot make it.", "gave-up")
-            expression, _, steps = dead[-1]
-            lines[-1] = f"{steps} yes"
-            return Worked(_countdown_text(lines, expression), "unnoticed-slip")
-        expression, _, steps = chance.choice(good)
-        return Worked(_countdown_text([*lines, f"{steps} yes"], expression), "right")
+        target = fields["target"]
+        ways = _ways_to_different_values(fields["numbers"])
+        drawn, last = chance.random(), [way[1] for way in ways].index(target)
+        truth: Truth = "right"
+        if last and drawn < error_rate:
+            truth, last = "unnoticed-slip", chance.randrange(last)
+        lines = [f"{worked_out} no" for _, _, worked_out in ways[:last]]
+        if last and error_rate <= drawn < 1.5 * error_rate:
+            return Worked("<think>\n" + "\n".join(lines) + "\n</think>\n\nI cannot make it.", "gave-up")
+        expression, _, worked_out = ways[last]
+        thought = "\n".join([*lines, f"{worked_out} yes"])
+        return Worked(f"<think>\n{thought}\n</think>\n\nIt is \\boxed{{{expression}}}.", truth)
 
     return answer
 
@@ -120,8 +119,12 @@ def solve(fields: dict[str, Any], chance: random.Random) -> str:
     return chance.choice([expression for expression, value, _ in _ways(numbers) if value == target])
 
 
-def _countdown_text(lines: list[str], expression: str) -> str:
-    return "<think>\n" + "\n".join(lines) + f"\n</think>\n\nIt is \\boxed{{{expression}}}."
+def _ways_to_different_values(numbers: list[int]) -> list[tuple[str, int, str]]:
+    """Of several ways to one value the first."""
+    ways: dict[int, tuple[str, int, str]] = {}
+    for way in _ways(numbers):
+        ways.setdefault(way[1], way)
+    return list(ways.values())
 
 
 def _ways(numbers: list[int]) -> list[tuple[str, int, str]]:
@@ -134,7 +137,9 @@ def _ways(numbers: list[int]) -> list[tuple[str, int, str]]:
             middle = apply(first, a, b)
             value = apply(second, middle, c)
             if min(middle, value) >= 0:
-                ways.append((f"({a}{first}{b}){second}{c}", value, f"{a}{first}{b}={middle} {middle}{second}{c}={value}"))
+                ways.append(
+                    (f"({a}{first}{b}){second}{c}", value, f"{a}{first}{b}={middle} {middle}{second}{c}={value}")
+                )
     return ways
 
 

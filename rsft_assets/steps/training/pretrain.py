@@ -5,7 +5,6 @@ In: a `Pretraining` spec. Out: the model's files in `out`, and its statistics, h
 
 import itertools
 import logging
-import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.hardware import gpus
+from rsft_assets.steps.hardware import cores, gpus
 from rsft_assets.steps.nano.mixture import documents
 from rsft_assets.steps.nano.probes import check_gate, measure, refuse_below
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
@@ -87,9 +86,8 @@ def pretrain(
 
 def _own(placement: Placement) -> Placement:
     """Two cores train a small model as two processes; threads of one would wait for each other."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_cpu = placement.device == "cpu" or not gpus()
-    processes = max(placement.processes, min(2, cores)) if on_cpu else placement.processes
+    processes = max(placement.processes, min(2, cores())) if on_cpu else placement.processes
     tokens = min(placement.micro_batch_tokens, MICRO_TOKENS) if on_cpu else placement.micro_batch_tokens
     return replace(placement, processes=processes, micro_batch_tokens=tokens)
 

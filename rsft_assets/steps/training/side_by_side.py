@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.hardware import gpus
+from rsft_assets.steps.hardware import cores, gpus
 from rsft_assets.steps.records.store import Output
 from rsft_assets.steps.running import Stopped
 from rsft_assets.steps.training.launch import Beside, under_torchrun
@@ -30,12 +30,8 @@ def runs_at_once(placement: Placement, runs: int) -> int:
     if under_torchrun():
         return 1
     # Runs of several processes have taken the cores, or the GPUs, among them.
-    own = max(1, _cores() // placement.processes) if on_cpu else 1
+    own = max(1, cores() // placement.processes) if on_cpu else 1
     return min(runs, placement.runs or own)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train_one: TrainOne) -> list[Output]:

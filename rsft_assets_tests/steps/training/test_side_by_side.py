@@ -35,7 +35,7 @@ THREE = replace(CPU, runs=3)
     ],
 )
 def test_how_many_runs_train_at_once(monkeypatch, placement, runs, cores, cards, expected):
-    monkeypatch.setattr(module, "_cores", lambda: cores)
+    monkeypatch.setattr(module, "cores", lambda: cores)
     monkeypatch.setattr(module, "gpus", lambda: (("card", 80 << 30),) * cards)
     assert runs_at_once(Placement(**placement), runs) == expected
 
