@@ -21,12 +21,12 @@ _SMALL = Pretraining(
     hidden=80,
     heads=4,
     mixture="nano-skills-little",
-    steps=2_000,
-    batch_tokens=2_048,
+    steps=3_000,
+    batch_tokens=1_024,
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-mixed", 0.9), ("worked-dot", 0.95), ("facts", 0.4), ("format", 0.9), ("refusal", 0.95)),
+    gate=(("worked-mixed", 0.9), ("worked-dot", 0.95), ("facts", 0.5), ("format", 0.9), ("refusal", 0.95)),
 )
 
 MODELS = (
