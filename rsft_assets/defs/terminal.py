@@ -1,4 +1,4 @@
-"""The terminal's view of a batch run: a line per asset, a bar for the step at work, words for the rest."""
+"""The terminal's view of a batch run: a line per asset, a bar for each piece of work, words for the rest."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ class Display:
         self._overall: TaskID = self._bars.add_task(
             "whole study" if len(batches) > 1 else "", total=len(batches), words=""
         )
-        self._step: TaskID | None = None
+        self._at_work: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Display":
         self._bars.__enter__()
@@ -84,20 +84,19 @@ class Display:
             self._said_at = now
             self.console.print(escape(f"  {progress_line(event)}"), soft_wrap=True)
             return
-        if self._step is None:
-            self._step = self._bars.add_task("", words="")
+        what = event["what"]
+        if what not in self._at_work:
+            self._at_work[what] = self._bars.add_task(escape(f"  {what}"), words="")
         self._bars.update(
-            self._step,
-            description=escape(f"  {event['what']}"),
-            total=event["total"] or None,
-            completed=event["done"],
-            words=escape(words),
+            self._at_work[what], total=event["total"] or None, completed=event["done"], words=escape(words)
         )
+        if event["done"] >= event["total"] > 0:
+            self._bars.remove_task(self._at_work.pop(what))
 
     def end(self, batch: Batch, problem: str) -> None:
-        if self._step is not None:
-            self._bars.remove_task(self._step)
-            self._step = None
+        for task in self._at_work.values():
+            self._bars.remove_task(task)
+        self._at_work.clear()
         if problem:
             self._failures += 1
             self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
