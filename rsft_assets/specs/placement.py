@@ -31,7 +31,8 @@ class Placement:
     processes: int = 1
     """Training processes of one run on this machine, one per GPU."""
     runs: int = 0
-    """Runs trained side by side on this machine, one GPU each; 0: one a core without a GPU, else one."""
+    """Runs trained side by side on this machine, each with GPUs of its own; without GPUs checkpoints scored too.
+    0: one, but of a model made for CPUs one a core."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""

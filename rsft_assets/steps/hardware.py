@@ -36,6 +36,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def side_by_side(placement: Placement, processes: int, *, needs_gpu: bool) -> int:
+    """How many pieces of work of so many processes run at the same time: where the placement does not say, as many
+    as there are cores for a model made for them, and of others one.
+    """
+    if placement.runs:
+        return placement.runs
+    on_cpu = placement.device == "cpu" or not gpus()
+    return max(1, cores() // (processes * placement.threads)) if on_cpu and not needs_gpu else 1
+
+
 def memory_needed(parameters: int, stage: str) -> int:
     """Bytes of weights and optimizer state, activations not counted."""
     return parameters * (_TRAINING_BYTES if stage == "checkpoints" else _SCORING_BYTES)

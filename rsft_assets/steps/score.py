@@ -20,8 +20,8 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps import hardware
 from rsft_assets.steps.engines.opening import engine_kind
-from rsft_assets.steps.hardware import cores, gpus
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import log_to_stderr, requested, run_step, step_parser
 from rsft_assets.steps.scoring import score_checkpoints
@@ -53,11 +53,11 @@ def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = Fals
 
 
 def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
-    """Processes that score checkpoints beside each other: one on each core where a small model has no GPU."""
-    alone = needs_gpu or placement.engines > 1 or engine_kind(placement) != "transformers"
-    if alone or (placement.device != "cpu" and gpus()):
+    """Processes that score checkpoints beside each other; engines that look after their own devices need one."""
+    own_devices = placement.device != "cpu" and hardware.gpus()
+    if own_devices or placement.engines > 1 or engine_kind(placement) != "transformers":
         return 1
-    return placement.runs or max(1, cores() // placement.threads)
+    return hardware.side_by_side(placement, 1, needs_gpu=needs_gpu)
 
 
 def _side_by_side(

@@ -22,12 +22,13 @@ from rsft_assets.specs.lineage import Ref, checkpoint_ref, spec_of
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.specs.training import Run
+from rsft_assets.steps import hardware
 from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
 from rsft_assets.steps.training.launch import Beside, dismiss_followers, follow, is_follower, launch, under_torchrun
-from rsft_assets.steps.training.side_by_side import runs_at_once, side_by_side
+from rsft_assets.steps.training.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 RESUME = ".resume"
@@ -58,8 +59,9 @@ def train(
         refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen)
         return _train_run(study, store, run, steps, chosen, force=force, beside=beside)
 
-    at_once = runs_at_once(chosen, len(asked))
-    if at_once > 1:
+    needs_gpu = study.get("models", refs[0].name).needs_gpu
+    at_once = min(len(asked), hardware.side_by_side(chosen, chosen.processes, needs_gpu=needs_gpu))
+    if at_once > 1 and not under_torchrun():
         done = side_by_side(list(asked), at_once, chosen, train_one)
     else:
         done = [output for name in asked for output in train_one(name)]

@@ -15,7 +15,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.judges import ROLES, TRUTH_FORMS
 from rsft_assets.specs.lineage import Ref, score_ref
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps import score as score_module
+from rsft_assets.steps import hardware
 from rsft_assets.steps import scoring as scoring_module
 from rsft_assets.steps.engines.local import LocalEngine
 from rsft_assets.steps.grading import tasks
@@ -23,7 +23,7 @@ from rsft_assets.steps.grading.task import Grade, Task, each
 from rsft_assets.steps.records.drift import drift
 from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.score import score
+from rsft_assets.steps.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import SUMS, benchmark, publish_upstream, small_study
 
@@ -54,7 +54,7 @@ def counts(monkeypatch):
     monkeypatch.setattr(Counted, "log", collections.Counter())
     monkeypatch.setattr(scoring_module, "open_engine", Counted)
     # What is counted here is counted in this process.
-    monkeypatch.setattr(score_module, "cores", lambda: 1)
+    monkeypatch.setattr(hardware, "cores", lambda: 1)
     return Counted.log
 
 
@@ -100,7 +100,7 @@ def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch)
     scored = {}
     for cores in (1, 3):
         store = Store(tmp_path / f"{cores} cores")
-        monkeypatch.setattr(score_module, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(hardware, "cores", lambda cores=cores: cores)
         study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
         outputs = score(study, store, refs)
         scored[cores] = {str(output.manifest.ref): output.digest for output in outputs}
@@ -110,7 +110,7 @@ def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_a_process_beside_others_that_dies_says_so(store, monkeypatch):
-    monkeypatch.setattr(score_module, "cores", lambda: 2)
+    monkeypatch.setattr(hardware, "cores", lambda: 2)
     study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
     killer = threading.Thread(target=_kill_the_first_child, daemon=True)
     killer.start()
@@ -127,22 +127,19 @@ def _kill_the_first_child():
 
 
 @pytest.mark.parametrize(
-    ("placement", "needs_gpu", "cards", "expected"),
+    ("placement", "needs_gpu", "expected"),
     [
-        ({}, False, 0, 4),
-        ({"threads": 2}, False, 0, 2),
-        ({"runs": 3}, False, 0, 3),
-        ({}, False, 1, 1),
-        ({"device": "cpu"}, False, 1, 4),
-        ({}, True, 0, 1),
-        ({"engines": 2}, False, 0, 1),
-        ({"engine": "endpoint"}, False, 0, 1),
+        ({}, False, 4),
+        ({"processes": 4}, False, 4),
+        ({}, True, 1),
+        ({"engines": 2}, False, 1),
+        ({"engine": "endpoint"}, False, 1),
     ],
 )
-def test_how_many_processes_score(monkeypatch, placement, needs_gpu, cards, expected):
-    monkeypatch.setattr(score_module, "cores", lambda: 4)
-    monkeypatch.setattr(score_module, "gpus", lambda: (("card", 80 << 30),) * cards)
-    assert score_module.processes_for(Placement(**placement), needs_gpu=needs_gpu) == expected
+def test_how_many_processes_score(monkeypatch, placement, needs_gpu, expected):
+    monkeypatch.setattr(hardware, "cores", lambda: 4)
+    monkeypatch.setattr(hardware, "gpus", lambda: ())
+    assert processes_for(Placement(**placement), needs_gpu=needs_gpu) == expected
 
 
 def test_what_a_score_holds(store, counts):

@@ -15,23 +15,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.hardware import cores, gpus
+from rsft_assets.steps.hardware import gpus
 from rsft_assets.steps.records.store import Output
 from rsft_assets.steps.running import Stopped
-from rsft_assets.steps.training.launch import Beside, under_torchrun
+from rsft_assets.steps.training.launch import Beside
 
 log = logging.getLogger(__name__)
 TrainOne = Callable[[str, Beside], list[Output]]
-
-
-def runs_at_once(placement: Placement, runs: int) -> int:
-    """How many of these runs train at the same time."""
-    on_cpu = placement.device == "cpu" or not gpus()
-    if under_torchrun():
-        return 1
-    # Runs of several processes have taken the cores, or the GPUs, among them.
-    own = max(1, cores() // placement.processes) if on_cpu else 1
-    return min(runs, placement.runs or own)
 
 
 def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train_one: TrainOne) -> list[Output]:

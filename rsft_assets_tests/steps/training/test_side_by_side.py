@@ -13,31 +13,12 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
 from rsft_assets.steps.train import train
 from rsft_assets.steps.training import side_by_side as module
-from rsft_assets.steps.training.side_by_side import runs_at_once, side_by_side
+from rsft_assets.steps.training.side_by_side import side_by_side
 from rsft_assets.steps.training.state import saved_states
 from rsft_assets_tests.steps.training.test_processes import finish, start
 from rsft_assets_tests.steps.training.tiny import CPU, SCHEDULE, tiny_study
 
 THREE = replace(CPU, runs=3)
-
-
-@pytest.mark.parametrize(
-    ("placement", "runs", "cores", "cards", "expected"),
-    [
-        ({}, 5, 2, 0, 2),
-        ({}, 1, 2, 0, 1),
-        ({"processes": 2}, 5, 2, 0, 1),
-        ({"processes": 4}, 5, 2, 0, 1),
-        ({"runs": 3}, 5, 2, 0, 3),
-        ({}, 5, 16, 8, 1),
-        ({"runs": 8}, 20, 16, 8, 8),
-        ({"device": "cpu"}, 20, 16, 8, 16),
-    ],
-)
-def test_how_many_runs_train_at_once(monkeypatch, placement, runs, cores, cards, expected):
-    monkeypatch.setattr(module, "cores", lambda: cores)
-    monkeypatch.setattr(module, "gpus", lambda: (("card", 80 << 30),) * cards)
-    assert runs_at_once(Placement(**placement), runs) == expected
 
 
 def test_each_run_has_cards_of_its_own(monkeypatch):
