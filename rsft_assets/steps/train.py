@@ -9,13 +9,14 @@ rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, spec_of
@@ -29,6 +30,9 @@ from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
 from rsft_assets.steps.training.launch import Beside, dismiss_followers, follow, is_follower, launch, under_torchrun
 from rsft_assets.steps.training.side_by_side import side_by_side
+
+if TYPE_CHECKING:
+    from rsft_assets.steps.training.job import Job
 
 log = logging.getLogger(__name__)
 RESUME = ".resume"
@@ -110,8 +114,12 @@ def _train_run(
             if 0 < step <= target and ((force and step in steps) or not _published(study, store, run, step))
         ]
         if missing:
-            forced = steps if force else []
-            _train_missing(study, store, run, missing, placement, folder, forced=forced, beside=beside)
+            # Libraries fill their modules at first use, and must not do that in two threads at a time.
+            with beside.preparing if beside else contextlib.nullcontext():
+                job = _job(study, store, run, missing, placement, folder, forced=steps if force else [])
+            launch(job, beside)
+            if job.target == study.steps_of(run)[-1]:
+                _forget_all(job)
     return [store.require(checkpoint_ref(run, step)) for step in steps]
 
 
@@ -134,7 +142,7 @@ def _publish_base(study: Study, store: Store, run: Run, *, force: bool) -> None:
         build.publish(stats={"step": 0})
 
 
-def _train_missing(
+def _job(
     study: Study,
     store: Store,
     run: Run,
@@ -143,8 +151,7 @@ def _train_missing(
     folder: Path,
     *,
     forced: Iterable[int],
-    beside: Beside | None,
-) -> None:
+) -> "Job":
     from rsft_assets.steps.training.engine import device_of
     from rsft_assets.steps.training.job import Job
     from rsft_assets.steps.training.models import allow_remote_code
@@ -162,7 +169,7 @@ def _train_missing(
     tokens, held_out = tokenise(study, run, base, dataset, folder)
     check_fits(run, base.folder, placement, device, tokens, missing, store.home)
     log.info("%s: training from step %d to %d", run.name, start, missing[-1])
-    job = Job(
+    return Job(
         study=study,
         home=store.home,
         ref=checkpoint_ref(run, missing[-1]),
@@ -179,12 +186,13 @@ def _train_missing(
         forced=tuple(forced),
         made_by={"seed": run.seed, "placement": asdict(placement), "device": device},
     )
-    launch(job, beside)
-    if missing[-1] == study.steps_of(run)[-1]:
-        # Nothing is left to train: the state, several times the size of the weights, has done its work.
-        _forget(folder)
-        for place in filter(None, (tokens, held_out)):
-            shutil.rmtree(place, ignore_errors=True)
+
+
+def _forget_all(job: "Job") -> None:
+    """Nothing is left to train: the state, several times the size of the weights, has done its work."""
+    _forget(job.folder)
+    for place in filter(None, (job.tokens, job.held_out)):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Manifests are the truth about lineage; Dagster's event log and DuckDB are views 
 import dataclasses
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Publish a JSON file by rename, flushed to disk before."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of this thread alone: several of a process may write at the same time.
+    aside = path.with_name(f".{path.name}.{threading.get_native_id()}")
     with aside.open("w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1, allow_nan=False)
         file.flush()

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -275,11 +276,9 @@ class Store:
 
     def check_writable(self) -> None:
         """A `StepError` where nothing can be written, before any work is done."""
-        probe = self.home / f".probe-{os.getpid()}"
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            probe.write_text("")
-            probe.unlink()
+            tempfile.TemporaryFile(dir=self.home).close()
         except OSError as error:
             raise StepError(
                 f"{HOME_SETTING}={self.home} cannot be written ({error.strerror}); "

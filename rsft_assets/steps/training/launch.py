@@ -41,6 +41,8 @@ class Beside:
 
     stop: threading.Event
     """Set where all of them are to stop."""
+    preparing: threading.Lock
+    """Held while one of them prepares its training."""
     gpu: str | None = None
     """The only device that its processes see."""
 

@@ -26,7 +26,7 @@ TrainOne = Callable[[str, Beside], list[Output]]
 
 def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train_one: TrainOne) -> list[Output]:
     """Every output, in the order of the names; raises one `StepError` that names each run that failed."""
-    stop = threading.Event()
+    stop, preparing = threading.Event(), threading.Lock()
     devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for device in _devices(placement, at_once):
         devices.put(device)
@@ -36,7 +36,7 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
         try:
             if stop.is_set():
                 raise Stopped("the runs beside it")
-            return train_one(name, Beside(stop, device))
+            return train_one(name, Beside(stop, preparing, device))
         finally:
             devices.put(device)
 
