@@ -2,8 +2,8 @@
 
     side_by_side(names, at_once, train_one)     # train_one(name, beside) -> outputs
 
-All end before this returns. A run that fails leaves the others to finish, and is named at the end; a signal to stop
-reaches all of them, and each saves its state.
+All end before this returns. A run that fails leaves the others to finish, and is named at the end. A signal to stop
+reaches all of them, and each saves its state; so it is with an error that nobody foresaw, which is raised as it is.
 """
 
 import logging
@@ -47,7 +47,7 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
         try:
             for future in as_completed(futures):
                 error = future.exception()
-                if isinstance(error, Exception):
+                if isinstance(error, StepError):
                     failed[futures[future]] = str(error)
                     log.error("%s: %s", futures[future], error)
                 elif error is not None:

@@ -1,5 +1,6 @@
 """Runs trained at the same time: the same weights as one after the other, failures named, stops saved."""
 
+import errno
 import signal
 import threading
 import time
@@ -7,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
@@ -54,6 +55,26 @@ def test_one_that_fails_leaves_the_others_to_finish():
     with pytest.raises(StepError, match="b: its set is damaged"):
         side_by_side(["a", "b", "c", "d"], 2, CPU, one)
     assert sorted(done) == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("lost"), OSError(errno.ENOSPC, "No space left on device"), SpecError("no such run"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_nobody_foresaw_stops_the_others_and_is_raised_as_it_is(error):
+    def one(name, beside):
+        if name == "b":
+            raise error
+        stopped.append(beside.stop.wait(20))
+        return []
+
+    stopped = []
+    with pytest.raises(type(error)) as raised:
+        side_by_side(["a", "b", "c", "d"], 2, CPU, one)
+    assert raised.value is error
+    assert "one" in [entry.name for entry in raised.traceback], "the place where it went wrong is kept"
+    assert stopped and all(stopped)
 
 
 def test_a_stop_reaches_all_of_them():
