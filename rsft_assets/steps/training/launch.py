@@ -44,7 +44,7 @@ class Beside:
     preparing: threading.Lock
     """Held while one of them prepares its training."""
     gpu: str | None = None
-    """The only device that its processes see."""
+    """The only devices that its processes see, as CUDA_VISIBLE_DEVICES names them; None leaves what is visible."""
 
 
 def launch(job: Job, beside: Beside | None = None) -> None:

@@ -44,6 +44,26 @@ def test_each_run_has_cards_of_its_own(monkeypatch):
         side_by_side(names, 3, Placement(processes=2, runs=3), one)
 
 
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, {"0", "1"}), ("4,5,6", {"4", "5"}), ("GPU-a,GPU-b", {"GPU-a", "GPU-b"}), ("", {None})],
+)
+def test_cards_that_are_hidden_are_given_to_no_run(monkeypatch, visible, expected):
+    def one(name, beside):
+        seen.add(beside.gpu)
+        both.wait(20)
+        return []
+
+    monkeypatch.setattr(module, "gpus", lambda: (("card", 80 << 30),) * 8)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    seen, both = set(), threading.Barrier(2)
+    side_by_side(["a", "b"], 2, Placement(runs=2), one)
+    assert seen == expected
+
+
 def test_one_that_fails_leaves_the_others_to_finish():
     def one(name, beside):
         if name == "b":
