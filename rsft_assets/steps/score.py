@@ -63,7 +63,8 @@ def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
 def _side_by_side(
     study: Study, store: Store, checkpoints: Sequence[list[Ref]], placement: Placement, shares: int, *, force: bool
 ) -> tuple[list[Output], list[str]]:
-    # Which process scores a checkpoint is fixed, and all of it is: a second try gives the same texts.
+    # A checkpoint's texts are drawn by one process alone, each request with a seed of its own, so that how many
+    # processes there are does not enter them.
     mine = [checkpoints[number::shares] for number in range(shares)]
     each = replace(placement, workers=max(1, placement.workers // shares))
     done: list[Output] = []
