@@ -32,7 +32,7 @@ class Placement:
     """Training processes of one run on this machine, one per GPU."""
     runs: int = 0
     """Runs trained side by side on this machine, each with GPUs of its own; without GPUs checkpoints scored too.
-    0: one, but of a model made for CPUs one a core."""
+    0: one, but of a model made for CPUs as many as there are cores and memory for."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Hub
@@ -14,6 +15,8 @@ from rsft_assets.specs.study import Study
 GIB = 2**30
 _TRAINING_BYTES = 16  # bf16 weights and gradients, fp32 master weights and two Adam moments
 _SCORING_BYTES = 2
+_PROCESS_BYTES = 3 * GIB // 2
+"""Of a process that trains or scores a model made for CPUs: libraries, the model, its working memory."""
 
 
 @functools.cache
@@ -36,14 +39,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side(placement: Placement, processes: int, *, needs_gpu: bool) -> int:
-    """How many pieces of work of so many processes run at the same time: where the placement does not say, as many
-    as there are cores for a model made for them, and of others one.
+def free_memory() -> int:
+    """Bytes of this machine's own memory that a process can still have."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def how_many_at_once(placement: Placement, processes: int, *, needs_gpu: bool) -> int:
+    """Pieces of work, of so many processes each, that run at the same time: where the placement does not say, as many
+    as there are cores and memory for where the model is made for CPUs, and of others one.
     """
     if placement.runs:
         return placement.runs
-    on_cpu = placement.device == "cpu" or not gpus()
-    return max(1, cores() // (processes * placement.threads)) if on_cpu and not needs_gpu else 1
+    if needs_gpu or (placement.device != "cpu" and gpus()):
+        return 1
+    return max(1, min(cores() // placement.threads, free_memory() // _PROCESS_BYTES) // processes)
 
 
 def memory_needed(parameters: int, stage: str) -> int:

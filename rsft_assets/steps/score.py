@@ -57,7 +57,7 @@ def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
     own_devices = placement.device != "cpu" and hardware.gpus()
     if own_devices or placement.engines > 1 or engine_kind(placement) != "transformers":
         return 1
-    return hardware.side_by_side(placement, 1, needs_gpu=needs_gpu)
+    return hardware.how_many_at_once(placement, 1, needs_gpu=needs_gpu)
 
 
 def _side_by_side(

@@ -64,7 +64,7 @@ def train(
         return _train_run(study, store, run, steps, chosen, force=force, beside=beside)
 
     needs_gpu = study.get("models", refs[0].name).needs_gpu
-    at_once = min(len(asked), hardware.side_by_side(chosen, chosen.processes, needs_gpu=needs_gpu))
+    at_once = min(len(asked), hardware.how_many_at_once(chosen, chosen.processes, needs_gpu=needs_gpu))
     if at_once > 1 and not under_torchrun():
         done = side_by_side(list(asked), at_once, chosen, train_one)
     else:

@@ -7,20 +7,26 @@ from rsft_assets.steps import hardware
 
 
 @pytest.mark.parametrize(
-    ("placement", "processes", "needs_gpu", "cores", "cards", "expected"),
+    ("placement", "processes", "needs_gpu", "cores", "cards", "free", "expected"),
     [
-        ({}, 1, False, 2, 0, 2),
-        ({}, 2, False, 2, 0, 1),
-        ({}, 4, False, 2, 0, 1),
-        ({"threads": 4}, 1, False, 16, 0, 4),
-        ({"runs": 3}, 1, False, 2, 0, 3),
-        ({}, 1, False, 16, 8, 1),
-        ({"runs": 8}, 1, True, 16, 8, 8),
-        ({"device": "cpu"}, 1, False, 16, 8, 16),
-        ({"device": "cpu"}, 1, True, 16, 8, 1),
+        ({}, 1, False, 2, 0, 64, 2),
+        ({}, 2, False, 2, 0, 64, 1),
+        ({}, 4, False, 2, 0, 64, 1),
+        ({"threads": 4}, 1, False, 16, 0, 64, 4),
+        ({"runs": 3}, 1, False, 2, 0, 64, 3),
+        ({}, 1, False, 16, 8, 64, 1),
+        ({"runs": 8}, 1, True, 16, 8, 64, 8),
+        ({"device": "cpu"}, 1, False, 16, 8, 64, 16),
+        ({"device": "cpu"}, 1, True, 16, 8, 64, 1),
+        ({}, 1, False, 16, 0, 7.6, 5),
+        ({}, 2, False, 16, 0, 7.6, 2),
+        ({"threads": 4}, 1, False, 16, 0, 4.4, 2),
+        ({}, 1, False, 16, 0, 0.5, 1),
+        ({"runs": 3}, 1, False, 2, 0, 0.5, 3),
     ],
 )
-def test_how_much_runs_side_by_side(monkeypatch, placement, processes, needs_gpu, cores, cards, expected):
+def test_how_many_run_at_once(monkeypatch, placement, processes, needs_gpu, cores, cards, free, expected):
     monkeypatch.setattr(hardware, "cores", lambda: cores)
     monkeypatch.setattr(hardware, "gpus", lambda: (("card", 80 << 30),) * cards)
-    assert hardware.side_by_side(Placement(**placement), processes, needs_gpu=needs_gpu) == expected
+    monkeypatch.setattr(hardware, "free_memory", lambda: int(free * hardware.GIB))
+    assert hardware.how_many_at_once(Placement(**placement), processes, needs_gpu=needs_gpu) == expected

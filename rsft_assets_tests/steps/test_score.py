@@ -101,6 +101,7 @@ def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch)
     for cores in (1, 3):
         store = Store(tmp_path / f"{cores} cores")
         monkeypatch.setattr(hardware, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(hardware, "free_memory", lambda: 64 * hardware.GIB)
         study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
         outputs = score(study, store, refs)
         scored[cores] = {str(output.manifest.ref): output.digest for output in outputs}
@@ -111,6 +112,7 @@ def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_a_process_beside_others_that_dies_says_so(store, monkeypatch):
     monkeypatch.setattr(hardware, "cores", lambda: 2)
+    monkeypatch.setattr(hardware, "free_memory", lambda: 64 * hardware.GIB)
     study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
     killer = threading.Thread(target=_kill_the_first_child, daemon=True)
     killer.start()
@@ -139,6 +141,7 @@ def _kill_the_first_child():
 def test_how_many_processes_score(monkeypatch, placement, needs_gpu, expected):
     monkeypatch.setattr(hardware, "cores", lambda: 4)
     monkeypatch.setattr(hardware, "gpus", lambda: ())
+    monkeypatch.setattr(hardware, "free_memory", lambda: 64 * hardware.GIB)
     assert processes_for(Placement(**placement), needs_gpu=needs_gpu) == expected
 
 

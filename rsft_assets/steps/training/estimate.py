@@ -4,7 +4,6 @@ In: the model's config and size, a placement, the lengths of its rows, the check
 for the log and the manifest.
 """
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.hardware import GIB, gpus
+from rsft_assets.steps.hardware import GIB, free_memory, gpus
 from rsft_assets.steps.running import say_note
 from rsft_assets.steps.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.training.loss import CHUNK_LOGITS
@@ -99,7 +98,7 @@ def check(found: Estimate, placement: Placement, device: str, home: Path, what: 
             f"{_advice(found, placement, device)}"
         )
     host = found.checkpoint + placement.processes * _HOST_BYTES
-    if device != "cpu" and host > (beside := _free_memory()):
+    if device != "cpu" and host > (beside := free_memory()):
         raise StepError(
             f"{what} needs about {host / GIB:.1f} GiB of this machine's own memory, which has {beside / GIB:.1f} GiB "
             f"free: {found.checkpoint / GIB:.1f} to gather a checkpoint before it is written, "
@@ -135,17 +134,7 @@ def _memory(placement: Placement, device: str) -> tuple[int, str, int]:
     if device != "cpu":
         name, total = gpus()[0]
         return total, f"memory on each {name}", 1
-    return _free_memory(), "this machine's free memory", placement.processes
-
-
-def _free_memory() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return free_memory(), "this machine's free memory", placement.processes
 
 
 def _existing(path: Path) -> Path:

@@ -57,10 +57,10 @@ def test_disk_holds_kept_weights_and_two_states():
 
 def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(estimates, "gpus", lambda: (("NVIDIA H200", 141 * GIB),) * 8)
-    monkeypatch.setattr(estimates, "_free_memory", lambda: 60 * GIB)
+    monkeypatch.setattr(estimates, "free_memory", lambda: 60 * GIB)
     found = replace(of(EIGHT), disk=0)
     assert estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")["memory_bytes"] == found.memory
-    monkeypatch.setattr(estimates, "_free_memory", lambda: 50 * GIB)
+    monkeypatch.setattr(estimates, "free_memory", lambda: 50 * GIB)
     with pytest.raises(StepError, match=r"51\.5 GiB of this machine's own memory.*27\.5 to gather a checkpoint"):
         estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")
 
@@ -76,7 +76,7 @@ def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatc
 )
 def test_advice_is_what_would_help_here(tmp_path, monkeypatch, device, placement, longest, advice):
     monkeypatch.setattr(estimates, "gpus", lambda: (("NVIDIA H200", 9 * GIB),))
-    monkeypatch.setattr(estimates, "_free_memory", lambda: 9 * GIB)
+    monkeypatch.setattr(estimates, "free_memory", lambda: 9 * GIB)
     with pytest.raises(StepError) as caught:
         estimates.check(of(placement, longest=longest), placement, device, tmp_path, "it")
     assert advice in str(caught.value)
