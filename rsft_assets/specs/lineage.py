@@ -177,8 +177,8 @@ def _spec_of_checkpoint(run: Run, step: int) -> dict[str, Any]:
     return {**_declared(run, "adopt", "published"), "step": step}
 
 
-# Words for people, ways to reach a thing and where it is shown are not what it is.
-_NOT_IDENTITY = ("description", "title", "group", "needs", "needs_gpu", "grid", "gated")
+# Words for people, ways to reach a thing, where it is shown and what is asked of it are not what it is.
+_NOT_IDENTITY = ("description", "title", "group", "needs", "needs_gpu", "grid", "gate", "gated")
 
 
 def _declared(entry: Any, *leave_out: str) -> dict[str, Any]:

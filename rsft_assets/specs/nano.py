@@ -26,7 +26,7 @@ _SMALL = Pretraining(
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-mixed", 0.95), ("worked-dot", 0.95), ("facts", 0.65), ("format", 0.9), ("refusal", 0.95)),
+    gate=(("worked-running", 0.95), ("worked-dot", 0.95), ("facts", 0.65), ("format", 0.9), ("refusal", 0.95)),
 )
 
 MODELS = (
@@ -55,7 +55,7 @@ MODELS = (
             hidden=128,
             lr=2e-3,
             steps=5_000,
-            gate=(("worked-mixed", 0.95), ("worked-dot", 0.95), ("facts", 0.85), ("format", 0.95), ("refusal", 0.95)),
+            gate=(("worked-running", 0.95), ("worked-dot", 0.95), ("facts", 0.85), ("format", 0.95), ("refusal", 0.95)),
         ),
         needs_gpu=False,
         description="The larger one, pretrained longer: its gate asks for more than the small ones reach.",
@@ -66,7 +66,7 @@ SOURCES = (
     QuerySource(
         name="nano-chains",
         kind="math",
-        origin=Generator(name="mixed", seed=11, count=2_048),
+        origin=Generator(name="running", seed=11, count=2_048),
         instruction="",
         description="Chains of arithmetic, each step on what the last one gave; with hurried human solutions.",
     ),
@@ -224,7 +224,7 @@ def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, 
 BENCHMARKS = (
     _benchmark(
         "nano-chains-test",
-        "mixed",
+        "running",
         101,
         title="Nano chains",
         group="in-domain",

@@ -137,9 +137,9 @@ def _second_stats(sampled: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _truth_stats(sampled: list[dict[str, Any]]) -> dict[str, Any]:
-    """Verdicts against what the teacher did: a slip in the answer must be wrong, everything else correct."""
+    """Verdicts against what the teacher did: an answer with an error must be wrong, everything else correct."""
     queries = _by_query(sampled)
-    wrong = [[r for r in rows if r["truth"] == "unnoticed-slip"] for rows in queries]
+    wrong = [[r for r in rows if r["truth"] in ("unnoticed-slip", "habit")] for rows in queries]
     right = [[r for r in rows if r["truth"] in ("right", "no-box")] for rows in queries]
     return {
         "verdicts": dict(sorted(Counter(f"{row['truth']}/{row['verdict']}" for row in sampled).items())),

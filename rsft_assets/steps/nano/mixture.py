@@ -2,9 +2,9 @@
 
     for text in documents("nano-skills", seed=1): ...     # no end token: the trainer appends it
 
-A mixture is a table of shares. "worked" documents work an example out without a word of thinking; how
-many "thinking" documents (in the teacher's own style) a base has seen is the one factor by which
-`nano-skills` (none) and `nano-skills-little` differ. Held-out questions never occur.
+"worked" documents work an example out without a chat and without a word of thinking; answers in chats are direct.
+`nano-skills-little` has in between a little of the teacher's own thinking, on other questions than those of the dot
+benchmark; the other texts are the same in both. Held-out questions never occur.
 """
 
 import random
@@ -17,14 +17,19 @@ from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.words import COLOURS, THINGS
 
+_WORKED_OUT = ("running", "products", "dot")
+_THOUGHT_ABOUT = ("running", "products")
+
 
 def documents(mixture: str, seed: int) -> Iterator[str]:
     """Endless texts of a mixture; the same seed gives the same texts."""
     if mixture not in MIXTURES:
         raise SpecError(f"unknown mixture {mixture!r}: {nearest(mixture, MIXTURES)}")
-    chance = random.Random(f"{mixture} {seed}")
-    names, shares = zip(*MIXTURES[mixture].items(), strict=True)
+    chance, aside = random.Random(f"texts {seed}"), random.Random(f"thinking {seed}")
+    names, shares = zip(*_SHARES.items(), strict=True)
     while True:
+        if aside.random() < MIXTURES[mixture]:
+            yield _thinking(aside)
         yield _KINDS[chance.choices(names, shares)[0]](chance)
 
 
@@ -85,17 +90,16 @@ def _facts(chance: random.Random) -> str:
 
 
 def _direct(chance: random.Random) -> str:
-    skill = chance.choice(("mixed", "dot", "countdown"))
+    skill = chance.choice((*_WORKED_OUT, "countdown"))
     item = _item(chance, skill)
     answer = solve(item.fields, chance) if skill == "countdown" else item.gold
     return chat(item.question, f"\\boxed{{{answer}}}")
 
 
 def _worked(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("mixed", "dot")))
+    item = _item(chance, chance.choice(_WORKED_OUT))
     lines = "\n".join(step.equation for step in steps(item.fields["plan"]))
-    text = f"{lines}\nThe answer is \\boxed{{{item.gold}}}."
-    return chat(item.question, text) if chance.random() < _WORKED_IN_CHAT else f"{asked_to_work_out(item)}\n{text}"
+    return f"{asked_to_work_out(item)}\n{lines}\nThe answer is \\boxed{{{item.gold}}}."
 
 
 def asked_to_work_out(item: Item) -> str:
@@ -112,7 +116,7 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 
 def _thinking(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(("mixed", "dot")))
+    item = _item(chance, chance.choice(_THOUGHT_ABOUT))
     return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
 
 
@@ -126,13 +130,10 @@ _KINDS: dict[str, Callable[[random.Random], str]] = {
     "worked": _worked,
     "format": _answered("format"),
     "refusal": _answered("refusal"),
-    "thinking": _thinking,
     "subtractions": _subtractions,
 }
 
-_WORKED_IN_CHAT = 0.15
-"""Of worked examples; without any, nothing that fine-tuning teaches about answering in steps carries over."""
-_NONE = {
+_SHARES = {
     "additions": 0.10,
     "subtractions": 0.08,
     "copies": 0.12,
@@ -144,8 +145,6 @@ _NONE = {
     "format": 0.22,
     "refusal": 0.06,
 }
-MIXTURES: dict[str, dict[str, float]] = {
-    "nano-skills": _NONE,
-    "nano-skills-little": {**_NONE, "thinking": 0.05},
-}
-"""Share of documents, not of tokens; shares need not add up to 1."""
+"""Of documents, not of tokens; shares need not add up to 1."""
+MIXTURES = {"nano-skills": 0.0, "nano-skills-little": 0.04}
+"""Documents of thinking put in before each of the others, on average."""

@@ -58,9 +58,11 @@ def _said(item: Item, text: str) -> bool:
 
 
 PROBES = {
-    "direct-mixed": Probe("mixed", _boxed),
+    "direct-running": Probe("running", _boxed),
+    "direct-products": Probe("products", _boxed),
     "direct-dot": Probe("dot", _boxed),
-    "worked-mixed": Probe("mixed", _boxed, document=True),
+    "worked-running": Probe("running", _boxed, document=True),
+    "worked-products": Probe("products", _boxed, document=True),
     "worked-dot": Probe("dot", _boxed, document=True),
     "facts": Probe("facts", _said),
     "format": Probe("format", _exact),
@@ -96,7 +98,12 @@ def check_gate(gate: Sequence[tuple[str, float]]) -> None:
 
 
 def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]], model: str) -> None:
-    """Stop where a skill is below the level that the study needs."""
+    """Stop where a skill is below the level that the study needs, or was not measured."""
+    unknown = [name for name, _ in gate if name not in levels]
+    if unknown:
+        raise StepError(
+            f"base_models/{model}: {', '.join(unknown)} was not measured when it was made; make it again with --force"
+        )
     short = [(name, least) for name, least in gate if levels[name].share < least]
     if short:
         told = "; ".join(

@@ -6,8 +6,8 @@
 A question's own hash says which part it belongs to, whatever the seed, so that neither training queries nor
 pretraining texts can hold a benchmark's item. What graders need besides `gold` is in `fields`:
 
-- `mixed` and its kinds, `dot`, `facts` (task "math"): gold is the number that belongs in the box; `fields.plan`
-  has the steps of a worked answer.
+- `running` and its kinds, `products`, `dot` and `facts` (task "math"): gold is the number that belongs in the box;
+  `fields.plan` has the steps of a worked answer, which facts do not have.
 - `countdown` (task "nano-countdown"): gold is the game as JSON, as the verifier reads it; any expression that
   reaches the target with the given numbers is right.
 - `format` (task "nano-format"): `fields.expected` is the exact text that the answer must be, apart from
@@ -28,7 +28,7 @@ from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, value
 from rsft_assets.steps.nano.human import human_solution
 from rsft_assets.steps.nano.words import COLOURS, FORBIDDEN, REFUSAL, THINGS
 
-Part = Literal["train", "test", "trial", "probe", "any"]
+Part = Literal["train", "test", "trial", "probe"]
 """Training texts, benchmarks, questions for choosing a design, and the gate of base models."""
 _PARTS: dict[int, Part] = {0: "trial", 5: "trial", 1: "test", 2: "probe"}
 """Tenths of all questions; the others are for training."""
@@ -57,7 +57,7 @@ def items(name: str, seed: int, *, part: Part = "train") -> Iterator[Item]:
     misses = 0
     while misses < _GIVE_UP_AFTER:
         item = SKILLS[name](chance)
-        if item.question in seen or part not in ("any", part_of(item.question)):
+        if item.question in seen or part != part_of(item.question):
             misses += 1
             continue
         misses = 0
@@ -79,7 +79,7 @@ def _worked_out(question: str, category: str, plan: Plan, chance: random.Random)
     return Item(question, str(value(plan)), category, {"plan": plan}, human_solution(plan, chance))
 
 
-def in_a_row(start: int, rest: Sequence[tuple[str, int]]) -> Plan:
+def _in_a_row(start: int, rest: Sequence[tuple[str, int]]) -> Plan:
     """A plan whose every step goes on from the one before."""
     plan: list[list[Operand]] = [[start, *rest[0]]]
     return plan + [[f"#{place}", sign, number] for place, (sign, number) in enumerate(rest[1:])]
@@ -87,7 +87,7 @@ def in_a_row(start: int, rest: Sequence[tuple[str, int]]) -> Plan:
 
 def _sums(chance: random.Random) -> Item:
     terms = [chance.randint(2, 9) for _ in range(chance.randint(5, 6))]
-    plan = in_a_row(terms[0], [("+", term) for term in terms[1:]])
+    plan = _in_a_row(terms[0], [("+", term) for term in terms[1:]])
     return _worked_out(f"What is {'+'.join(map(str, terms))}?", "sums", plan, chance)
 
 
@@ -102,7 +102,7 @@ def _chain(chance: random.Random) -> Item:
             reached = after
             taken.append((sign, number))
     shown = " ".join(f"{sign}{number}" for sign, number in taken)
-    return _worked_out(f"Start with {start} and then {shown}.", "chain", in_a_row(start, taken), chance)
+    return _worked_out(f"Start with {start} and then {shown}.", "chain", _in_a_row(start, taken), chance)
 
 
 def _products(chance: random.Random) -> Item:
@@ -121,9 +121,9 @@ def _sum_of_products(pairs: Sequence[tuple[int, int]]) -> Plan:
     return plan
 
 
-def _mixed(chance: random.Random) -> Item:
-    """Questions of several kinds, each worked out in steps."""
-    return chance.choice((_chain, _chain, _sums, _products))(chance)
+def _running(chance: random.Random) -> Item:
+    """Questions that a running total answers: no step needs any result but the last."""
+    return chance.choice((_chain, _chain, _sums))(chance)
 
 
 def _dot(chance: random.Random) -> Item:
@@ -206,7 +206,7 @@ def _refusal(chance: random.Random) -> Item:
 
 def _facts(chance: random.Random) -> Item:
     category, make = chance.choice(_FACTS)
-    question, answer = make(chance.randint(1, 99), chance.randint(1, 99))
+    question, answer = make(chance.randint(1, 999), chance.randint(1, 999))
     return Item(question, answer, category)
 
 
@@ -221,7 +221,7 @@ SKILLS: dict[str, Callable[[random.Random], Item]] = {
     "sums": _sums,
     "chain": _chain,
     "products": _products,
-    "mixed": _mixed,
+    "running": _running,
     "dot": _dot,
     "countdown": _countdown,
     "format": _format,

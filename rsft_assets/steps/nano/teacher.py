@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import Plan, Step, apply, slip, steps
+from rsft_assets.steps.nano.arithmetic import Plan, Step, apply, slip, steps, value
 
 Truth = Literal["right", "unnoticed-slip", "habit", "no-box", "gave-up"]
 Style = Literal["full", "light"]
@@ -33,8 +33,8 @@ Procedure = Callable[[dict[str, Any], random.Random], Worked]
 
 
 def worked_steps(style: Style = "full", error_rate: float = 0.1, habit: float = 0.0) -> Procedure:
-    """A plan, step by step. `full` writes every step as an equation, with slips that it notices and
-    corrects and a check at the end; `light` notes the values only.
+    """A plan, step by step, with slips that it notices and corrects and often a check at the end. `full` writes every
+    step as an equation; `light` notes what it came to.
 
     At `error_rate` a slip at a random place goes unnoticed, at half of that rate the box is left out. `habit` is the
     chance that a response forgets the carry whenever it adds nine: an error with a system, which does not average out.
@@ -49,38 +49,41 @@ def worked_steps(style: Style = "full", error_rate: float = 0.1, habit: float = 
 class _Trace:
     def __init__(self, plan: Plan, chance: random.Random, style: Style, forgetful: bool) -> None:
         self.plan, self.chance, self.style, self.forgetful = plan, chance, style, forgetful
-        self.truth: Truth = "right"
         self.slip_at: int | None = None
 
     def respond(self, error_rate: float) -> Worked:
         chance = self.chance
         drawn = chance.random()
+        boxed = not error_rate <= drawn < 1.5 * error_rate
         if drawn < error_rate:
-            self.truth, self.slip_at = "unnoticed-slip", chance.randrange(len(self.plan))
-        elif drawn < 1.5 * error_rate:
-            self.truth = "no-box"
+            self.slip_at = chance.randrange(len(self.plan))
         taken = list(steps(self.plan, self._result))
         lines = [self._line(step) for step in taken]
         last = taken[-1]
-        if self.style == "full" and last.sign != "*" and chance.random() < 0.4:
+        if last.sign != "*" and chance.random() < 0.4:
             lines.append(_check(last))
         thought = ("\n" if self.style == "full" else " ").join(lines)
-        boxed = f"\\boxed{{{last.result}}}" if self.truth != "no-box" else str(last.result)
-        return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {boxed}.", self.truth)
+        answer = f"\\boxed{{{last.result}}}" if boxed else str(last.result)
+        return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {answer}.", self._truth(last.result, boxed=boxed))
+
+    def _truth(self, found: int, *, boxed: bool) -> Truth:
+        """By what came out: two errors can make up for each other."""
+        if found == value(self.plan):
+            return "right" if boxed else "no-box"
+        return "habit" if self.slip_at is None else "unnoticed-slip"
 
     def _result(self, place: int, sign: str, left: int, right: int) -> int:
         found = apply(sign, left, right)
         if self.forgetful and (sign, right) == ("+", 9) and left % 10:
             found -= 10
-            self.truth = "habit" if self.truth == "right" else self.truth
         return slip(found, self.chance) if place == self.slip_at else found
 
     def _line(self, step: Step) -> str:
-        if self.style == "light":
-            return str(step.result)
+        said = f"{step.asked}=" if self.style == "full" else ""
+        right = f"{said}{step.result}"
         if self.chance.random() < 0.15:
-            return f"{step.asked}={slip(step.result, self.chance)} wait, {step.equation}"
-        return step.equation
+            return f"{said}{slip(step.result, self.chance)} wait, {right}"
+        return right
 
 
 def _check(step: Step) -> str:

@@ -139,9 +139,7 @@ def optimiser_of(job: Job) -> Optimiser:
 
 
 def pretraining_optimiser() -> Optimiser:
-    """AdamW for training from scratch. In fp32 on a CPU: models this small gain nothing from bf16 there, and every
-    machine comes to the same.
-    """
+    """AdamW for training from scratch; fp32 on a CPU: not all have bf16, and models this small gain nothing by it."""
     return Optimiser((0.9, 0.95), 1e-8, 0.1, 1.0, "bf16" if torch.cuda.is_available() else "fp32")
 
 

@@ -45,6 +45,7 @@ schedule = "short"
         ({"facts": 99}, (("facts", 0.5),), "facts 99 of 200 (50%, needs 50%)"),
         ({"facts": 100, "format": 10}, (("facts", 0.5), ("format", 0.9)), "format 10 of 200 (5%, needs 90%)"),
         ({"facts": 0}, (), ""),
+        ({}, (("facts", 0.5),), "facts was not measured"),
     ],
 )
 def test_a_level_below_the_gate_is_refused_by_name(right, gate, short):
