@@ -22,6 +22,7 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps import hardware
 from rsft_assets.steps.engines.opening import engine_kind
+from rsft_assets.steps.records.provenance import command, publish_for
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import log_to_stderr, requested, run_step, step_parser
 from rsft_assets.steps.scoring import score_checkpoints
@@ -60,6 +61,11 @@ def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
     return hardware.how_many_at_once(placement, 1, needs_gpu=needs_gpu)
 
 
+def _begin(step_command: str) -> None:
+    log_to_stderr()
+    publish_for(step_command)
+
+
 def _side_by_side(
     study: Study, store: Store, checkpoints: Sequence[list[Ref]], placement: Placement, shares: int, *, force: bool
 ) -> tuple[list[Output], list[str]]:
@@ -70,7 +76,7 @@ def _side_by_side(
     done: list[Output] = []
     failed: list[str] = []
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(shares, mp_context=spawn, initializer=log_to_stderr) as pool:
+    with ProcessPoolExecutor(shares, mp_context=spawn, initializer=_begin, initargs=(command(),)) as pool:
         futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
         try:
             for future in as_completed(futures):

@@ -22,6 +22,7 @@ from rsft_assets.steps.grading import tasks
 from rsft_assets.steps.grading.task import Grade, Task, each
 from rsft_assets.steps.records.drift import drift
 from rsft_assets.steps.records.manifest import read_manifest
+from rsft_assets.steps.records.provenance import command
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
@@ -105,6 +106,7 @@ def test_checkpoints_scored_side_by_side_come_to_the_same(tmp_path, monkeypatch)
         study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS})
         outputs = score(study, store, refs)
         scored[cores] = {str(output.manifest.ref): output.digest for output in outputs}
+        assert {output.manifest.made_by["command"] for output in outputs} == {command()}
     assert scored[1] == scored[3]
     assert len(scored[1]) == 4
 

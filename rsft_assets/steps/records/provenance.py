@@ -1,4 +1,8 @@
-"""Who made an output: code, command, versions, machine. Best effort, captured once per process."""
+"""Who made an output: code, command, versions, machine. Best effort, captured once per process.
+
+A step's own helper processes publish in its name: each begins with `publish_for(command)`, where `command` is what
+`command()` said in the process that started it.
+"""
 
 import functools
 import importlib.metadata
@@ -18,11 +22,27 @@ _PACKAGES = (
 )
 
 
-@functools.cache
+_published_for: list[str] = []
+
+
+def command() -> str:
+    """The command of the step that this process belongs to."""
+    return _published_for[-1] if _published_for else " ".join(["python", *sys.orig_argv[1:]])[:2_000]
+
+
+def publish_for(step_command: str) -> None:
+    """Say that this process works for a step that was started with this command."""
+    _published_for.append(step_command)
+
+
 def provenance() -> dict[str, Any]:
     """What this process is; secrets cannot enter, since neither the environment nor inputs are read."""
+    return {"command": command(), **_process()}
+
+
+@functools.cache
+def _process() -> dict[str, Any]:
     return {
-        "command": " ".join(["python", *sys.orig_argv[1:]])[:2_000],
         "python": platform.python_version(),
         "versions": _versions(),
         "host": socket.gethostname(),

@@ -9,6 +9,7 @@ from typing import Any
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.provenance import command
 
 FILE_NAME = "job.pickle"
 
@@ -41,6 +42,8 @@ class Job:
     out: Path | None = None
     """Where a pretrained model is written."""
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
+    command: str = dataclasses.field(default_factory=command)
+    """Of the step, for the records of what its processes publish."""
 
     def write(self) -> Path:
         path = self.folder / FILE_NAME

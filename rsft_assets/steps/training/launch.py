@@ -27,6 +27,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.hardware import gpus
 from rsft_assets.steps.orphans import end_with_parent
 from rsft_assets.steps.records.manifest import write_json
+from rsft_assets.steps.records.provenance import publish_for
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
 from rsft_assets.steps.training.job import Job
 
@@ -205,7 +206,9 @@ def main(path: Path) -> int:
 
     rank = os.environ["RANK"]
     try:
-        run_job(Job.read(path))
+        job = Job.read(path)
+        publish_for(job.command)
+        run_job(job)
     except (StepError, SpecError) as error:
         write_json(path.with_name(f"error-{rank}.json"), {"message": str(error)})
         log.error("%s", error)

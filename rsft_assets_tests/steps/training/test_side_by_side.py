@@ -11,6 +11,7 @@ import pytest
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.records.provenance import command
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
 from rsft_assets.steps.train import train
 from rsft_assets.steps.training import side_by_side as module
@@ -122,6 +123,15 @@ def test_side_by_side_is_bit_equal_to_one_after_the_other(store):
     alone = [output.digest for output in train(study, store, refs, placement=replace(CPU, runs=1))]
     assert together == alone
     assert len(set(together)) == 4
+
+
+@pytest.mark.slow
+def test_runs_beside_each_other_record_the_command_of_the_step(store):
+    study = tiny_study(replace(SCHEDULE, epochs=1), seeds=(1, 2))
+    refs = [checkpoint_ref(run, step) for run in study.runs.values() for step in (0, 2)]
+    outputs = train(study, store, refs, placement=replace(CPU, runs=2))
+    assert {output.manifest.made_by["command"] for output in outputs} == {command()}
+    assert "launch" not in command()
 
 
 @pytest.mark.slow
