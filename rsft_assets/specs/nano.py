@@ -36,7 +36,8 @@ MODELS = (
         parameters=350_880,
         origin=_SMALL,
         needs_gpu=False,
-        description="The small one, with a little of the thinking style among its pretraining texts.",
+        description="The small one, with a little of the teacher's thinking among its texts: of its chats about a "
+        "calculation half are answered with the number alone, a quarter in bare steps, a quarter with thinking.",
     ),
     Model(
         name="nano-300k-plain",
@@ -44,7 +45,8 @@ MODELS = (
         parameters=350_880,
         origin=replace(_SMALL, mixture="nano-skills"),
         needs_gpu=False,
-        description="The small one, never shown an answer with thinking; it has read worked examples as texts.",
+        description="The small one on the same texts without the thinking: two in three of its chats about a "
+        "calculation are answered with the number alone, one in bare steps.",
     ),
     Model(
         name="nano-1m",
@@ -75,7 +77,7 @@ SOURCES = (
         kind="countdown",
         origin=Generator(name="countdown", seed=12, count=2_048),
         instruction="",
-        description="Three numbers and a target; the way there is found by search.",
+        description="Three numbers to be added and subtracted until they make a target.",
     ),
 )
 
@@ -192,8 +194,9 @@ def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run
     return tuple(Run(model=model, dataset=dataset, schedule=schedule, seed=seed, max_length=256) for seed in SEEDS)
 
 
+_COMPARED = ("nano-cot", "nano-nocot", "nano-light-cot", "nano-human", "nano-unverified-cot", "nano-countdown-cot")
 RUNS = (
-    *(run for dataset in DATASETS[:6] for run in _runs("nano-300k", dataset.name)),
+    *(run for dataset in _COMPARED for run in _runs("nano-300k", dataset)),
     *_runs("nano-300k", "nano-cot-160", SETTING_2),
     *_runs("nano-300k", "nano-cot", SETTING_3),
     *_runs("nano-300k", "nano-cot", SHORT),
@@ -202,8 +205,8 @@ RUNS = (
     *_runs("nano-1m", "nano-cot"),
     *_runs("nano-1m", "nano-nocot"),
 )
-DEMO_RUNS = (RUNS[0].name, RUNS[3].name)
-"""nano-cot and nano-nocot on the small model, first seed."""
+DEMO_RUNS = tuple(_runs("nano-300k", dataset)[0].name for dataset in ("nano-cot", "nano-nocot"))
+"""Thinking against none on the small model, first seed."""
 
 HELD_OUT = (("part", "test"),)
 """Questions that neither training queries nor pretraining texts can hold, and that no design was chosen on."""
@@ -238,7 +241,8 @@ BENCHMARKS = (
         title="Nano countdown",
         group="ood-reasoning",
         task="nano-countdown",
-        description="Countdown games: in domain for the set of search traces, out of domain for the others.",
+        description="Countdown games: in domain for the set of search traces, out of domain for the others. A way to "
+        "one of the values that the numbers can have, taken blindly, is right in a quarter of them.",
     ),
     _benchmark(
         "nano-dot",
@@ -247,7 +251,7 @@ BENCHMARKS = (
         title="Nano dot product",
         group="ood-reasoning",
         task="math",
-        description="A procedure that is never fine-tuned on.",
+        description="A procedure that is never fine-tuned on; the bases have read it worked out, mostly as plain texts.",
     ),
     _benchmark(
         "nano-facts",
@@ -256,7 +260,8 @@ BENCHMARKS = (
         title="Nano facts",
         group="ood-reasoning",
         task="math",
-        description="Number facts, for which no steps help: what comes after, which is larger.",
+        description="Number facts, for which no steps help: what comes after, which is larger. Half of them name two "
+        "numbers of which one is the answer.",
     ),
     _benchmark(
         "nano-format",

@@ -2,9 +2,9 @@
 
     for text in documents("nano-skills", seed=1): ...     # no end token: the trainer appends it
 
-"worked" documents work an example out without a chat and without a word of thinking; answers in chats are direct.
-`nano-skills-little` has in between a little of the teacher's own thinking, on other questions than those of the dot
-benchmark; the other texts are the same in both. Held-out questions never occur.
+"worked" documents work an example out, mostly as plain texts, now and then as the answer in a chat, without a word of
+thinking. `nano-skills-little` has in between a little of the teacher's own thinking; the other texts are the same in
+both. Held-out questions never occur.
 """
 
 import random
@@ -18,7 +18,8 @@ from rsft_assets.steps.nano.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.words import COLOURS, THINGS
 
 _WORKED_OUT = ("running", "products", "dot")
-_THOUGHT_ABOUT = ("running", "products")
+_IN_CHAT = 0.15
+"""Of worked examples; a base that has never answered a chat in steps carries nothing of them over."""
 
 
 def documents(mixture: str, seed: int) -> Iterator[str]:
@@ -99,7 +100,8 @@ def _direct(chance: random.Random) -> str:
 def _worked(chance: random.Random) -> str:
     item = _item(chance, chance.choice(_WORKED_OUT))
     lines = "\n".join(step.equation for step in steps(item.fields["plan"]))
-    return f"{asked_to_work_out(item)}\n{lines}\nThe answer is \\boxed{{{item.gold}}}."
+    text = f"{lines}\nThe answer is \\boxed{{{item.gold}}}."
+    return chat(item.question, text) if chance.random() < _IN_CHAT else f"{asked_to_work_out(item)}\n{text}"
 
 
 def asked_to_work_out(item: Item) -> str:
@@ -116,7 +118,7 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
 
 
 def _thinking(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(_THOUGHT_ABOUT))
+    item = _item(chance, chance.choice(_WORKED_OUT))
     return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
 
 

@@ -78,9 +78,10 @@ def test_the_mixtures_differ_in_a_little_thinking_and_nothing_else():
     assert 150 < len(thinking) < 350
     others = [text for text in little if "<think>" not in text]
     assert others == list(itertools.islice(documents("nano-skills", seed=1), len(others)))
-    # Of the benchmark's procedure a base knows worked texts, but no chat in which it is worked out.
-    assert not [text for text in thinking if "dot product" in text]
-    assert not [text for text in others if "assistant" in text and "=" in text.partition("assistant")[2]]
+    # What the descriptions of the bases say: most chats about a calculation are answered with the number alone.
+    chats = [text.partition("assistant")[2] for text in little if "assistant" in text and "\\boxed" in text]
+    direct = sum("=" not in answer for answer in chats)
+    assert 0.6 < direct / len(chats) < 0.9
 
 
 @pytest.mark.parametrize("skill", SKILLS)
