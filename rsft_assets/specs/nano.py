@@ -251,7 +251,7 @@ BENCHMARKS = (
         title="Nano dot product",
         group="ood-reasoning",
         task="math",
-        description="A procedure that is never fine-tuned on; the bases have read it worked out, mostly as plain texts.",
+        description="A procedure that is never fine-tuned on; the bases have read it worked out, mostly as texts.",
     ),
     _benchmark(
         "nano-facts",
