@@ -1,6 +1,6 @@
 """Running batches in this process, one Dagster run each, and saying how each ended."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -28,9 +28,17 @@ class BatchResult:
 
 
 def run_batches(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, batches: Sequence[Batch], *, force: bool = False
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    batches: Sequence[Batch],
+    *,
+    force: bool = False,
+    vital: Collection[str] = (),
 ) -> Iterator[BatchResult]:
-    """Run each batch whose upstream batches did not fail; yields as they end."""
+    """Run each batch whose upstream batches did not fail; yields as they end.
+
+    The first failure of a stage in `vital` is the last batch, whatever else could still run.
+    """
     failed: set[dg.AssetKey] = set()
     repository = definitions.get_repository_def()
     graph = repository.asset_graph
@@ -42,6 +50,8 @@ def run_batches(
         if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
             failed.update(keys)
             yield BatchResult(batch, "", f"not run, since {broken[0]} failed")
+            if keys[0].path[0] in vital:
+                return
             continue
         job = repository.get_implicit_job_def_for_assets(keys)
         assert job is not None, f"no job holds {keys}"
@@ -56,6 +66,8 @@ def run_batches(
             made = set() if keys[0].path[0] in VERBS else _made_in(instance, result.run_id)
             failed.update(key for key in keys if key not in made)
         yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
+        if not result.success and keys[0].path[0] in vital:
+            return
 
 
 def _made_in(instance: dg.DagsterInstance, run_id: str) -> set[dg.AssetKey]:

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,14 +30,14 @@ _LINE_EVERY_SECONDS = 10.0
 class Display:
     """Progress on standard error: bars on a terminal, plain lines elsewhere."""
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, batches: Sequence[Batch], console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
         self.counts: Counter[str] = Counter()
         self._all: Counter[str] = Counter()
         self._total = len(batches)
-        self._failures = 0
+        self._sound = 0
         self._said_at = time.monotonic()
-        self._bars = Progress(
+        self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[words]}"),
@@ -46,21 +46,21 @@ class Display:
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self._overall: TaskID = self._bars.add_task(
+        self._overall: TaskID = self.bars.add_task(
             "whole study" if len(batches) > 1 else "", total=len(batches), words=""
         )
         self._at_work: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Display":
-        self._bars.__enter__()
+        self.bars.__enter__()
         return self
 
     def __exit__(self, *problem: Any) -> None:
-        self._bars.__exit__(*problem)
+        self.bars.__exit__(*problem)
 
     def start(self, number: int, batch: Batch) -> None:
         self.counts.clear()
-        self._bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
+        self.bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
 
     def watch(self, event: Event) -> None:
         """Called with every event of the step at work."""
@@ -86,26 +86,27 @@ class Display:
             return
         what = event["what"]
         if what not in self._at_work:
-            self._at_work[what] = self._bars.add_task(escape(f"  {what}"), words="")
-        self._bars.update(
+            self._at_work[what] = self.bars.add_task(escape(f"  {what}"), words="")
+        self.bars.update(
             self._at_work[what], total=event["total"] or None, completed=event["done"], words=escape(words)
         )
         if event["done"] >= event["total"] > 0:
-            self._bars.remove_task(self._at_work.pop(what))
+            self.bars.remove_task(self._at_work.pop(what))
 
     def end(self, batch: Batch, problem: str) -> None:
         for task in self._at_work.values():
-            self._bars.remove_task(task)
+            self.bars.remove_task(task)
         self._at_work.clear()
         if problem:
-            self._failures += 1
             self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
             return
+        self._sound += 1
         words = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
         self.console.print(f"[green]done[/green]   {batch.title}: {words}", soft_wrap=True)
 
     def totals(self) -> str:
-        failed = f"{self._failures} of {self._total} not done" if self._failures else ""
+        left = self._total - self._sound
+        failed = f"{left} of {self._total} not done" if left else ""
         made = ", ".join(f"{count} {state}" for state, count in sorted(self._all.items()))
         return ", ".join(filter(None, (made, failed))) or "nothing to do"
 
@@ -173,8 +174,12 @@ def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> Non
     console.print(f"or all of it at once: rsft materialize {quoted} --upstream", soft_wrap=True)
 
 
-def run_plan(store: Store, plan: Plan, *, force: bool = False) -> tuple[int, list[dict[str, Any]], str]:
-    """(exit status, one entry per batch, totals in words) after running every batch with a display."""
+def run_plan(
+    store: Store, plan: Plan, *, force: bool = False, vital: Collection[str] = ()
+) -> tuple[int, list[dict[str, Any]], str]:
+    """(exit status, one entry per batch, totals in words) after running every batch with a display, or all up to the
+    first failure of a stage in `vital`.
+    """
     # Loading the definitions here keeps `rsft --help` and wrong usage fast.
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -187,13 +192,15 @@ def run_plan(store: Store, plan: Plan, *, force: bool = False) -> tuple[int, lis
         return (FAILED if plan.waiting else DONE), [], ""
     results: list[dict[str, Any]] = []
     with open_instance(store) as instance, Display(plan.batches) as display, watching(display.watch):
-        outcomes = run_batches(defs, instance, plan.batches, force=force)
+        outcomes = run_batches(defs, instance, plan.batches, force=force, vital=vital)
         for number, batch in enumerate(plan.batches):
             display.start(number, batch)
             try:
-                outcome = next(outcomes)
+                outcome = next(outcomes, None)
             except (SQLAlchemyError, sqlite3.Error) as error:
                 raise StepError(database_words(error)) from error
+            if outcome is None:
+                break
             display.end(batch, outcome.problem)
             entry = {"assets": list(batch.assets), "from": batch.first, "to": batch.last, "run_id": outcome.run_id}
             results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})

@@ -37,3 +37,40 @@ def test_after_a_failed_table_all_runs_that_can_do_without_it(path, upstream, pr
         first, second = run_batches(definitions, instance, batches)
     assert first.problem == "broken.sql: no such column"
     assert second.problem == problem
+
+
+@dg.asset(key=["base_models", "gated"])
+def gated():
+    raise dg.Failure("sums at 20%, the gate asks for 60%", allow_retries=False)
+
+
+@pytest.mark.parametrize(
+    ("vital", "ran"), [((), ["base_models/gated", "other/table"]), (("base_models",), ["base_models/gated"])]
+)
+def test_a_vital_failure_ends_the_plan_and_another_does_not(vital, ran):
+    @dg.asset(key=["other", "table"])
+    def unrelated():
+        pass
+
+    definitions = dg.Definitions(assets=[gated, unrelated])
+    batches = [Batch(("base_models/gated",)), Batch(("other/table",))]
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcomes = list(run_batches(definitions, instance, batches, vital=vital))
+    assert [outcome.batch.assets[0] for outcome in outcomes] == ran
+    assert outcomes[0].problem == "sums at 20%, the gate asks for 60%"
+
+
+def test_a_vital_stage_that_is_not_run_ends_the_plan():
+    @dg.asset(key=["base_models", "one"], deps=[["results", "broken"]])
+    def one():
+        pass
+
+    @dg.asset(key=["other", "table"])
+    def unrelated():
+        pass
+
+    definitions = dg.Definitions(assets=[tables, one, unrelated])
+    batches = [Batch(("results/sound", "results/broken")), Batch(("base_models/one",)), Batch(("other/table",))]
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcomes = list(run_batches(definitions, instance, batches, vital=("base_models",)))
+    assert [outcome.problem for outcome in outcomes][1:] == ["not run, since results/broken failed"]
