@@ -17,15 +17,15 @@ from rsft_assets.defs.batches import all_keys, make_plan
 from rsft_assets.defs.planning import keep_plan
 from rsft_assets.defs.recording import trace_command
 from rsft_assets.defs.terminal import run_plan
-from rsft_assets.specs.lineage import Ref, asset_keys, inputs_of, score_ref
+from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, inputs_of, score_ref
 from rsft_assets.specs.nano import DEMO_RUNS
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import database_path, open_results
 
 STUDY = "nano"
-_TABLE_OF = {"queries": "sources", "datasets": "datasets", "benchmarks": "benchmarks"}
-_MODEL_STAGES = ("base_models", "checkpoints", "scores")
+_VITAL = ("base_models",)
+"""Without a sound base model of each size there is nothing to learn from the rest."""
 _SUMMARY = """
     SELECT run, model, dataset, benchmark, step, value, low, high, items
     FROM marts.benchmark_scores
@@ -36,13 +36,11 @@ _SUMMARY = """
 
 def nano_keys(study: Study) -> list[str]:
     """Keys of the nano study's own assets, and the results and figures made from them."""
-    keys = []
-    for key in all_keys(study):
-        ref = Ref(key)
-        table = "models" if ref.stage in _MODEL_STAGES else _TABLE_OF.get(ref.stage, "pools")
-        if ref.stage in ("results", "figures", "report") or study.member_of[(table, ref.name)] == STUDY:
-            keys.append(key)
-    return keys
+    return [key for key in all_keys(study) if Ref(key).stage not in TABLE_OF or _is_own(study, Ref(key))]
+
+
+def _is_own(study: Study, ref: Ref) -> bool:
+    return study.member_of[(TABLE_OF[ref.stage], ref.name)] == STUDY
 
 
 def demo_runs(study: Study, *, full: bool) -> tuple[str, ...]:
@@ -67,7 +65,7 @@ def demo_keys(study: Study, runs: Sequence[str]) -> list[str]:
         todo += upstream
     assets = {ref.asset for ref in wanted}
     assets |= {f"audits/{ref.name}" for ref in wanted if ref.stage == "verdicts"}
-    return [key for key in nano_keys(study) if key in assets or key not in set(asset_keys(study))]
+    return [key for key in nano_keys(study) if key in assets or Ref(key).stage not in TABLE_OF]
 
 
 def run_demo(*, full: bool = False, as_json: bool) -> int:
@@ -82,12 +80,12 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     console.print(
         f"{part}: {len(runs)} training runs, {len(set(keys) & set(asset_keys(study)))} assets, in {store.home}"
     )
-    if estimated := keep_plan(study, store, plan, ["demo"]):
+    if estimated := keep_plan(study, store, plan, ["demo", "--full"] if full else ["demo"]):
         console.print(estimated, soft_wrap=True)
-    status, results, words = run_plan(store, plan)
+    status, results, words = run_plan(store, plan, vital=_VITAL)
     seconds = time.monotonic() - started
     if status != 0:
-        console.print("the demo did not finish; the same command goes on from here")
+        console.print(_unfinished(results), soft_wrap=True)
         return status
     nothing_new = not any(state in ("made",) for entry in results for state in entry["recorded"])
     console.print(f"\n{'nothing was left to do' if nothing_new else 'finished'} in {seconds:.0f} s: {words}\n")
@@ -109,6 +107,15 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     for words in closing_lines(study, store, runs[0]):
         out.print(words, soft_wrap=True, markup=False)
     return status
+
+
+def _unfinished(results: Sequence[dict[str, Any]]) -> str:
+    """The last line of a demo that did not finish."""
+    assets = [asset for entry in results if not entry["ok"] for asset in entry["assets"]]
+    bases = [asset for asset in assets if Ref(asset).stage in _VITAL]
+    if bases:
+        return f"stopped: {bases[0]} failed, so nothing was fine-tuned; the same command goes on from there"
+    return "the demo did not finish; the same command goes on from here"
 
 
 def _print_answers(store: Store, out: Console) -> None:
