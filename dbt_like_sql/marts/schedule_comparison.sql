@@ -1,5 +1,7 @@
 -- Does it pay to repeat data? Runs of one model on the same data (or its first rows), as many steps long, at
 -- their ends: the paper's Table 1. The reference is the setting that reads the most rows, on the most passes.
+-- Where rows repeated stand against more rows seen less often, in the same batches at the same rate, so that both read
+-- as much, nothing else differs: `fresh` is the arm that repeats least, and the difference to it is repetition's own.
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column passes: epochs over the set
 -- column rows_read: rows times passes
@@ -7,6 +9,9 @@
 -- column difference: to the reference setting, on the same items
 -- column arm_difference: the same, seed by seed, mean over the training seeds
 -- column arm_difference_low: 95 % interval in which items and training seeds vary; with one seed, items only
+-- column fresh: null for the arm that repeats least itself; fresh_run is its run of the same seed
+-- column fresh_difference: to that arm, seed by seed, mean over the training seeds, with its interval as above
+-- column fresh_seeds: training seeds that were scored on both sides of it
 WITH settings AS (
     SELECT
         r.*,
@@ -22,14 +27,24 @@ ranked AS (
         first_value(arm) OVER (
             PARTITION BY model, data_family, total_steps ORDER BY rows_read DESC, epochs DESC, arm
         ) AS reference,
+        first_value(arm) OVER (
+            PARTITION BY model, data_family, total_steps, batch_size, lr, decay ORDER BY epochs, arm
+        ) AS least_repeated,
         count(DISTINCT arm) OVER (PARTITION BY model, data_family, total_steps) AS settings
     FROM settings
 ),
 
 referred AS (
-    SELECT s.*, r.run AS reference_run
+    SELECT
+        s.*,
+        r.run AS reference_run,
+        f.arm AS fresh,
+        f.run AS fresh_run,
+        f.rows AS fresh_rows,
+        f.epochs AS fresh_passes
     FROM ranked s
     LEFT JOIN declared.runs r ON r.arm = s.reference AND r.seed = s.seed
+    LEFT JOIN declared.runs f ON f.arm = s.least_repeated AND f.seed = s.seed AND f.epochs < s.epochs
 )
 
 SELECT
@@ -71,6 +86,15 @@ SELECT
     da.arm_high AS arm_difference_high,
     coalesce(da.arm_beyond_noise, false) AS is_arm_beyond_noise,
     da.arm_method,
+    s.fresh,
+    s.fresh_run,
+    s.fresh_rows,
+    s.fresh_passes,
+    fa.arm_difference AS fresh_difference,
+    fa.arm_low AS fresh_difference_low,
+    fa.arm_high AS fresh_difference_high,
+    coalesce(fa.arm_beyond_noise, false) AS is_fresh_beyond_noise,
+    fa.seeds AS fresh_seeds,
     count(*) OVER arms AS seeds,
     avg(p.value) OVER arms AS seed_mean,
     CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE coalesce(d.method, 'reference not scored') END
@@ -86,6 +110,11 @@ LEFT JOIN staging.differences d
     ON d.point_id = p.point_id AND d.other_point_id = r.point_id AND d.grader = p.grader AND d.metric = p.metric
 LEFT JOIN staging.arm_differences da
     ON da.point_id = p.point_id AND da.other_point_id = r.point_id AND da.grader = p.grader AND da.metric = p.metric
+LEFT JOIN staging.score_points f
+    ON f.run = s.fresh_run AND f.is_last AND f.source = p.source AND f.benchmark = p.benchmark
+    AND f.grader = p.grader AND f.metric = p.metric AND f.protocol = p.protocol
+LEFT JOIN staging.arm_differences fa
+    ON fa.point_id = p.point_id AND fa.other_point_id = f.point_id AND fa.grader = p.grader AND fa.metric = p.metric
 WHERE s.settings > 1
 WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
 ORDER BY p.source, p.model, s.data_family, s.total_steps, s.rows_read DESC, p.run, p.position, p.grader, p.metric

@@ -19,7 +19,7 @@ from rsft_assets_tests.finished_study import finish
 from rsft_assets_tests.wide_study import SEEDS, wide_study
 
 COT, NOCOT = "wide-1m_wide-cot_lr1e-3_ep4_bs16", "wide-1m_wide-nocot_lr1e-3_ep4_bs16"
-ONCE = "wide-1m_wide-cot_lr1e-3_ep1_bs4"
+ONCE, FEW = "wide-1m_wide-cot_lr1e-3_ep1_bs4", "wide-1m_wide-few_lr1e-3_ep4_bs4"
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,30 @@ def test_equal_steps_are_compared_seed_by_seed(ask):
     once = [row for row in rows if row["run"].startswith(ONCE)]
     assert {row["seeds"] for row in once} == {3} and len(once) == 3
     assert all(row["is_arm_beyond_noise"] and row["arm_difference"] < 0 for row in once)
+
+
+def test_repetition_alone_is_few_rows_against_many_seen_once(ask, answers, wide):
+    rows = ask("SELECT * FROM marts.schedule_comparison WHERE source = 'ours' AND grader = 'strict' AND is_headline")
+    assert {(row["run"], row["fresh_run"]) for row in rows if row["fresh"]} == {(FEW, ONCE)}
+    pairs = {row["benchmark"]: row for row in rows if row["run"] == FEW}
+    assert pairs.keys() == {"wide-sums", "wide-dot", "wide-refusal"}
+    for row in pairs.values():
+        assert row["rows"] * row["passes"] == row["fresh_rows"] * row["fresh_passes"] == row["rows_read"]
+        assert (row["fresh_rows"], row["fresh_passes"], row["fresh_seeds"]) == (160, 1, 1)
+        assert row["fresh_difference_low"] < row["fresh_difference"] < row["fresh_difference_high"]
+        low, high = row["fresh_difference_low"], row["fresh_difference_high"]
+        assert row["is_fresh_beyond_noise"] == (low > 0 or high < 0)
+    authors = ask(f"SELECT * FROM marts.schedule_comparison WHERE run = '{FEW}' AND grader = 'authors'")
+    few, once = item_scores(wide, FEW, 40), item_scores(wide, ONCE, 40)
+    [sums] = [row for row in authors if row["benchmark"] == "wide-sums"]
+    assert sums["fresh_difference"] == pytest.approx(np.mean([few[item] - once[item] for item in few]))
+    said = answers["repetition"].sentences
+    assert said[0].startswith(f"Repetition alone, {FEW} (40 rows, 4 passes) against {ONCE} (160 rows, 1 pass), equal ")
+    sums = pairs["wide-sums"]
+    low, high = 100 * sums["fresh_difference_low"], 100 * sums["fresh_difference_high"]
+    assert f"{FEW} against {ONCE}: {100 * sums['fresh_difference']:+.1f} points" in said[1]
+    assert f"(95 % interval {low:+.1f} to {high:+.1f})" in said[1]
+    assert answers["repetition"].traces[said[1]] == f"scores/wide-1m/wide-sums[{FEW}|40]"
 
 
 def test_bases_of_other_pretraining_are_no_other_size(ask, answers):

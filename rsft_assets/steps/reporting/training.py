@@ -137,15 +137,48 @@ def repetition(db: "DuckDBPyConnection", study: str) -> Answer:
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "title": "benchmark"},
         **{"seeds": "seeds", "seed_mean": "score", "arm_difference": "to reference", "arm_difference_low": "low"},
-        **{"arm_difference_high": "high", "arm_method": "method", "trace": "trace"},
+        **{"arm_difference_high": "high", "arm_method": "method", "fresh_difference": "to rows seen less often"},
+        **{"fresh_difference_low": "low", "fresh_difference_high": "high", "trace": "trace"},
     }
     answer.rows = rows
     if not others:
         answer.missing.append("No two settings of one model on the same data at equal steps are scored.")
         return answer
-    for name in dict.fromkeys(row["arm"] for row in others):
+    clean = [row for row in rows if row["fresh_difference"] is not None]
+    for name in dict.fromkeys(row["arm"] for row in clean):
+        _repeated([row for row in clean if row["arm"] == name], answer)
+    if not clean:
+        answer.missing.append(
+            "No arm repeats few rows where another sees more rows less often with the same batch and steps; what is "
+            "compared differs in more than repetition."
+        )
+    told = {(row["fresh"], row["arm"]) for row in clean}
+    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in told):
         _setting([row for row in others if row["arm"] == name], answer)
     return answer
+
+
+def _repeated(mine: Rows, answer: Answer) -> None:
+    """Few rows repeated against more rows seen less often, all else equal: the question itself, with each interval."""
+    first = mine[0]
+    worse = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] < 0]
+    better = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] > 0]
+    without = [row["title"] for row in mine if row["fresh_difference_low"] is None]
+    answer.say(
+        f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
+        f"({_passes(first['fresh_rows'], first['fresh_passes'])}), equal in steps, batch and rows read, over "
+        f"{seeds({'seeds': first['fresh_seeds']})}: beyond noise better on {listed(better) or 'none'}, worse on "
+        f"{listed(worse) or 'none'}, of {count_of(len(mine), 'benchmark')}"
+        + (f"; no interval is known on {listed(without)}." if without else ".")
+    )
+    for row in sorted((row for row in mine if row["title"] not in without), key=lambda row: row["position"]):
+        ends = row["fresh_difference_low"], row["fresh_difference_high"]
+        apart = points(row["fresh_difference"], *ends, unit=row["unit"])
+        answer.say(f"On {row['title']}, {row['arm']} against {row['fresh']}: {apart}.", row["trace"])
+
+
+def _passes(rows: int, passes: float) -> str:
+    return f"{rows:,} rows, {count_of(round(passes), 'pass', 'passes')}"
 
 
 def _setting(mine: Rows, answer: Answer) -> None:
@@ -154,7 +187,7 @@ def _setting(mine: Rows, answer: Answer) -> None:
     worse = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] < 0]
     better = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] > 0]
     answer.say(
-        f"{first['arm']} ({first['rows']:,} rows, {count_of(round(first['passes']), 'pass', 'passes')}) against "
+        f"{first['arm']} ({_passes(first['rows'], first['passes'])}) against "
         f"{first['reference']} at equal steps, over {seeds(first)}: beyond noise worse on {listed(worse) or 'none'}, "
         f"better on {listed(better) or 'none'}, of {count_of(len(mine), 'benchmark')}."
     )
