@@ -141,7 +141,7 @@ _SHARES = {
     "copies": 0.12,
     "pairs": 0.08,
     "products": 0.06,
-    "facts": 0.10,
+    "facts": 0.16,
     "direct": 0.16,
     "worked": 0.40,
     "format": 0.22,

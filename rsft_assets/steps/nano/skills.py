@@ -205,16 +205,17 @@ def _refusal(chance: random.Random) -> Item:
 
 
 def _facts(chance: random.Random) -> Item:
-    category, make = chance.choice(_FACTS)
-    question, answer = make(chance.randint(1, 999), chance.randint(1, 999))
+    category, largest, make = chance.choice(_FACTS)
+    question, answer = make(chance.randint(1, largest), chance.randint(1, largest))
     return Item(question, answer, category)
 
 
-_FACTS: tuple[tuple[str, Callable[[int, int], tuple[str, str]]], ...] = (
-    ("after", lambda a, b: (f"What comes after {a}?", str(a + 1))),
-    ("before", lambda a, b: (f"What comes before {a}?", str(a - 1))),
-    ("larger", lambda a, b: (f"Which is larger, {a} or {b}?", str(max(a, b)))),
-    ("smaller", lambda a, b: (f"Which is smaller, {a} or {b}?", str(min(a, b)))),
+# More numbers to come before or after than to compare, or pairs would crowd those questions out.
+_FACTS: tuple[tuple[str, int, Callable[[int, int], tuple[str, str]]], ...] = (
+    ("after", 999, lambda a, b: (f"What comes after {a}?", str(a + 1))),
+    ("before", 999, lambda a, b: (f"What comes before {a}?", str(a - 1))),
+    ("larger", 99, lambda a, b: (f"Which is larger, {a} or {b}?", str(max(a, b)))),
+    ("smaller", 99, lambda a, b: (f"Which is smaller, {a} or {b}?", str(min(a, b)))),
 )
 
 SKILLS: dict[str, Callable[[random.Random], Item]] = {
