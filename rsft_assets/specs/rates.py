@@ -34,8 +34,8 @@ DECODING_MFU = Rate(
 )
 DECODING_MOST = 20_000.0
 """Tokens a second that one engine schedules at most, however small the model."""
-CPU_TRAINING_FLOPS = Rate(10e9, "assumed", "6 x parameters FLOPs a trained token at 10 GFLOP/s a CPU core (assumed)")
-CPU_DECODING_FLOPS = Rate(3e9, "assumed", "2 x parameters FLOPs a generated token at 3 GFLOP/s a CPU core (assumed)")
+CPU_TRAINING_FLOPS = Rate(30e9, "assumed", "6 x parameters FLOPs a trained token at 30 GFLOP/s a CPU core (assumed)")
+CPU_DECODING_FLOPS = Rate(6e9, "assumed", "2 x parameters FLOPs a generated token at 6 GFLOP/s a CPU core (assumed)")
 
 TEACHER_PARAMETERS = {"qwen3-32b": 32_800_000_000}
 """By the teacher's name, as its model card says."""
