@@ -59,7 +59,8 @@ def wide_study() -> Study:
 
 
 def _source(name: str) -> QuerySource:
-    return QuerySource(name=f"wide-{name}", kind="math", origin=Generator(name=name, seed=1, count=200))
+    kind = "countdown" if name == "countdown" else "math"
+    return QuerySource(name=f"wide-{name}", kind=kind, origin=Generator(name=name, seed=1, count=200))
 
 
 def _pool(name: str) -> Pool:

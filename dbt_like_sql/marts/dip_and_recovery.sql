@@ -2,6 +2,7 @@
 -- whether it is more than noise after allowing for having picked the deepest of many, and what follows.
 -- The corrected interval is Bonferroni's over all pairs of steps, so it can be believed though the fall was chosen.
 -- grain: source, run, benchmark, grader, metric, protocol
+-- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
 -- column depth: how far the score falls from peak to dip, in the metric's own units; 0 where it never falls
 -- column fall_low: corrected 95 % interval of the fall (negative is worse)
 -- column is_dip_beyond_noise: the corrected interval leaves out 0
@@ -30,6 +31,7 @@ WITH judged AS (
         p.seed,
         p.title,
         p.benchmark_group,
+        p.run_group,
         p.position,
         p.is_headline,
         p.unit,
@@ -75,6 +77,7 @@ SELECT
     benchmark,
     title,
     benchmark_group,
+    run_group,
     grader,
     metric,
     is_headline,

@@ -3,6 +3,7 @@
 -- grain: source, run, step, benchmark, grader, metric, protocol
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
+-- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
 -- column se: standard error of the value, by item
 -- column low: 95 % interval of the value: the grader's own where the score is ours
 WITH ours AS (
@@ -90,6 +91,7 @@ SELECT
     coalesce(t.is_last, false) AS is_last,
     b.title,
     b.benchmark_group,
+    coalesce(g.run_group, b.benchmark_group) AS run_group,
     b.position,
     coalesce(m.is_headline, false) AS is_headline,
     coalesce(m.unit, 'share') AS unit,
@@ -97,5 +99,6 @@ SELECT
 FROM (FROM ours UNION ALL FROM paper) p
 LEFT JOIN declared.run_steps t ON t.run = p.run AND t.step = p.step
 LEFT JOIN declared.benchmarks b ON b.benchmark = p.benchmark
+LEFT JOIN declared.run_groups g ON g.run = p.run AND g.benchmark = p.benchmark
 LEFT JOIN declared.metrics m ON m.benchmark = p.benchmark AND m.metric = p.metric
 ORDER BY p.source, p.run, p.benchmark, p.grader, p.metric, p.step

@@ -149,6 +149,18 @@ def test_repetition_alone_is_few_rows_against_many_seen_once(ask, answers, wide)
     assert answers["repetition"].traces[said[1]] == f"scores/wide-1m/wide-sums[{FEW}|40]"
 
 
+def test_what_an_arm_was_trained_on_is_in_domain_for_it(ask, answers):
+    for mart in ("data_comparison", "dip_and_recovery"):
+        rows = ask(f"SELECT DISTINCT dataset, benchmark, benchmark_group, run_group FROM marts.{mart}")
+        moved = {(row["dataset"], row["benchmark"]) for row in rows if row["run_group"] != row["benchmark_group"]}
+        assert moved == {("wide-countdown", "wide-sums")}
+    generalised = answers["generalised"]
+    mine = [row for row in generalised.rows if row["benchmark"] == "wide-sums" and row["dataset"] != "wide-countdown"]
+    assert generalised.sentences[0].startswith(f"In domain: of {len(mine)} arm-benchmark pairs")
+    said = " ".join(generalised.sentences)
+    assert "for wide-countdown that is no benchmark, and Wide sums is out of domain." in said
+
+
 def test_bases_of_other_pretraining_are_no_other_size(ask, answers):
     rows = ask("SELECT DISTINCT model, mixture FROM marts.capability_curves WHERE source = 'ours'")
     assert {row["model"] for row in rows if row["mixture"] == "plain"} == {"wide-plain"}

@@ -36,7 +36,7 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
     if not rows:
         answer.missing.append("No run has been scored at its end beside its base yet.")
     for group, words in GROUPS.items():
-        mine = [row for row in rows if row["benchmark_group"] == group]
+        mine = [row for row in rows if row["run_group"] == group]
         if not mine:
             answer.missing.append(f"Nothing is scored {words}.")
             continue
@@ -56,8 +56,22 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
                     f"The surest {surest} {words} is {found['arm']} on {found['title']}, {gain}, over {seeds(found)}.",
                     found["trace"],
                 )
+    _other_domains(answer, rows)
     _one_seed(answer, rows)
     return answer
+
+
+def _other_domains(answer: Answer, rows: Rows) -> None:
+    """Say where what counts as in domain is not what the benchmark is declared as."""
+    moved = [row for row in rows if row["run_group"] != row["benchmark_group"]]
+    into = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] == "in-domain"))
+    out = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] != "in-domain"))
+    if moved:
+        datasets = listed(list(dict.fromkeys(row["dataset"] for row in moved)))
+        answer.say(
+            f"In domain is the kind of question that an arm was trained on: for {datasets} that is "
+            f"{listed(into) or 'no benchmark'}, and {listed(out) or 'none'} is out of domain."
+        )
 
 
 def _one_seed(answer: Answer, rows: Rows) -> None:

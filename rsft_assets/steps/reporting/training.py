@@ -75,7 +75,7 @@ def _dips(judged: Rows, dips: Rows) -> str:
 def _by_group(judged: Rows, answer: Answer) -> None:
     """Dips by kind of benchmark, and whether they hold in every training seed of an arm."""
     for group, words in GROUPS.items():
-        mine = [row for row in judged if row["benchmark_group"] == group]
+        mine = [row for row in judged if row["run_group"] == group]
         dips = [row for row in mine if row["is_dip_beyond_noise"]]
         if not mine:
             continue

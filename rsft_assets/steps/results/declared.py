@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rsft_assets.specs.domains import group_for
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import Study
@@ -48,6 +49,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **{"task": _TEXT, "items": _INT, "samples": _INT, "max_tokens": _INT, "headline_metric": _TEXT},
         **{"needs": _TEXT, "sensitive": _BOOL, "description": _TEXT},
     },
+    "run_groups": {"study": _TEXT, "run": _TEXT, "benchmark": _TEXT, "run_group": _TEXT},
     "metrics": {
         **{"study": _TEXT, "benchmark": _TEXT, "metric": _TEXT, "is_headline": _BOOL, "unit": _TEXT},
         "lower_is_better": _BOOL,
@@ -152,6 +154,14 @@ def _benchmarks(study: Study) -> list[tuple[Any, ...]]:
     ]
 
 
+def _run_groups(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (study.member_of[("runs", run.name)], run.name, benchmark.name, group_for(study, run, benchmark))
+        for run in study.runs.values()
+        for benchmark in study.benchmarks_of(run.model)
+    ]
+
+
 def _metrics(study: Study) -> list[tuple[Any, ...]]:
     return [
         (
@@ -179,5 +189,6 @@ _ROWS: dict[str, Callable[[Study], list[tuple[Any, ...]]]] = {
     "runs": _runs,
     "run_steps": _run_steps,
     "benchmarks": _benchmarks,
+    "run_groups": _run_groups,
     "metrics": _metrics,
 }

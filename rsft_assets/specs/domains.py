@@ -1,0 +1,30 @@
+"""What is in domain for a run: the questions it was trained on, whatever a benchmark is declared as.
+
+A benchmark's `group` is declared for training on math. A run that was trained on another kind of question has that
+kind in domain, and math is out-of-domain reasoning for it.
+"""
+
+from rsft_assets.specs.benchmarks import Benchmark, Group
+from rsft_assets.specs.study import Study
+from rsft_assets.specs.training import Run
+
+_DECLARED_FOR = "math"
+_KIND_OF_TASK = {"math": "math", "nano-countdown": "countdown"}
+"""Tasks whose questions are of a kind that query sources have, too."""
+
+
+def kind_trained_on(study: Study, dataset: str) -> str | None:
+    """Kind of the queries that a set answers; None for a finished set from elsewhere that names no source."""
+    spec = study.datasets[dataset]
+    if spec.like:
+        return kind_trained_on(study, spec.like)
+    source = study.pools[spec.pool].source if spec.pool else spec.source
+    return study.sources[source].kind if source else None
+
+
+def group_for(study: Study, run: Run, benchmark: Benchmark) -> Group:
+    """The group of a benchmark as this run stands to it."""
+    kind = kind_trained_on(study, run.dataset)
+    if kind in (None, _DECLARED_FOR) or benchmark.group not in ("in-domain", "ood-reasoning"):
+        return benchmark.group
+    return "in-domain" if _KIND_OF_TASK.get(benchmark.task) == kind else "ood-reasoning"
