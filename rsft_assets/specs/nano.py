@@ -26,7 +26,7 @@ _SMALL = Pretraining(
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-running", 0.95), ("worked-dot", 0.95), ("facts", 0.65), ("format", 0.9), ("refusal", 0.95)),
+    gate=(("worked-running", 0.9), ("worked-dot", 0.9), ("facts", 0.4), ("format", 0.8), ("refusal", 0.9)),
 )
 
 MODELS = (
@@ -57,7 +57,7 @@ MODELS = (
             hidden=128,
             lr=2e-3,
             steps=5_000,
-            gate=(("worked-running", 0.95), ("worked-dot", 0.95), ("facts", 0.85), ("format", 0.95), ("refusal", 0.95)),
+            gate=(("worked-running", 0.9), ("worked-dot", 0.9), ("facts", 0.9), ("format", 0.9), ("refusal", 0.9)),
         ),
         needs_gpu=False,
         description="The larger one, pretrained longer: its gate asks for more than the small ones reach.",
