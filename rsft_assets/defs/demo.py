@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -101,7 +100,9 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     if full:
         _print_answers(store, out)
     else:
-        out.print("Headline score in %, ± half its 95 % interval, by optimizer step (0 is the base model):\n")
+        out.print(
+            "Headline score in %, by optimizer step (0 is the base model); ± is half of the widest 95 % interval:\n"
+        )
         out.print(_score_table(rows))
         out.print("One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n")
     for words in closing_lines(study, store, runs[0]):
@@ -138,18 +139,19 @@ def _rows(store: Store, runs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score_table(rows: list[dict[str, Any]]) -> Table:
-    """Benchmark and training set down, steps across; each cell with its 95 % interval."""
+    """Benchmark and training set down, steps across; with the widest half of a line's 95 % intervals at its end."""
     steps = sorted({row["step"] for row in rows})
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("benchmark", "trained on", *map(str, steps)):
-        table.add_column(heading, justify="right" if heading.isdigit() else "left", no_wrap=True)
-    cells: dict[tuple[str, str], dict[int, str]] = {}
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("benchmark", "trained on", *map(str, steps), "±"):
+        named = heading in ("benchmark", "trained on")
+        table.add_column(heading, justify="left" if named else "right", no_wrap=True)
+    lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        half = (row["high"] - row["low"]) / 2
-        text = f"{100 * row['value']:.0f}±{100 * half:.0f}"
-        cells.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = text
-    for (benchmark, dataset), by_step in cells.items():
-        table.add_row(benchmark, dataset, *(by_step.get(step, "–") for step in steps))
+        lines.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = row
+    for (benchmark, dataset), by_step in lines.items():
+        cells = [f"{100 * by_step[step]['value']:.0f}" if step in by_step else "–" for step in steps]
+        half = max((row["high"] - row["low"]) / 2 for row in by_step.values())
+        table.add_row(benchmark, dataset, *cells, f"{100 * half:.0f}")
     return table
 
 

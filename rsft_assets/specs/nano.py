@@ -196,7 +196,8 @@ def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run
 
 _COMPARED = ("nano-cot", "nano-nocot", "nano-light-cot", "nano-human", "nano-unverified-cot", "nano-countdown-cot")
 RUNS = (
-    *(run for dataset in _COMPARED for run in _runs("nano-300k", dataset)),
+    # Seed by seed, so that what is compared stands together, and is trained and scored together.
+    *(run for seed in zip(*(_runs("nano-300k", dataset) for dataset in _COMPARED), strict=True) for run in seed),
     *_runs("nano-300k", "nano-cot-160", SETTING_2),
     *_runs("nano-300k", "nano-cot", SETTING_3),
     *_runs("nano-300k", "nano-cot", SHORT),

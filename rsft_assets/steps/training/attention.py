@@ -43,12 +43,18 @@ class _Bucket:
         self.places = (start + grid)[inside].to(device)
 
 
+_SHORTEST, _SHORT = 32, 128
+
+
 def _buckets(lengths: Sequence[int], starts: Sequence[int], device: str | torch.device) -> list[_Bucket]:
-    """Half-octave classes: at most a third of a bucket is padding."""
+    """Half-octave classes, so that at most a third of a bucket is padding; of short rows, where calls cost more than
+    what they compute, octaves.
+    """
     classes: dict[int, list[tuple[int, int]]] = {}
     for start, length in zip(starts, lengths, strict=False):
-        top = 1 << max(0, (length - 1).bit_length())
-        classes.setdefault(top * 3 // 4 if length <= top * 3 // 4 else top, []).append((start, length))
+        top = max(_SHORTEST, 1 << (length - 1).bit_length())
+        tight = top > _SHORT and length <= top * 3 // 4
+        classes.setdefault(top * 3 // 4 if tight else top, []).append((start, length))
     return [_Bucket(members, device) for _, members in sorted(classes.items())]
 
 
