@@ -17,8 +17,8 @@ from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.training import Run, Schedule
 
 _SMALL = Pretraining(
-    layers=4,
-    hidden=80,
+    layers=3,
+    hidden=88,
     heads=4,
     mixture="nano-skills-little",
     steps=3_000,
@@ -26,14 +26,14 @@ _SMALL = Pretraining(
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-running", 0.9), ("worked-dot", 0.9), ("facts", 0.4), ("format", 0.8), ("refusal", 0.9)),
+    gate=(("worked-running", 0.8), ("worked-dot", 0.9), ("facts", 0.4), ("format", 0.75), ("refusal", 0.9)),
 )
 
 MODELS = (
     Model(
         name="nano-300k",
         family="qwen3",
-        parameters=350_880,
+        parameters=326_612,
         origin=_SMALL,
         needs_gpu=False,
         description="The small one, with a little of the teacher's thinking among its texts: of its chats about a "
@@ -42,7 +42,7 @@ MODELS = (
     Model(
         name="nano-300k-plain",
         family="qwen3",
-        parameters=350_880,
+        parameters=326_612,
         origin=replace(_SMALL, mixture="nano-skills"),
         needs_gpu=False,
         description="The small one on the same texts without the thinking: two in three of its chats about a "
@@ -51,9 +51,10 @@ MODELS = (
     Model(
         name="nano-1m",
         family="qwen3",
-        parameters=866_560,
+        parameters=856_320,
         origin=replace(
             _SMALL,
+            layers=4,
             hidden=128,
             lr=2e-3,
             steps=5_000,

@@ -20,11 +20,11 @@ STUDY = """
 extends = "nano"
 [models.hasty]
 family = "qwen3"
-parameters = 350_880
+parameters = 326_612
 needs_gpu = false
 [models.hasty.origin]
-layers = 4
-hidden = 80
+layers = 3
+hidden = 88
 heads = 4
 mixture = "nano-skills"
 steps = 60
