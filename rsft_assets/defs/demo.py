@@ -104,7 +104,9 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
             "Headline score in %, by optimizer step (0 is the base model); ± is half of the widest 95 % interval:\n"
         )
         out.print(_score_table(rows))
-        out.print("One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n")
+        out.print(
+            "One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n", soft_wrap=True
+        )
     for words in closing_lines(study, store, runs[0]):
         out.print(words, soft_wrap=True, markup=False)
     return status
