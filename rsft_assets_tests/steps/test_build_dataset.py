@@ -84,14 +84,17 @@ def test_held_out_rows_are_made_like_the_others_from_queries_left_over(built):
     _, outputs = built
     held_out = {name: rows_of(output, "held_out.parquet") for name, output in outputs.items()}
     cot, nocot = held_out["cot"], held_out["nocot"]
-    assert {name: len(rows) for name, rows in held_out.items()} == {"cot": 16, "nocot": 16, "few": 16, "any": 20}
+    # All 60 queries have a response, but not each of the 20 left over has a correct one.
+    left = len(cot)
+    assert 10 < left < 20
+    assert {name: len(rows) for name, rows in held_out.items()} == {"cot": left, "nocot": left, "few": left, "any": 20}
     assert all(row["verdict"] == "correct" for row in cot)
-    assert [row["row"] for row in cot] == list(range(40, 56))
+    assert [row["row"] for row in cot] == list(range(40, 40 + left))
     assert not {row["query_id"] for row in cot} & {row["query_id"] for row in examples(outputs["cot"])}
     assert [row["query_id"] for row in nocot] == [row["query_id"] for row in cot]
     assert not any("<think>" in row["response"] for row in nocot)
     assert held_out["few"] == cot
-    assert outputs["cot"].stats["held_out_rows"] == 16
+    assert outputs["cot"].stats["held_out_rows"] == left
 
 
 def test_a_set_that_wants_no_held_out_rows_has_none(built):
@@ -153,10 +156,11 @@ def test_a_set_longer_than_the_one_it_is_like_is_refused(built):
 def test_benchmark_items_are_taken_out_and_counted(tmp_path):
     same = replace(SUMS_TEST, name="leaked", items=20, origin=Generator(name="sums", seed=SOURCE.origin.seed, count=20))
     output = make_all(study(benchmarks=(SUMS_TEST, same), datasets=(replace(COT, rows=30),)), Store(tmp_path))["cot"]
-    assert output.stats["decontamination"]["removed"] == {"leaked": 20}
     assert output.stats["checks"]["contaminated"]["passed"]
     filters = {step["filter"]: step["removed"] for step in output.stats["filters"]}
-    assert filters["contaminated"] == 20
+    # Every one of them that had a correct response.
+    assert 15 < filters["contaminated"] <= 20
+    assert output.stats["decontamination"]["removed"] == {"leaked": filters["contaminated"]}
 
 
 def test_benchmark_without_access_counts_as_unchecked(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ BASE = Ref("base_models/small")
 
 @pytest.fixture
 def study(monkeypatch):
-    monkeypatch.setattr(pretrain.os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr(pretrain, "cores", lambda: 1)
     monkeypatch.setattr(pretrain, "_HELD_OUT_DOCUMENTS", 20)
     model = Model(name="small", family="qwen3", parameters=50_000, origin=SPEC, needs_gpu=False)
     tables = {name: [] for name in ("sources", "pools", "datasets", "runs", "benchmarks")}
