@@ -17,7 +17,10 @@ from rsft_assets.steps.engines.protocol import Completion, Request, without_surr
 from rsft_assets.steps.engines.slots import Row, Slots
 
 log = logging.getLogger(__name__)
-_MOST_ROWS = 128
+_MOST_ROWS = 512
+"""Of a tiny model, whose steps cost the same for few rows as for many."""
+_MOST_LOGITS = 1 << 24
+"""Drawing a token holds several copies of a row's logits; 110 rows of a vocabulary like Qwen3's."""
 _LOOK_AHEAD = 4 * _MOST_ROWS
 _CPU_CACHE_BYTES = 4 << 30
 _GPU_CACHE_SHARE = 0.5
@@ -103,10 +106,12 @@ class LocalEngine:
         """Prompts of like length start together, the longest first."""
         waiting.sort(key=lambda entry: len(entry[0]))
         taken: list[tuple[list[int], Request]] = []
-        budget = self._cache_bytes() - sum(self._row_bytes(row.prompt_tokens + row.limit) for row in _rows(slots))
-        while waiting and len(_rows(slots)) + len(taken) < _MOST_ROWS:
+        budget = self._cache_bytes() // self._bytes_of_a_token()
+        budget -= sum(row.prompt_tokens + row.limit for row in _rows(slots))
+        most = max(1, min(_MOST_ROWS, _MOST_LOGITS // self._model.config.get_text_config().vocab_size))  # type: ignore[attr-defined]
+        while waiting and len(_rows(slots)) + len(taken) < most:
             prompt, request = waiting[-1]
-            budget -= self._row_bytes(len(prompt) + self._limit(prompt, request))
+            budget -= len(prompt) + self._limit(prompt, request)
             if budget < 0 and (taken or _rows(slots)):
                 break
             taken.append(waiting.pop())
@@ -130,12 +135,12 @@ class LocalEngine:
     def _limit(self, prompt: list[int], request: Request) -> int:
         return max(1, min(request.sampling.max_tokens, self._context - len(prompt)))
 
-    def _row_bytes(self, tokens: int) -> int:
+    def _bytes_of_a_token(self) -> int:
         config = self._model.config.get_text_config()  # type: ignore[attr-defined]
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         size = 4 if self._device == "cpu" else 2
-        return int(2 * config.num_hidden_layers * heads * width * size * tokens)
+        return int(2 * config.num_hidden_layers * heads * width * size)
 
     def _cache_bytes(self) -> int:
         import torch

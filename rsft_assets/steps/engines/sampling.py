@@ -73,7 +73,11 @@ def draw(logits: "Tensor", rows: Rows, uniform: "Tensor", counts: "Tensor | None
     chosen = logits.argmax(dim=-1, keepdim=True)
     if not bool(greedy.all()):
         probs = torch.softmax(logits / rows.temperature.clamp_min(_GREEDY_BELOW), dim=-1)
-        chosen = torch.where(greedy, chosen, _pick(*_keep(probs, rows), uniform))
+        # A token that alone fills top-p is drawn whatever the chance; most are, and sorting is most of the work.
+        alone = (rows.top_p > 0.5) & (rows.top_p < 1) & (probs.amax(dim=-1, keepdim=True) >= rows.top_p)
+        undecided = (~(greedy | alone)).squeeze(1).nonzero().squeeze(1)
+        if len(undecided):
+            chosen[undecided] = _pick(*_keep(probs[undecided], rows.select(undecided)), uniform[undecided])
     return chosen.squeeze(1), logprobs.gather(1, chosen).squeeze(1)
 
 

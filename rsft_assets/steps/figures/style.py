@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
+_MARGIN_INCHES = 0.1
 GREY, FAINT = "#6b6b6b", "#e2e2e2"
 GROUPS = ("in-domain", "ood-reasoning", "general", "safety")
 GROUP_TITLES = {
@@ -46,16 +47,17 @@ def save(canvas: "Canvas", folder: Path, name: str) -> None:
     """SVG and PNG, the same bytes for the same picture."""
     import matplotlib.pyplot as plt
 
-    # Laid out once for both files: it is most of the work.
+    # Laid out and cropped once for both files: it is most of the work.
     canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")
+    canvas.set_layout_engine(None)
     for legend in canvas.legends:
         # Held where it was laid out: cropping moves what is anchored to the canvas itself.
         box = legend.get_window_extent().transformed(canvas.transFigure.inverted())
         legend.set_bbox_to_anchor((0, 0, 1, 1), transform=canvas.transFigure)
         legend.set_loc((box.x0, box.y0))
-    canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
-    canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches="tight")
+    crop = canvas.get_tightbbox().padded(_MARGIN_INCHES)
+    canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches=crop)
+    canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches=crop)
     plt.close(canvas)
 
 
