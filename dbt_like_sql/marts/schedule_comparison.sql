@@ -2,6 +2,7 @@
 -- their ends: the paper's Table 1. The reference is the setting that reads the most rows, on the most passes.
 -- Where rows repeated stand against more rows seen less often, in the same batches at the same rate, so that both read
 -- as much, nothing else differs: `fresh` is the arm that repeats least, and the difference to it is repetition's own.
+-- An arm that is shorter or longer than the study's usual schedule on the same set stands beside that: `usual`.
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column passes: epochs over the set
 -- column rows_read: rows times passes
@@ -12,11 +13,15 @@
 -- column fresh: null for the arm that repeats least itself; fresh_run is its run of the same seed
 -- column fresh_difference: to that arm, seed by seed, mean over the training seeds, with its interval as above
 -- column fresh_seeds: training seeds that were scored on both sides of it
+-- column usual: the arm of this model and set under the schedule that the study uses most; null where it has as many
+-- steps
+-- column usual_difference: to that arm's end, seed by seed, mean over the training seeds, with its interval as above
 WITH settings AS (
     SELECT
         r.*,
         CASE WHEN d.recipe = 'first-rows' THEN d.based_on ELSE r.dataset END AS data_family,
-        r.rows * r.epochs AS rows_read
+        r.rows * r.epochs AS rows_read,
+        count(*) OVER (PARTITION BY r.study, r.schedule) AS schedule_runs
     FROM declared.runs r
     JOIN declared.datasets d USING (dataset)
 ),
@@ -30,6 +35,7 @@ ranked AS (
         first_value(arm) OVER (
             PARTITION BY model, data_family, total_steps, batch_size, lr, decay ORDER BY epochs, arm
         ) AS least_repeated,
+        first_value(arm) OVER (PARTITION BY model, dataset ORDER BY schedule_runs DESC, arm) AS usual_arm,
         count(DISTINCT arm) OVER (PARTITION BY model, data_family, total_steps) AS settings
     FROM settings
 ),
@@ -41,10 +47,15 @@ referred AS (
         f.arm AS fresh,
         f.run AS fresh_run,
         f.rows AS fresh_rows,
-        f.epochs AS fresh_passes
+        f.epochs AS fresh_passes,
+        u.arm AS usual,
+        u.run AS usual_run,
+        u.total_steps AS usual_steps
     FROM ranked s
     LEFT JOIN declared.runs r ON r.arm = s.reference AND r.seed = s.seed
     LEFT JOIN declared.runs f ON f.arm = s.least_repeated AND f.seed = s.seed AND f.epochs < s.epochs
+    LEFT JOIN declared.runs u
+        ON u.arm = s.usual_arm AND u.seed = s.seed AND u.total_steps <> s.total_steps
 )
 
 SELECT
@@ -95,6 +106,14 @@ SELECT
     fa.arm_high AS fresh_difference_high,
     coalesce(fa.arm_beyond_noise, false) AS is_fresh_beyond_noise,
     fa.seeds AS fresh_seeds,
+    s.usual,
+    s.usual_run,
+    s.usual_steps,
+    ua.arm_difference AS usual_difference,
+    ua.arm_low AS usual_difference_low,
+    ua.arm_high AS usual_difference_high,
+    coalesce(ua.arm_beyond_noise, false) AS is_usual_beyond_noise,
+    ua.seeds AS usual_seeds,
     count(*) OVER arms AS seeds,
     avg(p.value) OVER arms AS seed_mean,
     CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE coalesce(d.method, 'reference not scored') END
@@ -115,6 +134,11 @@ LEFT JOIN staging.score_points f
     AND f.grader = p.grader AND f.metric = p.metric AND f.protocol = p.protocol
 LEFT JOIN staging.arm_differences fa
     ON fa.point_id = p.point_id AND fa.other_point_id = f.point_id AND fa.grader = p.grader AND fa.metric = p.metric
-WHERE s.settings > 1
+LEFT JOIN staging.score_points u
+    ON u.run = s.usual_run AND u.is_last AND u.source = p.source AND u.benchmark = p.benchmark
+    AND u.grader = p.grader AND u.metric = p.metric AND u.protocol = p.protocol
+LEFT JOIN staging.arm_differences ua
+    ON ua.point_id = p.point_id AND ua.other_point_id = u.point_id AND ua.grader = p.grader AND ua.metric = p.metric
+WHERE s.settings > 1 OR s.usual IS NOT NULL
 WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
 ORDER BY p.source, p.model, s.data_family, s.total_steps, s.rows_read DESC, p.run, p.position, p.grader, p.metric

@@ -4,6 +4,7 @@
 -- column arm_value: mean over the training seeds of this model, set and schedule at this step
 -- column arm_low: 95 % interval of that mean, in which items and training seeds vary; with one seed, items only
 -- column difference: value minus the base's value, on the same items
+-- column arm_gain: the same, mean over the training seeds, with its 95 % interval in which items and seeds vary
 -- column beyond_noise: the 95 % interval of this one difference leaves out 0
 WITH points AS (
     SELECT
@@ -71,6 +72,9 @@ SELECT
         ELSE d.method
     END AS method,
     coalesce(d.beyond_noise, false) AS beyond_noise,
+    CASE WHEN p.step = 0 THEN 0 ELSE ga.arm_difference END AS arm_gain,
+    ga.arm_low AS arm_gain_low,
+    ga.arm_high AS arm_gain_high,
     p.benchmark_version,
     p.protocol,
     p.point_id,
@@ -78,6 +82,8 @@ SELECT
 FROM widened p
 LEFT JOIN staging.differences d
     ON d.point_id = p.point_id AND d.other_point_id = p.base_point_id AND d.grader = p.grader AND d.metric = p.metric
+LEFT JOIN staging.arm_differences ga
+    ON ga.point_id = p.point_id AND ga.other_point_id = p.base_point_id AND ga.grader = p.grader AND ga.metric = p.metric
 LEFT JOIN staging.score_points b
     ON b.point_id = p.base_point_id AND b.grader = p.grader AND b.metric = p.metric
 ORDER BY p.source, p.study, p.model, p.run, p.position, p.grader, p.metric, p.step

@@ -1,5 +1,6 @@
 """One answered question, and the words that numbers are put in."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Rows = list[dict[str, Any]]
+Ends = tuple[Any, Any, Any]
+"""A number with the ends of its interval."""
 # Where there is nothing of ours, the paper's own numbers are answered from, and said to be.
 SOURCE = """
     source = (SELECT CASE WHEN count(*) FILTER (WHERE source = 'ours') > 0 THEN 'ours' ELSE 'paper' END
@@ -14,6 +17,8 @@ SOURCE = """
 OURS = f"{SOURCE} AND (source = 'paper' OR grader = 'strict') AND is_headline AND study = $study"
 SKILLS = "benchmark_group <> 'safety'"
 """Of harm more is worse, so safety has a question of its own."""
+MOST = 6
+"""Numbers in one sentence, or sentences of one kind; the tables beneath hold the rest."""
 GROUPS = {"in-domain": "in domain", "ood-reasoning": "on out-of-domain reasoning", "general": "on general skills"}
 
 
@@ -65,6 +70,18 @@ def points(value: float | None, low: float | None = None, high: float | None = N
     return f"{words} (95 % interval {ends})"
 
 
+def difference_of(one: Ends, other: Ends) -> Ends | None:
+    """`one` minus `other` with an interval made of both (MOVER, which takes them as unrelated); None without both.
+
+    Two models that answer the same items go up and down together, so it is rather too wide than too narrow.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = one, other
+    if a is None or b is None or None in (a_low, a_high, b_low, b_high):
+        return None
+    apart: float = a - b
+    return apart, apart - math.hypot(a - a_low, b_high - b), apart + math.hypot(a_high - a, b - b_low)
+
+
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """1 run, 2 runs, no run."""
     return f"{number or 'no'} {noun if number <= 1 else plural or noun + 's'}"
@@ -91,6 +108,22 @@ def arm(row: dict[str, Any]) -> str:
 def seeds(row: dict[str, Any]) -> str:
     """How many training seeds a number stands on."""
     return "one training seed" if (row.get("seeds") or 1) == 1 else f"{row['seeds']} training seeds"
+
+
+def seeds_of(rows: Rows) -> str:
+    """The same for several numbers."""
+    numbers = sorted({row["seeds"] for row in rows})
+    return seeds(rows[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
+
+
+def one_seed(answer: Answer, rows: Rows) -> None:
+    """Say of how many arms only one training seed is known."""
+    single = {row["arm"] for row in rows if row["seeds"] == 1}
+    if single:
+        answer.missing.append(
+            f"{count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed only: "
+            "the intervals hold for these weights, not for the recipe."
+        )
 
 
 def listed(words: list[str], most: int = 5) -> str:

@@ -1,19 +1,23 @@
-"""Did it generalise, and where? Which data? What does size change?"""
+"""Did it generalise, and where? Which data?"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsft_assets.steps.reporting.answer import (
     GROUPS,
+    MOST,
     OURS,
     SKILLS,
     Answer,
     Rows,
+    arm,
     arms,
     ask,
     count_of,
     listed,
+    one_seed,
     points,
     seeds,
+    seeds_of,
 )
 
 if TYPE_CHECKING:
@@ -57,8 +61,35 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
                     found["trace"],
                 )
     _other_domains(answer, rows)
-    _one_seed(answer, rows)
+    _on_the_way(db, study, answer)
+    one_seed(answer, rows)
     return answer
+
+
+def _on_the_way(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    """Gains out of domain that were there on the way and are not there at the end."""
+    table = "marts.score_trajectories"
+    where = f"{OURS} AND benchmark_group = 'ood-reasoning' AND arm_gain IS NOT NULL"
+    steps = ask(db, f"SELECT * FROM {table} WHERE {where} ORDER BY step", study)
+    found = []
+    for key in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
+        mine = [row for row in steps if (arm(row), row["benchmark"]) == key]
+        best, last = max(mine, key=lambda row: row["arm_gain"]), mine[-1]
+        if (best["arm_gain_low"] or 0) > 0 and (last["arm_gain_high"] or 0) < best["arm_gain_low"]:
+            found.append((best, last))
+    found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
+    for best, last in found[:MOST]:
+        answer.say(
+            f"{arm(best)} on {best['title']} stood {_gain(best)} over its base at step {best['step']} and ends at "
+            f"{_gain(last)}, over {seeds(best)}; the step was chosen after looking.",
+            last["trace"],
+        )
+    if len(found) > MOST:
+        answer.say(f"{len(found) - MOST} more gained out of domain on the way and lost it again.")
+
+
+def _gain(row: dict[str, Any]) -> str:
+    return points(row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], unit=row["unit"])
 
 
 def _other_domains(answer: Answer, rows: Rows) -> None:
@@ -71,15 +102,6 @@ def _other_domains(answer: Answer, rows: Rows) -> None:
         answer.say(
             f"In domain is the kind of question that an arm was trained on: for {datasets} that is "
             f"{listed(into) or 'no benchmark'}, and {listed(out) or 'none'} is out of domain."
-        )
-
-
-def _one_seed(answer: Answer, rows: Rows) -> None:
-    single = {row["arm"] for row in rows if row["seeds"] == 1}
-    if single:
-        answer.missing.append(
-            f"{count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed only: "
-            "the intervals hold for these weights, not for the recipe."
         )
 
 
@@ -98,65 +120,31 @@ def which_data(db: "DuckDBPyConnection", study: str) -> Answer:
         answer.missing.append("No two training sets are scored on one model under one schedule.")
     for dataset, reference in sorted({(row["dataset"], row["reference"]) for row in rows}):
         mine = [row for row in rows if (row["dataset"], row["reference"]) == (dataset, reference)]
-        worse = [row for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] < 0]
-        better = [row for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] > 0]
-        answer.say(
-            f"{dataset} against {reference}: worse on {len(worse)}, better on {len(better)} and not to be told "
-            f"apart on {len(mine) - len(worse) - len(better)} of {count_of(len(mine), 'model-benchmark pair')}"
-            + (f"; worse on {listed(_where(worse))}." if worse else ".")
-        )
-        known = [row for row in mine if row["arm_difference_low"] is not None]
-        most = max(known, key=lambda row: max(row["arm_difference_low"], -row["arm_difference_high"]), default=None)
-        if most:
-            apart = points(
-                most["arm_difference"], most["arm_difference_low"], most["arm_difference_high"], unit=most["unit"]
+        for group, words in GROUPS.items():
+            _against(
+                [row for row in mine if row["run_group"] == group], f"{dataset} against {reference} {words}", answer
             )
-            answer.say(f"Clearest on {most['title']} ({most['model']}): {apart}, over {seeds(most)}.", most["trace"])
-    _one_seed(answer, rows)
+    one_seed(answer, rows)
     return answer
 
 
-def _where(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(f"{row['title']} ({row['model']})" for row in rows))
+def _against(rows: Rows, who: str, answer: Answer) -> None:
+    """Where one set is better or worse than another on a group of benchmarks, clearest first, with intervals."""
+    if not rows:
+        return
+    parts, told = [], 0
+    for kind, sign in (("better", 1), ("worse", -1)):
+        mine = [row for row in rows if row["is_arm_beyond_noise"] and sign * row["arm_difference"] > 0]
+        mine.sort(key=lambda row: -abs(row["arm_difference"]))
+        told += len(mine)
+        if mine:
+            parts.append(f"{kind} on {listed([_apart(row) for row in mine], MOST)}")
+    rest = len(rows) - told
+    if rest:
+        parts.append(f"not to be told apart on {rest} of {count_of(len(rows), 'model-benchmark pair')}")
+    answer.say(f"{who}, over {seeds_of(rows)}: {'; '.join(parts)}.")
 
 
-def size(db: "DuckDBPyConnection", study: str) -> Answer:
-    """The same recipe on models of different sizes."""
-    table = "marts.capability_curves"
-    answer = Answer("size", "What does the model's size change?", figures=("capability_curves",), table=table)
-    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL", study), table)
-    answer.columns = {
-        **{"dataset": "data", "model": "model", "parameters": "parameters", "title": "benchmark", "seeds": "seeds"},
-        **{"arm_gain": "gain", "arm_gain_low": "low", "arm_gain_high": "high", "best_step": "best step"},
-        "trace": "trace",
-    }
-    groups: dict[tuple[str, ...], Rows] = {}
-    for row in rows:
-        key = (row["dataset"], row["schedule"], row["family"], row["mixture"], row["benchmark"])
-        groups.setdefault(key, []).append(row)
-    groups = {key: of for key, of in groups.items() if len({row["parameters"] for row in of}) > 1}
-    answer.rows = [row for of in groups.values() for row in of]
-    if not groups:
-        answer.missing.append("No training set was used on two models of different size in this study.")
-        return answer
-    apart = []
-    for of in groups.values():
-        small, large = min(of, key=lambda row: row["parameters"]), max(of, key=lambda row: row["parameters"])
-        ends = [row[end] for row in (small, large) for end in ("arm_gain_low", "arm_gain_high")]
-        if None not in ends and (ends[1] < ends[2] or ends[3] < ends[0]):
-            apart.append((small, large))
-    larger = [pair for pair in apart if pair[1]["arm_gain"] > pair[0]["arm_gain"]]
-    answer.say(
-        f"Largest against smallest model of a family, {count_of(len(groups), 'set-benchmark pair')}: the intervals of "
-        f"the two gains are apart in {len(apart)}, and there the larger model gains more in {len(larger)}."
-    )
-    if apart:
-        small, large = max(apart, key=lambda pair: abs(pair[1]["arm_gain"] - pair[0]["arm_gain"]))
-        gains = [points(r["arm_gain"], r["arm_gain_low"], r["arm_gain_high"], unit=r["unit"]) for r in (small, large)]
-        answer.say(
-            f"Furthest apart on {large['title']} with {large['dataset']}: {small['model']} {gains[0]}, "
-            f"{large['model']} {gains[1]}.",
-            large["trace"],
-        )
-    _one_seed(answer, answer.rows)
-    return answer
+def _apart(row: dict[str, Any]) -> str:
+    ends = row["arm_difference"], row["arm_difference_low"], row["arm_difference_high"]
+    return f"{row['title']} ({row['model']}) {points(*ends, unit=row['unit'])}"
