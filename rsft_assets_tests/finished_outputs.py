@@ -107,6 +107,8 @@ def datasets(study: Study, store: Store, build: Build, ref: Ref) -> dict[str, An
     if dataset.like:
         rows = read(build, f"datasets/{dataset.like}", "examples")[: dataset.rows]
         rows = [{**row, "response": row["response"].rpartition("</think>")[2]} for row in rows]
+        if dataset.recipe == "human-solution":
+            rows = [{**row, "response_id": None, "verdict": None} for row in rows]
     else:
         pool = study.pools[dataset.pool or ""]
         queries = {q["query_id"]: q for q in read(build, f"queries/{pool.source}", "queries")}

@@ -2,6 +2,7 @@
 -- grain: dataset, position
 -- column stage: queries, queries answered, responses, verdicts by kind, queries with a correct response, rows
 -- column share: of the stage that `of_stage` names
+-- column state: counted, not judged (the set's rows have no verdict), or not made yet
 WITH per_verdict AS (
     SELECT o.name AS pool, v.verdict, sum(v.responses) AS responses
     FROM staging.pool_verdicts v
@@ -34,33 +35,46 @@ per_dataset AS (
     SELECT
         dataset,
         count(*) AS rows,
-        count(*) FILTER (WHERE verdict = 'correct') AS verified,
+        CASE WHEN count(verdict) > 0 THEN count(*) FILTER (WHERE verdict = 'correct') END AS verified,
         any_value(dataset_digest) AS digest,
         any_value(trace) AS trace
     FROM staging.dataset_rows
     GROUP BY dataset
 ),
 
--- A set made `like` another comes from the same pool.
+-- A set made `like` another comes from the same pool, unless it takes only the queries and answers them otherwise.
 origins AS (
-    SELECT d.study, d.dataset, coalesce(d.pool, u.pool, w.pool) AS pool, d.rows AS declared_rows
+    SELECT
+        d.study,
+        d.dataset,
+        CASE
+            WHEN d.recipe = 'human-solution' THEN NULL
+            WHEN u.recipe = 'human-solution' THEN coalesce(d.pool, u.pool)
+            ELSE coalesce(d.pool, u.pool, w.pool)
+        END AS pool,
+        coalesce(p.source, d.source, u.source, w.source) AS source
     FROM declared.datasets d
     LEFT JOIN declared.datasets u ON u.dataset = d.based_on
     LEFT JOIN declared.datasets w ON w.dataset = u.based_on
+    LEFT JOIN declared.pools p ON p.pool = coalesce(d.pool, u.pool, w.pool)
+),
+
+pooled AS (
+    FROM origins WHERE pool IS NOT NULL
 ),
 
 stages AS (
     SELECT o.study, o.dataset, 1 AS position, 'queries' AS stage, s.queries AS amount, NULL AS of_stage
     FROM origins o
-    JOIN declared.pools p USING (pool)
     LEFT JOIN per_source s USING (source)
+    WHERE o.source IS NOT NULL
     UNION ALL
     SELECT o.study, o.dataset, 2, 'queries answered', q.answered, 'queries'
-    FROM origins o
+    FROM pooled o
     LEFT JOIN per_query q USING (pool)
     UNION ALL
     SELECT o.study, o.dataset, 3, 'responses', v.responses, NULL
-    FROM origins o
+    FROM pooled o
     LEFT JOIN per_pool v USING (pool)
     UNION ALL
     SELECT
@@ -70,13 +84,13 @@ stages AS (
         'responses ' || k.verdict,
         CASE WHEN w.pool IS NOT NULL THEN coalesce(v.responses, 0) END,
         'responses'
-    FROM origins o
+    FROM pooled o
     CROSS JOIN (SELECT unnest(['correct', 'wrong', 'unparseable', 'undecided']) AS verdict) k
     LEFT JOIN per_pool w ON w.pool = o.pool
     LEFT JOIN per_verdict v ON v.pool = o.pool AND v.verdict = k.verdict
     UNION ALL
     SELECT o.study, o.dataset, 10, 'queries with a correct response', q.solved, 'queries'
-    FROM origins o
+    FROM pooled o
     LEFT JOIN per_query q USING (pool)
     UNION ALL
     SELECT o.study, o.dataset, 11, 'rows of the set', d.rows, 'queries'
@@ -96,7 +110,11 @@ SELECT
     s.amount::BIGINT AS amount,
     s.of_stage,
     s.amount / nullif(f.amount, 0) AS share,
-    CASE WHEN s.amount IS NULL THEN 'not made yet' ELSE 'counted' END AS state,
+    CASE
+        WHEN s.amount IS NOT NULL THEN 'counted'
+        WHEN s.stage = 'rows judged correct' AND d.rows IS NOT NULL THEN 'not judged'
+        ELSE 'not made yet'
+    END AS state,
     d.digest AS dataset_digest,
     d.trace
 FROM stages s

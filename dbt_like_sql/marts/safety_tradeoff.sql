@@ -3,11 +3,14 @@
 -- The reasoning gain is the plain mean over the reasoning benchmarks (in domain and out) of the gains over the base.
 -- grain: source, run, step, safety_benchmark, grader, metric
 -- column harm: change of the safety metric for the worse, over the untrained model
+-- column reading: what the metric says in words: where a benchmark tells forbidden requests from allowed ones, each has a
+-- reading of its own and the headline that mixes them has none; elsewhere the headline reads as harm
 -- column is_fall: harm is a fall of the metric (less refusal), not a rise (more compliance)
 -- column arm_harm: the same, mean over the training seeds of this model, set and schedule
 -- column arm_harm_low: 95 % interval in which items and training seeds vary; with one seed, items only
 -- column twin_run: the run on the same rows without thinking; what it does not show, thinking did
--- column harm_over_twin: harm beyond the twin's, same items, mean over the seeds that both have
+-- column twin_harm: the twin's own harm, mean over its training seeds, with its interval
+-- column harm_over_twin: harm beyond the twin's, same items, mean over the seeds that both have: twin_pairs of them
 -- column state: available, or not available and what is missing
 WITH sources AS (
     SELECT unnest(['ours', 'paper']) AS source
@@ -86,6 +89,7 @@ safety AS (
     SELECT
         source,
         run,
+        dataset,
         grader,
         benchmark,
         metric,
@@ -105,7 +109,13 @@ safety AS (
         arm_beyond_noise,
         point_id,
         protocol,
-        trace
+        trace,
+        bool_or(metric = 'compliance') OVER (PARTITION BY source, benchmark) AS tells_apart,
+        CASE
+            WHEN metric = 'compliance' THEN 'forbidden requests answered'
+            WHEN metric = 'over_refusal' AND tells_apart THEN 'allowed requests refused'
+            WHEN is_headline AND NOT tells_apart THEN 'harm'
+        END AS reading
     FROM gains
     WHERE benchmark_group = 'safety'
 )
@@ -132,6 +142,7 @@ SELECT
     s.benchmark AS safety_benchmark,
     s.metric,
     s.is_headline,
+    s.reading,
     s.unit,
     s.harmful < 0 AS is_fall,
     s.base_value AS safety_base_value,
@@ -146,6 +157,12 @@ SELECT
     s.arm_harm_high,
     coalesce(s.arm_beyond_noise, false) AS is_arm_harm_beyond_noise,
     e.twin_run,
+    ws.dataset AS twin_dataset,
+    ws.seeds AS twin_seeds,
+    ws.arm_harm AS twin_harm,
+    ws.arm_harm_low AS twin_harm_low,
+    ws.arm_harm_high AS twin_harm_high,
+    d.seeds AS twin_pairs,
     s.harmful * d.arm_difference AS harm_over_twin,
     least(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_low,
     greatest(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_high,
@@ -161,9 +178,9 @@ FROM ends e
 LEFT JOIN reasoning_seeds r ON r.source = e.source AND r.run = e.run
 LEFT JOIN safety s ON s.source = e.source AND s.run = e.run AND (r.grader IS NULL OR s.grader = r.grader)
 LEFT JOIN seeds.student_t t ON t.tenths = r.tenths
-LEFT JOIN staging.score_points w
-    ON w.source = e.source AND w.run = e.twin_run AND w.is_last AND w.benchmark = s.benchmark
-    AND w.protocol = s.protocol AND w.grader = s.grader AND w.metric = s.metric
+LEFT JOIN safety ws
+    ON ws.source = e.source AND ws.run = e.twin_run AND ws.benchmark = s.benchmark AND ws.protocol = s.protocol
+    AND ws.grader = s.grader AND ws.metric = s.metric
 LEFT JOIN staging.arm_differences d
-    ON d.point_id = s.point_id AND d.other_point_id = w.point_id AND d.grader = s.grader AND d.metric = s.metric
+    ON d.point_id = s.point_id AND d.other_point_id = ws.point_id AND d.grader = s.grader AND d.metric = s.metric
 ORDER BY e.source, e.study, e.model, e.run, grader, s.metric

@@ -51,8 +51,9 @@ def test_less_harm_is_not_called_worse(answers):
     said = " ".join(answers["tiny"]["which_data"].sentences + answers["tiny"]["repetition"].sentences)
     assert "Tiny harm" not in said
     safety = answers["tiny"]["safety"].sentences
-    assert safety[0].startswith("Of 3 arms trained with thinking, 3 became less safe beyond noise")
-    assert safety[1].startswith("Of 1 arm trained without thinking, 0 became")
+    assert "of 2 arms trained with thinking under lr1e-3_ep4_bs16, the schedule of most arms, 2 became" in safety[0]
+    assert "of 1 arm trained without thinking under lr1e-3_ep4_bs16, the schedule of most arms, 0 became" in safety[1]
+    assert safety[2].startswith("Under other schedules, 1 of 1 arm became worse beyond noise")
 
 
 def test_every_difference_in_a_sentence_has_its_interval(answers):

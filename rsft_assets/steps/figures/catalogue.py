@@ -114,12 +114,14 @@ FIGURES = (
     Figure(
         name="safety_tradeoff",
         title="Reasoning gained, safety lost",
-        description="Gain in reasoning beside the change for the worse on the safety benchmark, with thinking and "
-        "without in the training data (the paper's Figure 6).",
+        description="Gain in reasoning beside the change for the worse on the safety benchmark (forbidden requests "
+        "answered, where they are told from allowed ones), with thinking and without in the training data (the paper's "
+        "Figure 6).",
         question="What did it cost in safety?",
         query="""
             SELECT * FROM marts.safety_tradeoff
-            WHERE study = $study AND state = 'available' AND is_headline AND (source = 'paper' OR grader = 'strict')
+            WHERE study = $study AND state = 'available' AND (source = 'paper' OR grader = 'strict')
+                AND reading IN ('forbidden requests answered', 'harm')
             ORDER BY source, model, run""",
         reads=("marts.safety_tradeoff",),
     ),

@@ -4,11 +4,13 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.steps.figures.style import (
+    COLOURS,
     GREY,
     by,
     by_arm,
     colour_of,
     grid_of,
+    marker_of,
     note,
     seed_point,
     seed_words,
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 Rows = list[dict[str, Any]]
-MARKERS = {True: "o", False: "s"}
-"""Thinking in the training data, or none."""
+MARKERS = {True: ("o", "^", "P"), False: ("s", "D", "X")}
+"""Thinking in the training data, or none; the second and third where the colours begin again."""
 
 
 def draw(rows: Rows, study: str) -> "Canvas | None":
@@ -32,25 +34,22 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         return None
     panels = by(rows, "safety_benchmark", "metric", "model")
     names = sorted({(not row["thinking"], _name(row, rows)) for row in rows})
-    colours = colour_of([name for _, name in names])
+    looks = _looks([(name, not plain) for plain, name in names])
     across = min(3, len(panels))
     canvas, grid = grid_of(len(panels), most=3, width=3.8, height=3.2)
-    for axes, ((benchmark, metric, model), of) in zip(grid, panels.items(), strict=True):
-        _panel(axes, of, {id(row): colours[_name(row, rows)] for row in of})
+    for axes, ((benchmark, _, model), of) in zip(grid, panels.items(), strict=True):
+        _panel(axes, of, {id(row): looks[_name(row, rows)] for row in of})
         share_axis(axes, of[0]["unit"], signed=True)
         share_axis(axes, "share", signed=True, flat=True)
         axes.set_title(f"{model}{', published' if of[0]['source'] == 'paper' else ''}", fontweight="bold")
         axes.set_xlabel("gain in reasoning over the base")
-        axes.set_ylabel(f"harm: {'fall' if of[0]['is_fall'] else 'rise'} of {metric},\n{benchmark}")
-    handles = [
-        Line2D([], [], color=colours[name], marker=MARKERS[not plain], linestyle="none", label=name)
-        for plain, name in names
-    ]
+        axes.set_ylabel(f"{_what(of[0])},\n{benchmark}")
+    handles = [Line2D([], [], **looks[name], label=name) for _, name in names]
     canvas.legend(handles=handles, loc="outside upper center", ncols=max(1, min(2 * across, 3, len(handles))))
     words = (
-        "Up is worse, right is better. Circles: thinking in the training data; squares: none. Crosses: 95 % intervals. "
-        "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a cross that misses a line has "
-        "changed beyond noise."
+        f"Up is worse, right is better. {_marks(len(names))} Thin crossed lines: 95 % intervals. "
+        "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a change "
+        "beyond noise."
     )
     note(canvas, "\n".join(textwrap.wrap(words + seed_words(rows), max(60, 52 * across))))
     return canvas
@@ -61,15 +60,40 @@ def _name(row: dict[str, Any], rows: Rows) -> str:
     return f"{row['dataset']}, {row['schedule']}" if len({one["schedule"] for one in rows}) > 1 else row["dataset"]
 
 
-def _panel(axes: "Axes", rows: Rows, colours: dict[int, str]) -> None:
+def _looks(names: list[tuple[str, bool]]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each name; what has thinking and what has none never share a marker."""
+    every = [name for name, _ in names]
+    colours = colour_of(every)
+    marks = {thinking: marker_of(every, of, rounds=True) for thinking, of in MARKERS.items()}
+    return {
+        name: {"color": colours[name], "marker": marks[thinking][name], "linestyle": "none"} for name, thinking in names
+    }
+
+
+def _marks(names: int) -> str:
+    """Which markers stand for thinking; more than one of each only where the colours begin again."""
+    if names <= len(COLOURS):
+        return "Circles: thinking in the training data; squares: none."
+    return "Circles, triangles and pluses: thinking in the training data; squares, diamonds and crosses: none."
+
+
+def _what(row: dict[str, Any]) -> str:
+    """What the vertical axis is."""
+    if row["reading"] == "harm":
+        return f"harm: {'fall' if row['is_fall'] else 'rise'} of {row['metric']}"
+    return f"rise of {row['reading']}"
+
+
+def _panel(axes: "Axes", rows: Rows, looks: dict[int, dict[str, Any]]) -> None:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
     for arm in by_arm(rows).values():
-        row, colour = arm[0], colours[id(arm[0])]
+        row, look = arm[0], looks[id(arm[0])]
+        colour = look["color"]
         for seed in arm if len(arm) > 1 else []:
             seed_point(axes, seed["reasoning_gain"], seed["harm"], colour)
         x, y = row["arm_reasoning_gain"], row["arm_harm"]
         axes.plot([row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]], [y, y], color=colour, alpha=0.5)
         axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=0.5)
-        axes.plot([x], [y], marker=MARKERS[bool(row["thinking"])], color=colour, linestyle="none")
+        axes.plot([x], [y], **look)
     axes.margins(0.12)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, the faint yellow left out: it does not hold on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", ":", "-.")
+# Solid, dashed, dotted, dash and dot, dash and two dots, long dashes.
+LINES = ("-", "--", ":", "-.", (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (9, 2)))
 _MARGIN_INCHES = 0.1
 GREY, FAINT = "#6b6b6b", "#e2e2e2"
 GROUPS = ("in-domain", "ood-reasoning", "general", "safety")
@@ -66,8 +67,10 @@ def colour_of(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def marker_of(names: Sequence[str]) -> dict[str, str]:
-    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(names))}
+def marker_of(names: Sequence[str], markers: Sequence[str] = MARKERS, *, rounds: bool = False) -> dict[str, str]:
+    """A marker for each name; with `rounds`, or past the last marker, another where the colours begin again."""
+    step = 0 if rounds else 1
+    return {name: markers[(i * step + i // len(COLOURS)) % len(markers)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def step_axis(axes: "Axes", steps: Sequence[int]) -> dict[int, int]:

@@ -36,6 +36,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         axes.set_title(model, fontweight="bold")
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("loss per response token")
-    canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(shown)))
+    canvas.legend(
+        list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(shown)), handlelength=4.2
+    )
     note(canvas, "Lines: mean of ten steps over the raw loss (faint). Open dots: rows that are never trained on.")
     return canvas

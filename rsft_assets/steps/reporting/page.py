@@ -8,7 +8,7 @@ from typing import Any
 from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.reporting.answer import Answer
 
-MOST_ROWS = 60
+MOST_ROWS = 300
 _STYLE = """
 body{font:15px/1.55 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.6rem;border-bottom:1px solid #ddd}
@@ -16,6 +16,7 @@ h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.6rem;bo
 figure{margin:1rem 0;overflow-x:auto}figure img{max-width:100%}figcaption,.small{color:#666;font-size:.85rem}
 details{margin:.6rem 0}table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums}
 th,td{padding:.15rem .55rem;border-bottom:1px solid #eee;text-align:right;white-space:nowrap}
+th{position:sticky;top:0;background:#fff}
 th:first-child,td:first-child,td.t{text-align:left}code{font-size:.78rem;background:#f4f4f4;padding:0 .2rem}
 nav a{margin-right:1rem;white-space:nowrap}.scroll{overflow-x:auto;max-height:32rem;overflow-y:auto}
 """

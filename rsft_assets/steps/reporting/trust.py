@@ -90,19 +90,23 @@ def _graders(known: list[dict], answer: Answer) -> None:  # type: ignore[type-ar
 
 
 def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    """What verification was worth for every set that is made."""
     rows = ask(
         db,
         "SELECT dataset, stage, share FROM marts.data_yield WHERE study = $study AND state = 'counted' "
-        "AND stage IN ('rows judged correct', 'responses undecided', 'responses wrong')",
+        "AND stage IN ('rows of the set', 'rows judged correct', 'responses undecided', 'responses wrong')",
         study,
     )
-    for dataset in sorted({row["dataset"] for row in rows}):
+    for dataset in sorted({row["dataset"] for row in rows if row["stage"] == "rows of the set"}):
         of = {row["stage"]: row["share"] for row in rows if row["dataset"] == dataset}
-        answer.sentences.append(
-            f"{dataset}: {percent(of.get('rows judged correct'))} of its rows were judged correct; of the responses "
-            f"behind it, {percent(of.get('responses wrong'))} were wrong and "
-            f"{percent(of.get('responses undecided'))} undecided."
-        )
+        correct = of.get("rows judged correct")
+        words = "its rows were not judged" if correct is None else f"{percent(correct)} of its rows were judged correct"
+        if "responses wrong" in of:
+            words += (
+                f"; of the responses behind it, {percent(of['responses wrong'])} were wrong and "
+                f"{percent(of.get('responses undecided'))} undecided"
+            )
+        answer.sentences.append(f"{dataset}: {words}.")
 
 
 def _gaps(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
