@@ -1,4 +1,4 @@
-"""Mean answer length over training steps: bars split by how the answers ended, one row of panels for each run."""
+"""Mean answer length over training steps: a column for each benchmark, a row for each arm, bars split by their ends."""
 
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -7,9 +7,8 @@ from rsft_assets.steps.figures.style import (
     COLOURS,
     FAINT,
     GREY,
-    benchmark_title,
+    GROUP_TITLES,
     by,
-    grid_of,
     in_group_order,
     note,
     step_axis,
@@ -26,75 +25,94 @@ PARTS = (
     ("growth_loops", "loops", COLOURS[1]),
     ("growth_cut", "cut by the limit", COLOURS[3]),
 )
-MOST_ARMS = 12
+MOST_ARMS = 16
+REASONING = ("in-domain", "ood-reasoning")
 
 
 def draw(rows: Rows, study: str) -> "Canvas | None":
-    """The figure, or None where nothing was scored."""
-    rows = in_group_order([row for row in rows if row["growth"] is not None])
-    of = by(rows, "model", "dataset", "schedule", "benchmark")
-    arms = list(by(rows, "model", "dataset", "schedule"))
-    panels = [(*arm, name) for arm in arms[:MOST_ARMS] for name in by(rows, "benchmark") if (*arm, name) in of]
-    if not panels:
+    """The figure, or None where no reasoning benchmark was scored."""
+    import matplotlib.pyplot as plt
+
+    rows = in_group_order([row for row in rows if row["growth"] is not None and row["benchmark_group"] in REASONING])
+    if not rows:
         return None
-    across = min(5, len(by(rows, "benchmark")))
-    canvas, grid = grid_of(len(panels), most=across)
-    several = len(by(rows, "schedule")) > 1
-    for axes, panel in zip(grid, panels, strict=True):
-        _panel(axes, _means(of[panel]), several=several)
-    for axes in grid[-across:]:
-        axes.set_xlabel("optimizer step")
-    for axes in grid[::across]:
-        axes.set_ylabel("tokens per answer")
-    handles, labels = grid[0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=3)
-    note(canvas, "\n".join(textwrap.wrap(_words(len(arms), rows), 46 * across)))
+    columns = by(rows, "benchmark")
+    arms = by(sorted(rows, key=lambda row: (row["model"], not row["thinking"])), "model", "dataset", "schedule")
+    shown = dict(list(arms.items())[:MOST_ARMS])
+    size = (1.9 + 2.1 * len(columns), 1.1 + 1.25 * len(shown))
+    canvas, grid = plt.subplots(
+        len(shown), len(columns), figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
+    )
+    places = step_axis(grid[0][0], [row["step"] for row in rows])
+    tops = [
+        _panel(axes, [row for row in of if row["benchmark"] == name], places)
+        for panels, of in zip(grid, shown.values(), strict=True)
+        for axes, name in zip(panels, columns, strict=True)
+    ]
+    grid[0][0].set_ylim(0, 1.06 * max(tops))
+    _label(grid, columns, list(shown), places)
+    handles, labels = next(found for axes in grid.flat if (found := axes.get_legend_handles_labels())[0])
+    canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, 2 * len(columns)))
+    note(canvas, "\n".join(textwrap.wrap(_words(len(arms), rows), 30 + 32 * len(columns))))
     return canvas
+
+
+def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], places: dict[int, int]) -> None:
+    """Names on the outer panels only."""
+    for axes, of in zip(grid[0], columns.values(), strict=True):
+        group = GROUP_TITLES[of[0]["benchmark_group"]]
+        axes.set_title(of[0]["title"] or of[0]["benchmark"], fontweight="bold", pad=14)
+        axes.text(0.5, 1.04, group, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
+    for axes in grid[-1]:
+        step_axis(axes, list(places))
+        axes.set_xlim(-0.6, len(places) - 0.4)
+        axes.set_xlabel("optimizer step")
+    for axes, arm in zip(grid[:, 0], arms, strict=True):
+        axes.set_ylabel("\n".join(arm), rotation=0, ha="right", va="center", fontsize=8)
 
 
 def _means(rows: Rows) -> Rows:
     """One row a step: the mean over the training seeds that reached it."""
-    names = ("mean_tokens", "base_mean_tokens", "growth_low", "growth_high", *(column for column, _, _ in PARTS))
+    names = [column for column, _, _ in PARTS]
     means = []
-    for step, of in sorted(by(rows, "step").items()):
-        known = {name: [row[name] for row in of if row[name] is not None] for name in names}
-        means.append({**of[0], "step": step, **{n: sum(v) / len(v) if v else None for n, v in known.items()}})
+    for _, of in sorted(by(rows, "step").items()):
+        means.append({**of[0], **{name: sum(row[name] for row in of) / len(of) for name in names}})
     return means
 
 
-def _panel(axes: "Axes", rows: Rows, *, several: bool) -> None:
-    places = step_axis(axes, [row["step"] for row in rows])
-    axes.set_xlim(-0.6, len(places) - 0.4)
-    x = [places[row["step"]] for row in rows]
-    base = rows[0]["base_mean_tokens"]
+def _panel(axes: "Axes", rows: Rows, places: dict[int, int]) -> float:
+    """Draw one arm on one benchmark; the highest that it reaches."""
+    axes.grid(color=FAINT)
+    if not rows:
+        axes.text(0.5, 0.5, "not scored", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8)
+        return 1.0
+    means = _means(rows)
+    x = [places[row["step"]] for row in means]
+    base = means[0]["base_mean_tokens"]
     axes.axhline(base, color=GREY, linewidth=0.8, linestyle="--")
-    up, down = [base] * len(rows), [base] * len(rows)
+    up, down = [base] * len(means), [base] * len(means)
     for column, label, colour in PARTS:
-        for i, row in enumerate(rows):
+        for i, row in enumerate(means):
             part = row[column]
             start = up if part >= 0 else down
             axes.bar(x[i], part, bottom=start[i], color=colour, width=0.72, label=label if i == 0 else None)
             start[i] += part
-    axes.plot(x, [row["mean_tokens"] for row in rows], color="black", marker="o", markersize=3, linewidth=1,
-              label="mean length")  # fmt: skip
-    for at, row in zip(x, rows, strict=True):
-        if row["growth_low"] is not None:
-            ends = [base + row["growth_low"], base + row["growth_high"]]
-            axes.plot([at, at], ends, color="black", linewidth=1)
+    lengths = [row["arm_mean_tokens"] for row in means]
+    axes.plot(x, lengths, color="black", marker="o", markersize=2.5, linewidth=0.9, label="mean length")
+    for at, row in zip(x, means, strict=True):
+        if row["arm_growth_low"] is not None:
+            ends = [row["arm_mean_tokens"] + row[f"arm_growth_{end}"] - row["arm_growth"] for end in ("low", "high")]
+            axes.plot([at, at], ends, color="black", linewidth=0.9)
             up.append(ends[1])
-    axes.set_ylim(0, 1.08 * max(up))
-    axes.set_facecolor("white")
-    axes.grid(color=FAINT)
-    row = rows[0]
-    benchmark_title(axes, row, f"{row['model']}, {row['dataset']}" + (f"\n{row['schedule']}" if several else ""))
+    return float(max(up))
 
 
 def _words(arms: int, rows: Rows) -> str:
     words = (
-        "Bars: growth over the base (dashed), split by how the answers ended; bars below the line are shrinkage. "
-        "Only the first colour is real growth: the others are answers that did not stop. Black lines: 95 % intervals "
-        "of the growth, clustered by item."
+        "Tokens per answer on reasoning benchmarks. Bars: growth over the base (dashed), split by how the answers "
+        "ended; bars below the line are shrinkage. Only the first colour is real growth: the others are answers that "
+        "did not stop. Black lines: 95 % intervals of the growth, clustered by item."
     )
-    if any(row["seed"] > 1 for row in rows):
-        words += " Where there are several training seeds, all of it is their mean."
+    if any(row["seeds"] > 1 for row in rows):
+        words += " Where there are several training seeds, all is their mean, and the intervals hold their spread too."
     return words + (f" The first {MOST_ARMS} of {arms} arms." if arms > MOST_ARMS else "")

@@ -48,8 +48,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     canvas.legend(handles=handles, loc="outside upper center", ncols=max(1, min(2 * across, 3, len(handles))))
     words = (
         f"Up is worse, right is better. {_marks(len(names))} Thin crossed lines: 95 % intervals. "
-        "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a change "
-        "beyond noise."
+        "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a "
+        "change beyond noise."
     )
     note(canvas, "\n".join(textwrap.wrap(words + seed_words(rows), max(60, 52 * across))))
     return canvas

@@ -32,7 +32,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     if not rows:
         return None
     panels = by(in_group_order(rows), "model", "total_steps", "benchmark")
-    tall = max(len(by_arm(of)) for of in panels.values())
+    tall = max(len(by_arm(of)) + 1.4 * len(_repeated(of)) for of in panels.values())
     canvas, grid = grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
     several = len({(model, steps) for model, steps, _ in panels}) > 1
     for axes, ((model, steps, _), of) in zip(grid, panels.items(), strict=True):
@@ -43,6 +43,12 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         "setting, which the dotted line continues. A line that misses it is a difference beyond noise. "
         "Open points: the first setting itself, or no interval."
     )
+    if any(row["fresh_difference"] is not None for row in rows):
+        words += (
+            " Repetition alone: few rows repeated against more rows seen less often, in as many batches of the same "
+            "size; the short upright line is the score of the latter, and a line that misses it is a difference "
+            "beyond noise."
+        )
     words += seed_words(rows)
     words += " * published by the paper." if any(row["source"] == "paper" for row in rows) else ""
     note(canvas, "\n".join(textwrap.wrap(words, 48 * min(3, len(panels)))))
@@ -58,26 +64,61 @@ def _comparable(rows: Rows) -> list[Rows]:
     return [group for group in groups if len(by_arm(group)) > 1]
 
 
+def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
+    """Of every arm that repeats few rows where another sees more: a row that holds the difference."""
+    found = {arm: [row for row in of if row["fresh_difference"] is not None] for arm, of in by_arm(rows).items()}
+    return {arm: of[0] for arm, of in found.items() if of}
+
+
 def _panel(axes: "Axes", rows: Rows) -> None:
     share_axis(axes, rows[0]["unit"], flat=True)
-    arms = list(by_arm(rows).values())
-    for y, arm in enumerate(arms):
-        # The seeds that both settings have are compared; another seed says nothing of the difference.
-        row = next((one for one in arm if one["arm_difference_low"] is not None), arm[0])
-        colour, marker = COLOURS[y % len(COLOURS)], MARKERS[y % len(MARKERS)]
-        low = high = None
-        if row["arm_difference_low"] is not None and not row["is_reference"]:
-            ends = ("arm_difference_low", "arm_difference_high")
-            low, high = (row["seed_mean"] - row["arm_difference"] + row[end] for end in ends)
-        for seed in arm if len(arm) > 1 else []:
-            seed_point(axes, seed["value"], -y, colour)
-        whisker(axes, row["seed_mean"], -y, low, high, flat=True, color=colour, marker=marker)
-        if row["is_reference"]:
-            axes.axvline(row["seed_mean"], color=GREY, linestyle=":", linewidth=1)
-    axes.set_yticks([-y for y in range(len(arms))], _labels([arm[0] for arm in arms]))
-    axes.set_ylim(-len(arms) + 0.4, 0.6)
+    arms, repeated = by_arm(rows), _repeated(rows)
+    labels = dict(zip(arms, _labels([arm[0] for arm in arms.values()]), strict=True))
+    ticks: dict[float, str] = {}
+    y = 0.0
+    for place, (name, arm) in enumerate(arms.items()):
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        ticks[y] = labels[name]
+        _setting(axes, arm, y, look)
+        if name in repeated:
+            y -= 1.2
+            ticks[y] = f"repetition alone: {_few(repeated[name])}"
+            _repetition(axes, repeated[name], y, look)
+            y -= 0.2
+        y -= 1
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_ylim(min(ticks) - 0.6, 0.6)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
+
+
+def _setting(axes: "Axes", arm: Rows, y: float, look: dict[str, str]) -> None:
+    """One setting's score, with the interval of its difference to the first."""
+    # The seeds that both settings have are compared; another seed says nothing of the difference.
+    row = next((one for one in arm if one["arm_difference_low"] is not None), arm[0])
+    low = high = None
+    if row["arm_difference_low"] is not None and not row["is_reference"]:
+        ends = ("arm_difference_low", "arm_difference_high")
+        low, high = (row["seed_mean"] - row["arm_difference"] + row[end] for end in ends)
+    for seed in arm if len(arm) > 1 else []:
+        seed_point(axes, seed["value"], y, look["color"])
+    whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+    if row["is_reference"]:
+        axes.axvline(row["seed_mean"], color=GREY, linestyle=":", linewidth=1)
+
+
+def _repetition(axes: "Axes", row: dict[str, Any], y: float, look: dict[str, str]) -> None:
+    """The same score beside that of more rows seen less often: what repetition alone changes."""
+    fresh = row["seed_mean"] - row["fresh_difference"]
+    known = row["fresh_difference_low"] is not None
+    low, high = (fresh + row[f"fresh_difference_{end}"] if known else None for end in ("low", "high"))
+    axes.plot([fresh, fresh], [y - 0.35, y + 0.35], color=GREY, linewidth=1.4)
+    whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+
+
+def _few(row: dict[str, Any]) -> str:
+    """What is compared, short enough for a label."""
+    return f"\n{row['rows']:,} × {row['passes']:g} against {row['fresh_rows']:,} × {row['fresh_passes']:g}"
 
 
 def _labels(rows: Rows) -> list[str]:

@@ -99,8 +99,8 @@ def _table(answer: Answer) -> str:
 
 _SHARES = ("value", "low", "high", "seed_mean")
 # Differences of shares are in points: -14 % of 70 % would be another number.
-_POINTS = ("gain", "difference", "depth", "harm", "over_twin")
-_POINTS_ENDS = tuple(f"{name}_{end}" for name in (*_POINTS, "fall") for end in ("low", "high"))
+_POINTS = ("gain", "difference", "depth", "harm", "over_twin", "fall", "rise", "erosion")
+_POINTS_ENDS = tuple(f"{name}_{end}" for name in _POINTS for end in ("low", "high"))
 _COUNTS = ("growth_low", "growth_high")
 
 
@@ -122,4 +122,4 @@ def _number(name: str, value: float, unit: Any) -> str:
         return f"{100 * value:z.1f} pp" if name == "depth" else f"{100 * value:+z.1f} pp"
     if name.endswith("rate") or (shares and name.endswith(_SHARES)):
         return f"{100 * value:z.1f} %"
-    return f"{value:z.3g}"
+    return f"{value:z,.1f}" if unit == "tokens" else f"{value:z.3g}"
