@@ -50,8 +50,8 @@ FIGURES = (
     Figure(
         name="response_length",
         title="Response length",
-        description="Mean answer length over training steps, split into what real answers, missing end tokens, loops "
-        "and cut answers contribute.",
+        description="Mean answer length on reasoning benchmarks over training steps, split into what real answers, "
+        "missing end tokens, loops and cut answers contribute.",
         question="Do the answers grow, and is the growth real?",
         query="""
             SELECT * FROM marts.response_length
