@@ -175,8 +175,7 @@ def test_sentences_speak_of_arms_and_their_seeds(answers):
     assert "wide-nocot against wide-cot: worse on 2" in said["which_data"]
     assert "over 3 training seeds" in said["which_data"]
     assert f"{ONCE} (160 rows, 1 pass)" in said["repetition"]
-    assert "thinking does more harm beyond noise in 1, less in 0 of 1 arm" in said["safety"]
-    assert "the answers grow beyond noise over the base" in said["length"]
+    assert "over 3 training seeds: with thinking it is more, beyond noise." in said["safety"]
     assert "7 arms here have one training seed only" in " ".join(answers["generalised"].missing)
 
 
