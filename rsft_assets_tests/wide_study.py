@@ -19,11 +19,12 @@ SAMPLING = Sampling(n=1, max_tokens=160)
 FULL = Schedule(lr=1e-3, epochs=4, batch_size=16, precision="fp32", grid=(5, 10, 40))
 """Settings 1, 2 and 3 of the paper, at this size: 40 steps of 160 rows, of 40 rows, of 160 rows once."""
 FEW, ONCE = replace(FULL, batch_size=4), replace(FULL, batch_size=4, epochs=1)
+SHORT = replace(FULL, epochs=1, grid=(5,))
 SEEDS = (1, 2, 3)
 
 
 def wide_study() -> Study:
-    """Eleven arms, four of them of three seeds, on four base models, one of which has seen no worked answers."""
+    """Twelve arms, four of them of three seeds, on four base models, one of which has seen no worked answers."""
     shape = {"layers": 1, "hidden": 8, "heads": 1, "steps": 1, "batch_tokens": 8, "lr": 1e-3, "context": 64, "seed": 1}
     bases = {"wide-0.3m": 300_000, "wide-1m": 1_000_000, "wide-3m": 3_000_000, "wide-plain": 1_000_000}
     models = [
@@ -38,7 +39,8 @@ def wide_study() -> Study:
     ]
     decided = [("wide-1m", "cot", FULL), ("wide-1m", "nocot", FULL), ("wide-1m", "cot", ONCE), ("wide-3m", "cot", FULL)]
     others = [("wide-1m", data, FULL) for data in ("light", "human", "countdown", "unverified")]
-    others += [("wide-1m", "few", FEW), ("wide-plain", "cot", FULL), ("wide-0.3m", "cot", FULL)]
+    others += [("wide-1m", "few", FEW), ("wide-1m", "cot", SHORT)]
+    others += [("wide-plain", "cot", FULL), ("wide-0.3m", "cot", FULL)]
     arms = [(*arm, seed) for arm in decided for seed in SEEDS] + [(*arm, 1) for arm in others]
     runs = [Run(model=m, dataset=f"wide-{d}", schedule=s, seed=seed) for m, d, s, seed in arms]
     return combine(

@@ -1,6 +1,7 @@
--- Does a score dip and come back? Of every trajectory the deepest fall from its best step so far, how deep,
--- whether it is more than noise after allowing for having picked the deepest of many, and what follows.
--- The corrected interval is Bonferroni's over all pairs of steps, so it can be believed though the fall was chosen.
+-- Does a score dip and come back, and does it end below where it was? Of every arm, on the mean over its training seeds,
+-- the valley between two better steps and the fall from the best step to the last (`arm_*`, the same on each run of
+-- it); and of every run by itself the deepest fall from its best step so far and what follows.
+-- The corrected intervals are Bonferroni's over all pairs of steps, so they can be believed though the steps were chosen.
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
 -- column depth: how far the score falls from peak to dip, in the metric's own units; 0 where it never falls
@@ -10,10 +11,24 @@
 -- column rise_after: from the dip to the last step
 -- column is_recovery_beyond_noise: the corrected interval of that rise leaves out 0
 -- column items_to_settle: items that would bring a fall of this depth beyond noise, at the spread seen here
--- column seeds: training seeds of the same model, data and schedule that were scored
--- column seeds_with_dip: how many of them fall beyond noise, each judged by itself
--- column seeds_with_recovery: how many of them fall and rise again beyond noise
--- column holds_in_every_seed: there are several seeds, and all of them fall beyond noise
+-- column seeds: training seeds of the same model, data and schedule that were scored past the base
+-- column arm_steps: steps, the base counted, at which all of these were scored; the arm is judged at them alone
+-- column arm_pairs_of_steps: how many pairs of steps the arm's intervals are corrected for
+-- column arm_peak_step: the best step before the valley; null where the mean nowhere falls and rises again
+-- column arm_valley_step: the step between two better ones whose lesser distance to them is largest
+-- column arm_top_step: the best step after the valley
+-- column arm_fall: from peak to valley, mean over the seeds; negative is worse
+-- column arm_fall_low: corrected 95 % interval in which items and training seeds vary; with one seed, items only
+-- column arm_rise: from valley to top; its interval as above
+-- column is_arm_valley_beyond_noise: both corrected intervals leave out 0: the arm dips and recovers
+-- column arm_regains: at the top the arm is at least as good as at the peak, on the mean
+-- column arm_valley_seeds: seeds that both fall and rise between these same steps, by sign only
+-- column arm_end_step: the last step that all seeds have
+-- column arm_erosion_step: the best step before that; null where the last is no worse
+-- column arm_erosion: from there to the last step, negative; its interval as above
+-- column is_arm_erosion_beyond_noise: the corrected interval leaves out 0: the arm ends below where it was
+-- column arm_erosion_seeds: seeds that lose between these same steps, by sign only
+-- column is_arm_undecided: a valley or an erosion of the arm has no interval
 WITH judged AS (
     SELECT
         f.*,
@@ -47,7 +62,8 @@ WITH judged AS (
         p.trace
     FROM staging.deepest_falls f
     JOIN staging.score_points p ON p.point_id = f.end_id AND p.grader = f.grader AND p.metric = f.metric
-    LEFT JOIN seeds.corrected_z z ON z.comparisons = least(f.pairs_of_steps, 400)
+    LEFT JOIN seeds.corrected_z z
+        ON z.comparisons = (SELECT min(c.comparisons) FROM seeds.corrected_z c WHERE c.comparisons >= f.pairs_of_steps)
     LEFT JOIN staging.differences d
         ON d.point_id = f.dip_id AND d.other_point_id = f.peak_id AND d.grader = f.grader AND d.metric = f.metric
     LEFT JOIN staging.differences r
@@ -64,6 +80,50 @@ measured AS (
         sign * rise_centre - rise_t * rise_se AS rise_low,
         sign * rise_centre + rise_t * rise_se AS rise_high
     FROM judged
+),
+
+of_arms AS (
+    SELECT
+        v.source,
+        v.run,
+        v.benchmark,
+        v.grader,
+        v.metric,
+        v.protocol,
+        v.seeds,
+        v.steps AS arm_steps,
+        v.pairs_of_steps AS arm_pairs_of_steps,
+        v.peak_step AS arm_peak_step,
+        v.valley_step AS arm_valley_step,
+        v.top_step AS arm_top_step,
+        f.change AS arm_fall,
+        f.low AS arm_fall_low,
+        f.high AS arm_fall_high,
+        r.change AS arm_rise,
+        r.low AS arm_rise_low,
+        r.high AS arm_rise_high,
+        coalesce(f.high < 0 AND r.low > 0, false) AS is_arm_valley_beyond_noise,
+        v.regains AS arm_regains,
+        v.valley_seeds AS arm_valley_seeds,
+        v.end_step AS arm_end_step,
+        v.erosion_step AS arm_erosion_step,
+        e.change AS arm_erosion,
+        e.low AS arm_erosion_low,
+        e.high AS arm_erosion_high,
+        coalesce(e.high < 0, false) AS is_arm_erosion_beyond_noise,
+        v.erosion_seeds AS arm_erosion_seeds,
+        (v.valley_step IS NOT NULL AND (f.low IS NULL OR r.low IS NULL))
+            OR (v.erosion_step IS NOT NULL AND e.low IS NULL) AS is_arm_undecided
+    FROM staging.valleys v
+    LEFT JOIN staging.valley_changes f
+        ON f.source = v.source AND f.run = v.run AND f.benchmark = v.benchmark AND f.grader = v.grader
+        AND f.metric = v.metric AND f.protocol = v.protocol AND f.part = 'fall'
+    LEFT JOIN staging.valley_changes r
+        ON r.source = v.source AND r.run = v.run AND r.benchmark = v.benchmark AND r.grader = v.grader
+        AND r.metric = v.metric AND r.protocol = v.protocol AND r.part = 'rise'
+    LEFT JOIN staging.valley_changes e
+        ON e.source = v.source AND e.run = v.run AND e.benchmark = v.benchmark AND e.grader = v.grader
+        AND e.metric = v.metric AND e.protocol = v.protocol AND e.part = 'erosion'
 )
 
 SELECT
@@ -78,6 +138,7 @@ SELECT
     title,
     benchmark_group,
     run_group,
+    position,
     grader,
     metric,
     is_headline,
@@ -111,13 +172,31 @@ SELECT
         THEN ceil((z * fall_se / fall_difference) ** 2 * (fall_freedom + 1))::BIGINT
     END AS items_to_settle,
     method,
-    count(*) OVER arms AS seeds,
-    count(*) FILTER (WHERE falls AND fall_high < 0) OVER arms AS seeds_with_dip,
-    count(*) FILTER (WHERE falls AND fall_high < 0 AND dip_step < end_step AND rise_low > 0) OVER arms
-        AS seeds_with_recovery,
-    seeds > 1 AND seeds_with_dip = seeds AS holds_in_every_seed,
+    seeds,
+    arm_steps,
+    arm_pairs_of_steps,
+    arm_peak_step,
+    arm_valley_step,
+    arm_top_step,
+    arm_fall,
+    arm_fall_low,
+    arm_fall_high,
+    arm_rise,
+    arm_rise_low,
+    arm_rise_high,
+    coalesce(is_arm_valley_beyond_noise, false) AS is_arm_valley_beyond_noise,
+    arm_regains,
+    arm_valley_seeds,
+    arm_end_step,
+    arm_erosion_step,
+    arm_erosion,
+    arm_erosion_low,
+    arm_erosion_high,
+    coalesce(is_arm_erosion_beyond_noise, false) AS is_arm_erosion_beyond_noise,
+    arm_erosion_seeds,
+    coalesce(is_arm_undecided, false) AS is_arm_undecided,
     protocol,
     trace
 FROM measured
-WINDOW arms AS (PARTITION BY source, arm, benchmark, grader, metric, protocol)
+LEFT JOIN of_arms USING (source, run, benchmark, grader, metric, protocol)
 ORDER BY source, study, model, run, position, grader, metric, protocol

@@ -3,15 +3,24 @@
 -- The two variances are added and the degrees of freedom follow from both (Satterthwaite), so three seeds that
 -- disagree give a wide interval. With one seed it is that seed's own difference, and `arm_method` says so.
 -- grain: point_id, other_point_id, grader, metric
--- column other_arm: what the arm is compared with: base, or another arm at its end, seed by seed
+-- column other_arm: what the arm is compared with, seed by seed: base, an earlier step of its own, or another arm's end
 -- column seeds: training seeds that were scored on both sides
 -- column arm_beyond_noise: the interval leaves out 0
+-- column arm_centre: middle of the interval; with its standard error and degrees of freedom, for wider intervals
 -- column item_variance: the items' part of the variance of the mean; null where there is one seed
 -- column seed_variance: the seeds' part of it
-WITH pairs AS (
+WITH own_steps AS (
+    SELECT valley_id AS point_id, peak_id AS other_point_id FROM staging.valleys WHERE valley_id IS NOT NULL
+    UNION
+    SELECT top_id, valley_id FROM staging.valleys WHERE valley_id IS NOT NULL
+    UNION
+    SELECT end_id, erosion_id FROM staging.valleys WHERE erosion_id IS NOT NULL
+),
+
+pairs AS (
     SELECT
         d.*,
-        CASE WHEN b.step = 0 THEN 'base' ELSE b.arm END AS other_arm,
+        CASE WHEN b.step = 0 THEN 'base' WHEN a.run = b.run THEN 'step ' || b.step ELSE b.arm END AS other_arm,
         CASE WHEN a.unit = 'share' THEN 2 ELSE 0 END AS pseudo_pairs,
         min(d.point_id) OVER arms AS arm_id,
         count(*) OVER arms AS seeds
@@ -19,8 +28,10 @@ WITH pairs AS (
     JOIN staging.score_points a ON a.point_id = d.point_id AND a.grader = d.grader AND a.metric = d.metric
     JOIN staging.score_points b ON b.point_id = d.other_point_id AND b.grader = d.grader AND b.metric = d.metric
     WHERE b.step = 0 OR (a.is_last AND b.is_last AND a.run <> b.run)
+        OR (d.point_id, d.other_point_id) IN (SELECT (point_id, other_point_id) FROM own_steps)
     WINDOW arms AS (
-        PARTITION BY a.source, a.arm, a.step, CASE WHEN b.step = 0 THEN 'base' ELSE b.arm END, a.benchmark,
+        PARTITION BY a.source, a.arm, a.step,
+            CASE WHEN b.step = 0 THEN 'base' WHEN a.run = b.run THEN 'step ' || b.step ELSE b.arm END, a.benchmark,
             a.protocol, d.grader, d.metric
     )
 ),
@@ -119,6 +130,9 @@ SELECT
     CASE WHEN seeds = 1 THEN low ELSE arm_centre - half_width END AS arm_low,
     CASE WHEN seeds = 1 THEN high ELSE arm_centre + half_width END AS arm_high,
     coalesce(arm_low > 0 OR arm_high < 0, false) AS arm_beyond_noise,
+    CASE WHEN seeds = 1 THEN centre ELSE arm_centre END AS arm_centre,
+    CASE WHEN seeds = 1 THEN se ELSE sqrt(variance) END AS arm_se,
+    CASE WHEN seeds = 1 THEN freedom ELSE both_freedom END AS arm_freedom,
     seed_lowest,
     seed_highest,
     item_variance,

@@ -1,6 +1,7 @@
 -- Pairs of scores whose difference somebody asks for: a checkpoint with its base, a dip with the peak before
--- it and with the end after it, the end with the best step and with two thirds of the way, two runs of a model at
--- their last steps.
+-- it and with the end after it, the end with the best step and with two thirds of the way, in every seed of an arm the
+-- arm's valley with its peak and its top and the end with the best step before it, two runs of a model at their last
+-- steps.
 -- grain: point_id, other_point_id
 SELECT DISTINCT point_id, base_point_id AS other_point_id
 FROM staging.score_points
@@ -21,6 +22,18 @@ UNION
 SELECT end_id, late_id
 FROM staging.late_training
 WHERE late_id <> end_id
+UNION
+SELECT valley_id, peak_id
+FROM staging.valleys
+WHERE valley_id IS NOT NULL
+UNION
+SELECT top_id, valley_id
+FROM staging.valleys
+WHERE valley_id IS NOT NULL
+UNION
+SELECT end_id, erosion_id
+FROM staging.valleys
+WHERE erosion_id IS NOT NULL
 UNION
 SELECT DISTINCT a.point_id, b.point_id
 FROM staging.score_points a

@@ -25,7 +25,7 @@ from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
 from rsft_assets.steps.records.store import Build, Output, Store
-from rsft_assets.steps.reporting import lengths, models, outcomes, safety, training, trust
+from rsft_assets.steps.reporting import enough, lengths, models, outcomes, safety, training, trust
 from rsft_assets.steps.reporting.answer import Answer
 from rsft_assets.steps.reporting.page import page
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
@@ -80,7 +80,7 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
 
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
-    asked = (training.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
+    asked = (enough.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
     answers = [_answered(ask, db, of) for ask in (*asked, safety.safety, lengths.length)]
     return [*answers, _answered(partial(trust.trusted, results=results), db, of)]
 

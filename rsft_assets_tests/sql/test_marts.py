@@ -94,7 +94,7 @@ def test_differences_are_paired_by_item(ask, finished):
 
 def test_the_dip_is_found_where_it_was_put(ask):
     rows = ask(
-        "SELECT run, shape, dip_step, recovery_step, is_dip_beyond_noise, seeds, seeds_with_dip "
+        "SELECT run, shape, dip_step, recovery_step, is_dip_beyond_noise, seeds, arm_valley_step, arm_valley_seeds "
         "FROM marts.dip_and_recovery WHERE source = 'ours' AND benchmark = 'tiny-sums' AND grader = 'strict'"
     )
     by_run = {row.pop("run"): row for row in rows}
@@ -104,7 +104,8 @@ def test_the_dip_is_found_where_it_was_put(ask):
         "recovery_step": 20,
         "is_dip_beyond_noise": True,
         "seeds": 2,
-        "seeds_with_dip": 2,
+        "arm_valley_step": 10,
+        "arm_valley_seeds": 2,
     }
     assert by_run[NOCOT]["is_dip_beyond_noise"] is False
     assert by_run[NOCOT]["seeds"] == 1

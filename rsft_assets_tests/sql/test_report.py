@@ -39,8 +39,12 @@ def test_every_question_is_answered_or_says_what_is_missing(answers, of):
 
 def test_sentences_agree_with_their_rows(answers):
     answer = answers["tiny"]["long_enough"]
-    dips = sum(row["is_dip_beyond_noise"] for row in answer.rows)
-    assert answer.sentences[0].startswith(f"{dips} of 10 trajectories dip beyond noise")
+    dips = [row for row in answer.rows if row["is_arm_valley_beyond_noise"]]
+    assert answer.sentences[0].startswith(f"Of 8 arm-benchmark pairs, {len(dips)} dip and rise again beyond noise")
+    for row in dips:
+        steps = f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
+        [told] = [words for words in answer.sentences if words.startswith(steps)]
+        assert answer.traces[told] == row["trace"]
     gains = answers["tiny"]["generalised"]
     in_domain = [row for row in gains.rows if row["benchmark_group"] == "in-domain"]
     up = sum(row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0 for row in in_domain)
@@ -130,7 +134,7 @@ def test_a_broken_table_costs_only_the_answers_and_figures_that_read_it(study, c
     states = {f.what: f.state for f in check_report(study, copied) if f.study in ("", "tiny")}
     assert states["figures/dip_and_recovery"] == "match"
     text = make_report(study, copied).file("tiny.html").read_text()
-    assert "trajectories dip beyond noise" in text
+    assert "rise again beyond noise" in text
     assert text.count("Not available: a table that this is computed from could not be built") == 2
     assert "data_comparison.sql: line 1" in text
 

@@ -1,6 +1,7 @@
 """Several training seeds of one arm: what the tables, sentences and figures make of them."""
 
 import math
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from rsft_assets.steps.draw_figures import draw_figures
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report import answers_of
+from rsft_assets.steps.reporting.answer import difference_of
 from rsft_assets.steps.results.publishing import open_results, read_results
 from rsft_assets.steps.trace import trace
 from rsft_assets_tests.finished_study import finish
@@ -20,6 +22,7 @@ from rsft_assets_tests.wide_study import SEEDS, wide_study
 
 COT, NOCOT = "wide-1m_wide-cot_lr1e-3_ep4_bs16", "wide-1m_wide-nocot_lr1e-3_ep4_bs16"
 ONCE, FEW = "wide-1m_wide-cot_lr1e-3_ep1_bs4", "wide-1m_wide-few_lr1e-3_ep4_bs4"
+SHORT = "wide-1m_wide-cot_lr1e-3_ep1_bs16"
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +99,17 @@ def test_every_arm_is_compared_with_one_reference_whatever_its_seeds(ask):
     assert [row["reference_run"] for row in alone] == [run_of(COT, 3)]
 
 
-def test_a_dip_holds_in_every_seed_or_does_not(ask):
+def test_an_arm_dips_and_recovers_as_one(ask):
     rows = ask(
-        "SELECT run, seeds, seeds_with_dip, seeds_with_recovery, holds_in_every_seed FROM marts.dip_and_recovery "
-        f"WHERE benchmark = 'wide-sums' AND grader = 'strict' AND run IN ('{COT}', '{NOCOT}')"
+        "SELECT run, seeds, arm_peak_step, arm_valley_step, is_arm_valley_beyond_noise, arm_valley_seeds "
+        f"FROM marts.dip_and_recovery WHERE benchmark = 'wide-sums' AND grader = 'strict' AND (run LIKE '{COT}%' "
+        f"OR run = '{NOCOT}')"
     )
     held = {row.pop("run"): row for row in rows}
-    assert held[COT] == {"seeds": 3, "seeds_with_dip": 3, "seeds_with_recovery": 3, "holds_in_every_seed": True}
-    assert held[NOCOT]["holds_in_every_seed"] is False
+    for seed in SEEDS:
+        dip = {"seeds": 3, "arm_peak_step": 5, "arm_valley_step": 10, "arm_valley_seeds": 3}
+        assert held[run_of(COT, seed)] == {**dip, "is_arm_valley_beyond_noise": True}
+    assert held[NOCOT]["is_arm_valley_beyond_noise"] is False
 
 
 def test_thinking_is_set_beside_the_same_rows_without_it(ask):
@@ -119,7 +125,7 @@ def test_equal_steps_are_compared_seed_by_seed(ask):
     rows = ask(
         "SELECT * FROM marts.schedule_comparison WHERE benchmark = 'wide-dot' AND grader = 'strict' AND source = 'ours'"
     )
-    assert {row["reference"] for row in rows} == {COT}
+    assert {row["reference"] for row in rows if row["total_steps"] == 40} == {COT}
     once = [row for row in rows if row["run"].startswith(ONCE)]
     assert {row["seeds"] for row in once} == {3} and len(once) == 3
     assert all(row["is_arm_beyond_noise"] and row["arm_difference"] < 0 for row in once)
@@ -164,19 +170,76 @@ def test_what_an_arm_was_trained_on_is_in_domain_for_it(ask, answers):
 def test_bases_of_other_pretraining_are_no_other_size(ask, answers):
     rows = ask("SELECT DISTINCT model, mixture FROM marts.capability_curves WHERE source = 'ours'")
     assert {row["model"] for row in rows if row["mixture"] == "plain"} == {"wide-plain"}
-    assert {row["model"] for row in answers["size"].rows} == {"wide-0.3m", "wide-1m", "wide-3m"}
+    said = answers["size"].sentences
+    pairs = {tuple(re.findall(r"(wide-[\w.]+) \((\w+)\)", sentence)[:2]) for sentence in said}
+    assert pairs == {
+        (("wide-3m", "worked"), ("wide-0.3m", "worked")),
+        (("wide-1m", "worked"), ("wide-plain", "plain")),
+    }
+    assert "one pretraining" in " ".join(answers["size"].missing)
+
+
+def test_two_models_gain_alike_where_their_intervals_say_so(answers):
+    rows = {(row["model"], row["title"]): row for row in answers["size"].rows}
+    [said] = [sentence for sentence in answers["size"].sentences if sentence.startswith("wide-3m")]
+    numbers = 0
+    for title in {title for _, title in rows}:
+        large, small = rows["wide-3m", title], rows["wide-0.3m", title]
+        apart = large["arm_gain"] - small["arm_gain"]
+        told = re.search(rf"{title} by ([+-][\d.]+) points \(95 % interval ([+-][\d.]+) to ([+-][\d.]+)\)", said)
+        if told:
+            numbers += 1
+            low, high = float(told[2]), float(told[3])
+            assert float(told[1]) == pytest.approx(100 * apart, abs=0.06)
+            assert low < float(told[1]) < high and (low > 0 or high < 0)
+            widths = [row["arm_gain_high"] - row["arm_gain_low"] for row in (large, small)]
+            assert high - low == pytest.approx(100 * math.hypot(*widths), rel=0.1)
+    alike = int(re.search(r"apart on (\d) of", said)[1])
+    assert numbers + alike == len({title for _, title in rows})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ((0.5, 0.4, 0.6), (0.1, 0.1, 0.1), (0.4, 0.3, 0.5)),
+        ((0.0, -0.3, 0.3), (0.0, -0.4, 0.4), (0.0, -0.5, 0.5)),
+        # What lies far below its value pulls the lower end only.
+        ((0.5, 0.1, 0.5), (0.2, 0.2, 0.2), (0.3, -0.1, 0.3)),
+        ((0.5, None, None), (0.2, 0.1, 0.3), None),
+        ((None, None, None), (0.2, 0.1, 0.3), None),
+    ],
+)
+def test_a_difference_of_two_numbers_takes_both_intervals(one, other, apart):
+    found = difference_of(one, other)
+    assert found == (pytest.approx(apart) if apart else None)
+
+
+def test_shorter_and_longer_training_stand_beside_the_usual_one(ask, answers, wide):
+    query = "SELECT * FROM marts.schedule_comparison WHERE source = 'ours' AND grader = 'strict' AND is_headline"
+    rows = [row for row in ask(query) if row["usual"]]
+    assert {(row["run"], row["usual_run"], row["total_steps"], row["usual_steps"]) for row in rows} == {
+        (SHORT, COT, 10, 40)
+    }
+    [sums] = [row for row in rows if row["benchmark"] == "wide-sums"]
+    authors = ask(f"SELECT * FROM marts.schedule_comparison WHERE run = '{SHORT}' AND grader = 'authors'")
+    short, usual = item_scores(wide, SHORT, 10), item_scores(wide, COT, 40)
+    [theirs] = [row for row in authors if row["benchmark"] == "wide-sums"]
+    assert theirs["usual_difference"] == pytest.approx(np.mean([short[item] - usual[item] for item in short]), abs=1e-9)
+    assert sums["difference"] is None, "it is the only one of its length"
+    [said] = [sentence for sentence in answers["repetition"].sentences if sentence.startswith("Shorter training")]
+    assert said.startswith(f"Shorter training, {SHORT} (10 steps, rate 1e-3, cosine) against {COT} (40 steps)")
+    beyond = [row["title"] for row in rows if row["is_usual_beyond_noise"] and row["benchmark_group"] != "safety"]
+    assert [title for title in beyond if title not in said] == []
 
 
 def test_sentences_speak_of_arms_and_their_seeds(answers):
     said = {name: " ".join(answer.sentences) for name, answer in answers.items()}
-    assert (
-        "of 3 arm-benchmark pairs of several training seeds with a dip, 3 show it in every seed" in said["long_enough"]
-    )
-    assert "wide-nocot against wide-cot: worse on 2" in said["which_data"]
-    assert "over 3 training seeds" in said["which_data"]
+    assert "again beyond noise (in every seed in 3 of 3 with several training seeds)" in said["long_enough"]
+    assert f"{COT} on Wide sums: from step 5 to step 10 -" in said["long_enough"]
+    assert "wide-nocot against wide-cot in domain, over 3 training seeds: worse on Wide sums" in said["which_data"]
     assert f"{ONCE} (160 rows, 1 pass)" in said["repetition"]
     assert "over 3 training seeds: with thinking it is more, beyond noise." in said["safety"]
-    assert "7 arms here have one training seed only" in " ".join(answers["generalised"].missing)
+    assert "8 arms here have one training seed only" in " ".join(answers["generalised"].missing)
 
 
 def test_a_number_of_an_arm_leads_to_every_seed(wide, answers):

@@ -35,11 +35,11 @@ FIGURES = (
     Figure(
         name="dip_and_recovery",
         title="Dip and recovery",
-        description="Scores over training steps by benchmark and run, with 95 % intervals and the dips marked "
-        "that are more than noise.",
+        description="Scores over training steps by benchmark and run, with 95 % intervals, and the step marked "
+        "to which an arm falls and from which it rises again beyond noise.",
         question="Has it trained long enough?",
         query=f"""
-            SELECT t.*, d.shape, d.dip_step = t.step AS is_dip, d.is_dip_beyond_noise
+            SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_beyond_noise AS is_valley
             FROM marts.score_trajectories t
             LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
             WHERE t.study = $study AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}

@@ -115,8 +115,9 @@ def _panel(axes: "Axes", rows: Rows, looks: _Looks) -> None:
     for arm in by_arm(rows).values():
         look = looks.of(arm[0])
         lines = list(by(arm, "run").values())
-        for line in lines:
-            _line(axes, line, places, look, alone=len(lines) == 1)
+        for line in lines if len(lines) > 1 else ():
+            x = [places[row["step"]] for row in line]
+            axes.plot(x, [row["value"] for row in line], color=look["color"], linewidth=0.7, alpha=0.45)
         mean = max(lines, key=len)
         value, low, high = ("arm_value", "arm_low", "arm_high") if len(lines) > 1 else ("value", "low", "high")
         x = [places[row["step"]] for row in mean]
@@ -125,28 +126,21 @@ def _panel(axes: "Axes", rows: Rows, looks: _Looks) -> None:
         if all(row[low] is not None for row in mean):
             bounds = [row[low] for row in mean], [row[high] for row in mean]
             axes.fill_between(x, *bounds, color=look["color"], alpha=0.15, linewidth=0)
-
-
-def _line(axes: "Axes", line: Rows, places: dict[int, int], look: dict[str, Any], *, alone: bool) -> None:
-    """One run: a thin line where it is one of several seeds, and its dip where it has one."""
-    if not alone:
-        x = [places[row["step"]] for row in line]
-        axes.plot(x, [row["value"] for row in line], color=look["color"], linewidth=0.7, alpha=0.45)
-    for row in line:
-        if row["is_dip"] and row["is_dip_beyond_noise"]:
-            axes.annotate(
-                "▼", (places[row["step"]], row["value"]), xytext=(0, 12), textcoords="offset points",
-                ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
-            )  # fmt: skip
+        for row in mean:
+            if row["is_valley"]:
+                axes.annotate(
+                    "▼", (places[row["step"]], row[value]), xytext=(0, 12), textcoords="offset points",
+                    ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
+                )  # fmt: skip
 
 
 def _words(rows: Rows) -> str:
-    dips = {(r["source"], r["run"], r["benchmark"]) for r in rows if r["is_dip"] and r["is_dip_beyond_noise"]}
-    lines = {(row["source"], row["run"], row["benchmark"]) for row in rows}
+    valleys = by([row for row in rows if row["is_valley"]], "source", "model", "dataset", "schedule", "benchmark")
+    arms = by(rows, "source", "model", "dataset", "schedule", "benchmark")
     words = (
-        "Bands: 95 % intervals, clustered by item. ▼ over a point: the deepest fall from the best step so far, more "
-        "than noise after correcting for having picked the deepest of all pairs of steps. "
-        f"{len(dips)} of {len(lines)} trajectories have one."
+        "Bands: 95 % intervals, clustered by item. ▼ over a point: the step to which an arm's mean over its training "
+        "seeds falls and from which it rises again, both more than noise after correcting for having picked the steps. "
+        f"{len(valleys)} of {len(arms)} arm-benchmark pairs {'has' if len(valleys) == 1 else 'have'} one."
     )
     if any(row["seeds"] > 1 for row in rows):
         words += " Thin lines: training seeds; thick: their mean, with the interval for items and seeds both."

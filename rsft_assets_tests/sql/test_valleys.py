@@ -1,0 +1,278 @@
+"""Does an arm dip and recover, does it end below where it was? Made-up trajectories, and what is said of each."""
+
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from rsft_assets.steps.reporting.enough import long_enough
+from rsft_assets.steps.results.sql_files import sql_folder, tables
+
+STEPS = (0, 10, 20, 40, 80, 160)
+ITEMS = 400
+CLEAN = (0.50, 0.20, 0.60, 0.70, 0.70, 0.80)
+TABLES = (
+    *("seeds.corrected_z", "seeds.corrected_t", "seeds.student_t", "staging.deepest_falls", "staging.late_training"),
+    *("staging.valleys", "staging.comparisons", "staging.paired_differences", "staging.differences"),
+    *("staging.arm_differences", "staging.valley_changes", "marts.dip_and_recovery"),
+)
+
+
+def shifted(rates, by):
+    return tuple(None if rate is None else rate + by for rate in rates)
+
+
+def three(rates):
+    return rates, shifted(rates, 0.01), shifted(rates, -0.01)
+
+
+# Arm -> the share solved at each step, of each training seed; None where there is no score.
+ARMS = {
+    "clean": three(CLEAN),
+    "eroding": three((0.30, 0.50, 0.70, 0.60, 0.50, 0.40)),
+    "both": three((0.50, 0.30, 0.60, 0.70, 0.40, 0.20)),
+    "noise": three((0.50, 0.49, 0.50, 0.51, 0.50, 0.5075)),
+    "rising": three((0.20, 0.30, 0.40, 0.50, 0.60, 0.70)),
+    "partial": three((0.70, 0.20, 0.30, 0.40, 0.40, 0.40)),
+    "disagreeing": ((0.50, 0.10, *CLEAN[2:]), (0.50, 0.52, *CLEAN[2:]), (0.50, 0.55, *CLEAN[2:])),
+    "unevenly": ((0.50, 0.40, *CLEAN[2:]), (0.50, 0.30, *CLEAN[2:]), (0.50, 0.15, *CLEAN[2:])),
+    "alone": (CLEAN,),
+    "unlike": (CLEAN, CLEAN, (0.50, None, *CLEAN[2:])),
+    "short": ((0.50, 0.20, 0.60, None, None, None), (0.50, None, 0.60, None, None, None)),
+    "harm": three(CLEAN),
+}
+# Steps of peak, valley and top, beyond noise, seeds with both; step before the erosion, beyond noise, its seeds.
+EXPECTED = {
+    "clean": ((0, 10, 160), True, 3, None, False, 0),
+    "eroding": ((None, None, None), False, 0, 20, True, 3),
+    "both": ((0, 10, 40), True, 3, 40, True, 3),
+    "noise": ((0, 10, 40), False, 2, 40, False, 3),
+    "rising": ((None, None, None), False, 0, None, False, 0),
+    "partial": ((0, 10, 40), True, 3, 0, True, 3),
+    "disagreeing": ((0, 10, 160), False, 1, None, False, 0),
+    "unevenly": ((0, 10, 160), False, 3, None, False, 0),
+    "alone": ((0, 10, 160), True, 1, None, False, 0),
+    "unlike": ((None, None, None), False, 0, None, False, 0),
+    "short": ((None, None, None), False, 0, None, False, 0),
+    "harm": ((0, 10, 160), True, 3, None, False, 0),
+}
+
+
+def judged(*names):
+    """A database with the tables that judge these arms, from scores that have exactly the shares above."""
+    db = duckdb.connect()
+    db.execute("CREATE SCHEMA declared; CREATE SCHEMA staging; CREATE SCHEMA marts; CREATE SCHEMA seeds")
+    db.execute("CREATE TABLE declared.metrics AS SELECT 'accuracy' AS metric, 'share' AS unit")
+    points, items = [], []
+    for name in names:
+        base = len(points) + 1
+        for seed, rates in enumerate(ARMS[name], 1):
+            # Only the first run has scored the base; the others take it from there.
+            trajectory = [(s, r) for s, r in zip(STEPS, rates, strict=True) if r is not None and (s or seed == 1)]
+            for step, rate in trajectory:
+                points.append(point(name, seed, step, rate, point_id=len(points) + 1, base_point_id=base))
+                points[-1]["is_last"] = step == trajectory[-1][0]
+                items.append(solved(points[-1]))
+    for table, frame in (("score_points", pd.DataFrame(points)), ("item_scores", pd.concat(items))):
+        db.register("made_up", frame)
+        db.execute(f"CREATE TABLE staging.{table} AS FROM made_up")
+    for entry in tables():
+        if entry.table in TABLES:
+            text = f"FROM read_csv('{entry.path}', comment = '#')" if entry.schema == "seeds" else entry.text
+            db.execute(f"CREATE TABLE {entry.table} AS {text}")
+    db.execute(
+        "CREATE TABLE marts.optimization_regimes AS SELECT source, grader, is_headline, study, run, title, "
+        "'optimal' AS regime FROM staging.score_points"
+    )
+    return db
+
+
+def point(name, seed, step, rate, **ids):
+    worse = name == "harm"
+    value = 1 - rate if worse else rate
+    return {
+        **{"source": "ours", "study": "made-up", "model": name, "dataset": "d", "schedule": "s", "arm": f"{name}_d_s"},
+        **{"seed": seed, "run": f"{name}_d_s" + (f"_seed{seed}" if seed > 1 else ""), "step": step, "value": value},
+        **{"benchmark": "b", "title": "Sums", "benchmark_group": "in-domain", "run_group": "in-domain", "position": 1},
+        **{"protocol": "p", "grader": "strict", "metric": "accuracy", "is_headline": True, "unit": "share"},
+        **{"lower_is_better": worse, "se": 0.02, "items": ITEMS, "trace": f"{name}[{seed}|{step}]"},
+        **ids,
+    }
+
+
+def solved(row):
+    """The items that are solved: the easiest mostly, so that steps and seeds share most of them."""
+    hard = np.random.default_rng(7).random(ITEMS)
+    luck = np.random.default_rng([row["seed"], row["step"], len(row["model"])]).random(ITEMS)
+    order = np.argsort(0.8 * hard + 0.2 * luck)
+    values = np.zeros(ITEMS)
+    values[order[: round(row["value"] * ITEMS)]] = 1.0
+    shared = {"output_id": row["point_id"], "grader": "strict", "metric": "accuracy", "weight": 1.0, "scored": 1}
+    return pd.DataFrame({**shared, "samples": 1, "item_id": [f"i{i}" for i in range(ITEMS)], "value": values})
+
+
+def rows_of(db, query):
+    return db.execute(query).df().to_dict("records")
+
+
+@pytest.fixture(scope="module")
+def every():
+    return judged(*ARMS)
+
+
+@pytest.fixture(scope="module")
+def rows(every):
+    found = {}
+    for row in rows_of(every, "SELECT * FROM marts.dip_and_recovery ORDER BY model, seed"):
+        found.setdefault(row["model"], []).append(row)
+    return found
+
+
+def or_none(value):
+    return None if pd.isna(value) else int(value)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_is_told_by_its_mean_and_its_seeds(rows, name):
+    assert len(rows[name]) == len(ARMS[name])
+    for row in rows[name]:
+        steps = tuple(or_none(row[f"arm_{where}_step"]) for where in ("peak", "valley", "top"))
+        told = steps, row["is_arm_valley_beyond_noise"], row["arm_valley_seeds"]
+        lost = or_none(row["arm_erosion_step"]), row["is_arm_erosion_beyond_noise"], row["arm_erosion_seeds"]
+        assert (*told, *lost) == EXPECTED[name]
+        assert row["seeds"] == len(ARMS[name])
+        assert not row["is_arm_undecided"]
+
+
+def test_only_steps_that_every_seed_has_are_looked_at(rows):
+    assert {(row["arm_steps"], row["arm_pairs_of_steps"]) for row in rows["clean"]} == {(6, 15)}
+    assert {(row["arm_steps"], row["arm_pairs_of_steps"]) for row in rows["unlike"]} == {(5, 10)}
+    assert {row["arm_steps"] for row in rows["short"]} == {2}
+    # By itself each of the first two runs dips.
+    assert [row["is_dip_beyond_noise"] for row in rows["unlike"]] == [True, False, False]
+
+
+def test_a_recovery_in_part_is_not_said_to_regain_the_peak(rows):
+    assert {name: rows[name][0]["arm_regains"] for name in ("clean", "both", "partial", "harm")} == {
+        **{"clean": True, "both": True, "partial": False, "harm": True}
+    }
+
+
+def test_better_and_worse_follow_the_metric(rows):
+    harm, clean = rows["harm"][0], rows["clean"][0]
+    assert harm["arm_fall"] == pytest.approx(clean["arm_fall"], abs=0.01)
+    assert harm["arm_fall_low"] < harm["arm_fall"] < harm["arm_fall_high"] < 0
+    assert 0 < harm["arm_rise_low"] < harm["arm_rise"] < harm["arm_rise_high"]
+
+
+@pytest.mark.parametrize("name", ["clean", "unevenly", "disagreeing", "alone"])
+def test_the_interval_is_that_of_the_arm_widened_for_all_pairs_of_steps(every, rows, name):
+    row = rows[name][0]
+    query = f"""
+        SELECT a.arm_se, a.arm_freedom, a.arm_centre FROM staging.arm_differences a JOIN staging.valleys v
+        ON v.valley_id = a.point_id AND v.peak_id = a.other_point_id WHERE v.arm = '{name}_d_s' LIMIT 1"""
+    [arm] = rows_of(every, query)
+    half = (row["arm_fall_high"] - row["arm_fall_low"]) / 2
+    assert (row["arm_fall_high"] + row["arm_fall_low"]) / 2 == pytest.approx(arm["arm_centre"])
+    exact = stats.t.isf(0.025 / 15, arm["arm_freedom"]) * arm["arm_se"]
+    assert exact * 0.997 <= half
+    if arm["arm_freedom"] > 30:
+        assert half == pytest.approx(exact, rel=0.003)
+    else:
+        below = max(tenths for tenths in GRID if tenths <= arm["arm_freedom"] * 10) / 10
+        assert half == pytest.approx(stats.t.isf(0.025 / 15, below) * arm["arm_se"], rel=1e-4)
+
+
+def test_seeds_that_differ_leave_few_degrees_of_freedom(every):
+    few = "SELECT count(*) AS n FROM staging.arm_differences WHERE seeds = 3 AND arm_freedom < 4"
+    assert rows_of(every, few)[0]["n"] > 0
+
+
+def test_each_pair_is_pooled_once(every):
+    key = "point_id, other_point_id, grader, metric"
+    assert rows_of(every, f"SELECT {key} FROM staging.arm_differences GROUP BY ALL HAVING count(*) > 1") == []
+    wrong = """
+        SELECT * FROM staging.valley_changes c JOIN staging.valleys v USING (source, run, benchmark, grader, metric)
+        JOIN staging.arm_differences a ON a.point_id = v.valley_id AND a.other_point_id = v.peak_id
+        WHERE a.seeds <> v.seeds"""
+    assert rows_of(every, wrong) == []
+
+
+GRID = (10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 300)
+
+
+def test_the_corrected_quantiles_are_those_of_student_and_the_normal():
+    seeds = sql_folder() / "seeds"
+    found = pd.read_csv(seeds / "corrected_t.csv", comment="#")
+    assert tuple(sorted(found.tenths.unique())) == GRID
+    assert len(found) == len(GRID) * found.comparisons.nunique()
+    assert np.allclose(found.t, stats.t.isf(0.025 / found.comparisons, found.tenths / 10), atol=1e-4)
+    normal = pd.read_csv(seeds / "corrected_z.csv", comment="#")
+    assert np.allclose(normal.z, stats.norm.isf(0.025 / normal.comparisons), atol=1e-4)
+    assert set(found.comparisons) <= set(normal.comparisons)
+    pairs = [steps * (steps - 1) // 2 for steps in range(2, 41)]
+    assert set(pairs) < set(found.comparisons), "of every number of steps up to forty"
+    assert all(fewer < more for fewer, more in pairwise(normal.comparisons))
+
+
+def said(*names):
+    answer = long_enough(judged(*names), "made-up")
+    return answer.sentences, answer.missing
+
+
+def test_the_answer_counts_arms_and_tells_each_dip():
+    sentences, missing = said("clean", "both", "eroding", "noise", "unevenly", "alone", "partial", "harm", "short")
+    assert sentences[0].startswith(
+        "Of 8 arm-benchmark pairs, 5 dip and rise again beyond noise (in every seed in 4 of 4 with several training "
+        "seeds), 3 end beyond noise below an earlier step (2 do both) and 2 do neither. "
+    )
+    assert "corrected for having picked the steps" in sentences[0]
+    assert "at the top, 4 of 5 are at least as good as at the peak, on the mean" in sentences[1]
+    assert sentences[2].startswith("In domain: of 8 arm-benchmark pairs, 5 dip and rise again")
+    told = [sentence for sentence in sentences if " on Sums: from step " in sentence]
+    assert len(told) == 5
+    assert told[0].startswith(("clean_d_s", "harm_d_s", "alone_d_s"))
+    [clean] = [sentence for sentence in told if sentence.startswith("clean")]
+    assert clean.startswith("clean_d_s on Sums: from step 0 to step 10 -30.0 points (95 % interval -")
+    assert ", from there to step 160 +60.0 points (95 % interval +" in clean
+    assert clean.endswith(", in 3 of 3 seeds.")
+    assert next(sentence for sentence in told if sentence.startswith("alone")).endswith(", with one training seed.")
+    [over] = [sentence for sentence in sentences if sentence.startswith("Over-fitted")]
+    assert "eroding_d_s on 1 of 1 benchmark (in every seed on 1)" in over and "both_d_s" in over
+    assert "partial_d_s" not in over, "its best step was the base"
+    assert missing[0].startswith("1 arm-benchmark pair cannot be judged, with fewer than three steps")
+    assert missing[1].startswith("1 arm here has one training seed only")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("clean",), "Of 1 arm-benchmark pair, 1 dips and rises again beyond noise (in every seed in 1 of 1 with "),
+        (("eroding",), "Of 1 arm-benchmark pair, 0 dip and rise again beyond noise, 1 ends beyond noise below an "),
+        (("noise", "rising"), "Of 2 arm-benchmark pairs, 0 dip and rise again beyond noise, 0 end beyond noise below "),
+        (("both",), "below an earlier step (1 does both) and 0 do neither."),
+        (("disagreeing",), "0 end beyond noise below an earlier step and 1 does neither."),
+    ],
+)
+def test_one_and_many_are_told_apart(names, words):
+    assert words in said(*names)[0][0]
+
+
+def test_where_nothing_can_be_judged_nothing_is_claimed():
+    sentences, missing = said("short")
+    assert sentences == []
+    assert missing == [
+        "No arm has three steps yet that are scored in all of its seeds, so no trajectory can be judged."
+    ]
+
+
+def test_beyond_six_dips_the_rest_are_counted(monkeypatch):
+    names = [f"clean{number}" for number in range(8)]
+    for name in names:
+        monkeypatch.setitem(ARMS, name, (CLEAN,))
+    sentences, _ = said(*names)
+    assert sum(" on Sums: from step " in sentence for sentence in sentences) == 6
+    assert "2 more dip and rise again beyond noise." in sentences
