@@ -201,7 +201,7 @@ def step_row(step, tokens, seed=1, **changed):
             True,
             "30 (95 % interval 28 to 32) at its longest, step 1, 20 (95 % interval 18",
         ),
-        ((20.0, 30.0), 2, 0, True, "30 (95 % interval 28 to 32) at the end, step 2, its longest; in 0 of 1 training"),
+        ((20.0, 30.0), 2, 0, True, "30 (95 % interval 28 to 32) at the end, step 2, its longest. Of the growth"),
         ((30.0, 29.0), 1, 0, True, "in 0 of 1 training seed the end is shorter than the longest beyond noise."),
         ((9.0, 5.0), 1, 1, False, "No growth over the base is beyond noise."),
         # Beyond noise for one comparison, not for the longest of three.

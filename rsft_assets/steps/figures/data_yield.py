@@ -15,6 +15,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     panels = {name: of for name, of in by(rows, "dataset").items() if any(r["stage"] == "rows of the set" for r in of)}
     if not panels:
         return None
+    stages = max(len(of) for of in panels.values())
     canvas, grid = grid_of(len(panels), most=2, width=4.8, height=2.9)
     for axes, (dataset, of) in zip(grid, panels.items(), strict=True):
         most = max(row["amount"] for row in of)
@@ -26,6 +27,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
             axes.text(row["amount"] + most * 0.01, -y, f"{row['amount']:,}{share}", va="center", fontsize=7, color=GREY)
         axes.set_yticks([-y for y in range(len(of))], [row["stage"] for row in of])
         axes.set_xlim(0, most * 1.55)
+        axes.set_ylim(0.6 - stages, 0.6)
         axes.set_title(dataset, fontweight="bold")
         axes.grid(visible=False)
         axes.set_xticks([])

@@ -52,7 +52,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     grid[0][0].set_ylim(0, 1.06 * max(tops))
     _label(grid, columns, list(shown), places)
     handles, labels = next(found for axes in grid.flat if (found := axes.get_legend_handles_labels())[0])
-    canvas.legend(handles, labels, loc="outside upper center", ncols=min(5, 2 * len(columns)))
+    canvas.legend(handles, labels, loc="outside upper center", ncols=5 if len(columns) > 2 else 3)
     note(canvas, "\n".join(textwrap.wrap(_words(len(arms), rows), 30 + 32 * len(columns))))
     return canvas
 

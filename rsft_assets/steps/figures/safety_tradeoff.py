@@ -4,7 +4,6 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.steps.figures.style import (
-    COLOURS,
     GREY,
     by,
     by_arm,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 MARKERS = {True: ("o", "^", "P"), False: ("s", "D", "X")}
 """Thinking in the training data, or none; the second and third where the colours begin again."""
+MARKER_WORDS = {"o": "circles", "^": "triangles", "P": "pluses", "s": "squares", "D": "diamonds", "X": "crosses"}
 
 
 def draw(rows: Rows, study: str) -> "Canvas | None":
@@ -47,7 +47,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     handles = [Line2D([], [], **looks[name], label=name) for _, name in names]
     canvas.legend(handles=handles, loc="outside upper center", ncols=max(1, min(2 * across, 3, len(handles))))
     words = (
-        f"Up is worse, right is better. {_marks(len(names))} Thin crossed lines: 95 % intervals. "
+        f"Up is worse, right is better. {_marks(looks)} Thin crossed lines: 95 % intervals. "
         "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a "
         "change beyond noise."
     )
@@ -70,11 +70,16 @@ def _looks(names: list[tuple[str, bool]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _marks(names: int) -> str:
-    """Which markers stand for thinking; more than one of each only where the colours begin again."""
-    if names <= len(COLOURS):
-        return "Circles: thinking in the training data; squares: none."
-    return "Circles, triangles and pluses: thinking in the training data; squares, diamonds and crosses: none."
+def _marks(looks: dict[str, dict[str, Any]]) -> str:
+    """Which of the markers that are drawn stand for thinking, and which for none."""
+    drawn = {look["marker"] for look in looks.values()}
+    told = [
+        f"{', '.join(MARKER_WORDS[mark] for mark in marks if mark in drawn)}: {words}"
+        for words, marks in (("thinking in the training data", MARKERS[True]), ("none", MARKERS[False]))
+        if drawn & set(marks)
+    ]
+    said = "; ".join(told)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _what(row: dict[str, Any]) -> str:

@@ -136,7 +136,8 @@ def _course(row: dict[str, Any]) -> str:
             f"{_tokens(row, 'end_tokens')} at the end, step {row['end_step']}"
         )
     seeds = count_of(row["seeds_known"], "training seed")
-    words += f"; in {row['shorter_seeds']} of {seeds} the end is shorter than the longest beyond noise"
+    if row["shorter_seeds"] or row["longest_step"] != row["end_step"]:
+        words += f"; in {row['shorter_seeds']} of {seeds} the end is shorter than the longest beyond noise"
     if not row["grows"]:
         return f"{words}. No growth over the base is beyond noise."
     other = row["growth"] - row["growth_settled"]

@@ -30,12 +30,17 @@ def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> An
         samples = sum(row["samples"] for row in known)
         undecided = sum(row["undecided"] for row in known) / samples
         cut = max(known, key=lambda row: row["truncation_rate"])
-        answer.sentences.append(
-            f"{count_of(len(known), 'score')}, each with its interval, stand on {samples:,} graded samples, of which "
-            f"{percent(undecided)} could not be decided and count neither for nor against. The token limit cut at most "
-            f"{percent(cut['truncation_rate'])} of a score's answers ({cut['run']} at step {cut['step']} on "
-            f"{cut['title']})."
+        words = (
+            f"{count_of(len(known), 'score')}, each with its interval, stand{'s' if len(known) == 1 else ''} on "
+            f"{samples:,} graded samples, of which {percent(undecided)} could not be decided and count neither for nor "
+            "against."
         )
+        if cut["truncation_rate"]:
+            words += (
+                f" The token limit cut at most {percent(cut['truncation_rate'])} of a score's answers ({cut['run']} "
+                f"at step {cut['step']} on {cut['title']})."
+            )
+        answer.sentences.append(words)
     _graders(known, answer)
     _data(db, study, answer)
     _gaps(db, study, answer)
