@@ -1,6 +1,6 @@
 """Does an arm dip and recover, does it end below where it was? Made-up trajectories, and what is said of each."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import duckdb
 import numpy as np
@@ -276,3 +276,25 @@ def test_beyond_six_dips_the_rest_are_counted(monkeypatch):
     sentences, _ = said(*names)
     assert sum(" on Sums: from step " in sentence for sentence in sentences) == 6
     assert "2 more dip and rise again beyond noise." in sentences
+
+
+def test_two_windows_find_what_a_search_of_every_triple_finds(monkeypatch):
+    rng = np.random.default_rng(3)
+    # Tenths, so that there are many ties.
+    made_up = {f"random{number}": (tuple(rng.integers(1, 7, len(STEPS)) / 10),) for number in range(40)}
+    for name, seeds in made_up.items():
+        monkeypatch.setitem(ARMS, name, seeds)
+    found = {row["arm"]: row for row in rows_of(judged(*made_up), "SELECT * FROM staging.valleys")}
+    for name, (rates,) in made_up.items():
+        triples = combinations(range(len(STEPS)), 3)
+        lesser = {(v, p, t): round(min(rates[p] - rates[v], rates[t] - rates[v]), 10) for p, v, t in triples}
+        depth, row = max(lesser.values()), found[f"{name}_d_s"]
+        if depth <= 0:
+            assert or_none(row["valley_step"]) is None
+            continue
+        valley = min(triple for triple, low in lesser.items() if low == depth)[0]
+        before, after = rates[:valley], rates[valley + 1 :]
+        best = before.index(max(before)), valley, valley + 1 + after.index(max(after))
+        assert tuple(row[f"{where}_step"] for where in ("peak", "valley", "top")) == tuple(STEPS[i] for i in best)
+        assert lesser[valley, best[0], best[2]] == depth
+    assert 0 < sum(or_none(row["valley_step"]) is None for row in found.values()) < len(made_up)
