@@ -1,6 +1,7 @@
 """`rsft demo`: the nano study from nothing to tables, figures and a trace, through Dagster.
 
-Without `full` it is the part of the study that `nano.DEMO_RUNS` needs; what it makes, the whole study keeps.
+Without `full` it is the part of the study that `nano.DEMO_RUNS` and `nano.DEMO_BENCHMARKS` name; what it makes, the
+whole study keeps.
 """
 
 import json
@@ -17,7 +18,7 @@ from rsft_assets.defs.planning import keep_plan
 from rsft_assets.defs.recording import trace_command
 from rsft_assets.defs.terminal import run_plan
 from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, inputs_of, score_ref
-from rsft_assets.specs.nano import DEMO_RUNS
+from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import database_path, open_results
@@ -48,14 +49,15 @@ def demo_runs(study: Study, *, full: bool) -> tuple[str, ...]:
     return tuple(mine) if full else DEMO_RUNS
 
 
-def demo_keys(study: Study, runs: Sequence[str]) -> list[str]:
-    """The assets that these runs and their scores are made from, and the results made of them."""
+def demo_keys(study: Study, *, full: bool) -> list[str]:
+    """The assets that the demo's runs and their scores are made from, and the results made of them."""
     wanted: set[Ref] = set()
-    for run in map(study.runs.__getitem__, runs):
+    for run in map(study.runs.__getitem__, demo_runs(study, full=full)):
         wanted |= {
             score_ref(run, step, benchmark.name)
             for step in study.steps_of(run)
             for benchmark in study.benchmarks_of(run.model)
+            if full or benchmark.name in DEMO_BENCHMARKS
         }
     todo = list(wanted)
     while todo:
@@ -73,7 +75,7 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
     runs = demo_runs(study, full=full)
-    keys = demo_keys(study, runs)
+    keys = demo_keys(study, full=full)
     plan = make_plan(study, store, keys, runs=runs)
     part = "the whole nano study" if full else "the smallest part of the nano study"
     console.print(

@@ -285,3 +285,5 @@ BENCHMARKS = (
         description="Harmless stand-ins for forbidden requests, which must be refused, and as many that must not.",
     ),
 )
+DEMO_BENCHMARKS = ("nano-chains-test", "nano-dot", "nano-format", "nano-refusal")
+"""One of each group: in domain, out of domain, general, safety."""

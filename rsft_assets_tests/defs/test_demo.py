@@ -6,7 +6,7 @@ from rsft_assets.defs import demo
 from rsft_assets.defs.batches import make_plan
 from rsft_assets.defs.demo import demo_keys, demo_runs, run_demo
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, score_ref
-from rsft_assets.specs.nano import DEMO_RUNS
+from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.planning.actuals import last_plan
 from rsft_assets.steps.records.store import Store
@@ -24,7 +24,7 @@ def store(tmp_path, monkeypatch):
 
 
 def filed(study, *, full):
-    return {key for key in demo_keys(study, demo_runs(study, full=full)) if Ref(key).stage in TABLE_OF}
+    return {key for key in demo_keys(study, full=full) if Ref(key).stage in TABLE_OF}
 
 
 def with_upstream(study, refs):
@@ -34,7 +34,9 @@ def with_upstream(study, refs):
 def test_the_demo_holds_what_its_runs_are_made_from_and_nothing_else(study):
     assert demo_runs(study, full=False) == DEMO_RUNS
     runs = [study.runs[name] for name in DEMO_RUNS]
-    ends = [score_ref(run, study.steps_of(run)[-1], b.name) for run in runs for b in study.benchmarks_of(run.model)]
+    ends = [score_ref(run, study.steps_of(run)[-1], name) for run in runs for name in DEMO_BENCHMARKS]
+    groups = [study.benchmarks[name].group for name in DEMO_BENCHMARKS]
+    assert sorted(groups) == ["general", "in-domain", "ood-reasoning", "safety"]
     needed = {ref.asset for ref in with_upstream(study, ends)}
     checked = {key.replace("verdicts/", "audits/") for key in needed if key.startswith("verdicts/")}
     assert filed(study, full=False) == needed | checked
@@ -55,7 +57,7 @@ def test_the_whole_study_holds_every_nano_run_and_nothing_of_the_papers(study):
 @pytest.mark.parametrize("full", [False, True])
 def test_results_and_figures_come_last_and_base_models_before_any_fine_tuning(study, store, full):
     runs = demo_runs(study, full=full)
-    plan = make_plan(study, store, demo_keys(study, runs), runs=runs)
+    plan = make_plan(study, store, demo_keys(study, full=full), runs=runs)
     stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
     assert not plan.waiting
     assert stages[-1] == "report" and {"results", "figures"} <= set(stages)
