@@ -145,6 +145,8 @@ def test_numbers_are_put_in_their_own_units():
     text = page("t", [], [answer], {}, {})
     assert re.findall(r"<td>(.*?)</td>", text) == ["73.2", "80", "-66.0 pp", "-70.0 pp", "2.0 %", "0.0 %"]
     assert points(-0.0, -0.01, 0.01) == "+0.0 points (95 % interval -1.0 to +1.0)"
+    assert points(0.95, 0.84, 1.04) == "+95.0 points (95 % interval +84.0 to +100.0)"
+    assert points(2.0, 1.5, 2.5, unit="reward") == "+2.00 (95 % interval +1.50 to +2.50)"
 
 
 @pytest.mark.parametrize(

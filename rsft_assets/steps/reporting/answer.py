@@ -66,6 +66,9 @@ def points(value: float | None, low: float | None = None, high: float | None = N
     words = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
     if low is None or high is None:
         return f"{words} (no interval)"
+    if unit == "share":
+        # A share cannot change by more than all of it.
+        low, high = max(low, -1.0), min(high, 1.0)
     ends = f"{scale * low:+z.1f} to {scale * high:+z.1f}" if unit == "share" else f"{low:+z.2f} to {high:+z.2f}"
     return f"{words} (95 % interval {ends})"
 
