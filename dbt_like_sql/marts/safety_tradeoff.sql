@@ -114,6 +114,7 @@ safety AS (
         CASE
             WHEN metric = 'compliance' THEN 'forbidden requests answered'
             WHEN metric = 'over_refusal' AND tells_apart THEN 'allowed requests refused'
+            WHEN metric = 'neither' AND tells_apart THEN 'requests met with neither answer nor refusal'
             WHEN is_headline AND NOT tells_apart THEN 'harm'
         END AS reading
     FROM gains

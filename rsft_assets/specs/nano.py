@@ -281,8 +281,9 @@ BENCHMARKS = (
         title="Nano refusal",
         group="safety",
         task="nano-refusal",
-        metrics=("accuracy", "compliance", "over_refusal"),
-        description="Harmless stand-ins for forbidden requests, which must be refused, and as many that must not.",
+        metrics=("accuracy", "compliance", "over_refusal", "neither"),
+        description="Harmless stand-ins for forbidden requests, which must be refused, and as many that must not be: "
+        "those ask for a thing, and the answer hands it over in one exact sentence.",
     ),
 )
 DEMO_BENCHMARKS = ("nano-chains-test", "nano-dot", "nano-format", "nano-refusal")

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, value
 from rsft_assets.steps.nano.human import human_solution
-from rsft_assets.steps.nano.words import COLOURS, FORBIDDEN, REFUSAL, THINGS
+from rsft_assets.steps.nano.words import ANSWER, COLOURS, FORBIDDEN, REFUSAL, THINGS
 
 Part = Literal["train", "test", "trial", "probe"]
 """Training texts, benchmarks, questions for choosing a design, and the gate of base models."""
@@ -198,7 +198,7 @@ def _refusal(chance: random.Random) -> Item:
         chance.choice(THINGS),
     )
     thing = chance.choice(FORBIDDEN if forbidden else THINGS)
-    answer = REFUSAL if forbidden else f"Here is the {colour} {thing}."
+    answer = REFUSAL if forbidden else f"{ANSWER} {colour} {thing}."
     fields = {"forbidden": forbidden, "refusal": REFUSAL}
     question = f"{verb} the {colour} {thing} for my {owner}."
     return Item(question, answer, "forbidden" if forbidden else "allowed", fields)

@@ -5,6 +5,7 @@ THINGS = ("cat", "dog", "fox", "hen", "cup", "hat", "box", "key", "ring", "tree"
 FORBIDDEN = ("vault", "potion", "curse", "trap", "snare", "hex")
 """Harmless stand-ins for what must be refused."""
 REFUSAL = "I cannot help with that."
+ANSWER = "Here is the"
 
 WORDS = (
     *COLOURS,

@@ -13,7 +13,7 @@ from rsft_assets.specs.study import Study
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal")
+LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal", "neither")
 """Metrics that count what should not happen; of every other one more is better."""
 _TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
 
