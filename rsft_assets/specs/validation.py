@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_POSITIVE = ("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count")
+_POSITIVE = (
+    *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
+    *("layers", "hidden", "heads", "steps", "batch_tokens", "context"),
+)
 
 
 def validate(study: "Study") -> None:
@@ -49,8 +52,20 @@ def check_values(entry: Any, where: str) -> None:
             raise SpecError(f"{where}: field {field.name}: {value!r} must be above 0")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
             raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
+        if field.name == "gate":
+            _check_gate(value, where)
         if hasattr(value, "__dataclass_fields__"):
             check_values(value, f"{where}.{field.name}")
+
+
+def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:
+    asked: set[str] = set()
+    for skill, least in gate:
+        if not 0 < least <= 1:
+            raise SpecError(f"{where}: field gate: {least!r} for {skill} is no share; use one above 0 and up to 1")
+        if skill in asked:
+            raise SpecError(f"{where}: field gate: {skill} is asked for twice")
+        asked.add(skill)
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

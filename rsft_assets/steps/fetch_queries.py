@@ -77,10 +77,16 @@ def _raw_rows(source: QuerySource) -> Iterator[Raw]:
 def generated_queries(generator: Generator) -> Iterator[Raw]:
     """The rows of a nano generator as queries."""
     options: dict[str, Any] = dict(generator.options)
-    stream = itertools.islice(items(generator.name, generator.seed, **options), generator.count)
-    for item in stream:
+    made = 0
+    for item in itertools.islice(items(generator.name, generator.seed, **options), generator.count):
+        made += 1
         fields = {"category": item.category, **item.fields}
         yield Raw(question=item.question, gold=item.gold, solution=item.solution, fields=fields)
+    if made < generator.count:
+        raise StepError(
+            f"generator {generator.name}, seed {generator.seed}: no more than {made} different questions, where count "
+            f"asks for {generator.count}; declare fewer"
+        )
 
 
 def _queries(source: QuerySource, counts: Counter[str]) -> Iterator[dict[str, Any]]:

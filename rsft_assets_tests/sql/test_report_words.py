@@ -254,8 +254,12 @@ def test_seeds_that_disagree_widen_the_interval_of_a_length(ask):
         ([("rows of the set", 0.5)], "its rows were not judged."),
         ([("rows of the set", 0.5), ("rows judged correct", 1.0)], "100.0 % of its rows were judged correct."),
         (
-            [("rows of the set", 1), ("rows judged correct", 0), ("responses wrong", 0.25), ("responses undecided", 0)],
-            "0.0 % of its rows were judged correct; of the responses behind it, 25.0 % were wrong and 0.0 % undecided.",
+            [
+                *(("rows of the set", 1), ("rows judged correct", 0), ("responses wrong", 0.25)),
+                *(("responses unparseable", 0.04), ("responses undecided", 0)),
+            ],
+            "0.0 % of its rows were judged correct; of the responses behind it, 25.0 % were wrong, 4.0 % without a "
+            "readable answer and 0.0 % undecided.",
         ),
         ([("responses wrong", 0.25)], None),
     ],

@@ -21,7 +21,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, value
@@ -48,10 +48,18 @@ class Item:
     """What a hurried person would write; not always right."""
 
 
-def items(name: str, seed: int, *, part: Part = "train") -> Iterator[Item]:
+def items(name: str, seed: int, *, part: Part = "train", **others: Any) -> Iterator[Item]:
     """Distinct items of one skill; the stream ends where no new question can be found."""
     if name not in SKILLS:
         raise SpecError(f"unknown generator {name!r}: {nearest(name, SKILLS)}")
+    for option in others:
+        raise SpecError(f"generator {name!r}: unknown option {option!r}: {nearest(option, ('part',))}")
+    if part not in get_args(Part):
+        raise SpecError(f"generator {name!r}: option part: {part!r}: {nearest(str(part), get_args(Part))}")
+    return _distinct(name, seed, part)
+
+
+def _distinct(name: str, seed: int, part: Part) -> Iterator[Item]:
     chance = random.Random(f"{name} {seed}")
     seen: set[str] = set()
     misses = 0

@@ -7,11 +7,12 @@ A response is a `<think>` part and a short summary with the boxed answer. `Worke
 counts that a verifier's work is checked against; it is never part of the response.
 """
 
+import inspect
 import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.steps.nano.arithmetic import Plan, Step, apply, slip, steps, value
@@ -156,4 +157,13 @@ def procedure(name: str, **options: Any) -> Procedure:
     """A procedural teacher by name, with the options that its spec declares."""
     if name not in PROCEDURES:
         raise SpecError(f"unknown procedure {name!r}: {nearest(name, PROCEDURES)}")
+    known = inspect.signature(PROCEDURES[name]).parameters
+    for option, given in options.items():
+        if option not in known:
+            raise SpecError(f"procedure {name!r}: unknown option {option!r}: {nearest(option, known)}")
+        if option == "style":
+            if given not in get_args(Style):
+                raise SpecError(f"procedure {name!r}: option style: {given!r}: {nearest(str(given), get_args(Style))}")
+        elif isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+            raise SpecError(f"procedure {name!r}: option {option}: {given!r} is no share from 0 to 1")
     return PROCEDURES[name](**options)

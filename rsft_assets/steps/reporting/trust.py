@@ -99,7 +99,8 @@ def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
     rows = ask(
         db,
         "SELECT dataset, stage, share FROM marts.data_yield WHERE study = $study AND state = 'counted' "
-        "AND stage IN ('rows of the set', 'rows judged correct', 'responses undecided', 'responses wrong')",
+        "AND stage IN ('rows of the set', 'rows judged correct', 'responses undecided', 'responses wrong', "
+        "'responses unparseable')",
         study,
     )
     for dataset in sorted({row["dataset"] for row in rows if row["stage"] == "rows of the set"}):
@@ -108,7 +109,8 @@ def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
         words = "its rows were not judged" if correct is None else f"{percent(correct)} of its rows were judged correct"
         if "responses wrong" in of:
             words += (
-                f"; of the responses behind it, {percent(of['responses wrong'])} were wrong and "
+                f"; of the responses behind it, {percent(of['responses wrong'])} were wrong, "
+                f"{percent(of.get('responses unparseable'))} without a readable answer and "
                 f"{percent(of.get('responses undecided'))} undecided"
             )
         answer.sentences.append(f"{dataset}: {words}.")
