@@ -29,6 +29,7 @@ from rsft_assets.steps.repetition import ends_in_loop
 
 log = logging.getLogger(__name__)
 FILE_NAME = "completions.parquet"
+_JOURNAL = ".completions.jsonl"
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,14 @@ class CompletionSet:
             return None
         return output
 
+    def start_over(self) -> None:
+        """Forget what earlier tries left."""
+        (self._work / _JOURNAL).unlink(missing_ok=True)
+
     def resume(self) -> int:
         """Look at what earlier tries left; how many completions are there already."""
         self._work.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(self._work / ".completions.jsonl", key="key")
+        self._journal = Journal(self._work / _JOURNAL, key="key")
         return len(self._journal)
 
     def missing(self, render: Any, tag: str) -> Iterator[Request]:
@@ -153,7 +158,7 @@ class CompletionSet:
         )
         write_manifest(self._work, manifest)
         self.close()
-        (self._work / ".completions.jsonl").unlink()
+        (self._work / _JOURNAL).unlink()
         self._work.rename(self.folder)
         return Output(self.folder, manifest)
 

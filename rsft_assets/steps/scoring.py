@@ -16,7 +16,7 @@ from typing import Any, Self
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.models import Model
+from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.completions import Asked, CompletionSet
@@ -173,6 +173,11 @@ class Scoring:
     def _answer(self, engine: Engine, wanted: list[Wanted]) -> None:
         ref = wanted[0].ref
         progress = Progress(f"answers of {ref.name} {ref.partition}", sum(e.texts.total for e in wanted), "responses")
+        if isinstance(self.engine.model.origin, Pretraining):
+            # The rows drawn together decide the last digit of a logit, and with it, now and then, a token. A small
+            # model answers all again in seconds, and then a killed study ends as one that was never killed.
+            for entry in wanted:
+                entry.texts.start_over()
         progress.skip(sum(entry.texts.resume() for entry in wanted))
         by_tag = {str(i): entry for i, entry in enumerate(wanted)}
         flying: dict[str, Request] = {}
