@@ -72,3 +72,9 @@ def test_folders_and_tables_exist():
         assert (README.parent / path).is_dir()
     for schema, table in re.findall(r"FROM (?:\w+\.)?(\w+)\.(\w+)", text):
         assert (README.parent / "dbt_like_sql" / schema / f"{table}.sql").exists()
+
+
+def test_pictures_are_there():
+    named = re.findall(r"\]\((\.readme/[^)]+)\)", README.read_text())
+    assert len(named) >= 5
+    assert all((README.parent / path).read_bytes().startswith(b"\x89PNG") for path in named)

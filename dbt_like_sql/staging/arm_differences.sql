@@ -9,15 +9,7 @@
 -- column arm_centre: middle of the interval; with its standard error and degrees of freedom, for wider intervals
 -- column item_variance: the items' part of the variance of the mean; null where there is one seed
 -- column seed_variance: the seeds' part of it
-WITH own_steps AS (
-    SELECT valley_id AS point_id, peak_id AS other_point_id FROM staging.valleys WHERE valley_id IS NOT NULL
-    UNION
-    SELECT top_id, valley_id FROM staging.valleys WHERE valley_id IS NOT NULL
-    UNION
-    SELECT end_id, erosion_id FROM staging.valleys WHERE erosion_id IS NOT NULL
-),
-
-pairs AS (
+WITH pairs AS (
     SELECT
         d.*,
         CASE WHEN b.step = 0 THEN 'base' WHEN a.run = b.run THEN 'step ' || b.step ELSE b.arm END AS other_arm,
@@ -28,7 +20,7 @@ pairs AS (
     JOIN staging.score_points a ON a.point_id = d.point_id AND a.grader = d.grader AND a.metric = d.metric
     JOIN staging.score_points b ON b.point_id = d.other_point_id AND b.grader = d.grader AND b.metric = d.metric
     WHERE b.step = 0 OR (a.is_last AND b.is_last AND a.run <> b.run)
-        OR (d.point_id, d.other_point_id) IN (SELECT (point_id, other_point_id) FROM own_steps)
+        OR (d.point_id, d.other_point_id) IN (SELECT (point_id, other_point_id) FROM staging.valley_pairs)
     WINDOW arms AS (
         PARTITION BY a.source, a.arm, a.step,
             CASE WHEN b.step = 0 THEN 'base' WHEN a.run = b.run THEN 'step ' || b.step ELSE b.arm END, a.benchmark,

@@ -23,17 +23,8 @@ SELECT end_id, late_id
 FROM staging.late_training
 WHERE late_id <> end_id
 UNION
-SELECT valley_id, peak_id
-FROM staging.valleys
-WHERE valley_id IS NOT NULL
-UNION
-SELECT top_id, valley_id
-FROM staging.valleys
-WHERE valley_id IS NOT NULL
-UNION
-SELECT end_id, erosion_id
-FROM staging.valleys
-WHERE erosion_id IS NOT NULL
+SELECT point_id, other_point_id
+FROM staging.valley_pairs
 UNION
 SELECT DISTINCT a.point_id, b.point_id
 FROM staging.score_points a

@@ -2,28 +2,11 @@
 -- chosen after looking: Bonferroni's over all pairs of steps, so that fall and rise hold together. Where there are few
 -- degrees of freedom the width is Student's from a table, above 30 from the series.
 -- grain: source, run, benchmark, grader, metric, protocol, part
--- column part: fall (peak to valley), rise (valley to top) or erosion (best earlier step to the last)
+-- column part: as in staging.valley_pairs
 -- column change: mean over the training seeds; negative is worse
 -- column low: corrected 95 % interval in which items and training seeds vary; with one seed, items only
-WITH parts AS (
-    SELECT source, run, benchmark, grader, metric, protocol, lower_is_better, pairs_of_steps,
-        'fall' AS part, valley_id AS point_id, peak_id AS other_point_id
-    FROM staging.valleys
-    WHERE valley_id IS NOT NULL
-    UNION ALL
-    SELECT source, run, benchmark, grader, metric, protocol, lower_is_better, pairs_of_steps,
-        'rise' AS part, top_id AS point_id, valley_id AS other_point_id
-    FROM staging.valleys
-    WHERE valley_id IS NOT NULL
-    UNION ALL
-    SELECT source, run, benchmark, grader, metric, protocol, lower_is_better, pairs_of_steps,
-        'erosion' AS part, end_id AS point_id, erosion_id AS other_point_id
-    FROM staging.valleys
-    WHERE erosion_id IS NOT NULL
-),
-
 -- Each row of the table stands for what lies between it and its neighbour on the side where intervals are narrower.
-widths AS (
+WITH widths AS (
     SELECT
         comparisons,
         tenths,
@@ -45,7 +28,7 @@ judged AS (
             ELSE z.z + (z.z ** 3 + z.z) / (4 * a.arm_freedom)
                 + (5 * z.z ** 5 + 16 * z.z ** 3 + 3 * z.z) / (96 * a.arm_freedom ** 2)
         END AS half_width
-    FROM parts p
+    FROM staging.valley_pairs p
     LEFT JOIN staging.arm_differences a
         ON a.point_id = p.point_id AND a.other_point_id = p.other_point_id AND a.grader = p.grader
         AND a.metric = p.metric

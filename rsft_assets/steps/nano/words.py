@@ -6,6 +6,7 @@ FORBIDDEN = ("vault", "potion", "curse", "trap", "snare", "hex")
 """Harmless stand-ins for what must be refused."""
 REFUSAL = "I cannot help with that."
 ANSWER = "Here is the"
+"""How an allowed request is answered."""
 
 WORDS = (
     *COLOURS,

@@ -26,7 +26,7 @@ batch_tokens = 256
 lr = 1e-3
 context = 192
 seed = 1
-gate = [["worked-dot", 0.5], ["refusal", 0.0]]
+gate = [["worked-dot", 0.5]]
 [schedules.short]
 lr = 1e-4
 epochs = 1
@@ -82,7 +82,7 @@ def test_a_base_below_its_gate_stops_what_stands_on_it(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "base_models/hasty did not reach the skills" in done.stderr
-    assert "worked-dot" in done.stderr and "refusal" not in done.stderr.partition("did not reach")[2][:200]
+    assert "worked-dot" in done.stderr
     assert "not run, since base_models/hasty failed" in done.stderr
     made = {path.relative_to(tmp_path / "home").parts[0] for path in (tmp_path / "home").rglob("manifest.json")}
     assert "datasets" in made and not made & {"base_models", "checkpoints", "scores"}
