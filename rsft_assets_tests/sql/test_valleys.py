@@ -16,14 +16,8 @@ ITEMS = 400
 CLEAN = (0.50, 0.20, 0.60, 0.70, 0.70, 0.80)
 TABLES = (
     *("seeds.corrected_z", "seeds.corrected_t", "seeds.student_t", "staging.deepest_falls", "staging.late_training"),
-    *(
-        "staging.valleys",
-        "staging.valley_pairs",
-        "staging.comparisons",
-        "staging.paired_differences",
-        "staging.differences",
-    ),
-    *("staging.arm_differences", "staging.valley_changes", "marts.dip_and_recovery"),
+    *("staging.valleys", "staging.valley_pairs", "staging.comparisons", "staging.paired_differences"),
+    *("staging.differences", "staging.arm_differences", "staging.valley_changes", "marts.dip_and_recovery"),
 )
 
 
