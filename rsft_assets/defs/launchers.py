@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +111,8 @@ def _follow(process: subprocess.Popen[bytes], events_path: Path) -> Iterator[Eve
                     yield json.loads(line)
         if ended:
             return
-        time.sleep(_POLL_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

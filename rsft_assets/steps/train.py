@@ -28,7 +28,7 @@ from rsft_assets.steps.hardware import refuse_without_gpu
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
-from rsft_assets.steps.training.launch import Beside, dismiss_followers, follow, is_follower, launch, under_torchrun
+from rsft_assets.steps.training.launch import Beside, dismiss_followers, follow, is_follower, trainer, under_torchrun
 from rsft_assets.steps.training.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -114,10 +114,11 @@ def _train_run(
             if 0 < step <= target and ((force and step in steps) or not _published(study, store, run, step))
         ]
         if missing:
-            # Libraries fill their modules at first use, and must not do that in two threads at a time.
-            with beside.preparing if beside else contextlib.nullcontext():
-                job = _job(study, store, run, missing, placement, folder, forced=steps if force else [])
-            launch(job, beside)
+            with trainer(folder, placement, beside) as train_to_the_end:
+                # Libraries fill their modules at first use, and must not do that in two threads at a time.
+                with beside.preparing if beside else contextlib.nullcontext():
+                    job = _job(study, store, run, missing, placement, folder, forced=steps if force else [])
+                train_to_the_end(job)
             if job.target == study.steps_of(run)[-1]:
                 _forget_all(job)
     return [store.require(checkpoint_ref(run, step)) for step in steps]

@@ -11,7 +11,9 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.provenance import command
 
-FILE_NAME = "job.pickle"
+JOB_FILE = "job.pickle"
+MEETING_POINT = ".meeting"
+"""Where the processes of a training find each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +48,12 @@ class Job:
     """Of the step, for the records of what its processes publish."""
 
     def write(self) -> Path:
-        path = self.folder / FILE_NAME
+        """Whole at once: processes may wait for it."""
+        path = self.folder / JOB_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pickle.dumps(self))
+        aside = path.with_suffix(".writing")
+        aside.write_bytes(pickle.dumps(self))
+        aside.rename(path)
         return path
 
     @staticmethod

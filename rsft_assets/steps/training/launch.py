@@ -1,5 +1,8 @@
 """Start a job's training processes on this machine, or take part where torchrun has started them already.
 
+    with trainer(folder, placement) as train_to_the_end:
+        train_to_the_end(prepare_a_job())       # while it is prepared, the processes load their libraries
+
 One process trains in this one, unless other runs train beside it. Several are started here, all but the first with
 a log of their own; the first failure ends the others, and its message becomes ours. A signal to stop is passed on
 and waited for.
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +33,11 @@ from rsft_assets.steps.orphans import end_with_parent
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.provenance import publish_for
 from rsft_assets.steps.running import TRY_AGAIN, Stopped
-from rsft_assets.steps.training.job import Job
+from rsft_assets.steps.training.job import JOB_FILE, MEETING_POINT, Job
 
 log = logging.getLogger(__name__)
 _GRACE_SECONDS = 20.0
+_LOOK_EVERY_SECONDS = 0.05
 _LOG_LINES = 8
 
 
@@ -48,28 +53,32 @@ class Beside:
     """The only devices that its processes see, as CUDA_VISIBLE_DEVICES names them; None leaves what is visible."""
 
 
-def launch(job: Job, beside: Beside | None = None) -> None:
-    """Train to the end of the job; failures and stops are raised here."""
-    path = job.write()
+@contextlib.contextmanager
+def trainer(folder: Path, placement: Placement, beside: Beside | None = None) -> Iterator[Callable[[Job], None]]:
+    """What trains a job of this folder to its end; failures and stops are raised there."""
     if under_torchrun():
-        _lead(path, job)
+        yield _lead
         return
-    if job.placement.processes == 1 and beside is None:
+    if placement.processes == 1 and beside is None:
         from rsft_assets.steps.training.process import run_job
 
-        run_job(job)
+        yield run_job
         return
-    from rsft_assets.steps.training.process import MEETING_POINT
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (folder / MEETING_POINT, folder / JOB_FILE, *folder.glob("error-*.json")):
+        old.unlink(missing_ok=True)
+    processes = [_start(folder, placement, rank, beside) for rank in range(placement.processes)]
 
-    (job.folder / MEETING_POINT).unlink(missing_ok=True)
-    for old in job.folder.glob("error-*.json"):
-        old.unlink()
-    processes = [_start(path, job, rank, beside) for rank in range(job.placement.processes)]
+    def train_to_the_end(job: Job) -> None:
+        job.write()
+        try:
+            _watch(processes, job, beside)
+        except (Stopped, KeyboardInterrupt) as stop:
+            _end(processes, signal.SIGTERM, patience=float("inf"))
+            raise Stopped(str(stop) or "Ctrl-C") from None
+
     try:
-        _watch(processes, job, beside)
-    except (Stopped, KeyboardInterrupt) as stop:
-        _end(processes, signal.SIGTERM, patience=float("inf"))
-        raise Stopped(str(stop) or "Ctrl-C") from None
+        yield train_to_the_end
     finally:
         _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
 
@@ -92,12 +101,12 @@ def _tell(path: str | None) -> str | None:
     return told[0]
 
 
-def _lead(path: Path, job: Job) -> None:
+def _lead(job: Job) -> None:
     from rsft_assets.steps.training.engine import device_of, join_processes
-    from rsft_assets.steps.training.process import MEETING_POINT, run_job
+    from rsft_assets.steps.training.process import run_job
 
     join_processes(device_of(job.placement), job.folder / MEETING_POINT)
-    _tell(str(path))
+    _tell(str(job.write()))
     run_job(job)
 
 
@@ -120,22 +129,24 @@ def dismiss_followers(placement: Placement, home: Path) -> None:
         _tell(None)
 
 
-def _start(path: Path, job: Job, rank: int, beside: Beside | None) -> subprocess.Popen[bytes]:
+def _start(folder: Path, placement: Placement, rank: int, beside: Beside | None) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(job.placement.processes),
-        "OMP_NUM_THREADS": str(job.placement.threads),
+        "WORLD_SIZE": str(placement.processes),
+        "OMP_NUM_THREADS": str(placement.threads),
     }
     if beside is not None and beside.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = beside.gpu
-    if sys.platform == "linux" and (job.placement.device == "cpu" or not gpus()):
-        # The machine's name need not resolve, and its own processes need no network.
-        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    command = [sys.executable, "-m", "rsft_assets.steps.training.launch", str(path)]
+    if placement.device == "cpu" or not gpus():
+        environment.setdefault("DS_ACCELERATOR", "cpu")
+        if sys.platform == "linux":
+            # The machine's name need not resolve, and its own processes need no network.
+            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    command = [sys.executable, "-m", "rsft_assets.steps.training.launch", str(folder), str(os.getpid())]
     # The first process speaks for all, in this one's log.
-    with (job.folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
+    with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
         return subprocess.Popen(command, env=environment, stdout=own or 2, stderr=own, start_new_session=True)
 
 
@@ -150,7 +161,7 @@ def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: Beside | 
             _raise_failure(processes, failed[0], job)
         if all(code == 0 for code in codes):
             return
-        time.sleep(0.1)
+        time.sleep(_LOOK_EVERY_SECONDS)
 
 
 def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job) -> None:
@@ -186,31 +197,34 @@ def _end(processes: list[subprocess.Popen[bytes]], number: int, patience: float)
             process.wait()
 
 
-def _die_with_parent() -> None:
-    """The kernel ends this process when the one that started it is killed (Linux)."""
-    end_with_parent(signal.SIGKILL)
-    if sys.platform == "linux" and os.getppid() == 1:
-        sys.exit(1)
-
-
 def _stop(number: int, frame: object) -> None:
     raise Stopped(signal.Signals(number).name)
 
 
-def main(path: Path) -> int:
-    """One training process from its job file; the exit status says how it ended."""
-    _die_with_parent()
+def main(folder: Path, parent: int) -> int:
+    """One training process, from the job that its folder holds or will hold; the exit status says how it ended."""
+    # The kernel ends this process when the one that started it is killed (Linux).
+    end_with_parent(signal.SIGKILL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
-    from rsft_assets.steps.training.process import run_job
+    try:
+        from rsft_assets.steps.training.process import load_libraries, run_job
 
+        load_libraries()
+        while os.getppid() == parent and not (folder / JOB_FILE).exists():
+            time.sleep(_LOOK_EVERY_SECONDS)
+        if os.getppid() != parent:
+            return TRY_AGAIN
+    except (Stopped, KeyboardInterrupt):
+        # Whoever prepares the job says why there is none.
+        return TRY_AGAIN
     rank = os.environ["RANK"]
     try:
-        job = Job.read(path)
+        job = Job.read(folder / JOB_FILE)
         publish_for(job.command)
         run_job(job)
     except (StepError, SpecError) as error:
-        write_json(path.with_name(f"error-{rank}.json"), {"message": str(error)})
+        write_json(folder / f"error-{rank}.json", {"message": str(error)})
         log.error("%s", error)
         return 1
     except (Stopped, KeyboardInterrupt) as error:
@@ -220,4 +234,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

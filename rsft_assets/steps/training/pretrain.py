@@ -24,7 +24,7 @@ from rsft_assets.steps.nano.tokenizer import build_tokenizer
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training.checkpoints import CURVES
 from rsft_assets.steps.training.job import Job
-from rsft_assets.steps.training.launch import launch
+from rsft_assets.steps.training.launch import trainer
 from rsft_assets.steps.training.models import load_tokenizer, new_qwen3, parameters_of
 from rsft_assets.steps.training.state import saved_states
 from rsft_assets.steps.training.text import Tokens, collect, document_rows, key_of
@@ -57,24 +57,25 @@ def pretrain(
         shutil.rmtree(folder, ignore_errors=True)
         states = []
     start = next((state.step for state in states if state.check() is None), 0)
-    base = _random_model(spec, folder / "start")
-    tokens, held_out = _tokens(spec, base, folder)
-    job = Job(
-        study=study,
-        home=store.home,
-        ref=ref,
-        folder=folder,
-        tokens=tokens,
-        held_out=held_out,
-        base=base,
-        target=spec.steps,
-        publish=(spec.steps,),
-        start=start,
-        belongs_to=belongs_to,
-        placement=placement,
-        out=out,
-    )
-    launch(job)
+    with trainer(folder, placement) as train_to_the_end:
+        base = _random_model(spec, folder / "start")
+        tokens, held_out = _tokens(spec, base, folder)
+        job = Job(
+            study=study,
+            home=store.home,
+            ref=ref,
+            folder=folder,
+            tokens=tokens,
+            held_out=held_out,
+            base=base,
+            target=spec.steps,
+            publish=(spec.steps,),
+            start=start,
+            belongs_to=belongs_to,
+            placement=placement,
+            out=out,
+        )
+        train_to_the_end(job)
     levels = measure(out, placement)
     log.info("%s: %s", ref, ", ".join(f"{name} {level.share:.0%}" for name, level in levels.items()))
     refuse_below(levels, spec.gate, ref.name)

@@ -1,6 +1,6 @@
-"""One training process: `python -m rsft_assets.steps.training.process JOB`, as many as the placement says.
+"""One training process of as many as the placement says; `launch` starts them.
 
-In: a job file. Out: checkpoints published by the first process (or a pretrained model in the job's `out`),
+In: a job. Out: checkpoints published by the first process (or a pretrained model in the job's `out`),
 the rolling state, and `error-<rank>.json` where it failed.
 """
 
@@ -25,16 +25,23 @@ from rsft_assets.steps.training.engine import (
     device_of,
     dtype_of,
     join_processes,
+    quiet_deepspeed,
     stage_of,
 )
-from rsft_assets.steps.training.job import Job
+from rsft_assets.steps.training.job import MEETING_POINT, Job
 from rsft_assets.steps.training.loop import Bounds, Position, train
 from rsft_assets.steps.training.models import load_model, load_tokenizer, write_model
 from rsft_assets.steps.training.text import Tokens
 from rsft_assets.steps.training.work import FineTuning, FromScratch
 
 log = logging.getLogger(__name__)
-MEETING_POINT = ".meeting"
+
+
+def load_libraries() -> None:
+    """What every training loads first, which takes seconds: here before there is a job."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    quiet_deepspeed()
 
 
 def run_job(job: Job) -> None:

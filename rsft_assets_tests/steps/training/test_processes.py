@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.running import TRY_AGAIN
+from rsft_assets.steps.training.launch import trainer
 from rsft_assets.steps.training.state import saved_states
 from rsft_assets_tests.steps.training.test_train import checkpoint, resume_folder, train_to, weights_digest
 from rsft_assets_tests.steps.training.tiny import SCHEDULE, tiny_study
@@ -35,6 +39,21 @@ def start(tmp_path, **settings):
 def finish(process):
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
+
+
+def training_processes_of(parent):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "training.launch" in line]
+
+
+def gone(pids):
+    """Whether all of them end within twenty seconds."""
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def results(store, study):
@@ -156,15 +175,12 @@ def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
     run_folder = resume_folder(store, study).parent.parent
     while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
         time.sleep(0.05)
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
-    pids = [int(pid) for pid in children.stdout.split()]
+    pids = training_processes_of(process.pid)
     os.kill(pids[-1], signal.SIGKILL)
     code, output = finish(process)
     assert code == 1
     assert "ended with signal SIGKILL; the last saved state is kept" in output
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert gone(pids)
     assert saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
 
 
@@ -174,12 +190,34 @@ def test_killing_the_parent_ends_its_training_processes(tmp_path, store, study):
     run_folder = resume_folder(store, study).parent.parent
     while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
         time.sleep(0.05)
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
-    pids = [int(pid) for pid in children.stdout.split()]
+    pids = training_processes_of(process.pid)
     assert len(pids) == 2
     process.kill()
     process.wait()
-    until = time.monotonic() + 20
-    while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") for pid in pids):  # noqa: PTH110
-        time.sleep(0.1)
-    assert not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110
+    assert gone(pids)
+
+
+def test_no_process_waits_for_a_job_that_will_never_come(tmp_path):
+    with pytest.raises(StepError, match="does not fit"), trainer(tmp_path, Placement(device="cpu", processes=2)):
+        waiting = training_processes_of(os.getpid())
+        raise StepError("it does not fit")
+    assert len(waiting) == 2
+    assert gone(waiting)
+
+
+def test_processes_that_wait_for_a_job_end_with_who_prepares_it(tmp_path):
+    program = f"""
+import pathlib, time
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.training.launch import trainer
+with trainer(pathlib.Path({str(tmp_path)!r}), Placement(device="cpu", processes=2)):
+    print("started", flush=True)
+    time.sleep(600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "started\n"
+    waiting = training_processes_of(process.pid)
+    assert len(waiting) == 2
+    process.kill()
+    process.wait()
+    assert gone(waiting)
