@@ -107,6 +107,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
             return kept
         work = store.slot(ref) / f".building-{identity.fingerprint[:12]}"
         work.mkdir(parents=True, exist_ok=True)
+        build = Build(store, identity, work, {})
         last = None if force else _last(store, identity)
         drawn = [of for of in rows if _draw_one(figure, of, rows[of], work, last)]
         write_json(work / RECEIPT, _receipt(figure, rows, drawn))
@@ -115,7 +116,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
             "not_available": [of for of in rows if of not in drawn],
             "numbers": sum(len(rows[of]) for of in drawn),
         }
-        return Build(store, identity, work, {}).publish(stats)
+        return build.publish(stats)
 
 
 def _last(store: Store, identity: Identity) -> Output | None:

@@ -69,13 +69,14 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
                 return kept
             work = store.slot(REPORT) / f".building-{identity.fingerprint[:12]}"
             work.mkdir(parents=True, exist_ok=True)
+            build = Build(store, identity, work, {})
             studies = sorted(set(study.member_of.values()))
             progress = Progress("report", len(studies), "studies")
             for of in studies:
                 _write(db, of, work, figures, results)
                 progress.step(1, of)
             write_json(work / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)})
-            return Build(store, identity, work, {}).publish({"studies": studies})
+            return build.publish({"studies": studies})
 
 
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
