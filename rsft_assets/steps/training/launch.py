@@ -139,11 +139,9 @@ def _start(folder: Path, placement: Placement, rank: int, beside: Beside | None)
     }
     if beside is not None and beside.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = beside.gpu
-    if placement.device == "cpu" or not gpus():
-        environment.setdefault("DS_ACCELERATOR", "cpu")
-        if sys.platform == "linux":
-            # The machine's name need not resolve, and its own processes need no network.
-            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if sys.platform == "linux" and (placement.device == "cpu" or not gpus()):
+        # The machine's name need not resolve, and its own processes need no network.
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "rsft_assets.steps.training.launch", str(folder), str(os.getpid())]
     # The first process speaks for all, in this one's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:

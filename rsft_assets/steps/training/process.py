@@ -25,7 +25,6 @@ from rsft_assets.steps.training.engine import (
     device_of,
     dtype_of,
     join_processes,
-    quiet_deepspeed,
     stage_of,
 )
 from rsft_assets.steps.training.job import MEETING_POINT, Job
@@ -38,10 +37,8 @@ log = logging.getLogger(__name__)
 
 
 def load_libraries() -> None:
-    """What every training loads first, which takes seconds: here before there is a job."""
+    """What every training loads first, which takes seconds, whatever device its job is for."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
-
-    quiet_deepspeed()
 
 
 def run_job(job: Job) -> None:
