@@ -31,6 +31,15 @@ class Figure:
 # Ours are read strictly; of the paper there is only what its own graders said.
 _OURS_STRICT = "is_headline AND (source = 'paper' OR grader = 'strict')"
 
+
+def _usual_schedule(table: str) -> str:
+    """Of what is scored, the schedule with the most to show."""
+    return (
+        f"schedule = (SELECT schedule FROM {table} WHERE study = $study AND {_OURS_STRICT} "
+        "GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)"
+    )
+
+
 FIGURES = (
     Figure(
         name="dip_and_recovery",
@@ -79,9 +88,7 @@ FIGURES = (
             SELECT c.*, m.parameters FROM marts.data_comparison c
             JOIN (SELECT model, parameters FROM declared.models) m USING (model)
             WHERE study = $study AND {_OURS_STRICT} AND step > 0
-                AND schedule = (
-                    SELECT schedule FROM declared.runs WHERE study = $study
-                    GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)
+                AND {_usual_schedule("marts.data_comparison")}
             ORDER BY source, parameters, model, dataset, seed, position""",
         reads=("marts.data_comparison",),
     ),
@@ -93,9 +100,7 @@ FIGURES = (
         query=f"""
             SELECT * FROM marts.capability_curves
             WHERE study = $study AND {_OURS_STRICT}
-                AND schedule = (
-                    SELECT schedule FROM declared.runs WHERE study = $study
-                    GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)
+                AND {_usual_schedule("marts.capability_curves")}
             ORDER BY source, dataset, position, family, parameters, seed""",
         reads=("marts.capability_curves",),
     ),

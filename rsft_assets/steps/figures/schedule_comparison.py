@@ -40,7 +40,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
     words = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
-        "setting, which the dotted line continues. A line that misses it is a difference beyond noise. "
+        "setting of the set, which the dotted line continues. A line that misses it is a difference beyond noise. "
         "Open points: the first setting itself, or no interval."
     )
     if any(row["fresh_difference"] is not None for row in rows):
@@ -122,8 +122,10 @@ def _few(row: dict[str, Any]) -> str:
 
 
 def _labels(rows: Rows) -> list[str]:
-    """Rows and passes; the learning rate too where that does not tell all settings apart."""
+    """Rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
     labels = [f"{row['rows']:,} rows × {row['passes']:g}" for row in rows]
+    if len({row["data_family"] for row in rows}) > 1:
+        labels = [f"{row['data_family']}, {words}" for words, row in zip(labels, rows, strict=True)]
     if len(set(labels)) < len(labels):
         labels = [f"{words}, {row['lr']:g} {row['decay']}" for words, row in zip(labels, rows, strict=True)]
     return [words + ("*" if row["source"] == "paper" else "") for words, row in zip(labels, rows, strict=True)]

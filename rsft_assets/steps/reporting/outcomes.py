@@ -132,19 +132,21 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
     """Where one set is better or worse than another on a group of benchmarks, clearest first, with intervals."""
     if not rows:
         return
+    schedules = len({row["schedule"] for row in rows}) > 1
     parts, told = [], 0
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row["is_arm_beyond_noise"] and sign * row["arm_difference"] > 0]
         mine.sort(key=lambda row: -abs(row["arm_difference"]))
         told += len(mine)
         if mine:
-            parts.append(f"{kind} on {listed([_apart(row) for row in mine], MOST)}")
+            parts.append(f"{kind} on {listed([_apart(row, schedules) for row in mine], MOST)}")
     rest = len(rows) - told
     if rest:
-        parts.append(f"not to be told apart on {rest} of {count_of(len(rows), 'model-benchmark pair')}")
+        parts.append(f"not to be told apart on {rest} of {count_of(len(rows), 'arm-benchmark pair')}")
     answer.say(f"{who}, over {seeds_of(rows)}: {'; '.join(parts)}.")
 
 
-def _apart(row: dict[str, Any]) -> str:
+def _apart(row: dict[str, Any], schedule: bool) -> str:
     ends = row["arm_difference"], row["arm_difference_low"], row["arm_difference_high"]
-    return f"{row['title']} ({row['model']}) {points(*ends, unit=row['unit'])}"
+    who = f"{row['model']}, {row['schedule']}" if schedule else row["model"]
+    return f"{row['title']} ({who}) {points(*ends, unit=row['unit'])}"
