@@ -43,7 +43,7 @@ def test_what_a_finished_training_left_behind_may_go(store, study):
     items = survey(study, store)
     assert {item.why for item in items} == {"its training is done"} and all(item.bytes for item in items)
     assert len(delete(items)) == len(items) == 2
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "job.pickle", "process-1.log"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "process-1.log"]
     for step in (2, 4, 6, 9):
         store.require(checkpoint(study, step)).verified()
 

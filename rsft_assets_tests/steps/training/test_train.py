@@ -157,7 +157,7 @@ def test_a_step_past_the_end_is_skipped_and_one_between_is_a_mistake(store, stud
 
 def test_what_is_published_is_not_made_again(store, study, monkeypatch):
     [before] = train_to(study, store, 4)
-    monkeypatch.setattr("rsft_assets.steps.train.launch", lambda job: pytest.fail("trained again"))
+    monkeypatch.setattr("rsft_assets.steps.train.trainer", lambda *_: pytest.fail("trained again"))
     [after] = train_to(study, store, 4)
     assert after == before
 
