@@ -107,6 +107,11 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
         )
         out.print(_score_table(rows))
         out.print(
+            "A refusal that is lost need not be a forbidden request answered: many just break. The report tells them "
+            "apart.",
+            soft_wrap=True,
+        )
+        out.print(
             "One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n", soft_wrap=True
         )
     for words in closing_lines(study, store, runs[0]):

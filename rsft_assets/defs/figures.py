@@ -38,7 +38,7 @@ def figure_assets() -> dg.AssetsDefinition:
     def figures_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         selected = {key.to_user_string(): key for key in context.selected_asset_keys}
         store = Store.from_env()
-        before = {key: _digest(store, key) for key in selected}
+        before = {key: digest_of(store, key) for key in selected}
         wanted = tuple(key for key in figure_keys() if key in selected)
         try:
             run_program(context, MODULE, wanted, "figures")
@@ -72,7 +72,8 @@ def _code_version(figure: Figure) -> str:
     return hashlib.sha256(figure.query.encode()).hexdigest()[:10]
 
 
-def _digest(store: Store, key: str) -> str | None:
+def digest_of(store: Store, key: str) -> str | None:
+    """What is there now, if anything sound is."""
     try:
         output = store.current(Ref(key))
     except StepError:

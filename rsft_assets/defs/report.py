@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rsft_assets.defs.figures import figure_keys
+from rsft_assets.defs.figures import digest_of, figure_keys
 from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
@@ -32,13 +32,16 @@ def report_asset() -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="report", specs=[spec], op_tags={"rsft/program": MODULE})
     def report_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        store = Store.from_env()
+        before = digest_of(store, KEY)
         try:
             run_program(context, MODULE, (), "report")
         except StepFailed as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
-        output = Store.from_env().require(Ref(KEY))
-        context.log_event(report_materialization(context.instance, output, "made"))
-        tell({"event": "recorded", "state": "made", "asset": KEY, "partition": ""})
+        output = store.require(Ref(KEY))
+        state = "kept" if output.digest == before else "made"
+        context.log_event(report_materialization(context.instance, output, state))
+        tell({"event": "recorded", "state": state, "asset": KEY, "partition": ""})
         yield silent_output("report")
 
     return report_op

@@ -61,7 +61,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
 
 def _words(missing: int, published: bool) -> str:
     words = (
-        "Over-fitted: the end lies below the best step beyond noise, corrected for having picked the best. "
+        "Over-fitted: the end lies below the best step, which may be the base, beyond noise, corrected for having "
+        "picked the best. "
         "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: "
         "neither, whether or not anything was gained."
     )
