@@ -8,7 +8,7 @@ import pytest
 from rsft_assets.steps.figures import response_length, safety_tradeoff, schedule_comparison
 from rsft_assets.steps.figures.style import COLOURS, LINES, colour_of, house_style, marker_of
 from rsft_assets.steps.report import answers_of
-from rsft_assets.steps.reporting import lengths, safety, trust
+from rsft_assets.steps.reporting import lengths, outcomes, safety, trust
 from rsft_assets.steps.reporting.answer import Answer
 from rsft_assets.steps.reporting.page import MOST_ROWS, page
 from rsft_assets.steps.results.publishing import database_path, open_results
@@ -325,3 +325,30 @@ def test_repetition_alone_has_a_row_of_its_own():
     assert labels == ["160 rows × 1", "40 rows × 4", "repetition alone: \n40 × 4 against 160 × 1"]
     upright = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_ydata())) == 2]
     assert upright == [pytest.approx(0.5)]
+
+
+@pytest.mark.parametrize(
+    ("families", "labels"),
+    [
+        (("cot", "cot"), ["1,280 rows × 8", "1,280 rows × 1"]),
+        (("cot", "nocot"), ["cot, 1,280 rows × 8", "nocot, 1,280 rows × 1"]),
+    ],
+)
+def test_settings_of_several_sets_are_named_apart(families, labels):
+    rows = [
+        {"data_family": family, "rows": 1_280, "passes": passes, "lr": 1e-4, "decay": "cosine", "source": "ours"}
+        for family, passes in zip(families, (8, 1), strict=True)
+    ]
+    assert schedule_comparison._labels(rows) == labels
+
+
+@pytest.mark.parametrize(
+    ("schedules", "told"),
+    [(("ep8", "ep8"), "Sums (tiny) -20"), (("ep8", "ep1"), "Sums (tiny, ep8) -20")],
+)
+def test_sets_under_several_schedules_are_told_apart(schedules, told):
+    row = {"title": "Sums", "model": "tiny", "unit": "share", "is_arm_beyond_noise": True, "seeds": 3}
+    ends = {"arm_difference": -0.2, "arm_difference_low": -0.3, "arm_difference_high": -0.1}
+    answer = Answer("which_data", "Which data?")
+    outcomes._against([{**row, **ends, "schedule": schedule} for schedule in schedules], "a against b", answer)
+    assert told in answer.sentences[0]
