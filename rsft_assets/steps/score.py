@@ -77,8 +77,8 @@ def _side_by_side(
     failed: list[str] = []
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(shares, mp_context=spawn, initializer=_begin, initargs=(command(),)) as pool:
-        futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
         try:
+            futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
             for future in as_completed(futures):
                 found = future.result()
                 done += found[0]

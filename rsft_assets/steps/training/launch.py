@@ -74,13 +74,13 @@ def trainer(folder: Path, placement: Placement, beside: Beside | None = None) ->
         try:
             _watch(processes, job, beside)
         except (Stopped, KeyboardInterrupt) as stop:
-            _end(processes, signal.SIGTERM, patience=float("inf"))
+            _end(processes, saving=True)
             raise Stopped(str(stop) or "Ctrl-C") from None
 
     try:
         yield train_to_the_end
     finally:
-        _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
+        _end(processes)
 
 
 def under_torchrun() -> bool:
@@ -164,7 +164,7 @@ def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: Beside | 
 
 def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job) -> None:
     # The process that failed first often is not the one with the reason: others give up when it goes.
-    _end(processes, signal.SIGTERM, patience=_GRACE_SECONDS)
+    _end(processes)
     if all(process.returncode == TRY_AGAIN for process in processes):
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
@@ -181,15 +181,18 @@ def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job
     )
 
 
-def _end(processes: list[subprocess.Popen[bytes]], number: int, patience: float) -> None:
-    """Ask those still running to end, then make them."""
+def _end(processes: list[subprocess.Popen[bytes]], *, saving: bool = False) -> None:
+    """Ask those still running to end, then make them; where they save their state first, it takes what it takes."""
     for process in processes:
         if process.poll() is None:
-            process.send_signal(number)
-    until = time.monotonic() + patience
+            process.send_signal(signal.SIGTERM)
+    # They save together. Once one has left, another may wait for it in a call that no signal interrupts.
+    while saving and all(process.poll() is None for process in processes):
+        time.sleep(_LOOK_EVERY_SECONDS)
+    until = time.monotonic() + _GRACE_SECONDS
     for process in processes:
         try:
-            process.wait(None if patience == float("inf") else max(0.0, until - time.monotonic()))
+            process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

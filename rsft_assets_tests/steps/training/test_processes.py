@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.running import TRY_AGAIN
+from rsft_assets.steps.training.job import MEETING_POINT
 from rsft_assets.steps.training.launch import trainer
 from rsft_assets.steps.training.state import saved_states
 from rsft_assets_tests.steps.training.test_train import checkpoint, resume_folder, train_to, weights_digest
@@ -54,6 +55,22 @@ def gone(pids):
             return False
         time.sleep(0.1)
     return True
+
+
+def wait_for(condition):
+    """What the condition found, within two minutes."""
+    until = time.monotonic() + 120
+    while not (found := condition()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def is_pending(number, pid):
+    """Whether a signal waits for this process to take it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+    return bool(int(pending, 16) >> (number - 1) & 1)
 
 
 def results(store, study):
@@ -169,6 +186,21 @@ def test_torchrun_starts_the_step_itself_on_each_machine(tmp_path, store, study)
         assert float((found[name] - tensor).norm() / tensor.norm()) < 1e-4
 
 
+def test_a_stop_before_the_processes_have_met_ends_them_all(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    run_folder = resume_folder(store, study).parent.parent
+    pids = wait_for(lambda: len(found := training_processes_of(process.pid)) == 2 and found)
+    os.kill(pids[1], signal.SIGSTOP)
+    # The other waits at the meeting point, in a call that no signal interrupts.
+    wait_for(lambda: list(run_folder.glob(f"*ep3000*/.resume/{MEETING_POINT}")))
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: is_pending(signal.SIGTERM, pids[1]))
+    os.kill(pids[1], signal.SIGCONT)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    assert gone(pids)
+
+
 def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
     process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
     until = time.monotonic() + 120
@@ -209,6 +241,7 @@ def test_processes_that_wait_for_a_job_end_with_who_prepares_it(tmp_path):
     program = f"""
 import pathlib, time
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.training.job import MEETING_POINT
 from rsft_assets.steps.training.launch import trainer
 with trainer(pathlib.Path({str(tmp_path)!r}), Placement(device="cpu", processes=2)):
     print("started", flush=True)
