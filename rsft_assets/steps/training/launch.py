@@ -165,7 +165,7 @@ def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: Beside | 
 def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job) -> None:
     # The process that failed first often is not the one with the reason: others give up when it goes.
     _end(processes)
-    if all(process.returncode == TRY_AGAIN for process in processes):
+    if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
@@ -186,7 +186,7 @@ def _end(processes: list[subprocess.Popen[bytes]], *, saving: bool = False) -> N
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-    # They save together. Once one has left, another may wait for it in a call that no signal interrupts.
+    # They save together; once one has left, the others may wait for it in vain.
     while saving and all(process.poll() is None for process in processes):
         time.sleep(_LOOK_EVERY_SECONDS)
     until = time.monotonic() + _GRACE_SECONDS
@@ -198,26 +198,18 @@ def _end(processes: list[subprocess.Popen[bytes]], *, saving: bool = False) -> N
             process.wait()
 
 
-def _stop(number: int, frame: object) -> None:
-    raise Stopped(signal.Signals(number).name)
-
-
 def main(folder: Path, parent: int) -> int:
     """One training process, from the job that its folder holds or will hold; the exit status says how it ended."""
-    # The kernel ends this process when the one that started it is killed (Linux).
+    # The kernel ends this process when the one that started it is killed (Linux), and at SIGTERM, unless the loop
+    # runs and has a state to save: no handler of ours would be called while processes wait for each other.
     end_with_parent(signal.SIGKILL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        from rsft_assets.steps.training.process import load_libraries, run_job
+    from rsft_assets.steps.training.process import load_libraries, run_job
 
-        load_libraries()
-        while os.getppid() == parent and not (folder / JOB_FILE).exists():
-            time.sleep(_LOOK_EVERY_SECONDS)
-        if os.getppid() != parent:
-            return TRY_AGAIN
-    except (Stopped, KeyboardInterrupt):
-        # Whoever prepares the job says why there is none.
+    load_libraries()
+    while os.getppid() == parent and not (folder / JOB_FILE).exists():
+        time.sleep(_LOOK_EVERY_SECONDS)
+    if os.getppid() != parent:
         return TRY_AGAIN
     rank = os.environ["RANK"]
     try:
