@@ -5,6 +5,21 @@ from typing import Literal
 
 from rsft_assets.specs.hub import Hub
 
+Mixture = Literal["nano-skills", "nano-skills-little"]
+"""Texts to pretrain on; `steps/nano/mixture.py` writes them."""
+Skill = Literal[
+    "direct-running",
+    "direct-products",
+    "direct-dot",
+    "worked-running",
+    "worked-products",
+    "worked-dot",
+    "facts",
+    "format",
+    "refusal",
+]
+"""What a base model can be asked to show; `steps/nano/probes.py` asks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
@@ -13,16 +28,15 @@ class Pretraining:
     layers: int
     hidden: int
     heads: int
-    mixture: str
-    """Name of a text mixture in `steps/nano`."""
+    mixture: Mixture
     steps: int
     batch_tokens: int
     lr: float
     context: int
     seed: int
-    gate: tuple[tuple[str, float], ...] = ()
+    gate: tuple[tuple[Skill, float], ...] = ()
     """(skill, least share of right answers): a base that fell short of one is refused, and the study stops there
-    instead of reporting noise. Names of skills are those of `steps/nano/probes.py`."""
+    instead of reporting noise."""
 
 
 @dataclass(frozen=True, kw_only=True)

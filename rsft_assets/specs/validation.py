@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.models import Skill
 from rsft_assets.specs.training import Run
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def check_values(entry: Any, where: str) -> None:
         value = getattr(entry, field.name)
         choices = _choices(hints[field.name])
         for one in value if isinstance(value, tuple) else (value,):
-            if choices and one is not None and one not in choices:
+            if choices and one is not None and not isinstance(one, tuple) and one not in choices:
                 valid = ", ".join(map(str, choices))
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
         if field.name in _POSITIVE and value is not None and not value > 0:
@@ -61,6 +62,8 @@ def check_values(entry: Any, where: str) -> None:
 def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:
     asked: set[str] = set()
     for skill, least in gate:
+        if skill not in get_args(Skill):
+            raise SpecError(f"{where}: field gate: {skill!r} is not one of {', '.join(get_args(Skill))}")
         if not 0 < least <= 1:
             raise SpecError(f"{where}: field gate: {least!r} for {skill} is no share; use one above 0 and up to 1")
         if skill in asked:

@@ -36,9 +36,8 @@ def make_base_model(
                 _pretrain(study, store, build, model, model.origin, chosen, force=force)
     assert build.finished is not None
     if isinstance(model.origin, Pretraining):
-        from rsft_assets.steps.nano.probes import Level, check_gate, refuse_below
+        from rsft_assets.steps.nano.probes import Level, refuse_below
 
-        check_gate(model.origin.gate)
         # A gate may have been raised since the base was made.
         levels = {name: Level(**level) for name, level in build.finished.stats.get("skills", {}).items()}
         refuse_below(levels, model.origin.gate, model.name)

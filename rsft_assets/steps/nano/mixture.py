@@ -10,7 +10,7 @@ both. Held-out questions never occur.
 import random
 from collections.abc import Callable, Iterator
 
-from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.models import Mixture
 from rsft_assets.steps.nano.arithmetic import apply, steps
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import procedure, solve
@@ -22,10 +22,8 @@ _IN_CHAT = 0.15
 """Of worked examples; a base that has never answered a chat in steps carries nothing of them over."""
 
 
-def documents(mixture: str, seed: int) -> Iterator[str]:
+def documents(mixture: Mixture, seed: int) -> Iterator[str]:
     """Endless texts of a mixture; the same seed gives the same texts."""
-    if mixture not in MIXTURES:
-        raise SpecError(f"unknown mixture {mixture!r}: {nearest(mixture, MIXTURES)}")
     chance, aside = random.Random(f"texts {seed}"), random.Random(f"thinking {seed}")
     names, shares = zip(*_SHARES.items(), strict=True)
     while True:
@@ -148,5 +146,5 @@ _SHARES = {
     "refusal": 0.06,
 }
 """Of documents, not of tokens; shares need not add up to 1."""
-MIXTURES = {"nano-skills": 0.0, "nano-skills-little": 0.04}
+MIXTURES: dict[Mixture, float] = {"nano-skills": 0.0, "nano-skills-little": 0.04}
 """Documents of thinking put in before each of the others, on average."""

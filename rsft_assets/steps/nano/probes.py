@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsft_assets.specs.errors import SpecError, StepError, nearest
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.models import Skill
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.local import LocalEngine
@@ -57,7 +58,7 @@ def _said(item: Item, text: str) -> bool:
     return _boxed(item, text) or _exact(item, text)
 
 
-PROBES = {
+PROBES: dict[Skill, Probe] = {
     "direct-running": Probe("running", _boxed),
     "direct-products": Probe("products", _boxed),
     "direct-dot": Probe("dot", _boxed),
@@ -74,7 +75,7 @@ def measure(folder: Path, placement: Placement) -> dict[str, Level]:
     """Every skill of one model."""
     with LocalEngine(placement, None) as engine:
         engine.load(folder)
-        asked: dict[str, tuple[str, Item]] = {}
+        asked: dict[str, tuple[Skill, Item]] = {}
         requests: list[Request] = []
         for name, probe in PROBES.items():
             for number, item in enumerate(itertools.islice(items(probe.generator, _SEED, part="probe"), ASKED)):
@@ -88,13 +89,6 @@ def measure(folder: Path, placement: Placement) -> dict[str, Level]:
             total[name] += 1
             right[name] += PROBES[name].right(item, completion.text)
     return {name: Level(right[name], total[name]) for name in PROBES}
-
-
-def check_gate(gate: Sequence[tuple[str, float]]) -> None:
-    """Refuse a gate on skills that no probe measures, before anything is trained."""
-    for name, _ in gate:
-        if name not in PROBES:
-            raise SpecError(f"gate: unknown skill {name!r}: {nearest(name, PROBES)}")
 
 
 def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]], model: str) -> None:

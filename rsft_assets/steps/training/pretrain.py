@@ -19,7 +19,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.hardware import cores, gpus
 from rsft_assets.steps.nano.mixture import documents
-from rsft_assets.steps.nano.probes import check_gate, measure, refuse_below
+from rsft_assets.steps.nano.probes import measure, refuse_below
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training.checkpoints import CURVES
@@ -48,7 +48,6 @@ def pretrain(
     force: bool,
 ) -> dict[str, Any]:
     """Train from scratch, or go on where a killed try stopped; the model is written to `out`."""
-    check_gate(spec.gate)
     placement = _own(placement)
     folder = store.slot(ref) / ".resume"
     belongs_to = {"identity": identity}

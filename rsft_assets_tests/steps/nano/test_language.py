@@ -118,8 +118,6 @@ def test_no_pretraining_text_holds_a_question_that_is_measured(mixture):
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(SpecError, match="sums"):
         next(items("sum", seed=1))
-    with pytest.raises(SpecError, match="nano-skills"):
-        next(documents("nano-skill", seed=1))
     with pytest.raises(SpecError, match="worked-steps"):
         procedure("worked-sum")
 

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.steps.nano.probes import PROBES, Level, check_gate, refuse_below
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.models import Mixture, Skill
+from rsft_assets.steps.nano.mixture import MIXTURES
+from rsft_assets.steps.nano.probes import PROBES, Level, refuse_below
 from rsft_assets.steps.nano.skills import SKILLS
 
 STUDY = """
@@ -59,13 +62,9 @@ def test_a_level_below_the_gate_is_refused_by_name(right, gate, short):
     assert "base_models/small" in str(refused.value)
 
 
-def test_a_gate_on_what_nothing_measures_is_refused_before_training():
-    with pytest.raises(SpecError, match="worked-dot"):
-        check_gate((("work-dot", 0.5),))
-    check_gate(tuple((name, 1.0) for name in PROBES))
-
-
-def test_every_probe_asks_a_skill_that_exists():
+def test_every_skill_of_a_gate_is_asked_and_every_mixture_written():
+    assert tuple(PROBES) == get_args(Skill)
+    assert tuple(MIXTURES) == get_args(Mixture)
     assert {probe.generator for probe in PROBES.values()} <= set(SKILLS)
 
 
