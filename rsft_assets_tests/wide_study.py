@@ -32,7 +32,7 @@ def wide_study() -> Study:
             name=name,
             family="qwen3",
             parameters=size,
-            origin=Pretraining(**shape, mixture="plain" if name == "wide-plain" else "worked"),
+            origin=Pretraining(**shape, mixture="nano-skills" if name == "wide-plain" else "nano-skills-little"),
             needs_gpu=False,
         )
         for name, size in bases.items()

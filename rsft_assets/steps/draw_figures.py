@@ -143,7 +143,7 @@ def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output
     with style.house_style():
         canvas = module.draw(rows, study)
         known = canvas is not None
-        why = f"the {study} study has no numbers for it"
+        why = f"no scores of the {study} study for it yet"
         if canvas is not None:
             style.heading(canvas, f"{figure.title}: {study} study", figure.question)
         style.save(canvas or style.not_available(figure.title, why), folder, study)

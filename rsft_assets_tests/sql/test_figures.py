@@ -4,12 +4,13 @@ import csv
 import json
 import xml.etree.ElementTree as ET
 
+import duckdb
 import pytest
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.build_results import build_results
-from rsft_assets.steps.draw_figures import draw_figures
+from rsft_assets.steps.draw_figures import draw_figures, rows_of
 from rsft_assets.steps.figures import optimization_regimes
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.records.store import Store
@@ -67,6 +68,30 @@ def test_each_figure_reads_only_tables_that_are_built(finished):
     for figure in FIGURES:
         assert set(figure.reads) <= known
         assert all(table in figure.query for table in figure.reads)
+
+
+def test_of_several_schedules_the_one_with_most_to_show_is_drawn():
+    [figure] = [figure for figure in FIGURES if figure.name == "capability_curves"]
+    # Neither another study's rows nor what is not drawn count: read leniently, or no headline.
+    scored = [
+        *[("nano", True, "strict", "long", seed) for seed in (1, 2)],
+        *[("nano", True, "strict", "short", seed) for seed in (1, 2, 3)],
+        *[("nano", True, "lenient", "long", seed) for seed in (1, 2, 3)],
+        *[("nano", False, "strict", "long", seed) for seed in (1, 2, 3)],
+        *[("paper", True, "strict", "long", seed) for seed in (1, 2, 3, 4)],
+    ]
+    with duckdb.connect() as db:
+        db.execute("CREATE SCHEMA marts")
+        db.execute(
+            "CREATE TABLE marts.capability_curves (study TEXT, is_headline BOOL, grader TEXT, schedule TEXT, "
+            "seed INT, source TEXT DEFAULT 'ours', dataset TEXT, position INT, family TEXT, parameters INT)"
+        )
+        db.executemany(
+            "INSERT INTO marts.capability_curves (study, is_headline, grader, schedule, seed) VALUES (?, ?, ?, ?, ?)",
+            scored,
+        )
+        rows = rows_of(db, figure, "nano")
+    assert [(row["schedule"], row["seed"]) for row in rows] == [("short", 1), ("short", 2), ("short", 3)]
 
 
 def test_the_same_numbers_are_not_drawn_again(study, copied):
