@@ -169,12 +169,12 @@ def test_what_an_arm_was_trained_on_is_in_domain_for_it(ask, answers):
 
 def test_bases_of_other_pretraining_are_no_other_size(ask, answers):
     rows = ask("SELECT DISTINCT model, mixture FROM marts.capability_curves WHERE source = 'ours'")
-    assert {row["model"] for row in rows if row["mixture"] == "plain"} == {"wide-plain"}
+    assert {row["model"] for row in rows if row["mixture"] == "nano-skills"} == {"wide-plain"}
     said = answers["size"].sentences
-    pairs = {tuple(re.findall(r"(wide-[\w.]+) \((\w+)\)", sentence)[:2]) for sentence in said}
+    pairs = {tuple(re.findall(r"(wide-[\w.]+) \(([\w-]+)\)", sentence)[:2]) for sentence in said}
     assert pairs == {
-        (("wide-3m", "worked"), ("wide-0.3m", "worked")),
-        (("wide-1m", "worked"), ("wide-plain", "plain")),
+        (("wide-3m", "nano-skills-little"), ("wide-0.3m", "worked")),
+        (("wide-1m", "nano-skills-little"), ("wide-plain", "nano-skills")),
     }
     assert "one pretraining" in " ".join(answers["size"].missing)
 
