@@ -173,7 +173,7 @@ def test_bases_of_other_pretraining_are_no_other_size(ask, answers):
     said = answers["size"].sentences
     pairs = {tuple(re.findall(r"(wide-[\w.]+) \(([\w-]+)\)", sentence)[:2]) for sentence in said}
     assert pairs == {
-        (("wide-3m", "nano-skills-little"), ("wide-0.3m", "worked")),
+        (("wide-3m", "nano-skills-little"), ("wide-0.3m", "nano-skills-little")),
         (("wide-1m", "nano-skills-little"), ("wide-plain", "nano-skills")),
     }
     assert "one pretraining" in " ".join(answers["size"].missing)
