@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from rsft_assets.defs.batches import Batch
-from rsft_assets.defs.dead_runs import wait_for_slots
+from rsft_assets.defs.dead_runs import process_tag, wait_for_slots
 from rsft_assets.steps.verbs import VERBS
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
@@ -58,7 +58,11 @@ def run_batches(
         config = {**_QUIET, **_force_config(graph, keys)} if force else _QUIET
         wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
         result = job.execute_in_process(
-            instance=instance, asset_selection=keys, tags=batch.tags, run_config=config, raise_on_error=False
+            instance=instance,
+            asset_selection=keys,
+            tags={**batch.tags, **process_tag()},
+            run_config=config,
+            raise_on_error=False,
         )
         if not result.success:
             _stop_if_interrupted(result)

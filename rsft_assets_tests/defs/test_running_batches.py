@@ -1,9 +1,12 @@
 """What runs after something upstream has failed."""
 
+import os
+
 import dagster as dg
 import pytest
 
 from rsft_assets.defs.batches import Batch
+from rsft_assets.defs.dead_runs import PROCESS_TAG
 from rsft_assets.defs.running_batches import run_batches
 
 
@@ -74,3 +77,16 @@ def test_a_vital_stage_that_is_not_run_ends_the_plan():
     with dg.DagsterInstance.ephemeral() as instance:
         outcomes = list(run_batches(definitions, instance, batches, vital=("base_models",)))
     assert [outcome.problem for outcome in outcomes][1:] == ["not run, since results/broken failed"]
+
+
+def test_a_run_has_the_name_of_its_process_before_its_op_begins():
+    named = []
+
+    @dg.asset(key=["base_models", "one"])
+    def one(context: dg.AssetExecutionContext):
+        named.append(context.run.tags[PROCESS_TAG])
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        [outcome] = run_batches(dg.Definitions(assets=[one]), instance, [Batch(("base_models/one",))])
+    assert outcome.ok
+    assert f":{os.getpid()}:" in named[0]
