@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rsft_assets.steps.records.store import HOME_SETTING
-from rsft_assets.steps.running import EVENTS_SETTING
+from rsft_assets.steps.running import EVENTS_SETTING, LAUNCHER_SETTING
 
 log = logging.getLogger(__name__)
 Event = dict[str, Any]
@@ -73,6 +73,7 @@ class LocalLauncher:
             **os.environ,
             HOME_SETTING: str(call.home),
             EVENTS_SETTING: str(events_path),
+            LAUNCHER_SETTING: str(os.getpid()),
             "PYTHONUNBUFFERED": "1",
         }
         with log_path.open("ab") as output:

@@ -24,6 +24,8 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.orphans import end_with_parent, take_along
 
 EVENTS_SETTING = "RSFT_EVENTS"
+LAUNCHER_SETTING = "RSFT_LAUNCHER"
+"""The process that reads the events of a step, which is its child."""
 TRY_AGAIN = 75
 _NO_ROOM_BYTES = 4 << 20
 _SAY_EVERY_SECONDS = 1.0
@@ -107,8 +109,12 @@ def say_note(words: str) -> None:
 
 def _end_with_launcher() -> None:
     """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
-    if EVENTS_SETTING in os.environ:
+    launcher = os.environ.get(LAUNCHER_SETTING)
+    if launcher is not None:
         end_with_parent(signal.SIGTERM)
+        # It may have died before the kernel was asked.
+        if os.getppid() != int(launcher):
+            raise Stopped("the end of its launcher")
 
 
 class Stopped(BaseException):
@@ -124,9 +130,9 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     arguments = parser.parse_args()
     log_to_stderr()
     signal.signal(signal.SIGTERM, _stop)
-    _end_with_launcher()
     take_along()
     try:
+        _end_with_launcher()
         main(arguments)
         status = 0
     except SpecError as error:

@@ -107,15 +107,28 @@ def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path):
     assert (tmp_path / "saved").read_text() == "saved"
 
 
-def test_a_step_ends_when_its_launcher_is_killed(step, tmp_path):
-    call = step("""
-        import argparse, os, time
-        from rsft_assets.steps.running import run_step, send
-        def main(arguments):
-            send({"event": "started", "pid": os.getpid()})
-            time.sleep(600)
-        run_step(main, argparse.ArgumentParser())
-    """)
+STARTED = """
+    import argparse, os, time
+    from rsft_assets.steps.running import run_step, send
+    def main(arguments):
+        send({"event": "started", "pid": os.getpid()})
+        time.sleep(600)
+    run_step(main, argparse.ArgumentParser())
+"""
+STARTING = """
+    import argparse, os, time
+    from rsft_assets.steps.running import run_step, send
+    launcher = os.getppid()
+    send({"event": "imports", "pid": os.getpid()})
+    while os.getppid() == launcher:
+        time.sleep(0.01)
+    run_step(lambda _: time.sleep(600), argparse.ArgumentParser())
+"""
+
+
+@pytest.mark.parametrize("body", [STARTED, STARTING])
+def test_a_step_ends_when_its_launcher_is_killed(step, tmp_path, body):
+    call = step(body)
     code = f"""
 from pathlib import Path
 from rsft_assets.defs.launchers import LocalLauncher, StepCall
