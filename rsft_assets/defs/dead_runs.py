@@ -4,20 +4,24 @@ Our commands tag their runs with their process; of a run that the UI started, it
 opens the instance next ends those whose process died.
 """
 
+import contextlib
 import logging
 import os
 import socket
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from rsft_assets.defs.watching import tell
 
 log = logging.getLogger(__name__)
 PROCESS_TAG = "rsft/process"
 _ASK_AGAIN_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 30.0
 _NAMELESS = "no name known"
 _SILENT_SECONDS = 120.0
 """A run that begins says so at every turn. One that is silent for longer was killed before its first op."""
@@ -37,15 +41,17 @@ def mark(context: dg.AssetExecutionContext) -> None:
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fail this machine's runs whose process is gone, and free the slots of all that are over; their ids."""
     storage = instance.event_log_storage
-    pools = map(storage.get_concurrency_info, storage.get_concurrency_keys())
-    holding = {slot.run_id for info in pools for slot in info.claimed_slots}
+    pools = [storage.get_concurrency_info(name) for name in storage.get_concurrency_keys()]
+    # Those that wait, too: a slot is given to the next one, dead or alive.
+    in_pools = {slot.run_id for pool in pools for slot in pool.claimed_slots}
+    in_pools |= {step.run_id for pool in pools for step in pool.pending_steps}
     at_work = instance.get_runs(filters=dg.RunsFilter(statuses=_AT_WORK))
-    ended = list(holding - {run.run_id for run in at_work})
+    ended = list(in_pools - {run.run_id for run in at_work})
     for run_id in ended:
         # Its process died between the last word on it and the release of its slot.
         storage.free_concurrency_slots_for_run(run_id)
     for run in at_work:
-        if process := _dead_process(instance, run, holds_slot=run.run_id in holding):
+        if process := _dead_process(instance, run, in_pool=run.run_id in in_pools):
             # The slots first: a run that is over would keep what a kill in between leaves it.
             storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, f"its process ({process}) is gone; what it finished is kept")
@@ -54,20 +60,19 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return ended
 
 
-def _dead_process(instance: dg.DagsterInstance, run: dg.DagsterRun, *, holds_slot: bool) -> str:
+def _dead_process(instance: dg.DagsterInstance, run: dg.DagsterRun, *, in_pool: bool) -> str:
     """The name of the process that a run had; empty where it lives or nobody here can tell."""
     process = run.tags.get(PROCESS_TAG, "")
     if process:
         host, pid, _ = process.split(":")
         if host != socket.gethostname() or process == _name(int(pid)):
             return ""
-        # That of a step which is done, or a tag that came along with the run which this one repeats.
-        executor = _executor(instance, run)
-        if executor is not None:
-            return "" if _was_there(*executor) else process
-    if (process or holds_slot) and _is_silent(instance, run):
-        return process or _NAMELESS
-    return ""
+    elif not in_pool:
+        return ""
+    # A tag may be that of a step which is done, or have come along with the run which this one repeats.
+    executor = _executor(instance, run)
+    alive = not _is_silent(instance, run) if executor is None else _was_there(*executor)
+    return "" if alive else process or _NAMELESS
 
 
 def _executor(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
@@ -83,6 +88,27 @@ def _executor(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, fl
 def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     records = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
     return not records or time.time() - records[0].timestamp > _SILENT_SECONDS
+
+
+@contextlib.contextmanager
+def ending_dead_runs(instance: dg.DagsterInstance) -> Iterator[None]:
+    """End dead runs every now and then: a run of ours that waits for a slot inside Dagster cannot do so itself."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_EVERY_SECONDS):
+            try:
+                end_dead_runs(instance)
+            except SQLAlchemyError as error:
+                log.warning("could not look for dead runs: %s", error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def wait_for_slots(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from rsft_assets.defs.batches import Batch
-from rsft_assets.defs.dead_runs import process_tag, wait_for_slots
+from rsft_assets.defs.dead_runs import ending_dead_runs, process_tag, wait_for_slots
 from rsft_assets.steps.verbs import VERBS
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
@@ -39,6 +39,17 @@ def run_batches(
 
     The first failure of a stage in `vital` is the last batch, whatever else could still run.
     """
+    with ending_dead_runs(instance):
+        yield from _run_batches(definitions, instance, batches, force, vital)
+
+
+def _run_batches(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    batches: Sequence[Batch],
+    force: bool,
+    vital: Collection[str],
+) -> Iterator[BatchResult]:
     failed: set[dg.AssetKey] = set()
     repository = definitions.get_repository_def()
     graph = repository.asset_graph

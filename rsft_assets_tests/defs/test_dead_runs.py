@@ -6,10 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 import dagster as dg
 
-from rsft_assets.defs import dead_runs
+from rsft_assets.defs import dead_runs, running_batches
+from rsft_assets.defs.batches import Batch
 from rsft_assets.defs.instance import open_instance
 from rsft_assets.steps.records.store import Store
 
@@ -29,13 +32,30 @@ def slow(context: dg.AssetExecutionContext):
     time.sleep(float(sys.argv[2]))
 
 with open_instance(Store(Path(sys.argv[1]))) as instance:
-    wait_for_slots(instance, ["gpu"])
+    if sys.argv[3] == "marked":
+        wait_for_slots(instance, ["gpu"])
     tags = {PROCESS_TAG: sys.argv[3]} if ":" in sys.argv[3] else {}
     dg.materialize([slow], instance=instance, tags=tags)
 """
 
 
-def start(home, seconds, how="marked"):
+def await_two(instance):
+    """Until one run has the slot and another waits for it."""
+    until = time.monotonic() + 60
+    while True:
+        pool = instance.event_log_storage.get_concurrency_info("gpu")
+        if len({step.run_id for step in (*pool.claimed_slots, *pool.pending_steps)}) == 2:
+            return
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@dg.asset(pool="gpu")
+def waits():
+    pass
+
+
+def start(home, seconds, how="marked", wait=True):
     environment = {key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"}
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, str(home), str(seconds), how],
@@ -44,7 +64,7 @@ def start(home, seconds, how="marked"):
         text=True,
         env=environment,
     )
-    assert process.stdout.readline() == "at work\n"
+    assert not wait or process.stdout.readline() == "at work\n"
     return process
 
 
@@ -73,15 +93,61 @@ def test_a_run_outlives_the_process_of_a_step_of_it(tmp_path, monkeypatch):
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
 
 
-def test_a_run_killed_before_its_op_said_its_name_frees_its_slot(tmp_path, monkeypatch):
-    killed = start(tmp_path, 600, how="nameless")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED], "it may have begun this moment"
+def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_when_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+    working = start(tmp_path, 600, how="nameless")
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED]
+    working.send_signal(signal.SIGKILL)
+    working.communicate()
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
     with open_instance(Store(tmp_path)) as instance:
         assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
+
+
+def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        run = instance.create_run_for_job(dg.Definitions([waits]).resolve_implicit_global_asset_job_def())
+        instance.report_run_canceling(run)
+        instance.event_log_storage.initialize_concurrency_limit_to_default("gpu")
+        assert instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "waits").is_claimed
+        assert dead_runs.end_dead_runs(instance) == []
+        monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+        assert dead_runs.end_dead_runs(instance) == [run.run_id]
+
+
+def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
+    working = start(tmp_path, 600)
+    waiting = start(tmp_path, 600, how="nameless", wait=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        await_two(instance)
+        for process in (waiting, working):
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert len(dead_runs.end_dead_runs(instance)) == 2
+        pool = instance.event_log_storage.get_concurrency_info("gpu")
+        assert not pool.claimed_slots and not pool.pending_steps
+
+
+def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
+    working = start(tmp_path, 600)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(dead_runs, "_LOOK_EVERY_SECONDS", 0.5)
+    # As where two commands find the slot free at the same moment.
+    monkeypatch.setattr(running_batches, "wait_for_slots", lambda *_: None)
+    with open_instance(Store(tmp_path)) as instance:
+
+        def kill_when_somebody_waits():
+            await_two(instance)
+            working.send_signal(signal.SIGKILL)
+            working.communicate()
+
+        killer = threading.Thread(target=kill_when_somebody_waits)
+        killer.start()
+        [outcome] = running_batches.run_batches(dg.Definitions([waits]), instance, [Batch(("waits",))])
+        killer.join()
+    assert outcome.ok
 
 
 def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
