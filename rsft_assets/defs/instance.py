@@ -41,7 +41,9 @@ def dagster_home(store: Store) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+        aside = home / f".dagster.yaml.{os.getpid()}"
+        aside.write_text(DAGSTER_YAML, encoding="utf-8")
+        aside.rename(settings)
     return home
 
 

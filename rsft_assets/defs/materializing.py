@@ -123,6 +123,7 @@ def progress_line(event: Event) -> str:
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
     """Run a program that makes tables, figures or the report; its failure in words that a person can use."""
+    mark(context)
     store = Store.from_env()
     try:
         store.check_writable()

@@ -82,6 +82,7 @@ def _pretrain(
         force=force,
     )
     build.publish(stats=stats)
+    pretrain.forget(store, build.identity.ref)
 
 
 def main(arguments: argparse.Namespace) -> None:

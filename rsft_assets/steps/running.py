@@ -121,8 +121,20 @@ class Stopped(BaseException):
     """A scheduler asked the step to stop; what was finished is kept."""
 
 
+_asked_to_stop_by: list[str] = []
+
+
 def _stop(number: int, frame: Any) -> NoReturn:
-    raise Stopped(signal.Signals(number).name)
+    # A scheduler may signal the step and, through its launcher's end, once more; that must not cut short what the
+    # first began.
+    signal.signal(number, _heard)
+    name = signal.Signals(number).name
+    _asked_to_stop_by.append(name)
+    raise Stopped(name)
+
+
+def _heard(number: int, frame: Any) -> None:
+    """Nothing; to ignore the signal would be handed down to the processes of this step."""
 
 
 def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> NoReturn:
@@ -135,22 +147,32 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
         _end_with_launcher()
         main(arguments)
         status = 0
-    except SpecError as error:
-        status = _fail(str(error), 2)
-    except StepError as error:
-        status = _fail(str(error), 1)
     except (Stopped, KeyboardInterrupt) as error:
-        status = _fail(f"stopped by {error or 'Ctrl-C'}; finished work is kept, run it again to go on", TRY_AGAIN)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        status = _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+        status = _stopped(str(error) or "Ctrl-C")
     except Exception as error:
-        # Libraries report a full disk in errors of their own.
-        if _free_bytes() > _NO_ROOM_BYTES:
-            raise
-        status = _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
+        # Libraries make errors of their own of a stop.
+        status = _stopped(_asked_to_stop_by[0]) if _asked_to_stop_by else _failed(error)
     sys.exit(status)
+
+
+def _stopped(by: str) -> int:
+    return _fail(f"stopped by {by}; finished work is kept, run it again to go on", TRY_AGAIN)
+
+
+def _failed(error: Exception) -> int:
+    """The exit status of a failure that a person can do something about; any other is raised again."""
+    if isinstance(error, SpecError):
+        return _fail(str(error), 2)
+    if isinstance(error, StepError):
+        return _fail(str(error), 1)
+    if isinstance(error, OSError):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise error
+        return _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+    # Libraries report a full disk in errors of their own.
+    if _free_bytes() > _NO_ROOM_BYTES:
+        raise error
+    return _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
 
 
 def log_to_stderr() -> None:

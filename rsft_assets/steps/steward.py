@@ -21,13 +21,14 @@ from typing import Any
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.folders import discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
 from rsft_assets.steps.records.store import POINTER, Store
 from rsft_assets.steps.train import RESUME
 
 log = logging.getLogger(__name__)
 _WEIGHTS = ("checkpoints", "base_models")
-_PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start")
+_PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start-*")
 """Of a training's folder; its logs stay."""
 _LOCK = ".lock"
 
@@ -61,7 +62,9 @@ def delete(items: Iterable[Item]) -> list[Item]:
             if not free:
                 log.warning("%s is in use now; left", item.path)
                 continue
-            if item.path.is_dir():
+            if item.path.parent.name == RESUME and item.path.is_dir():
+                discard(item.path)
+            elif item.path.is_dir():
                 shutil.rmtree(item.path)
             else:
                 item.path.unlink(missing_ok=True)

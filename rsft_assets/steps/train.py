@@ -25,6 +25,7 @@ from rsft_assets.specs.study import Study, load_study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps import hardware
 from rsft_assets.steps.hardware import refuse_without_gpu
+from rsft_assets.steps.records.folders import discard
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.running import requested, run_step, say_skipped, step_parser
@@ -193,7 +194,7 @@ def _forget_all(job: "Job") -> None:
     """Nothing is left to train: the state, several times the size of the weights, has done its work."""
     _forget(job.folder)
     for place in filter(None, (job.tokens, job.held_out)):
-        shutil.rmtree(place, ignore_errors=True)
+        discard(place)
 
 
 def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[str, Any]:

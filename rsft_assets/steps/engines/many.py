@@ -92,12 +92,10 @@ class ManyEngines:
         context = multiprocessing.get_context("spawn")
         self._answers = context.Queue()
         self._asked = [context.Queue() for _ in range(self.count)]
-        self._processes = [
-            context.Process(target=_serve, args=(number, self._placement, self._spec, asked, self._answers))
-            for number, asked in enumerate(self._asked)
-        ]
-        for process in self._processes:
+        for number, asked in enumerate(self._asked):
+            process = context.Process(target=_serve, args=(number, self._placement, self._spec, asked, self._answers))
             process.start()
+            self._processes.append(process)
 
     def _next(self, *expected: str) -> tuple[int, Any]:
         """The next message of any engine; one that failed or died is an error, and the end of all."""
@@ -118,7 +116,8 @@ class ManyEngines:
                 return number, value
 
     def _end(self, *, at_once: bool) -> None:
-        for process, asked in zip(self._processes, self._asked, strict=True):
+        # A stop may find some of them not started.
+        for process, asked in zip(self._processes, self._asked, strict=False):
             if at_once:
                 process.terminate()
             else:

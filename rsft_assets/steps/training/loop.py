@@ -219,12 +219,12 @@ def _note(entry: dict[str, Any], session: Session) -> str:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[list[int]]:
-    """Signals that asked this process to stop while the block ran; a second one is not waited for."""
+    """Signals that asked this process to stop while the block ran; a second Ctrl-C is not waited for."""
     asked: list[int] = []
     before: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: Any) -> None:
-        if asked:
+        if asked and number == signal.SIGINT:
             raise Stopped(signal.Signals(number).name)
         asked.append(number)
         log.warning("%s: stopping after this step", signal.Signals(number).name)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
@@ -21,6 +22,7 @@ from rsft_assets.steps.hardware import cores, gpus
 from rsft_assets.steps.nano.mixture import documents
 from rsft_assets.steps.nano.probes import measure, refuse_below
 from rsft_assets.steps.nano.tokenizer import build_tokenizer
+from rsft_assets.steps.records.folders import discard
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.training.checkpoints import CURVES
 from rsft_assets.steps.training.job import Job
@@ -47,17 +49,19 @@ def pretrain(
     identity: str,
     force: bool,
 ) -> dict[str, Any]:
-    """Train from scratch, or go on where a killed try stopped; the model is written to `out`."""
+    """Train from scratch, or go on where a killed try stopped; the model is written to `out`, and what it could go on
+    from stays until it is told to `forget`.
+    """
     placement = _own(placement)
     folder = store.slot(ref) / ".resume"
     belongs_to = {"identity": identity}
     states = saved_states(folder)
     if force or any(state.belongs_to != belongs_to for state in states):
-        shutil.rmtree(folder, ignore_errors=True)
+        forget(store, ref)
         states = []
     start = next((state.step for state in states if state.check() is None), 0)
     with trainer(folder, placement) as train_to_the_end:
-        base = _random_model(spec, folder / "start")
+        base = _random_model(spec, folder / f"start-{identity[:SHORT]}")
         tokens, held_out = _tokens(spec, base, folder)
         job = Job(
             study=study,
@@ -80,8 +84,15 @@ def pretrain(
     refuse_below(levels, spec.gate, ref.name)
     stats = _stats(out, Tokens.load(tokens))
     stats["skills"] = {name: asdict(level) for name, level in levels.items()}
-    shutil.rmtree(folder, ignore_errors=True)
     return stats
+
+
+def forget(store: Store, ref: Ref) -> None:
+    """Delete what a killed pretraining would go on from; for one whose model is published, or that starts over."""
+    folder = store.slot(ref) / ".resume"
+    for part in filter(Path.is_dir, folder.glob("*")):
+        discard(part)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _own(placement: Placement) -> Placement:
@@ -96,7 +107,7 @@ def _random_model(spec: Pretraining, folder: Path) -> Path:
     """The untrained model and its tokenizer, from the spec's seed."""
     if (folder / "config.json").is_file():
         return folder
-    aside = folder.with_name("start.writing")
+    aside = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     tokenizer = build_tokenizer(aside)
     model = new_qwen3(

@@ -42,9 +42,9 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
 
     log.info("%d runs, %d at a time", len(names), at_once)
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        futures = {pool.submit(one, name): name for name in names}
         failed: dict[str, str] = {}
         try:
+            futures = {pool.submit(one, name): name for name in names}
             for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, StepError):

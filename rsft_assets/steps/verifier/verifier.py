@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.running import Stopped
 from rsft_assets.steps.verifier.extract import SCOPES, judged_text
 from rsft_assets.steps.verifier.judging import Judging, Outcome, Task
 from rsft_assets.steps.verifier.limits import REASONS, VERDICTS, Limits
@@ -91,6 +92,10 @@ class Verifier:
         try:
             for outcome in Judging(self._crew, _tasks(answers, ids)).run():
                 yield self._judgement(ids.popleft(), outcome)
+        except (Stopped, KeyboardInterrupt):
+            # It may have come in the middle of an order to the workers; ending them all needs none.
+            self._crew.close()
+            raise
         finally:
             self._judging = False
             self._crew.dismiss_busy()

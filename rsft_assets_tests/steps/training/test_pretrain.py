@@ -1,5 +1,8 @@
 """Base models made here: from scratch, resumable, with a held-out loss."""
 
+import dataclasses
+import json
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,9 +27,17 @@ BASE = Ref("base_models/small")
 def study(monkeypatch):
     monkeypatch.setattr(pretrain, "cores", lambda: 1)
     monkeypatch.setattr(pretrain, "_HELD_OUT_DOCUMENTS", 20)
-    model = Model(name="small", family="qwen3", parameters=50_000, origin=SPEC, needs_gpu=False)
+    return study_of(SPEC)
+
+
+def study_of(spec):
+    model = Model(name="small", family="qwen3", parameters=50_000, origin=spec, needs_gpu=False)
     tables = {name: [] for name in ("sources", "pools", "datasets", "runs", "benchmarks")}
     return combine([("nano", {"models": [model], **tables})])
+
+
+def killed(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_a_base_model_is_made_and_loads(tmp_path, study):
@@ -63,6 +74,23 @@ def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypat
     parts = make_base_model(study, Store(tmp_path / "parts"), BASE, placement=CPU)
     assert weights_digest(parts) == weights_digest(whole)
     assert pq.read_table(parts.file("curves.parquet"))["loss"] == pq.read_table(whole.file("curves.parquet"))["loss"]
+
+
+def test_another_spec_does_not_start_from_what_a_killed_try_left(tmp_path, study, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pretrain, "_tokens", killed)
+        make_base_model(study, Store(tmp_path), BASE, placement=CPU)
+    wider = study_of(dataclasses.replace(SPEC, hidden=64))
+    output = make_base_model(wider, Store(tmp_path), BASE, placement=CPU)
+    assert json.loads(output.file("config.json").read_text())["hidden_size"] == 64
+
+
+def test_a_kill_while_leftovers_are_deleted_costs_no_model(tmp_path, study, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pretrain, "forget", killed)
+        make_base_model(study, Store(tmp_path), BASE, placement=CPU)
+    monkeypatch.setattr(loop, "_one_step", killed)
+    make_base_model(study, Store(tmp_path), BASE, placement=CPU).verified()
 
 
 def test_documents_are_used_once_and_fill_each_step(tmp_path, study):

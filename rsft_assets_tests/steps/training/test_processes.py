@@ -114,6 +114,9 @@ def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, stu
     until = time.monotonic() + 120
     while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
         time.sleep(0.05)
+    # One from a scheduler, one from the end of whoever started it.
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == TRY_AGAIN, output[-2000:]

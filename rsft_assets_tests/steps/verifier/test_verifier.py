@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ import pytest
 from math_verify import parse, verify
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.running import Stopped
 from rsft_assets.steps.verifier.limits import REASONS
+from rsft_assets.steps.verifier.nursery_wire import ORDER
 from rsft_assets.steps.verifier.verifier import VERDICTS, VERIFIER_CONFIG, Answer, Limits, Verifier
-from rsft_assets.steps.verifier.workers import Worker
+from rsft_assets.steps.verifier.workers import Nursery, Worker
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 HOSTILE = (
@@ -111,6 +114,27 @@ def test_a_killed_worker_costs_one_answer_at_most(verifier):
     judged = list(verifier.judge(answers()))
     assert [judgement.id for judgement in judged] == [str(number) for number in range(3_000)]
     assert sum(judgement.reason == "crash" for judgement in judged) <= 1
+
+
+def test_a_stop_between_an_order_and_its_reply_stays_a_stop(monkeypatch):
+    real, sent = Nursery._order, []
+
+    def stopped(nursery, command, pid, descriptors=None):
+        if command == b"B" and not sent:
+            sent.append(socket.send_fds(nursery._control, [ORDER.pack(command, pid)], []))
+            raise Stopped("SIGTERM")
+        return real(nursery, command, pid, descriptors)
+
+    def answers():
+        for number in range(3_000):
+            if number == 1_500:
+                os.kill(own._crew.workers()[0].pid, signal.SIGKILL)
+            yield Answer(str(number), "5", rf"\boxed{{{number}}}")
+
+    monkeypatch.setattr(Nursery, "_order", stopped)
+    with Verifier(workers=2) as own, pytest.raises(Stopped):
+        list(own.judge(answers()))
+    assert sent
 
 
 def test_order_of_golds_does_not_change_verdicts(verifier):

@@ -1,0 +1,12 @@
+"""Folders that vanish as a whole."""
+
+import shutil
+from pathlib import Path
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder so that no kill leaves half of it under its name."""
+    aside = folder.with_name(f".writing-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
