@@ -101,7 +101,7 @@ FIGURES = (
             SELECT * FROM marts.capability_curves
             WHERE study = $study AND {_OURS_STRICT}
                 AND {_usual_schedule("marts.capability_curves")}
-            ORDER BY source, dataset, position, family, parameters, seed""",
+            ORDER BY source, dataset, position, family, parameters, model, run""",
         reads=("marts.capability_curves",),
     ),
     Figure(
