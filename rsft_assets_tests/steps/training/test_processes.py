@@ -211,6 +211,7 @@ def test_one_that_waits_for_another_that_has_left_is_ended(monkeypatch):
     waiting = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
     assert waiting.stdout.readline() == b"1\n"
     left = subprocess.Popen([sys.executable, "-c", ""])
+    left.wait()
     launch._end([waiting, left], saving=True)
     assert (waiting.returncode, left.returncode) == (-signal.SIGKILL, 0)
 
