@@ -155,6 +155,15 @@ def test_a_hostile_program_ends_in_its_own_state(prison, hasty, name):
 
 
 @needs_isolation
+def test_a_jail_that_comes_down_after_its_last_answer_costs_the_next_program_nothing():
+    with Prison(workers=1, limits=LIMITS) as alone:
+        for _ in range(20):
+            run(alone, HOSTILE["limits process 1"][0])
+            time.sleep(0.05)
+            assert run(alone, "print('fine')").status == "passed"
+
+
+@needs_isolation
 def test_no_process_is_left():
     with Prison(workers=2, limits=replace(LIMITS, seconds=2.5)) as prison:
         run(prison, HOSTILE["starts threads without end"][0])
@@ -218,7 +227,8 @@ def test_a_jail_that_cannot_be_built_costs_one_program_only(prison, monkeypatch)
     refusals = iter([{"status": "no-isolation", "stderr": "no more name spaces"}])
 
     def refused_once(jailer, value, seconds):
-        return next(refusals, None) or asked(jailer, value, seconds)
+        refusal = next(refusals, None)
+        return {**refusal, "number": value["number"]} if refusal else asked(jailer, value, seconds)
 
     monkeypatch.setattr(Jailer, "_ask", refused_once)
     item = Item("i", "Say 4.", None, "easy", {"public_test_cases": '[{"input": "2", "output": "4"}]'})

@@ -92,12 +92,13 @@ def _build(job: dict[str, Any], readable: list[str]) -> NoReturn:
         walls.leave_the_world()
         first = os.fork()
     except OSError as error:
-        write_frame({"status": "no-isolation", "stderr": str(error)})
+        write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
         os._exit(1)
     if first == 0:
         _rule(job, readable)
     if os.waitpid(first, 0)[1]:
-        write_frame({"status": "killed", "output": "", "stderr": "the program brought its jail down", "seconds": 0.0})
+        down = {"status": "killed", "output": "", "stderr": "the program brought its jail down", "seconds": 0.0}
+        write_frame({**down, "number": job["number"]})
     os._exit(0)
 
 
@@ -107,9 +108,9 @@ def _rule(job: dict[str, Any], readable: list[str]) -> NoReturn:
     try:
         walls.change_root(readable, job["limits"]["scratch_bytes"])
     except OSError as error:
-        write_frame({"status": "no-isolation", "stderr": str(error)})
+        write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
         os._exit(0)
-    write_frame({"status": "ready"})
+    write_frame({"status": "ready", "number": job["number"]})
     while (test := read_frame()) is not None and not test.get("end"):
         write_frame(_run(job, test["input"]))
     os._exit(0)

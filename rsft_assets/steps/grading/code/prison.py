@@ -121,13 +121,18 @@ class Jailer:
     def __init__(self, limits: CodeLimits) -> None:
         self.limits = limits
         self._process: subprocess.Popen[bytes] | None = None
+        self._number = 0
 
     def judge(self, program: Program) -> Outcome:
         """Run tests until one fails."""
         started = time.monotonic()
         kind = "stdin" if program.entry is None else "function"
+        self._number += 1
         job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
-        opened = self._ask(job, _SETUP_SECONDS)
+        opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
+        while opened is not None and opened["number"] != self._number:
+            # The program before brought its jail down after its last answer.
+            opened = self._answer(_SETUP_SECONDS)
         if opened is None or opened["status"] != "ready":
             self.end()
             return Outcome(NO_ISOLATION, 0, 0.0, (opened or {}).get("stderr") or "the jail did not open")
@@ -166,8 +171,9 @@ class Jailer:
                 start_new_session=True,
                 cwd="/",
             )
-        if not self._send(value):
-            return None
+        return self._answer(seconds) if self._send(value) else None
+
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
         deadline = time.monotonic() + seconds
         header = self._read(4, deadline)
         body = self._read(struct.unpack(">I", header)[0], deadline) if header else None
