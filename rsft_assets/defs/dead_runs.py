@@ -25,6 +25,7 @@ _LOOK_EVERY_SECONDS = 30.0
 _NAMELESS = "no name known"
 _SILENT_SECONDS = 120.0
 """A run that begins says so at every turn. One that is silent for longer was killed before its first op."""
+_STATISTICS = Path("/proc/stat")
 _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -138,11 +139,15 @@ def _name(pid: int) -> str:
 
 
 def _was_there(pid: int, at: float) -> bool:
-    """Whether the process that has this number now had it then."""
+    """Whether the process that has this number now had it then; where the system does not say, nobody is taken for
+    dead.
+    """
+    if not _STATISTICS.exists():
+        return True
     ticks = _start_ticks(pid)
     if not ticks:
         return False
-    [booted] = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")]
+    [booted] = [line.split()[1] for line in _STATISTICS.read_text().splitlines() if line.startswith("btime")]
     return int(booted) + int(ticks) / os.sysconf("SC_CLK_TCK") <= at + 1
 
 

@@ -45,6 +45,7 @@ def check_values(entry: Any, where: str) -> None:
     for field in fields(entry):
         value = getattr(entry, field.name)
         choices = _choices(hints[field.name])
+        # Pairs are checked by their field's own rule.
         for one in value if isinstance(value, tuple) else (value,):
             if choices and one is not None and not isinstance(one, tuple) and one not in choices:
                 valid = ", ".join(map(str, choices))

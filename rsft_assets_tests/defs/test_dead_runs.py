@@ -104,6 +104,17 @@ def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_wh
         assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
 
 
+def test_where_the_system_names_no_processes_nobody_is_taken_for_dead(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_runs, "_start_ticks", lambda _: "")
+    monkeypatch.setattr(dead_runs, "_STATISTICS", tmp_path / "none")
+    monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+    working = start(tmp_path / "home", 600, how="nameless")
+    found = statuses(tmp_path / "home", monkeypatch)
+    working.kill()
+    working.communicate()
+    assert found == [dg.DagsterRunStatus.STARTED]
+
+
 def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent(tmp_path, monkeypatch):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with open_instance(Store(tmp_path)) as instance:

@@ -130,7 +130,7 @@ class Jailer:
         self._number += 1
         job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
         opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
-        while opened is not None and opened["number"] != self._number:
+        while opened is not None and opened.get("number") != self._number:
             # The program before brought its jail down after its last answer.
             opened = self._answer(_SETUP_SECONDS)
         if opened is None or opened["status"] != "ready":
