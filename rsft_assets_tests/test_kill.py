@@ -41,7 +41,7 @@ dataset = "nano-cot"
 schedule = "tiny"
 max_length = 256
 """
-COMMAND = [sys.executable, "-m", "rsft_assets.cli", "materialize", "scores/pico/*", "results/*", "--upstream"]
+COMMAND = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", "scores/pico/*", "results/*", "--upstream"]
 KILLS = int(os.environ.get("RSFT_TEST_KILLS", "3"))
 
 

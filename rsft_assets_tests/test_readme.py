@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rsft_assets.defs.batches import select
+from rsft_assets.runs.batches import select
 from rsft_assets.specs.lineage import partitions_of
 from rsft_assets.specs.study import _load, load_study
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
@@ -17,7 +18,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure
 from rsft_assets.steps.records.store import Output, Store
 
-MODULE = "rsft_assets.steps.draw_figures"
+MODULE = program_of("figures")
 _LARGEST_PREVIEW_BYTES = 400_000
 
 

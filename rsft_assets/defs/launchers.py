@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rsft_assets.steps.processes.events import EVENTS_SETTING
+from rsft_assets.steps.processes.program import LAUNCHER_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
-from rsft_assets.steps.running import EVENTS_SETTING, LAUNCHER_SETTING
 
 log = logging.getLogger(__name__)
 Event = dict[str, Any]

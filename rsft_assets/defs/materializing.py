@@ -7,18 +7,18 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.dead_runs import mark
 from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.process_mark import mark
+from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.hardware import refuse_without_gpu
+from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.steps.processes.program import TRY_AGAIN
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.running import TRY_AGAIN
-from rsft_assets.steps.verbs import VERBS
 
 _RETRIES = 3
 
@@ -88,7 +88,7 @@ class StageRun:
         elif event["event"] == "published":
             output = self.store.current(Ref(event["asset"], event["partition"]))
             # A completion set is published too, but is no asset.
-            if output is not None and output.manifest.asset.partition("/")[0] in VERBS:
+            if output is not None and output.manifest.ref.stage in TABLE_OF:
                 self.record(output, "made")
 
 
@@ -105,7 +105,7 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
     partitions = dict.fromkeys(ref.partition for ref in refs if ref.partition)
     words = [word for partition in partitions for word in ("--partition", partition)]
     return StepCall(
-        module=VERBS[refs[0].stage].module,
+        module=program_of(refs[0].stage),
         arguments=(*assets, *words, *(("--force",) if force else ())),
         home=store.home,
         label=assets[0].replace("/", "_"),

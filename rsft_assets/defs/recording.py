@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import NULL_DATA_VERSION, NULL_EVENT_POINTER
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
-from rsft_assets.defs.cards import card
+from rsft_assets.defs.asset_cards import card
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.columns import KINDS

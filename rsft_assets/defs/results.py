@@ -10,6 +10,7 @@ import dagster as dg
 
 from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
@@ -19,7 +20,7 @@ from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, T
 from rsft_assets.steps.results.record_tables import STAGES_OF
 from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
 
-MODULE = "rsft_assets.steps.build_results"
+MODULE = program_of("results")
 GROUP = "results"
 _KINDS = {"duckdb", "sql"}
 

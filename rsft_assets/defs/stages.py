@@ -9,10 +9,11 @@ from rsft_assets.defs.checks import dataset_check_specs
 from rsft_assets.defs.descriptions import describe
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
+from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.verbs import VERBS, code_version
+from rsft_assets.steps.records.code import code_of
 
 OWNERS = ["team:rsft"]
 GPU_POOL = "gpu"
@@ -72,7 +73,7 @@ def asset_spec(study: Study, asset: str) -> dg.AssetSpec:
         owners=OWNERS,
         tags=_tags(study, asset),
         metadata=metadata,
-        code_version=code_version(ref.stage),
+        code_version=code_of(study, ref),
         partitions_def=partitions_definition(study, asset),
         skippable=True,
     )
@@ -121,7 +122,7 @@ def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefiniti
         can_subset=len(assets) > 1,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_definition(study, assets[0]) else None,
         pool=GPU_POOL if stage in _USES_ACCELERATOR else None,
-        op_tags={"rsft/program": VERBS[stage].module},
+        op_tags={"rsft/program": program_of(stage)},
     )
     def stage_op(
         context: dg.AssetExecutionContext, config: StageConfig

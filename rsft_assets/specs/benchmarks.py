@@ -20,7 +20,7 @@ class Benchmark:
     group: Group
     origin: Hub | Generator
     task: str
-    """Name of the prompt builder and grader pair in `steps/grading`."""
+    """Name of the prompt builder and grader pair in `steps/scores/grading`."""
     items: int | None
     """Rows the lock must hold; None where the local count is not public."""
     sampling: Sampling

@@ -1,7 +1,7 @@
 """Where published material comes from: a hub repository at a pinned revision, or its offline mirror.
 
 `RSFT_MIRROR` names a folder in the hub's own layout (`<mirror>/<owner>/<name>/…`); set, it is used for
-every model, data set, tokenizer and benchmark. `steps/hub.py` does the reading.
+every model, data set, tokenizer and benchmark. `steps/records/hub.py` does the reading.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from typing import Literal
 from rsft_assets.specs.hub import Hub
 
 Mixture = Literal["nano-skills", "nano-skills-little"]
-"""Texts to pretrain on; `steps/nano/mixture.py` writes them."""
+"""Texts to pretrain on; `steps/base_models/mixture.py` writes them."""
 Skill = Literal[
     "direct-running",
     "direct-products",
@@ -18,7 +18,7 @@ Skill = Literal[
     "format",
     "refusal",
 ]
-"""What a base model can be asked to show; `steps/nano/probes.py` asks."""
+"""What a base model can be asked to show; `steps/base_models/probes.py` asks."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""HOW each thing is made: functions from paths to files, each also `python -m rsft_assets.steps.<verb>`."""
+"""HOW each thing is made: functions from paths to files, each also `python -m rsft_assets.steps.<stage>.<program>`."""

@@ -131,7 +131,7 @@ def verified() -> tuple[float, int, int]:
     """Seconds, peak MB of the step's process, and of it and its workers together (pages they share counted once)."""
     started = time.monotonic()
     process = psutil.Popen(
-        [sys.executable, "-m", "rsft_assets.steps.verify", "verdicts/scale"], stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "rsft_assets.steps.verdicts.verify", "verdicts/scale"], stderr=subprocess.DEVNULL
     )
     own = together = 0
     while process.poll() is None:

@@ -17,7 +17,7 @@ def measured(words: list[str], home: str) -> tuple[float, int]:
     environment = {**os.environ, "RSFT_HOME": home}
     environment.pop("DAGSTER_HOME", None)
     started, peak = time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, "-m", "rsft_assets.cli", *words], env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "rsft_assets.commands.cli", *words], env=environment)
     root = psutil.Process(process.pid)
     while process.poll() is None:
         peak = max(peak, sum(_bytes(p) for p in [root, *_below(root)]))

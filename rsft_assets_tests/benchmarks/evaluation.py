@@ -22,8 +22,8 @@ from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.benchmarks.lock import lock_benchmark
 from rsft_assets.steps.engines import Request, open_engine
-from rsft_assets.steps.lock_benchmark import lock_benchmark
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps import small_chain
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
@@ -71,10 +71,10 @@ def _requests(render: Callable[..., str]) -> list[Request]:
 
 
 def grading() -> None:
-    from rsft_assets.steps.grading.math import TASK
-    from rsft_assets.steps.grading.task import Item, Sample
-    from rsft_assets.steps.grading.tools import Tools
-    from rsft_assets_tests.steps.grading.published import rows
+    from rsft_assets.steps.scores.grading.math import TASK
+    from rsft_assets.steps.scores.grading.task import Item, Sample
+    from rsft_assets.steps.scores.grading.tools import Tools
+    from rsft_assets_tests.steps.scores.grading.published import rows
     from rsft_assets_tests.steps.small_chain import benchmark
 
     real = rows("math_responses/skythought_pairs.jsonl.gz")[:1_500]
@@ -91,15 +91,15 @@ def grading() -> None:
 
 
 def programs() -> None:
-    from rsft_assets.steps.grading.code.livecodebench import same_output
-    from rsft_assets.steps.grading.code.prison import Case, CodeLimits, Prison, Program
+    from rsft_assets.steps.scores.grading.livecodebench import same_output
+    from rsft_assets.steps.scores.sandbox.pool import Case, CodeLimits, Program, SandboxPool
 
     code = (
         "import time\nstart = time.process_time()\nn = int(input())\nx = 0\n"
         "while time.process_time() - start < 0.02:\n    x += 1\nprint(n)"
     )
     jobs = [Program(code, tuple(Case(str(n), str(n)) for n in range(10)), same_output) for _ in range(500)]
-    with Prison(workers=2, limits=CodeLimits()) as prison:
+    with SandboxPool(workers=2, limits=CodeLimits()) as prison:
         list(prison.run(jobs[:4]))
         started = time.monotonic()
         outcomes = list(prison.run(jobs))
@@ -147,7 +147,7 @@ def _scoring(scratch: Path, name: str, study: Study, benchmarks: Iterable[str], 
     others = {other: [{"question": "q", "gold": "g"}] for other in study.benchmarks}
     for partition in partitions:
         small_chain.publish_upstream(study, store, Ref(assets[0], partition), others)
-    command = [sys.executable, "-m", "rsft_assets.steps.score", *assets]
+    command = [sys.executable, "-m", "rsft_assets.steps.scores.score", *assets]
     for partition in partitions:
         command += ["--partition", partition]
     settings = {"RSFT_HOME": str(store.home), "RSFT_PLACEMENT": str(scratch / "placement.toml")}

@@ -49,10 +49,10 @@ def load_seconds(module: str) -> float:
 
 def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
     """(seconds of one more finished partition in a range, seconds of one partition as a run of its own)."""
-    from rsft_assets.defs.batches import Batch
-    from rsft_assets.defs.instance import open_instance
-    from rsft_assets.defs.running_batches import run_batches
     from rsft_assets.defs.stages import stage_assets
+    from rsft_assets.runs.batches import Batch
+    from rsft_assets.runs.instance import open_instance
+    from rsft_assets.runs.running import run_batches
     from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
     from rsft_assets.specs.study import load_study
     from rsft_assets.steps.records.store import Store

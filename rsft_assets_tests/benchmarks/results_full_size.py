@@ -40,11 +40,11 @@ from rsft_assets.steps.records.store import Store
 started = time.perf_counter()
 what, home = sys.argv[1], Path(sys.argv[2])
 if what == "trace":
-    from rsft_assets.steps.trace import trace
+    from rsft_assets.steps.questions.trace import trace
     node = trace(load_study(), Store(home), *sys.argv[3:])
     said = {"nodes": len(list(node.walk())), "problems": node.problems[:3]}
 else:
-    from rsft_assets.steps.build_results import build_results
+    from rsft_assets.steps.results.build import build_results
     results = build_results(load_study(), Store(home), force=what == "anew")
     slow = sorted(results.tables, key=lambda t: -t.seconds)[:6]
     said = {"failures": results.failures, "problems": results.problems[:3],

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import database_path
 from rsft_assets_tests.finished_study import finish, tiny_study
 

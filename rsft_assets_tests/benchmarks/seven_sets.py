@@ -46,12 +46,12 @@ def study_with(samples: int) -> Study:
 
 def run(study: Study, asset: str) -> dict[str, Any]:
     """One asset with all its partitions; what its manifests count."""
-    from rsft_assets.steps.build_dataset import build_dataset
-    from rsft_assets.steps.fetch_queries import fetch_queries
-    from rsft_assets.steps.generate import generate
-    from rsft_assets.steps.lock_benchmark import lock_benchmark
+    from rsft_assets.steps.benchmarks.lock import lock_benchmark
+    from rsft_assets.steps.datasets.build import build_dataset
+    from rsft_assets.steps.queries.fetch import fetch_queries
     from rsft_assets.steps.records.store import Store
-    from rsft_assets.steps.verify import verify
+    from rsft_assets.steps.responses.generate import generate
+    from rsft_assets.steps.verdicts.verify import verify
 
     store, ref = Store.from_env(), Ref(asset)
     refs = [Ref(asset, key) for key in partitions_of(study, asset)]

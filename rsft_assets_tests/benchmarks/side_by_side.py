@@ -64,7 +64,7 @@ def materialize(folder: Path, home: Path, *selections: str, runs: int = 1, upstr
         "RSFT_PLACEMENT": str(placement),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "rsft_assets.cli", "materialize", *selections, *["--upstream"] * upstream]
+    command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *selections, *["--upstream"] * upstream]
     started = time.perf_counter()
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started

@@ -57,9 +57,9 @@ def documents_of(count: int) -> list[list[int]]:
     """Documents of the nano mixture."""
     import itertools
 
-    from rsft_assets.steps.nano.mixture import documents
-    from rsft_assets.steps.nano.tokenizer import build_tokenizer
-    from rsft_assets.steps.training.text import document_rows
+    from rsft_assets.steps.base_models.mixture import documents
+    from rsft_assets.steps.base_models.tokenizer import build_tokenizer
+    from rsft_assets.steps.checkpoints.training.text import document_rows
 
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = build_tokenizer(Path(folder))
@@ -70,7 +70,7 @@ def model_of(size: str):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from rsft_assets.steps.training.models import new_qwen3
+    from rsft_assets.steps.checkpoints.training.models import new_qwen3
 
     if size == "1m":
         return new_qwen3(vocabulary=VOCABULARY[size], layers=4, hidden=128, heads=4, context=4_096, seed=1, end=0)
@@ -93,9 +93,9 @@ def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
     import numpy as np
 
     from rsft_assets.specs.placement import Placement
-    from rsft_assets.steps.training.attention import install
-    from rsft_assets.steps.training.engine import Optimiser, Session, dtype_of, join_processes
-    from rsft_assets.steps.training.packing import micro_batch, plan
+    from rsft_assets.steps.checkpoints.training.attention import install
+    from rsft_assets.steps.checkpoints.training.engine import Optimiser, Session, dtype_of, join_processes
+    from rsft_assets.steps.checkpoints.training.packing import micro_batch, plan
 
     line, warm, steps = LINES[size]
     join_processes("cpu", Path("unused"))
@@ -143,7 +143,7 @@ def theirs(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]
             self.used = time.process_time() - getattr(self, "cpu", time.process_time())
 
     with tempfile.TemporaryDirectory() as folder:
-        from rsft_assets.steps.nano.tokenizer import build_tokenizer
+        from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 
         tokenizer = build_tokenizer(Path(folder) / "tokenizer")
         clock = Clock()
@@ -183,7 +183,7 @@ def padded(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]
     """Four rows a time, each padded to a fixed width, whole logits, in plain PyTorch."""
     import torch
 
-    from rsft_assets.steps.training.engine import dtype_of
+    from rsft_assets.steps.checkpoints.training.engine import dtype_of
 
     line, warm, steps = LINES[size]
     width = round(PADDED_TO / authors_mean() * statistics.mean(map(len, rows)))

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from math_verify import parse, verify
 
-from rsft_assets.steps.verifier.verifier import Answer, Limits, Verifier
+from rsft_assets.steps.verdicts.verifier.verifier import Answer, Limits, Verifier
 from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load_pool, loops
 
 PAPER_POOL = 44_000 * 32

@@ -39,7 +39,7 @@ def wait_until(true, seconds=20.0):
 
 SPAWNS = """
     import subprocess, sys, time
-    from rsft_assets.steps.running import send
+    from rsft_assets.steps.processes.events import send
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     send({"event": "started", "pid": child.pid})
     time.sleep(600)
@@ -48,7 +48,7 @@ SPAWNS = """
 
 def test_events_arrive_in_order_and_whole(step):
     call = step("""
-        from rsft_assets.steps.running import Progress
+        from rsft_assets.steps.processes.events import Progress
         progress = Progress("rows", 200, "rows")
         for i in range(200):
             progress.step(1, "é" * 3_000)
@@ -61,7 +61,7 @@ def test_events_arrive_in_order_and_whole(step):
 def test_work_of_unknown_size_is_not_said_at_every_step_nor_with_time_left(step):
     call = step("""
         import time
-        from rsft_assets.steps.running import Progress
+        from rsft_assets.steps.processes.events import Progress
         progress = Progress("rows", 0, "rows")
         for i in range(200):
             progress.step()
@@ -93,7 +93,7 @@ def test_stopping_early_ends_the_whole_group(step):
 def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path):
     call = step(f"""
         import signal, sys, time
-        from rsft_assets.steps.running import send
+        from rsft_assets.steps.processes.events import send
         def save(*_):
             open({str(tmp_path / "saved")!r}, "w").write("saved")
             sys.exit(75)
@@ -109,7 +109,8 @@ def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path):
 
 STARTED = """
     import argparse, os, time
-    from rsft_assets.steps.running import run_step, send
+    from rsft_assets.steps.processes.events import send
+    from rsft_assets.steps.processes.program import run_step
     def main(arguments):
         send({"event": "started", "pid": os.getpid()})
         time.sleep(600)
@@ -117,7 +118,8 @@ STARTED = """
 """
 STARTING = """
     import argparse, os, time
-    from rsft_assets.steps.running import run_step, send
+    from rsft_assets.steps.processes.events import send
+    from rsft_assets.steps.processes.program import run_step
     launcher = os.getppid()
     send({"event": "imports", "pid": os.getpid()})
     while os.getppid() == launcher:

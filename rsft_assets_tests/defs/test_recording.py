@@ -165,7 +165,13 @@ def test_a_range_that_half_fails_keeps_its_successes_and_says_what_is_missing(wo
     assert recorded(instance, "checkpoints/tiny") == {f"{LONG}|{step}" for step in (0, 10, 40)}
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     words = failure.user_failure_data.description
-    for part in (f"{LONG}|20", "it broke", "python -m rsft_assets.steps.train", "step.log", "the last line"):
+    for part in (
+        f"{LONG}|20",
+        "it broke",
+        "python -m rsft_assets.steps.checkpoints.train",
+        "step.log",
+        "the last line",
+    ):
         assert part in words
     assert not instance.get_latest_materialization_event(dg.AssetKey("after"))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.sql_files import sql_folder
 from rsft_assets_tests.finished_study import finish, tiny_study
 

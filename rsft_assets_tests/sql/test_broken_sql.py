@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from rsft_assets.steps.build_results import build_results
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"

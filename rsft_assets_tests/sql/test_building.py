@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.build_results import build_results
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results, read_results
 from rsft_assets_tests.finished_study import make
 

@@ -9,11 +9,11 @@ import pytest
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.build_results import build_results
-from rsft_assets.steps.draw_figures import draw_figures, rows_of
 from rsft_assets.steps.figures import optimization_regimes
 from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import draw_figures, rows_of
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import read_results
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"

@@ -13,7 +13,7 @@ import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.build_results import build_results
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import ACCOUNT, BUILD_VERSION, database_path, open_results, read_results
 from rsft_assets_tests.finished_study import make
 

@@ -7,13 +7,13 @@ import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.build_results import build_results
-from rsft_assets.steps.draw_figures import draw_figures
 from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import draw_figures
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.report import answers_of, check_report, make_report
-from rsft_assets.steps.reporting.answer import Answer, points
-from rsft_assets.steps.reporting.page import page, trace_command
+from rsft_assets.steps.report.answer import Answer, points
+from rsft_assets.steps.report.page import page, trace_command
+from rsft_assets.steps.report.write import answers_of, check_report, make_report
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results, read_results
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
@@ -163,8 +163,8 @@ def test_only_what_can_be_traced_gets_a_command(place, command):
 
 
 def test_texts_from_elsewhere_cannot_become_markup():
-    from rsft_assets.steps.reporting.answer import Answer
-    from rsft_assets.steps.reporting.page import page
+    from rsft_assets.steps.report.answer import Answer
+    from rsft_assets.steps.report.page import page
 
     planted = "<script>alert(1)</script>"
     answer = Answer(

@@ -7,10 +7,9 @@ import pytest
 
 from rsft_assets.steps.figures import response_length, safety_tradeoff, schedule_comparison
 from rsft_assets.steps.figures.style import COLOURS, LINES, colour_of, house_style, marker_of
-from rsft_assets.steps.report import answers_of
-from rsft_assets.steps.reporting import lengths, outcomes, safety, trust
-from rsft_assets.steps.reporting.answer import Answer
-from rsft_assets.steps.reporting.page import MOST_ROWS, page
+from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.page import MOST_ROWS, page
+from rsft_assets.steps.report.write import answers_of, lengths, outcomes, safety, trust
 from rsft_assets.steps.results.publishing import database_path, open_results
 from rsft_assets.steps.results.sql_files import sql_folder
 

@@ -9,14 +9,14 @@ import pytest
 from scipy import stats
 
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.build_results import build_results
-from rsft_assets.steps.draw_figures import draw_figures
 from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import draw_figures
+from rsft_assets.steps.questions.trace import trace
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.report import answers_of
-from rsft_assets.steps.reporting.answer import difference_of
+from rsft_assets.steps.report.answer import difference_of
+from rsft_assets.steps.report.write import answers_of
+from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results, read_results
-from rsft_assets.steps.trace import trace
 from rsft_assets_tests.finished_study import finish
 from rsft_assets_tests.wide_study import SEEDS, wide_study
 

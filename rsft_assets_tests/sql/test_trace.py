@@ -10,9 +10,9 @@ import pytest
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.draw_figures import draw_figures
-from rsft_assets.steps.trace import trace
-from rsft_assets.steps.tracing.node import as_json, as_tree
+from rsft_assets.steps.figures.draw import draw_figures
+from rsft_assets.steps.questions.trace import trace
+from rsft_assets.steps.questions.tracing.node import as_json, as_tree
 from rsft_assets_tests.finished_study import make
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
@@ -262,7 +262,7 @@ def test_what_is_not_made_yet_comes_with_its_command(study, finished):
 
 def test_the_program_prints_a_tree_or_json_and_fails_on_a_broken_link(copied, tmp_path):
     """Over the package's own study, of which this home holds nothing."""
-    command = [sys.executable, "-m", "rsft_assets.steps.trace", "queries/nano-chains", "--json"]
+    command = [sys.executable, "-m", "rsft_assets.commands.cli", "trace", "queries/nano-chains", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RSFT_HOME": str(tmp_path)})
     assert done.returncode == 1
     assert json.loads(done.stdout)["problems"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from rsft_assets.steps.reporting.enough import long_enough
+from rsft_assets.steps.report.enough import long_enough
 from rsft_assets.steps.results.sql_files import sql_folder, tables
 
 STEPS = (0, 10, 20, 40, 80, 160)

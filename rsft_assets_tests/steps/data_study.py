@@ -62,11 +62,11 @@ def benchmark(repo: str, task: str, items: int | None, **hub: Any) -> Benchmark:
 
 def make_all(small: Study, store: Store, *datasets: str) -> dict[str, Output]:
     """Run every data step of the small study through its function."""
-    from rsft_assets.steps.build_dataset import build_dataset
-    from rsft_assets.steps.fetch_queries import fetch_queries
-    from rsft_assets.steps.generate import generate
-    from rsft_assets.steps.lock_benchmark import lock_benchmark
-    from rsft_assets.steps.verify import verify
+    from rsft_assets.steps.benchmarks.lock import lock_benchmark
+    from rsft_assets.steps.datasets.build import build_dataset
+    from rsft_assets.steps.queries.fetch import fetch_queries
+    from rsft_assets.steps.responses.generate import generate
+    from rsft_assets.steps.verdicts.verify import verify
 
     for name in small.sources:
         fetch_queries(small, store, Ref(f"queries/{name}"))

@@ -7,7 +7,7 @@
             ...
 
 Three implementations of one protocol: Transformers (`local.py`, the default on a CPU), vLLM in this process
-(`vllm_engine.py`) and an OpenAI-compatible server (`endpoint.py`); `many.py` puts several
+(`vllm_engine.py`) and an OpenAI-compatible server (`endpoint.py`); `multi_process.py` puts several
 processes behind one. Importing this package imports none of them.
 """
 

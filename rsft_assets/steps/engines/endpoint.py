@@ -19,8 +19,9 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
-from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
+from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.engines.server import Garbage, Server
+from rsft_assets.steps.records.rows import without_surrogates
 
 _AT_ONCE = 64
 _CHAT = "chat-turns:"

@@ -13,8 +13,9 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
-from rsft_assets.steps.engines.protocol import Completion, Request, without_surrogates
-from rsft_assets.steps.engines.slots import Row, Slots
+from rsft_assets.steps.engines.decoding_batch import Row, Slots
+from rsft_assets.steps.engines.protocol import Completion, Request
+from rsft_assets.steps.records.rows import without_surrogates
 
 log = logging.getLogger(__name__)
 _MOST_ROWS = 512

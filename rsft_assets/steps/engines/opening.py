@@ -17,7 +17,7 @@ def open_engine(placement: Placement, model: Model | None) -> Engine:
     kind = engine_kind(placement)
     maker: Any
     if placement.engines > 1 and kind != "endpoint":
-        from rsft_assets.steps.engines.many import ManyEngines as maker
+        from rsft_assets.steps.engines.multi_process import ManyEngines as maker
     elif kind == "endpoint":
         from rsft_assets.steps.engines.endpoint import EndpointEngine as maker
     elif kind == "vllm":

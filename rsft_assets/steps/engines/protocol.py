@@ -62,8 +62,3 @@ def request_seed(base: int, *parts: str | int) -> int:
     """A seed for one sample, the same wherever and in whatever order it is drawn."""
     text = "\0".join([str(base), *map(str, parts)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def without_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8; broken halves of characters become U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -2,9 +2,9 @@
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.code import code_of
 from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.verbs import VERBS, code_version
 
 
 def drift(study: Study, store: Store, output: Output) -> list[str]:
@@ -17,8 +17,6 @@ def drift(study: Study, store: Store, output: Output) -> list[str]:
     except StepError as error:
         words.append(str(error))
     then = manifest.made_by.get("code")
-    if manifest.origin == "computed" and manifest.ref.stage in VERBS and then is not None:
-        now = code_version(manifest.ref.stage)
-        if then != now:
-            words.append(f"the code of {VERBS[manifest.ref.stage].name} has changed since (was {then}, is {now})")
+    if manifest.origin == "computed" and then is not None and then != (now := code_of(study, manifest.ref)):
+        words.append(f"the code of {manifest.ref.stage} has changed since (was {then}, is {now})")
     return words

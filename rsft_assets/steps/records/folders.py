@@ -1,7 +1,10 @@
-"""Folders that vanish as a whole."""
+"""Folders of work in progress, and how one vanishes as a whole."""
 
 import shutil
 from pathlib import Path
+
+RESUME = ".resume"
+"""Beside a training's checkpoints, or a base model: what a killed training goes on from."""
 
 
 def discard(folder: Path) -> None:

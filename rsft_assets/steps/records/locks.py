@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rsft_assets.steps.running import send
+from rsft_assets.steps.processes.events import send
 
 log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 0.2

@@ -83,3 +83,8 @@ def read_rows(path: Path, columns: Sequence[str] | None = None, batch: int = 512
     """Rows as dictionaries, a batch in memory at a time."""
     for rows in read_batches(path, columns, batch):
         yield from rows.to_pylist()
+
+
+def without_surrogates(text: str) -> str:
+    """Text that can be written as UTF-8; broken halves of characters become U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -30,7 +30,9 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.processes.events import say_published
 from rsft_assets.steps.records.checked import content_damage
+from rsft_assets.steps.records.code import code_of
 from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
@@ -43,8 +45,6 @@ from rsft_assets.steps.records.manifest import (
     write_manifest,
 )
 from rsft_assets.steps.records.provenance import provenance
-from rsft_assets.steps.running import say_published
-from rsft_assets.steps.verbs import VERBS, code_version
 
 log = logging.getLogger(__name__)
 HOME_SETTING = "RSFT_HOME"
@@ -244,8 +244,7 @@ class Store:
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = self.identity(study, ref)
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
-            code = code_version(ref.stage) if ref.stage in VERBS else None
-            build = Build(self, identity, work, {"code": code, **made_by})
+            build = Build(self, identity, work, {"code": code_of(study, ref), **made_by})
             # Someone else just made it: forcing again would only repeat their work.
             build.finished = None if force and not waited else self.kept(identity)
             if build.finished is None:

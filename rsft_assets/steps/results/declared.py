@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rsft_assets.specs.domains import group_for
 from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.in_domain import group_for
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import Study
 

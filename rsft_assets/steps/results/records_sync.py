@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.outputs_found import Found, find_outputs, output_id, ref_parts
 from rsft_assets.steps.results.record_tables import (
@@ -19,7 +20,6 @@ from rsft_assets.steps.results.record_tables import (
     RECORD_TABLES,
     RecordTable,
 )
-from rsft_assets.steps.running import Progress
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -8,9 +8,9 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.hub import Generator
 from rsft_assets.specs.nano import MODELS
 from rsft_assets.specs.validation import check_values
-from rsft_assets.steps.fetch_queries import generated_queries
 from rsft_assets.steps.nano.skills import items
 from rsft_assets.steps.nano.teacher import procedure
+from rsft_assets.steps.queries.fetch import generated_queries
 
 
 @pytest.mark.parametrize(

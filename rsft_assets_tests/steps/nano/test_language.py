@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from rsft_assets.specs import nano
 from rsft_assets.specs.errors import SpecError
-from rsft_assets.steps.nano.mixture import MIXTURES, asked_to_work_out, documents
-from rsft_assets.steps.nano.probes import PROBES
+from rsft_assets.steps.base_models.mixture import MIXTURES, asked_to_work_out, documents
+from rsft_assets.steps.base_models.probes import PROBES
+from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.nano.skills import CHAIN_STEPS, SKILLS, held_out, items
 from rsft_assets.steps.nano.teacher import procedure
-from rsft_assets.steps.nano.tokenizer import build_tokenizer
-from rsft_assets.steps.verifier.countdown import judge_countdown
+from rsft_assets.steps.verdicts.verifier.countdown import judge_countdown
 
 
 @pytest.fixture(scope="module")

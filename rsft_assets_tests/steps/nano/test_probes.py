@@ -9,8 +9,8 @@ import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Mixture, Skill
-from rsft_assets.steps.nano.mixture import MIXTURES
-from rsft_assets.steps.nano.probes import PROBES, Level, refuse_below
+from rsft_assets.steps.base_models.mixture import MIXTURES
+from rsft_assets.steps.base_models.probes import PROBES, Level, refuse_below
 from rsft_assets.steps.nano.skills import SKILLS
 
 STUDY = """
@@ -77,7 +77,7 @@ def test_a_base_below_its_gate_stops_what_stands_on_it(tmp_path):
         "RSFT_HOME": str(tmp_path / "home"),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "rsft_assets.cli", "materialize", "scores/hasty/*", "--upstream"]
+    command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", "scores/hasty/*", "--upstream"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "base_models/hasty did not reach the skills" in done.stderr

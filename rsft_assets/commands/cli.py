@@ -1,0 +1,209 @@
+"""The `rsft` command: what Dagster lacks. Every verb is one call into `defs` or `steps`.
+
+Exit status: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import errno
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from rsft_assets.specs.errors import SpecError, StepError
+
+FAILED, WRONG_USAGE = 1, 2
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(context_settings=_CONTEXT)
+def rsft() -> None:
+    """Reasoning fine-tuning experiments as data assets. Outputs live under RSFT_HOME (default .rsft)."""
+
+
+@rsft.command()
+@click.option("--full", is_flag=True, help="The whole nano study: every size, set, schedule and seed; about an hour.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def demo(full: bool, as_json: bool) -> None:
+    """Run the smallest part of the nano study end to end: queries, training, scores, tables, figures."""
+    from rsft_assets.commands.demo import run_demo
+
+    sys.exit(run_demo(full=full, as_json=as_json))
+
+
+@rsft.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+def dev(host: str, port: int) -> None:
+    """Open Dagster's UI on this study, with its database kept under RSFT_HOME."""
+    from rsft_assets.commands.webserver import run_webserver
+
+    run_webserver(host, port)
+
+
+@rsft.command()
+@click.argument("selection", nargs=-1, required=True)
+@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--upstream", is_flag=True, help="Make what it is made from, too.")
+@click.option("--force", is_flag=True, help="Make it again even if it is finished.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def materialize(
+    selection: tuple[str, ...],
+    runs: tuple[str, ...],
+    steps: tuple[int, ...],
+    partitions: tuple[str, ...],
+    upstream: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make everything outstanding that SELECTION names, in one process.
+
+    SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b.
+    """
+    from rsft_assets.commands.terminal import materialize_in_terminal
+
+    sys.exit(
+        materialize_in_terminal(
+            selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force, as_json=as_json
+        )
+    )
+
+
+@rsft.command()
+@click.argument("selection", nargs=-1)
+@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--upstream", is_flag=True, help="Count what it is made from, too.")
+@click.option("--last", "--actual", "last", is_flag=True, help="The last plan that ran, estimate beside actual.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def plan(
+    selection: tuple[str, ...],
+    runs: tuple[str, ...],
+    steps: tuple[int, ...],
+    partitions: tuple[str, ...],
+    upstream: bool,
+    last: bool,
+    as_json: bool,
+) -> None:
+    """Say what `rsft materialize SELECTION` would run and what that costs, before anything runs.
+
+    Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some.
+    """
+    from rsft_assets.commands.plan import run_last, run_plan_command
+
+    if last == bool(selection):
+        raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")
+    if last:
+        sys.exit(run_last(as_json=as_json))
+    sys.exit(
+        run_plan_command(selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, as_json=as_json)
+    )
+
+
+@rsft.command()
+@click.option("--sync", is_flag=True, help="Tell Dagster about outputs whose events it has not seen.")
+@click.option("--content", is_flag=True, help="Read every byte of every output.")
+@click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what may go.")
+@click.option("--delete", is_flag=True, help="With --disk: delete what may go.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
+    """Say what is right and wrong with this installation and its outputs."""
+    from rsft_assets.commands.doctor import run_disk, run_doctor
+
+    if delete and not disk:
+        raise click.UsageError("--delete goes with --disk, which says what would be deleted")
+    if disk:
+        sys.exit(run_disk(delete_safe=delete, as_json=as_json))
+    sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))
+
+
+@rsft.command()
+@click.argument("what")
+@click.argument("partition", default="")
+@click.argument("item", default="")
+@click.option("--up", "upwards", is_flag=True, help="What was made from it, instead of what it was made from.")
+@click.option("--content", is_flag=True, help="Read every byte of every output on the way.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as_json: bool) -> None:
+    """Follow a result to its origin, or an origin to its results.
+
+    WHAT is an asset (with its PARTITION), a query, response or item id, a results table or a figure with the
+    columns that single out a row ('run=RUN,step=10,benchmark=nano-dot').
+    """
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.trace import trace as follow
+    from rsft_assets.steps.questions.tracing.node import as_json as to_json
+    from rsft_assets.steps.questions.tracing.node import as_tree
+    from rsft_assets.steps.records.store import Store
+
+    node = follow(load_study(), Store.from_env(), what, partition, item, upwards=upwards, content=content)
+    click.echo(to_json(node) if as_json else as_tree(node))
+    for problem in node.problems:
+        click.echo(f"broken: {problem}", err=True)
+    sys.exit(FAILED if node.problems else 0)
+
+
+@rsft.command()
+@click.option("--check", is_flag=True, help="Say of every figure and report: match, drifted or missing inputs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def report(check: bool, as_json: bool) -> None:
+    """Build tables, figures and the HTML report from what there is, and say where it is."""
+    from rsft_assets.commands.report import run_report
+
+    sys.exit(run_report(check=check, as_json=as_json))
+
+
+@rsft.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)
+@click.option("--scope", type=click.Choice(["tail", "whole"]), default="tail", show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one per usable core.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def verify(source: Path, target: Path, kind: str, scope: str, workers: int | None, as_json: bool) -> None:
+    """Judge the responses in SOURCE (JSONL or Parquet: gold, response) and write them, judged, to TARGET.
+
+    Verdicts: correct, wrong, unparseable, undecided. `tail` judges what follows the last </think>.
+    """
+    from rsft_assets.commands.terminal import counting
+    from rsft_assets.steps.verdicts.verify_file import verify_file
+
+    with counting("rows judged") as progress:
+        counts = verify_file(source, target, kind=kind, scope=scope, workers=workers, progress=progress)
+    if as_json:
+        print(json.dumps(counts))
+    else:
+        click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if "/" not in name))
+
+
+def main() -> None:
+    """Entry point: errors that a person can mend become one message and a status, never a stack."""
+    try:
+        rsft.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_USAGE)
+    except SpecError as error:
+        click.echo(f"rsft: {error}", err=True)
+        sys.exit(WRONG_USAGE)
+    except StepError as error:
+        click.echo(f"rsft: {error}", err=True)
+        sys.exit(FAILED)
+    except (NotADirectoryError, PermissionError) as error:
+        click.echo(f"rsft: {error.strerror}: {error.filename}; set RSFT_HOME to a folder that can be used", err=True)
+        sys.exit(FAILED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"rsft: {error.strerror}; finished work is kept, make room and go on", err=True)
+        sys.exit(FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("rsft: stopped; finished work is kept, the same command goes on from there", err=True)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""`rsft demo`: the nano study from nothing to tables, figures and a trace, through Dagster.
+
+Without `full` it is the part of the study that `nano.DEMO_RUNS` and `nano.DEMO_BENCHMARKS` name; what it makes, the
+whole study keeps.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rsft_assets.commands.plan import keep_plan
+from rsft_assets.commands.terminal import run_plan
+from rsft_assets.defs.recording import trace_command
+from rsft_assets.runs.batches import all_keys, make_plan
+from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, inputs_of, score_ref
+from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.publishing import database_path, open_results
+
+STUDY = "nano"
+_VITAL = ("base_models",)
+"""Without a sound base model of each size there is nothing to learn from the rest."""
+_SUMMARY = """
+    SELECT run, model, dataset, benchmark, step, value, low, high, items
+    FROM marts.benchmark_scores
+    WHERE run IN (SELECT unnest($runs)) AND grader = 'strict' AND is_headline AND state = 'scored'
+    ORDER BY benchmark, dataset, run, step
+"""
+
+
+def nano_keys(study: Study) -> list[str]:
+    """Keys of the nano study's own assets, and the results and figures made from them."""
+    return [key for key in all_keys(study) if Ref(key).stage not in TABLE_OF or _is_own(study, Ref(key))]
+
+
+def _is_own(study: Study, ref: Ref) -> bool:
+    return study.member_of[(TABLE_OF[ref.stage], ref.name)] == STUDY
+
+
+def demo_runs(study: Study, *, full: bool) -> tuple[str, ...]:
+    """Names of the runs that are trained: all of the nano study's, or the few that show what it is about."""
+    mine = [name for name in study.runs if study.member_of[("runs", name)] == STUDY]
+    return tuple(mine) if full else DEMO_RUNS
+
+
+def demo_keys(study: Study, *, full: bool) -> list[str]:
+    """The assets that the demo's runs and their scores are made from, and the results made of them."""
+    wanted: set[Ref] = set()
+    for run in map(study.runs.__getitem__, demo_runs(study, full=full)):
+        wanted |= {
+            score_ref(run, step, benchmark.name)
+            for step in study.steps_of(run)
+            for benchmark in study.benchmarks_of(run.model)
+            if full or benchmark.name in DEMO_BENCHMARKS
+        }
+    todo = list(wanted)
+    while todo:
+        upstream = set(inputs_of(study, todo.pop())) - wanted
+        wanted |= upstream
+        todo += upstream
+    assets = {ref.asset for ref in wanted}
+    assets |= {f"audits/{ref.name}" for ref in wanted if ref.stage == "verdicts"}
+    return [key for key in nano_keys(study) if key in assets or Ref(key).stage not in TABLE_OF]
+
+
+def run_demo(*, full: bool = False, as_json: bool) -> int:
+    """Make the nano study, or the smallest part of it worth seeing, and show what came out; returns the exit status."""
+    study, store = load_study(), Store.from_env()
+    console = Console(stderr=True, highlight=False)
+    started = time.monotonic()
+    runs = demo_runs(study, full=full)
+    keys = demo_keys(study, full=full)
+    plan = make_plan(study, store, keys, runs=runs)
+    part = "the whole nano study" if full else "the smallest part of the nano study"
+    console.print(
+        f"{part}: {len(runs)} training runs, {len(set(keys) & set(asset_keys(study)))} assets, in {store.home}"
+    )
+    if estimated := keep_plan(study, store, plan, ["demo", "--full"] if full else ["demo"]):
+        console.print(estimated, soft_wrap=True)
+    status, results, words = run_plan(store, plan, vital=_VITAL)
+    seconds = time.monotonic() - started
+    if status != 0:
+        console.print(_unfinished(results), soft_wrap=True)
+        return status
+    nothing_new = not any(state in ("made",) for entry in results for state in entry["recorded"])
+    console.print(f"\n{'nothing was left to do' if nothing_new else 'finished'} in {seconds:.0f} s: {words}\n")
+    rows = _rows(store, runs)
+    if as_json:
+        print(
+            json.dumps(
+                {"ok": True, "seconds": round(seconds, 1), "scores": rows, "database": str(database_path(store))}
+            )
+        )
+        return status
+    out = Console(highlight=False)
+    if full:
+        _print_answers(store, out)
+    else:
+        out.print(
+            "Headline score in %, by optimizer step (0 is the base model); ± is half of the widest 95 % interval:\n"
+        )
+        out.print(_score_table(rows))
+        out.print(
+            "A refusal that is lost need not be a forbidden request answered: many just break. The report tells them "
+            "apart.",
+            soft_wrap=True,
+        )
+        out.print(
+            "One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n", soft_wrap=True
+        )
+    for words in closing_lines(study, store, runs[0]):
+        out.print(words, soft_wrap=True, markup=False)
+    return status
+
+
+def _unfinished(results: Sequence[dict[str, Any]]) -> str:
+    """The last line of a demo that did not finish."""
+    assets = [asset for entry in results if not entry["ok"] for asset in entry["assets"]]
+    bases = [asset for asset in assets if Ref(asset).stage in _VITAL]
+    if bases:
+        return f"stopped: {bases[0]} failed, so nothing was fine-tuned; the same command goes on from there"
+    return "the demo did not finish; the same command goes on from here"
+
+
+def _print_answers(store: Store, out: Console) -> None:
+    """The report's questions and answers, as it has them."""
+    from rsft_assets.steps.report.write import answers_of
+
+    with open_results(store) as db:
+        for answer in answers_of(db, STUDY):
+            out.print(f"[bold]{answer.question}[/bold]")
+            for sentence in (*answer.sentences, *answer.missing):
+                out.print(f"  {sentence}", soft_wrap=True, markup=False)
+            out.print()
+
+
+def _rows(store: Store, runs: Sequence[str]) -> list[dict[str, Any]]:
+    with open_results(store) as db:
+        cursor = db.execute(_SUMMARY, {"runs": list(runs)})
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _score_table(rows: list[dict[str, Any]]) -> Table:
+    """Benchmark and training set down, steps across; with the widest half of a line's 95 % intervals at its end."""
+    steps = sorted({row["step"] for row in rows})
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("benchmark", "trained on", *map(str, steps), "±"):
+        named = heading in ("benchmark", "trained on")
+        table.add_column(heading, justify="left" if named else "right", no_wrap=True)
+    lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = row
+    for (benchmark, dataset), by_step in lines.items():
+        cells = [f"{100 * by_step[step]['value']:.0f}" if step in by_step else "–" for step in steps]
+        half = max((row["high"] - row["low"]) / 2 for row in by_step.values())
+        table.add_row(benchmark, dataset, *cells, f"{100 * half:.0f}")
+    return table
+
+
+def closing_lines(study: Study, store: Store, run_name: str) -> list[str]:
+    """Where everything is, and the command that follows a number to its origin."""
+    figure = _file(store, "figures/dip_and_recovery", f"{STUDY}.png")
+    report = _file(store, "report", f"{STUDY}.html")
+    run = study.runs[run_name]
+    last = score_ref(run, study.steps_of(run)[-1], study.benchmarks_of(run.model)[0].name)
+    place = f"RSFT_HOME={store.home} " if store.home != Path(".rsft").absolute() else ""
+    return [
+        f"report:   {report or 'none was written'}",
+        f"figure:   {figure or 'none was drawn'}",
+        f"database: {database_path(store)} (open it read-only)",
+        f"trace:    {place}{trace_command(last)}",
+        f"the UI:   {place}rsft dev",
+    ]
+
+
+def _file(store: Store, asset: str, name: str) -> Path | None:
+    output = store.current(Ref(asset))
+    return output.folder / name if output and (output.folder / name).exists() else None

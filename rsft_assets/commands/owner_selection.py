@@ -1,0 +1,77 @@
+"""The spelling `dagster asset materialize --select scores/qwen3-14b/*`, with or without --partition.
+
+Dagster reads `scores/qwen3-14b/*` as "all that is downstream of an asset named `scores/qwen3-14b/`",
+which no asset is, and refuses partitioned assets without `--partition`. `install`, called when the code
+location loads, wraps the one function that reads a selection string:
+
+- a path that ends in `/*` selects the keys below it, as `key:"scores/qwen3-14b/*"` does;
+- asked for by `dagster asset materialize` without partitions, the selection is handed to the same
+  function as `rsft materialize`, which makes everything outstanding.
+
+Any other string reaches Dagster's own parser unchanged.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import dagster as dg
+
+from rsft_assets.runs.dead_runs import end_dead_runs
+from rsft_assets.specs.errors import SpecError, StepError
+
+_KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
+_original = dg.AssetSelection.from_string.__func__  # type: ignore[attr-defined]
+
+
+def rewritten(selection: str) -> str:
+    """Dagster's own spelling of the owner's; every other selection as it is."""
+    return f'key:"{selection}"' if _KEYS_BELOW.fullmatch(selection.strip()) else selection
+
+
+def install() -> None:
+    """Teach this process the owner's spelling. Calling it again changes nothing."""
+
+    def from_string(cls: type[dg.AssetSelection], string: str, *args: Any, **kwargs: Any) -> dg.AssetSelection:
+        _materialize_outstanding(string)
+        return _original(cls, rewritten(string), *args, **kwargs)
+
+    dg.AssetSelection.from_string = classmethod(from_string)  # type: ignore[method-assign,assignment]
+
+
+def _materialize_outstanding(string: str) -> None:
+    """Where `dagster asset materialize` was typed without partitions: do what `rsft materialize` does."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.params.get("select") is None:
+        return
+    if _KEYS_BELOW.fullmatch(string.strip()):
+        _check_name(string)
+    if context.info_name == "materialize" and os.environ.get("DAGSTER_HOME"):
+        # A killed run would hold its slot, and this one wait for it, for ever.
+        with dg.DagsterInstance.get() as instance:
+            end_dead_runs(instance)
+    if context.info_name != "materialize" or context.params.get("partition") or context.params.get("partition_range"):
+        return
+    from rsft_assets.commands.terminal import materialize_in_terminal
+    from rsft_assets.runs.batches import needs_partitions
+
+    selections: Sequence[str] = context.params["select"].split(",")
+    if needs_partitions(selections):
+        try:
+            sys.exit(materialize_in_terminal(selections))
+        except StepError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _check_name(selection: str) -> None:
+    """An owner's spelling that names nothing is answered with the nearest names."""
+    from rsft_assets.runs.batches import select
+    from rsft_assets.specs.study import load_study
+
+    try:
+        select(load_study(), [selection])
+    except SpecError as error:
+        raise click.UsageError(str(error)) from error

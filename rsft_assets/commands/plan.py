@@ -1,0 +1,204 @@
+"""`rsft plan`: what a selection would cost, a line a batch; and the last plan beside what it really took."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rsft_assets.defs.partitions import partitions_definition
+from rsft_assets.runs.batches import Batch, Plan, make_plan
+from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
+from rsft_assets.steps.questions.planning.amounts import CostEstimate
+from rsft_assets.steps.questions.planning.outstanding import Outstanding
+from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
+from rsft_assets.steps.records.store import Store
+
+_COLUMNS = {
+    "generated_tokens": "generated",
+    "trained_tokens": "trained",
+    "gpu_hours": "GPU-h",
+    "cpu_hours": "CPU-h",
+    "disk_bytes": "disk",
+    "judge_tokens": "judged",
+    "judge_usd": "judge $",
+}
+_LEGEND = "tokens generated, trained on, judged · m measured, r reference, a assumed: the weakest a figure stands on"
+
+
+def estimate(study: Study, store: Store, plan: Plan, *, force: bool = False) -> list[Line]:
+    """A line for each batch of a plan that has something left to do."""
+    outstanding = Outstanding(study, store, plan.refs, force=force)
+    reckoning = CostEstimate(study, store, outstanding)
+    lines: list[Line] = []
+    for batch in plan.batches:
+        line = Line(batch.title, batch.assets, batch.first, batch.last)
+        for asset in batch.assets:
+            refs = [ref for ref in cells_of(study, batch, asset) if ref not in plan.waiting]
+            # Tables, figures and the report are made again when anything below them is.
+            redone = asset.partition("/")[0] not in TABLE_OF and any(one.refs for one in lines)
+            reckoning.add(line, asset, refs if redone else outstanding.left(refs))
+        lines += [line] if line.refs else []
+    return lines
+
+
+def cells_of(study: Study, batch: Batch, asset: str) -> list[Ref]:
+    """The partitions of one asset that a batch's block holds."""
+    if not batch.first:
+        return [Ref(asset)]
+    block = dg.PartitionKeyRange(batch.first, batch.last)
+    valid = set(partitions_of(study, asset))
+    keys = partitions_definition(study, asset)
+    assert keys is not None
+    return [Ref(asset, key) for key in keys.get_partition_keys_in_range(block) if key in valid]
+
+
+def keep_plan(study: Study, store: Store, plan: Plan, selections: Sequence[str], *, force: bool = False) -> str:
+    """Keep the estimate of a plan that is about to run; its total in words, "" where nothing is left to do."""
+    lines = estimate(study, store, plan, force=force)
+    keep(store, selections, lines)
+    figures = total(lines).figures
+    words = ", ".join(f"{_value(q, figures[q])} {_COLUMNS[q]}" for q in _COLUMNS if q in figures)
+    return f"estimated: {words} (afterwards: rsft plan --last)" if words else ""
+
+
+def run_plan_command(
+    selections: Sequence[str],
+    *,
+    runs: Sequence[str] = (),
+    steps: Sequence[int] = (),
+    partitions: Sequence[str] = (),
+    upstream: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Print what a selection would cost; the exit status."""
+    study, store = load_study(), Store.from_env()
+    named = bool(runs or steps or partitions)
+    plan = make_plan(
+        study,
+        store,
+        selections,
+        runs=runs,
+        steps=steps,
+        partitions=partitions,
+        upstream=upstream,
+        assume_inputs=named,
+    )
+    lines = estimate(study, store, plan)
+    whole = total(lines)
+    if as_json:
+        words = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
+        print(json.dumps({**words, "waiting": len(plan.waiting), "past_the_end": plan.past_the_end}))
+        return 0
+    console = Console(highlight=False, markup=False)
+    if lines:
+        console.print(_table(lines, whole))
+        _explain(console, whole)
+    else:
+        console.print("nothing can run yet" if plan.waiting else "nothing is left to do")
+    for words_past in plan.past_the_end:
+        console.print(words_past, soft_wrap=True)
+    if plan.waiting:
+        quoted = " ".join(f"'{selection}'" for selection in selections)
+        console.print(
+            f"{len(plan.waiting)} partitions wait for inputs that do not exist yet and are not counted; "
+            f"with what they are made from: rsft plan {quoted} --upstream",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def _table(lines: Sequence[Line], whole: Line) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    used = [quantity for quantity in _COLUMNS if quantity in whole.figures]
+    table.add_column("batch", overflow="fold")
+    for heading in ("parts", *(_COLUMNS[quantity] for quantity in used)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(_title(line), str(len(line.refs)), *_cells(line, used))
+    table.add_section()
+    table.add_row("total", str(len(whole.refs)), *_cells(whole, used))
+    return table
+
+
+def _title(line: Line) -> str:
+    if len(line.trained) == 1:
+        ((run, (start, end)),) = line.trained.items()
+        return f"checkpoints/{run} {start}→{end}"
+    if line.assets and Ref(line.assets[0]).stage in ("checkpoints", "scores"):
+        steps = sorted({ref.step for ref in line.refs})
+        return f"{line.title} ({len({ref.run for ref in line.refs})} runs, step {steps[0]} to {steps[-1]})"
+    return line.title
+
+
+def _cells(line: Line, quantities: Sequence[str]) -> list[str]:
+    return [_shown(quantity, line.figures.get(quantity)) for quantity in quantities]
+
+
+def _shown(quantity: str, figure: Quantity | None) -> str:
+    return "–" if figure is None else f"{_value(quantity, figure)} {figure.basis[0]}"
+
+
+def _value(quantity: str, figure: Quantity) -> str:
+    value = figure.value
+    if quantity == "judge_usd":
+        return f"{value:,.2f}"
+    if quantity.endswith("_hours"):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    for size, unit in ((1e12, "T"), (1e9, "G" if quantity == "disk_bytes" else "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}" + ("B" if quantity == "disk_bytes" else "")
+    return f"{value:.0f}" + (" B" if quantity == "disk_bytes" else "")
+
+
+def _explain(console: Console, whole: Line) -> None:
+    console.print(_LEGEND, soft_wrap=True)
+    most, usual = whole.figures.get("generated_tokens_at_most"), whole.figures.get("generated_tokens")
+    if most and usual:
+        shown = _value("generated_tokens", most)
+        console.print(f"at most {shown} tokens are generated, if every response runs to its limit", soft_wrap=True)
+    for source in whole.sources:
+        console.print(f"  · {source}", soft_wrap=True)
+
+
+def run_last(*, as_json: bool) -> int:
+    """Print the plan kept last beside what the manifests say it took; the exit status."""
+    study, store = load_study(), Store.from_env()
+    plan = last_plan(store)
+    planned = [estimated(entry) for entry in plan["lines"]]
+    took = [actual(study, store, line, plan["at"]) for line in planned]
+    if as_json:
+        entries = [{"estimate": a.as_dict(), "actual": b.as_dict()} for a, b in zip(planned, took, strict=True)]
+        print(
+            json.dumps({"selection": plan["selection"], "at": plan["at"], "batches": entries, **_totals(planned, took)})
+        )
+        return 0
+    console = Console(highlight=False, markup=False)
+    console.print(f"planned at {plan['at'][:19]} UTC for {' '.join(plan['selection'])}: estimate → actual")
+    console.print(_comparison(planned, took))
+    console.print("– is not recorded, or not made yet; hours are wall time times the devices of the placement")
+    return 0
+
+
+def _totals(planned: Sequence[Line], took: Sequence[Line]) -> dict[str, Any]:
+    return {"estimate": total(planned).as_dict(), "actual": total(took).as_dict()}
+
+
+def _comparison(planned: Sequence[Line], took: Sequence[Line]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    wholes = total(planned), total(took)
+    used = [q for q in _COLUMNS if any(q in whole.figures for whole in wholes)]
+    table.add_column("batch", overflow="fold")
+    for heading in ("made", *(_COLUMNS[quantity] for quantity in used)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = [*zip(planned, took, strict=True), wholes]
+    for before, after in rows:
+        pairs = [(before.figures.get(quantity), after.figures.get(quantity), quantity) for quantity in used]
+        cells = [f"{_shown(q, a)} → {_value(q, b) if b else '–'}" if a or b else "–" for a, b, q in pairs]
+        table.add_row(before.title, f"{len(after.refs)}/{len(before.refs)}", *cells)
+    return table

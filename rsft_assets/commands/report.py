@@ -1,0 +1,43 @@
+"""`rsft report`: write the report, or check that its numbers and every figure's still match."""
+
+import dataclasses
+import json
+
+from rich.console import Console
+from rich.markup import escape
+
+from rsft_assets.commands.terminal import run_plan
+from rsft_assets.defs.report import KEY
+from rsft_assets.runs.batches import make_plan
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.store import Store
+
+_COLOURS = {"match": "green", "drifted": "red", "missing inputs": "yellow"}
+
+
+def run_report(*, check: bool, as_json: bool) -> int:
+    """Build tables, figures and the report, or with `check` say whether their numbers match; the exit status."""
+    study, store = load_study(), Store.from_env()
+    if check:
+        return _check(as_json=as_json)
+    status, _, _ = run_plan(store, make_plan(study, store, ["results", "figures", KEY]))
+    if status == 0:
+        pages = [str(path) for path in sorted(store.require(Ref(KEY)).folder.glob("*.html"))]
+        print(json.dumps({"report": pages}) if as_json else "\n".join(pages))
+    return status
+
+
+def _check(*, as_json: bool) -> int:
+    # Reads DuckDB, which no other command of this module needs in this process.
+    from rsft_assets.steps.report.write import check_report
+
+    findings = check_report(load_study(), Store.from_env())
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings]))
+    else:
+        console = Console(highlight=False)
+        for finding in findings:
+            state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
+            console.print(f"{state} {finding.what} {finding.study} {escape(finding.words)}", soft_wrap=True)
+    return 0 if all(finding.state == "match" for finding in findings) else 1

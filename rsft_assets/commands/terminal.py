@@ -1,0 +1,209 @@
+"""The terminal's view of a batch run: a line per asset, a bar for each piece of work, words for the rest."""
+
+import contextlib
+import json
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from rsft_assets.commands.plan import keep_plan
+from rsft_assets.defs.launchers import Event
+from rsft_assets.defs.materializing import placement_of, progress_line
+from rsft_assets.runs.batches import Batch, Plan, make_plan
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.steps.records.store import Store
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+_SHOWN_WAITING = 5
+_LINE_EVERY_SECONDS = 10.0
+
+
+class Display:
+    """Progress on standard error: bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self, batches: Sequence[Batch], console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.counts: Counter[str] = Counter()
+        self._all: Counter[str] = Counter()
+        self._total = len(batches)
+        self._sound = 0
+        self._said_at = time.monotonic()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[words]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._overall: TaskID = self.bars.add_task(
+            "whole study" if len(batches) > 1 else "", total=len(batches), words=""
+        )
+        self._at_work: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Display":
+        self.bars.__enter__()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self.bars.__exit__(*problem)
+
+    def start(self, number: int, batch: Batch) -> None:
+        self.counts.clear()
+        self.bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
+
+    def watch(self, event: Event) -> None:
+        """Called with every event of the step at work."""
+        if event["event"] == "progress":
+            self._show_progress(event)
+        elif event["event"] == "recorded":
+            self.counts[event["state"]] += 1
+            self._all[event["state"]] += 1
+        elif event["event"] == "note":
+            self.console.print(f"[yellow]note[/yellow]   {escape(event['words'])}", soft_wrap=True)
+        elif event["event"] == "skipped":
+            self.console.print(escape(f"  skipped {event['asset']} {event['partition']}: {event['reason']}"))
+
+    def _show_progress(self, event: Event) -> None:
+        words = progress_line(event).partition(": ")[2]
+        if not self.console.is_terminal:
+            # A log file wants a line now and then, not one a second.
+            last, now = event["done"] >= event["total"] > 0, time.monotonic()
+            if not last and now - self._said_at < _LINE_EVERY_SECONDS:
+                return
+            self._said_at = now
+            self.console.print(escape(f"  {progress_line(event)}"), soft_wrap=True)
+            return
+        what = event["what"]
+        if what not in self._at_work:
+            self._at_work[what] = self.bars.add_task(escape(f"  {what}"), words="")
+        self.bars.update(
+            self._at_work[what], total=event["total"] or None, completed=event["done"], words=escape(words)
+        )
+        if event["done"] >= event["total"] > 0:
+            self.bars.remove_task(self._at_work.pop(what))
+
+    def end(self, batch: Batch, problem: str) -> None:
+        for task in self._at_work.values():
+            self.bars.remove_task(task)
+        self._at_work.clear()
+        if problem:
+            self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
+            return
+        self._sound += 1
+        words = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
+        self.console.print(f"[green]done[/green]   {batch.title}: {words}", soft_wrap=True)
+
+    def totals(self) -> str:
+        left = self._total - self._sound
+        failed = f"{left} of {self._total} not done" if left else ""
+        made = ", ".join(f"{count} {state}" for state, count in sorted(self._all.items()))
+        return ", ".join(filter(None, (made, failed))) or "nothing to do"
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A counter on standard error for work whose total is not known; quiet where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.completed:,} {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def materialize_in_terminal(
+    selections: Sequence[str],
+    *,
+    runs: Sequence[str] = (),
+    steps: Sequence[int] = (),
+    partitions: Sequence[str] = (),
+    upstream: bool = False,
+    force: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Make everything a selection asks for, in this process; returns the exit status."""
+    study, store = load_study(), Store.from_env()
+    plan = make_plan(study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream)
+    console = Console(stderr=True, highlight=False, markup=False)
+    refuse_what_cannot_run(study, store, plan)
+    for line in plan.past_the_end:
+        console.print(line, soft_wrap=True)
+    _say_waiting(console, plan, selections)
+    if words := keep_plan(study, store, plan, selections, force=force):
+        console.print(words, soft_wrap=True)
+    status, results, words = run_plan(store, plan, force=force)
+    if as_json:
+        print(
+            json.dumps(
+                {"ok": status == DONE, "batches": results, "waiting": {str(k): str(v) for k, v in plan.waiting.items()}}
+            )
+        )
+    elif plan.batches:
+        console.print(words)
+    return status
+
+
+def refuse_what_cannot_run(study: Study, store: Store, plan: Plan) -> None:
+    """Refuse before any work where something outstanding needs a GPU that this machine lacks."""
+    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not store.exists(ref)}
+    for ref in outstanding.values():
+        refuse_without_gpu(study, ref, placement_of(study, ref))
+
+
+def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> None:
+    """One paragraph for cells that nothing can be done about yet, with the commands that change it."""
+    if not plan.waiting:
+        return
+    console.print(f"{len(plan.waiting)} partitions wait for inputs that do not exist yet:")
+    lacking = Counter(ref.asset for ref in set(plan.waiting.values()))
+    for asset, count in lacking.most_common(_SHOWN_WAITING):
+        console.print(f"  {asset} ({count} missing): rsft materialize {asset}", soft_wrap=True)
+    if len(lacking) > _SHOWN_WAITING:
+        console.print(f"  and {len(lacking) - _SHOWN_WAITING} more")
+    quoted = " ".join(f"'{selection}'" for selection in selections)
+    console.print(f"or all of it at once: rsft materialize {quoted} --upstream", soft_wrap=True)
+
+
+def run_plan(
+    store: Store, plan: Plan, *, force: bool = False, vital: Collection[str] = ()
+) -> tuple[int, list[dict[str, Any]], str]:
+    """(exit status, one entry per batch, totals in words) after running every batch with a display, or all up to the
+    first failure of a stage in `vital`.
+    """
+    # Loading the definitions here keeps `rsft --help` and wrong usage fast.
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from rsft_assets.defs.code_location import defs
+    from rsft_assets.defs.watching import watching
+    from rsft_assets.runs.instance import database_words, open_instance
+    from rsft_assets.runs.running import run_batches
+
+    if not plan.batches:
+        return (FAILED if plan.waiting else DONE), [], ""
+    results: list[dict[str, Any]] = []
+    with open_instance(store) as instance, Display(plan.batches) as display, watching(display.watch):
+        outcomes = run_batches(defs, instance, plan.batches, force=force, vital=vital)
+        for number, batch in enumerate(plan.batches):
+            display.start(number, batch)
+            try:
+                outcome = next(outcomes, None)
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise StepError(database_words(error)) from error
+            if outcome is None:
+                break
+            display.end(batch, outcome.problem)
+            entry = {"assets": list(batch.assets), "from": batch.first, "to": batch.last, "run_id": outcome.run_id}
+            results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})
+        words = display.totals()
+    sys.stderr.flush()
+    return (DONE if all(entry["ok"] for entry in results) else FAILED), results, words

@@ -1,0 +1,73 @@
+"""Dagster's own database and settings, kept beside the outputs unless DAGSTER_HOME says otherwise."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+from alembic.util.exc import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from rsft_assets.runs.dead_runs import end_dead_runs
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.store import Store
+
+DAGSTER_YAML = """\
+# Written by rsft; edit it freely, it is not written again.
+nux:
+  enabled: false
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+  # A cancelled run would otherwise keep its slot of a pool for ever.
+  free_slots_after_run_end_seconds: 60
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+  pools:
+    # One user of the accelerator at a time; raise it in the UI under Deployment > Concurrency.
+    default_limit: 1
+"""
+
+
+def dagster_home(store: Store) -> Path:
+    """DAGSTER_HOME if it is set, else a folder of the store, made with our settings."""
+    named = os.environ.get("DAGSTER_HOME")
+    home = Path(named).absolute() if named else store.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        aside = home / f".dagster.yaml.{os.getpid()}"
+        aside.write_text(DAGSTER_YAML, encoding="utf-8")
+        aside.rename(settings)
+    return home
+
+
+def database_words(error: Exception) -> str:
+    """What to do about a database of Dagster's that cannot be read or written."""
+    cause = str(error).splitlines()[0]
+    return (
+        f"Dagster's database in {os.environ.get('DAGSTER_HOME')} cannot be used ({cause}). If the disk is full, make "
+        "room and go on; else delete that folder: outputs are not in it, and `rsft doctor --sync` tells it of them"
+    )
+
+
+@contextlib.contextmanager
+def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
+    """The instance that the commands and the UI share."""
+    store.check_writable()
+    os.environ["DAGSTER_HOME"] = str(dagster_home(store))
+    with contextlib.ExitStack() as stack:
+        # Two processes that create Dagster's database at once would both fail.
+        with exclusive(store.home / ".dagster.lock", "Dagster's database"):
+            try:
+                instance = stack.enter_context(dg.DagsterInstance.get())
+                end_dead_runs(instance)
+                instance.all_asset_keys()
+            except (SQLAlchemyError, CommandError, sqlite3.Error) as error:
+                raise StepError(database_words(error)) from error
+        yield instance

@@ -1,0 +1,121 @@
+"""Running batches in this process, one Dagster run each, and saying how each ended."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from rsft_assets.defs.process_mark import process_tag
+from rsft_assets.runs.batches import Batch
+from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
+from rsft_assets.specs.lineage import TABLE_OF
+
+# The terminal shows progress of its own; Dagster's lines go to its event log all the same.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How one batch ended; `problem` is empty for a success."""
+
+    batch: Batch
+    run_id: str
+    problem: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+def run_batches(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    batches: Sequence[Batch],
+    *,
+    force: bool = False,
+    vital: Collection[str] = (),
+) -> Iterator[BatchResult]:
+    """Run each batch whose upstream batches did not fail; yields as they end.
+
+    The first failure of a stage in `vital` is the last batch, whatever else could still run.
+    """
+    with ending_dead_runs(instance):
+        yield from _run_batches(definitions, instance, batches, force, vital)
+
+
+def _run_batches(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    batches: Sequence[Batch],
+    force: bool,
+    vital: Collection[str],
+) -> Iterator[BatchResult]:
+    failed: set[dg.AssetKey] = set()
+    repository = definitions.get_repository_def()
+    graph = repository.asset_graph
+    for batch in batches:
+        keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
+        upstream = set().union(*(graph.get(key).parent_keys for key in keys))
+        # Figures and the report say themselves what they have no table for.
+        copes = keys[0].path[0] in ("figures", "report")
+        if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
+            failed.update(keys)
+            yield BatchResult(batch, "", f"not run, since {broken[0]} failed")
+            if keys[0].path[0] in vital:
+                return
+            continue
+        job = repository.get_implicit_job_def_for_assets(keys)
+        assert job is not None, f"no job holds {keys}"
+        config = {**_QUIET, **_force_config(graph, keys)} if force else _QUIET
+        wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=keys,
+            tags={**batch.tags, **process_tag()},
+            run_config=config,
+            raise_on_error=False,
+        )
+        if not result.success:
+            _stop_if_interrupted(result)
+            # Of several tables made together, some are sound; of an asset with partitions, some are missing.
+            made = set() if keys[0].path[0] in TABLE_OF else _made_in(instance, result.run_id)
+            failed.update(key for key in keys if key not in made)
+        yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
+        if not result.success and keys[0].path[0] in vital:
+            return
+
+
+def _made_in(instance: dg.DagsterInstance, run_id: str) -> set[dg.AssetKey]:
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return {entry.dagster_event.asset_key for entry in logs if entry.dagster_event and entry.dagster_event.asset_key}
+
+
+def _force_config(graph: AssetGraph, keys: Sequence[dg.AssetKey]) -> dict[str, object]:
+    # Tables are rebuilt from files whenever those change; only stages can be made again.
+    ops = {graph.get(key).assets_def.node_def.name for key in keys if key.path[0] in TABLE_OF}
+    return {"ops": {op: {"config": {"force": True}} for op in ops}}
+
+
+def _stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Ctrl-C ends the whole command, not one batch of it."""
+    for event in result.all_events:
+        error = event.step_failure_data.error if event.is_step_failure else None
+        while error is not None:
+            if "Interrupt" in (error.cls_name or ""):
+                raise KeyboardInterrupt
+            error = error.cause
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """What the step that failed said, without Dagster's stack."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data and failure.user_failure_data.description:
+                return failure.user_failure_data.description
+            error = failure.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return error.message.strip() if error else "failed"
+    return "failed before its first step"

@@ -1,0 +1,95 @@
+"""base_models/<model>: a pinned download, or a small model pretrained here from scratch.
+
+    python -m rsft_assets.steps.base_models.make base_models/nano-300k
+
+In: a hub repository or its mirror, or a mixture of documents. Out: a model in Hugging Face's format; one
+made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.
+"""
+
+import argparse
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.processes.program import requested, run_step, step_parser
+from rsft_assets.steps.records.store import Build, Output, Store
+
+log = logging.getLogger(__name__)
+
+
+def make_base_model(
+    study: Study, store: Store, ref: Ref, *, force: bool = False, placement: Placement | None = None
+) -> Output:
+    """The base model as an output of its own, adopted or made."""
+    model: Model = study.get("models", ref.name)
+    chosen = placement or load_placement(model.name)
+    with store.build(study, ref, force=force, placement=asdict(chosen)) as build:
+        if build.finished is None:
+            if isinstance(model.origin, Hub):
+                _adopt(build, model, model.origin)
+            else:
+                _pretrain(study, store, build, model, model.origin, chosen, force=force)
+    assert build.finished is not None
+    if isinstance(model.origin, Pretraining):
+        from rsft_assets.steps.base_models.probes import Level, refuse_below
+
+        # A gate may have been raised since the base was made.
+        levels = {name: Level(**level) for name, level in build.finished.stats.get("skills", {}).items()}
+        refuse_below(levels, model.origin.gate, model.name)
+    return build.finished
+
+
+def _adopt(build: Build, model: Model, hub: Hub) -> None:
+    from rsft_assets.steps.checkpoints.training.checkpoints import link_model
+    from rsft_assets.steps.checkpoints.training.models import allow_remote_code, load_tokenizer, parameters_of
+    from rsft_assets.steps.records.hub import model_folder, where_from
+
+    remote = allow_remote_code(model)
+    source = model_folder(hub)
+    kept = link_model(source, build.folder)
+    if model.drop_default_system_prompt:
+        from rsft_assets.steps.checkpoints.training.text import drop_default_system_prompt
+
+        tokenizer = load_tokenizer(source, remote_code=remote)
+        drop_default_system_prompt(tokenizer)
+        for name in ("tokenizer_config.json", "chat_template.jinja", "tokenizer.json"):
+            # A linked file is the hub's own copy: writing through the link would change it there.
+            (build.folder / name).unlink(missing_ok=True)
+        tokenizer.save_pretrained(build.folder)
+    build.origin = "adopted"
+    build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
+    build.publish(stats={"parameters": parameters_of(build.folder), "files": len(kept)})
+
+
+def _pretrain(
+    study: Study, store: Store, build: Build, model: Model, spec: Pretraining, placement: Placement, *, force: bool
+) -> None:
+    from rsft_assets.steps.base_models import pretrain
+
+    stats: dict[str, Any] = pretrain.pretrain(
+        study,
+        store,
+        build.identity.ref,
+        spec,
+        placement=placement,
+        out=build.folder,
+        identity=build.identity.fingerprint,
+        force=force,
+    )
+    build.publish(stats=stats)
+    pretrain.forget(store, build.identity.ref)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    study = load_study()
+    for ref in requested(study, arguments):
+        make_base_model(study, Store.from_env(), ref, force=arguments.force)
+
+
+if __name__ == "__main__":
+    run_step(main, step_parser(__doc__))

@@ -1,0 +1,161 @@
+"""A small base model from scratch: documents of a mixture, the nano tokenizer, the same trainer.
+
+In: a `Pretraining` spec. Out: the model's files in `out`, and its statistics, held-out loss among them.
+"""
+
+import itertools
+import logging
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import SHORT
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.base_models.mixture import documents
+from rsft_assets.steps.base_models.probes import measure, refuse_below
+from rsft_assets.steps.base_models.tokenizer import build_tokenizer
+from rsft_assets.steps.checkpoints.training.checkpoints import CURVES
+from rsft_assets.steps.checkpoints.training.job import Job
+from rsft_assets.steps.checkpoints.training.launch import trainer
+from rsft_assets.steps.checkpoints.training.models import load_tokenizer, new_qwen3, parameters_of
+from rsft_assets.steps.checkpoints.training.state import saved_states
+from rsft_assets.steps.checkpoints.training.text import Tokens, collect, document_rows, key_of
+from rsft_assets.steps.processes.hardware import cores, gpus
+from rsft_assets.steps.records.folders import RESUME, discard
+from rsft_assets.steps.records.store import Store
+
+log = logging.getLogger(__name__)
+MICRO_TOKENS = 4_096
+"""Larger micro-batches leave the CPU's cache."""
+_HELD_OUT_SEED = 1_000_003
+_HELD_OUT_DOCUMENTS = 512
+
+
+def pretrain(
+    study: Study,
+    store: Store,
+    ref: Ref,
+    spec: Pretraining,
+    *,
+    placement: Placement,
+    out: Path,
+    identity: str,
+    force: bool,
+) -> dict[str, Any]:
+    """Train from scratch, or go on where a killed try stopped; the model is written to `out`, and what it could go on
+    from stays until it is told to `forget`.
+    """
+    placement = _own(placement)
+    folder = store.slot(ref) / RESUME
+    belongs_to = {"identity": identity}
+    states = saved_states(folder)
+    if force or any(state.belongs_to != belongs_to for state in states):
+        forget(store, ref)
+        states = []
+    start = next((state.step for state in states if state.check() is None), 0)
+    with trainer(folder, placement) as train_to_the_end:
+        base = _random_model(spec, folder / f"start-{identity[:SHORT]}")
+        tokens, held_out = _tokens(spec, base, folder)
+        job = Job(
+            study=study,
+            home=store.home,
+            ref=ref,
+            folder=folder,
+            tokens=tokens,
+            held_out=held_out,
+            base=base,
+            target=spec.steps,
+            publish=(spec.steps,),
+            start=start,
+            belongs_to=belongs_to,
+            placement=placement,
+            out=out,
+        )
+        train_to_the_end(job)
+    levels = measure(out, placement)
+    log.info("%s: %s", ref, ", ".join(f"{name} {level.share:.0%}" for name, level in levels.items()))
+    refuse_below(levels, spec.gate, ref.name)
+    stats = _stats(out, Tokens.load(tokens))
+    stats["skills"] = {name: asdict(level) for name, level in levels.items()}
+    return stats
+
+
+def forget(store: Store, ref: Ref) -> None:
+    """Delete what a killed pretraining would go on from; for one whose model is published, or that starts over."""
+    folder = store.slot(ref) / RESUME
+    for part in filter(Path.is_dir, folder.glob("*")):
+        discard(part)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own(placement: Placement) -> Placement:
+    """Two cores train a small model as two processes; threads of one would wait for each other."""
+    on_cpu = placement.device == "cpu" or not gpus()
+    processes = max(placement.processes, min(2, cores())) if on_cpu else placement.processes
+    tokens = min(placement.micro_batch_tokens, MICRO_TOKENS) if on_cpu else placement.micro_batch_tokens
+    return replace(placement, processes=processes, micro_batch_tokens=tokens)
+
+
+def _random_model(spec: Pretraining, folder: Path) -> Path:
+    """The untrained model and its tokenizer, from the spec's seed."""
+    if (folder / "config.json").is_file():
+        return folder
+    aside = folder.with_name(f"{folder.name}.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    tokenizer = build_tokenizer(aside)
+    model = new_qwen3(
+        vocabulary=len(tokenizer),
+        layers=spec.layers,
+        hidden=spec.hidden,
+        heads=spec.heads,
+        context=spec.context,
+        seed=spec.seed,
+        end=tokenizer.eos_token_id,
+    )
+    model.save_pretrained(aside)
+    aside.rename(folder)
+    return folder
+
+
+def _tokens(spec: Pretraining, base: Path, folder: Path) -> tuple[Path, Path]:
+    """All documents of the training, and some of another seed that it never sees."""
+    wanted = spec.steps * spec.batch_tokens
+    key = key_of(mixture=spec.mixture, seed=spec.seed, tokens=wanted, context=spec.context)
+    places = folder / f"tokens-{key}", folder / f"held-out-{key}"
+    if not all(place.is_dir() for place in places):
+        tokenizer = load_tokenizer(base)
+        rows = document_rows(documents(spec.mixture, spec.seed), tokenizer)
+        collect(_until(rows, wanted, spec.context), spec.context).save(places[0])
+        other = itertools.islice(documents(spec.mixture, spec.seed + _HELD_OUT_SEED), _HELD_OUT_DOCUMENTS)
+        collect(document_rows(other, tokenizer), spec.context).save(places[1])
+    return places
+
+
+def _until(rows: Any, tokens: int, context: int) -> Any:
+    """Rows until they hold that many tokens, and a document more."""
+    total = 0
+    for row in rows:
+        yield row
+        total += min(len(row[0]), context)
+        if total > tokens:
+            return
+
+
+def _stats(out: Path, tokens: Tokens) -> dict[str, Any]:
+    last = pq.read_table(out / CURVES).to_pylist()[-1]
+    if last["held_out_loss"] is None:
+        raise StepError(f"{out}: the last step has no held-out loss; run it again with --force")
+    return {
+        "parameters": parameters_of(out),
+        "loss": last["loss"],
+        "held_out_loss": last["held_out_loss"],
+        "trained_tokens": int(tokens.trained.sum()),
+        "documents": len(tokens),
+    }

@@ -1,0 +1,110 @@
+"""What a base model of the nano study can do before any fine-tuning, and the gate that it must pass.
+
+    levels = measure(folder, placement)     # {"worked-dot": Level(right=171, asked=200), ...}
+    refuse_below(levels, gate, "nano-300k")
+
+Questions are those of the part "probe", which neither training texts nor benchmarks hold; answers are greedy.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.models import Skill
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.base_models.mixture import asked_to_work_out
+from rsft_assets.steps.engines.local import LocalEngine
+from rsft_assets.steps.engines.protocol import Request
+from rsft_assets.steps.nano.skills import Item, items
+
+ASKED = 200
+_SEED = 77
+_SAMPLING = Sampling(temperature=0.0, max_tokens=96)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Right answers among those asked for."""
+
+    right: int
+    asked: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.asked
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A skill, asked in chat or as the start of a document, and when an answer counts."""
+
+    generator: str
+    right: Callable[[Item, str], bool]
+    document: bool = False
+
+
+def _boxed(item: Item, text: str) -> bool:
+    return f"\\boxed{{{item.gold}}}" in text
+
+
+def _exact(item: Item, text: str) -> bool:
+    return text.strip() == item.gold
+
+
+def _said(item: Item, text: str) -> bool:
+    return _boxed(item, text) or _exact(item, text)
+
+
+PROBES: dict[Skill, Probe] = {
+    "direct-running": Probe("running", _boxed),
+    "direct-products": Probe("products", _boxed),
+    "direct-dot": Probe("dot", _boxed),
+    "worked-running": Probe("running", _boxed, document=True),
+    "worked-products": Probe("products", _boxed, document=True),
+    "worked-dot": Probe("dot", _boxed, document=True),
+    "facts": Probe("facts", _said),
+    "format": Probe("format", _exact),
+    "refusal": Probe("refusal", _exact),
+}
+
+
+def measure(folder: Path, placement: Placement) -> dict[str, Level]:
+    """Every skill of one model."""
+    with LocalEngine(placement, None) as engine:
+        engine.load(folder)
+        asked: dict[str, tuple[Skill, Item]] = {}
+        requests: list[Request] = []
+        for name, probe in PROBES.items():
+            for number, item in enumerate(itertools.islice(items(probe.generator, _SEED, part="probe"), ASKED)):
+                turns = [{"role": "user", "content": item.question}]
+                prompt = asked_to_work_out(item) if probe.document else engine.render(turns, _SAMPLING)
+                asked[f"{name} {number}"] = name, item
+                requests.append(Request(f"{name} {number}", prompt, _SAMPLING, seed=0))
+        right, total = dict.fromkeys(PROBES, 0), dict.fromkeys(PROBES, 0)
+        for completion in engine.generate(requests):
+            name, item = asked[completion.id]
+            total[name] += 1
+            right[name] += PROBES[name].right(item, completion.text)
+    return {name: Level(right[name], total[name]) for name in PROBES}
+
+
+def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]], model: str) -> None:
+    """Stop where a skill is below the level that the study needs, or was not measured."""
+    unknown = [name for name, _ in gate if name not in levels]
+    if unknown:
+        raise StepError(
+            f"base_models/{model}: {', '.join(unknown)} was not measured when it was made; make it again with --force"
+        )
+    short = [(name, least) for name, least in gate if levels[name].share < least]
+    if short:
+        told = "; ".join(
+            f"{name} {levels[name].right} of {levels[name].asked} ({levels[name].share:.0%}, needs {least:.0%})"
+            for name, least in short
+        )
+        raise StepError(
+            f"base_models/{model} did not reach the skills that the study stands on: {told}. Nothing is fine-tuned "
+            "from it, since its scores would be noise; pretrain it for more steps or at another rate"
+        )

@@ -1,0 +1,1 @@
+"""benchmarks/<benchmark>: items, locked by count and hash."""

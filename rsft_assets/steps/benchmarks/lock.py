@@ -1,0 +1,127 @@
+"""Lock a benchmark: its published or generated items in, `items.parquet` out, counted and hashed.
+
+    python -m rsft_assets.steps.benchmarks.lock benchmarks/nano-chains-test
+
+What may not be read is a state, not a crash: the output then holds no items and says why in
+`stats.access` ("open" or "none") and `stats.reason`. A wrong number of items is an error.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+from collections import Counter
+from typing import Any
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import SHORT
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.benchmarks.items import Locked, read_items
+from rsft_assets.steps.processes.program import requested, run_step, step_parser
+from rsft_assets.steps.records.hub import NoAccess
+from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.store import Build, Output, Store
+
+log = logging.getLogger(__name__)
+
+
+def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
+    """Lock one benchmark, or find it locked."""
+    benchmark: Benchmark = study.get("benchmarks", ref.name)
+    before = _before(store, ref)
+    # Asking again is the only way to learn that access has been given.
+    without = before if before is not None and before.stats.get("access") == "none" else None
+    with store.build(study, ref, force=force or without is not None) as build:
+        if build.finished is None:
+            stats = _lock(build, benchmark)
+            if without is not None and stats["access"] == "none":
+                log.warning("%s: still no access", ref)
+                build.finished = without
+            else:
+                build.publish(stats={**stats, **_changed(ref, before, stats)})
+    assert build.finished is not None
+    return build.finished
+
+
+def _before(store: Store, ref: Ref) -> Output | None:
+    try:
+        return store.current(ref)
+    except StepError:
+        return None  # a damaged output is made again anyway
+
+
+def _changed(ref: Ref, before: Output | None, stats: dict[str, Any]) -> dict[str, Any]:
+    """Says so where a benchmark that is locked again holds other items than it did."""
+    old, new = before.stats.get("content_sha256") if before else None, stats.get("content_sha256")
+    if old is None or new is None or old == new:
+        return {}
+    log.warning("%s: its items are not those that were locked before (%.12s -> %.12s)", ref, old, new)
+    return {"content_before": old}
+
+
+def _lock(build: Build, benchmark: Benchmark) -> dict[str, Any]:
+    path = build.folder / "items.parquet"
+    try:
+        with RowWriter(path, "items") as rows:
+            stats = _write(rows, benchmark)
+    except NoAccess as error:
+        log.warning("benchmarks/%s: no access: %s", benchmark.name, error)
+        with RowWriter(path, "items"):
+            return {"access": "none", "reason": str(error), "items": 0}
+    if benchmark.items is not None and stats["items"] != benchmark.items:
+        raise StepError(
+            f"benchmarks/{benchmark.name}: {stats['items']} items where {benchmark.items} are declared; "
+            "check revision, configuration and split, or declare the count that you have in a study file"
+        )
+    return stats
+
+
+def _write(rows: RowWriter, benchmark: Benchmark) -> dict[str, Any]:
+    seen: Counter[str] = Counter()
+    categories: Counter[str] = Counter()
+    content = hashlib.sha256()
+    for position, item in enumerate(read_items(benchmark)):
+        identity = item_id(item)
+        seen[identity] += 1
+        # A subset drawn with replacement holds an item twice; each copy is an item of its own.
+        again = seen[identity]
+        row = {
+            "item_id": identity if again == 1 else f"{identity}.{again}",
+            "position": position,
+            "question": item.question,
+            "gold": item.gold,
+            "category": item.category,
+            "fields": _fields(item),
+        }
+        rows.add(row)
+        content.update(identity.encode())
+        categories[item.category or "none"] += 1
+    return {
+        "access": "open",
+        "items": rows.rows,
+        "repeated_items": seen.total() - len(seen),
+        "categories": dict(sorted(categories.items())),
+        "content_sha256": content.hexdigest(),
+    }
+
+
+def item_id(item: Locked) -> str:
+    """The same content has the same id everywhere."""
+    text = json.dumps([item.question, item.gold, item.category, _fields(item)], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[: SHORT + 4]
+
+
+def _fields(item: Locked) -> str:
+    return json.dumps(item.fields, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    study = load_study()
+    for ref in requested(study, arguments):
+        lock_benchmark(study, Store.from_env(), ref, force=arguments.force)
+
+
+if __name__ == "__main__":
+    run_step(main, step_parser(__doc__))

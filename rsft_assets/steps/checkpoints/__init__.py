@@ -1,0 +1,1 @@
+"""checkpoints/<model>[RUN|STEP]: runs trained through their kept steps, or published checkpoints adopted."""

@@ -1,0 +1,103 @@
+"""Published checkpoints taken over: a folder `step<N>` of a pinned repository in, a checkpoint's output out.
+
+Nothing is trained and no code of the repository runs. What its authors did not publish, curves and the rows
+that were read, stays unknown and is said so in `stats`.
+"""
+
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.lineage import checkpoint_ref
+from rsft_assets.specs.study import Study
+from rsft_assets.specs.training import Run
+from rsft_assets.steps.checkpoints.training.checkpoints import link_model
+from rsft_assets.steps.checkpoints.training.models import allow_remote_code, parameters_of
+from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.records.hub import NoAccess, model_folder, where_from
+from rsft_assets.steps.records.store import Build, Output, Store
+
+log = logging.getLogger(__name__)
+NOT_AVAILABLE = "not available: its authors published the weights alone"
+
+
+def adopt_checkpoints(study: Study, store: Store, run: Run, steps: Sequence[int], *, force: bool) -> list[Output]:
+    """The checkpoints of these steps, from where the run's spec says they are published."""
+    assert run.published is not None
+    allow_remote_code(study.models[run.model])
+    progress = Progress(f"adopting {run.name}", len(steps), "checkpoints")
+    outputs, problems = [], []
+    for step in steps:
+        try:
+            with store.build(study, checkpoint_ref(run, step), force=force) as build:
+                if build.finished is None:
+                    _adopt(build, study, run, _folder_of(run.published, step), step)
+        except NoAccess as error:
+            # The other steps may be there: one that is not published must not keep them away.
+            problems.append((step, error))
+            continue
+        assert build.finished is not None
+        outputs.append(build.finished)
+        progress.step(note=f"step {step}")
+    if problems:
+        missing = ", ".join(str(step) for step, _ in problems)
+        raise StepError(
+            f"{run.name}: step {missing} cannot be taken over from {where_from(run.published)}: {problems[0][1]}. "
+            "Ask for the steps that are published, complete the mirror, or train this run: take it out of [adopt] "
+            "in the study file"
+        )
+    return outputs
+
+
+def _folder_of(published: Hub, step: int) -> Hub:
+    folder = f"step{step}"
+    return replace(published, file=f"{published.file}/{folder}" if published.file else folder)
+
+
+def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
+    try:
+        source = model_folder(hub)
+    except NoAccess:
+        with contextlib.suppress(OSError):
+            build.folder.rmdir()
+        raise
+    files = link_model(source, build.folder)
+    _check_complete(source, files)
+    expected, found = study.models[run.model].parameters, parameters_of(source)
+    if not 0.5 < found / expected < 2:
+        raise StepError(
+            f"{source} holds {found:,} parameters, but {run.model} has {expected:,}: this is another model's "
+            "checkpoint; correct `repo` under [adopt] in the study file"
+        )
+    build.origin = "adopted"
+    build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
+    build.publish(stats=_stats(step, found, len(files)))
+
+
+def _stats(step: int, parameters: int, files: int) -> dict[str, Any]:
+    return {
+        "step": step,
+        "parameters": parameters,
+        "files": files,
+        "curves": NOT_AVAILABLE,
+        "rows_seen": NOT_AVAILABLE,
+    }
+
+
+def _check_complete(source: Path, files: Sequence[str]) -> None:
+    """A model that will load: weights, all parts of them, and a tokenizer."""
+    index = source / "model.safetensors.index.json"
+    wanted = {"model.safetensors"}
+    if index.is_file():
+        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    missing = sorted(wanted - set(files))
+    if not any(name.startswith("tokenizer") for name in files):
+        missing.append("tokenizer.json")
+    if missing:
+        raise StepError(f"{source} lacks {', '.join(missing)}; complete the mirror, or fetch the revision again")

@@ -1,0 +1,78 @@
+"""Several runs trained at the same time on one machine: each in processes of its own, each on a GPU or a core.
+
+    side_by_side(names, at_once, train_one)     # train_one(name, beside) -> outputs
+
+All end before this returns. A run that fails leaves the others to finish, and is named at the end. A signal to stop
+reaches all of them, and each saves its state; so it is with an error that nobody foresaw, which is raised as it is.
+"""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training.launch import RunSlot
+from rsft_assets.steps.processes.hardware import gpus
+from rsft_assets.steps.processes.program import Stopped
+from rsft_assets.steps.records.store import Output
+
+log = logging.getLogger(__name__)
+TrainOne = Callable[[str, RunSlot], list[Output]]
+
+
+def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train_one: TrainOne) -> list[Output]:
+    """Every output, in the order of the names; raises one `StepError` that names each run that failed."""
+    stop, preparing = threading.Event(), threading.Lock()
+    devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    for device in _devices(placement, at_once):
+        devices.put(device)
+
+    def one(name: str) -> list[Output]:
+        device = devices.get()
+        try:
+            if stop.is_set():
+                raise Stopped("the runs beside it")
+            return train_one(name, RunSlot(stop, preparing, device))
+        finally:
+            devices.put(device)
+
+    log.info("%d runs, %d at a time", len(names), at_once)
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        failed: dict[str, str] = {}
+        try:
+            futures = {pool.submit(one, name): name for name in names}
+            for future in as_completed(futures):
+                error = future.exception()
+                if isinstance(error, StepError):
+                    failed[futures[future]] = str(error)
+                    log.error("%s: %s", futures[future], error)
+                elif error is not None:
+                    raise error
+        except BaseException:
+            # The pool waits for its threads, and they for processes that save their state.
+            stop.set()
+            raise
+    if failed:
+        raise StepError("\n".join(f"{name}: {failed[name]}" for name in names if name in failed))
+    return [output for future in futures for output in future.result()]
+
+
+def _devices(placement: Placement, at_once: int) -> list[str | None]:
+    """Sets of GPUs, as CUDA names them, one for each run at work; None leaves what is visible as it is."""
+    found = () if placement.device == "cpu" else gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # Set but empty, it hides them all.
+    if not found or visible == "" or at_once == 1:
+        return [None] * at_once
+    names = visible.split(",") if visible else [str(number) for number in range(len(found))]
+    width = placement.processes
+    if at_once * width > len(names):
+        raise StepError(
+            f"{at_once} runs of {width} processes need {at_once * width} GPUs and {len(names)} are visible; lower "
+            "`runs` or `processes` in the placement"
+        )
+    return [",".join(names[place * width : (place + 1) * width]) for place in range(at_once)]

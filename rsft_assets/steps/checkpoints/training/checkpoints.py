@@ -1,0 +1,75 @@
+"""Files of a model's folder: curves and the rows it has seen beside the model, and a model taken over as it is."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.steps.checkpoints.training.work import FineTuning
+from rsft_assets.steps.records.columns import KINDS, arrow_schema
+
+_LEFT_OUT = (".bin", ".pt", ".pth", ".onnx", ".gguf", ".msgpack", ".h5")
+"""Copies of the weights in other formats."""
+CURVES, SEEN = "curves.parquet", "seen.parquet"
+
+
+def write_curves(path: Path, curves: Iterable[dict[str, Any]]) -> None:
+    names = [column.name for column in KINDS["curves"]]
+    _write(path, "curves", [{name: entry[name] for name in names} for entry in curves])
+
+
+def write_seen(path: Path, work: FineTuning, dataset: Path, step: int) -> None:
+    """Every row that the weights of `step` were trained on, in order."""
+    import pyarrow.parquet as pq
+
+    ids = pq.read_table(dataset, columns=["query_id"])["query_id"].to_pylist()
+    lengths, cut = work.tokens.lengths, work.tokens.cut
+    _write(
+        path,
+        "seen",
+        [
+            {
+                "step": done,
+                "position": place,
+                "row": row,
+                "query_id": ids[row],
+                "tokens": int(lengths[row]),
+                "cut_tokens": int(cut[row]),
+            }
+            for done in range(1, step + 1)
+            for place, row in enumerate(work.rows(done))
+        ],
+    )
+
+
+def _write(path: Path, kind: str, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), path, compression="zstd")
+
+
+def link_model(source: Path, folder: Path) -> list[str]:
+    """A model's files in another folder, without copies of the weights in other formats; their names."""
+    files = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
+    safetensors = any(name.endswith(".safetensors") for name in files)
+    kept = [
+        name
+        for name in files
+        if not any(part.startswith(".") for part in Path(name).parts) and not (safetensors and name.endswith(_LEFT_OUT))
+    ]
+    link_files(source, kept, folder)
+    return kept
+
+
+def link_files(source: Path, names: Iterable[str], folder: Path) -> None:
+    """The same files in another folder, sharing their bytes where the file system allows it."""
+    for name in names:
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(source / name, place)
+        except OSError:
+            shutil.copy2(source / name, place)

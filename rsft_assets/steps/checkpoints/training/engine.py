@@ -1,0 +1,229 @@
+"""DeepSpeed around one model: process group, ZeRO stage, precision, one optimizer step.
+
+In: a model, the optimiser's settings, a placement. Out: steps that give the same gradient to rounding,
+whatever the number of processes, the micro-batches or the stage; full weights and state by name.
+"""
+
+import atexit
+import datetime
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training.loss import Trainee
+from rsft_assets.steps.checkpoints.training.packing import MicroBatch
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+_PATIENCE = datetime.timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW as a spec declares it."""
+
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    clip: float
+    precision: str
+    """bf16 (fp32 master weights), bf16-pure or fp32."""
+
+
+SHARED_WEIGHTS = 3
+"""The ZeRO stage at which no process holds the whole model."""
+
+
+def stage_of(optimiser: Optimiser, placement: Placement) -> int:
+    """ZeRO stage; master weights live in DeepSpeed's partitioned optimizers, of which stage 1 is the plainest."""
+    return max(placement.zero_stage, 1) if optimiser.precision == "bf16" else placement.zero_stage
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    return torch.float32 if precision == "fp32" else torch.bfloat16
+
+
+def device_of(placement: Placement) -> str:
+    """`cuda:<n>` of this process, or `cpu`."""
+    if placement.device == "cpu" or not torch.cuda.is_available():
+        if placement.device == "cuda":
+            raise StepError('placement says device = "cuda", but torch sees no GPU here; use "auto" or "cpu"')
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+
+
+def join_processes(device: str, meeting_point: Path) -> None:
+    """Join the other processes of this training, by environment as torchrun sets it, else through a file.
+
+    Once in the life of a process: DeepSpeed remembers the groups it made.
+    """
+    if dist.is_initialized():
+        return
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    os.environ.setdefault("LOCAL_RANK", "0")
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.startswith("cuda") else "cpu")
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    if world == 1:
+        from torch._C._distributed_c10d import HashStore
+
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    else:
+        method = "env://" if "MASTER_ADDR" in os.environ else f"file://{meeting_point.absolute()}"
+        dist.init_process_group(backend, init_method=method, rank=rank, world_size=world, timeout=_PATIENCE)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def quiet_deepspeed() -> Any:
+    """DeepSpeed without its banners; its errors are still heard."""
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import deepspeed
+        import deepspeed.runtime.bf16_optimizer as bf16_optimizer
+
+    # It calls collectives by names that torch is about to drop; once a call would be thousands of lines.
+    warnings.filterwarnings("ignore", category=FutureWarning, message=r"`torch\.distributed\.\w+` is deprecated")
+    # It prints memory tables whatever the log level, collecting garbage before each: two seconds in all.
+    bf16_optimizer.see_memory_usage = lambda *_, **__: None
+    # It would compile, at first use, a collective call that only its inference engine makes.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # Its own logger sets its level when it is first imported.
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    return deepspeed
+
+
+class Session:
+    """One model under training on this process."""
+
+    def __init__(self, model: Any, optimiser: Optimiser, placement: Placement, device: str) -> None:
+        self.world, self.rank, self.device = dist.get_world_size(), dist.get_rank(), device
+        self.model, self.optimiser = model, optimiser
+        self.stage = stage_of(optimiser, placement)
+        if optimiser.precision == "bf16-pure" and self.stage:
+            raise StepError(
+                f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
+                'set zero_stage = 0 in the placement, or precision = "bf16" in the schedule'
+            )
+        trainee = Trainee(model)
+        parameters = [p for p in trainee.parameters() if p.requires_grad]
+        adam = torch.optim.AdamW(
+            parameters,
+            lr=0.0,
+            betas=optimiser.betas,
+            eps=optimiser.eps,
+            weight_decay=optimiser.weight_decay,
+            fused=True,
+        )
+        deepspeed = quiet_deepspeed()
+        deepspeed.init_distributed(dist_backend=dist.get_backend(), auto_mpi_discovery=False, verbose=False)
+        if self.stage == SHARED_WEIGHTS:
+            self._share_weights(deepspeed, trainee)
+        self.engine, *_ = deepspeed.initialize(
+            model=trainee, optimizer=adam, config=self._config(), dist_init_required=False
+        )
+        self.adam = adam
+
+    def _share_weights(self, deepspeed: Any, trainee: Trainee) -> None:
+        """Each process keeps its part, tensor by tensor: left to itself, DeepSpeed moves the whole model first."""
+        dtype = dtype_of(self.optimiser.precision)
+        deepspeed.zero.Init(module=trainee, config_dict_or_path=self._config(), dtype=dtype, mem_efficient_linear=False)
+        for buffer in trainee.buffers():
+            buffer.data = buffer.data.to(self.device)
+
+    def _config(self) -> dict[str, Any]:
+        bf16 = self.optimiser.precision == "bf16"
+        return {
+            "train_batch_size": self.world,
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": 1,
+            # At stage 0 DeepSpeed does not tell the norm, so it is taken, and clipped, here.
+            "gradient_clipping": self.optimiser.clip if self.stage else 0.0,
+            # On a GPU DeepSpeed knows which stages gain from overlapping; gloo has nothing to overlap with.
+            "zero_optimization": {
+                "stage": self.stage,
+                **({} if self.device.startswith("cuda") else {"overlap_comm": False}),
+            },
+            "bf16": {"enabled": bf16},
+            **({"data_types": {"grad_accum_dtype": "fp32"}} if bf16 else {}),
+            "communication_data_type": "fp32",
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 2**31,
+        }
+
+    def backward(self, micros: Sequence[MicroBatch]) -> list[float]:
+        """Gradients of this process's micro-batches, reduced over processes; the summed token loss of each."""
+        self.engine.train()
+        losses = []
+        for number, micro in enumerate(micros):
+            self.engine.set_gradient_accumulation_boundary(number == len(micros) - 1)
+            weighted, plain = self.engine(micro)
+            # DeepSpeed averages over processes, and the weights already are those of the whole batch.
+            self.engine.backward(weighted * self.world)
+            losses.append(plain if micro.counted else torch.zeros_like(plain))
+        return [float(loss) for loss in losses]
+
+    def apply(self, rate: float) -> float:
+        """One optimizer step; the gradient's norm before clipping."""
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
+        if self.stage:
+            self.engine.step()
+            return float(self.engine.get_global_grad_norm())
+        limit = self.optimiser.clip or float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(self.engine.module.parameters(), limit))
+        self.engine.step()
+        return norm
+
+    @torch.no_grad()
+    def loss_sum(self, micros: Sequence[MicroBatch]) -> float:
+        """Summed token losses over all processes, without training."""
+        self.engine.eval()
+        # Every process runs every one of its micro-batches: under ZeRO-3 each forward pass is a collective call.
+        losses = [(float(self.engine(micro)[1]), micro.counted) for micro in micros]
+        total = sum(loss for loss, counted in losses if counted)
+        return self.sum_over_processes([total])[0]
+
+    def sum_over_processes(self, values: Sequence[float]) -> list[float]:
+        if self.world == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return list(tensor.tolist())
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """One value of each process, on every process."""
+        if self.world == 1:
+            return [value]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, value)
+        return found
+
+    def barrier(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+    def named_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
+        """Under the names that a saved model gives them; shared ones once."""
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+
+    def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
+        """The whole reduced gradient, between `backward` and `apply`; every process must ask."""
+        from deepspeed.utils import safe_get_full_grad
+
+        whole: torch.Tensor = safe_get_full_grad(parameter)
+        return whole

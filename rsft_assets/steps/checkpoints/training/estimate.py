@@ -1,0 +1,141 @@
+"""What a training needs before it starts: memory of each process and disk, refused with advice where it cannot fit.
+
+In: the model's config and size, a placement, the lengths of its rows, the checkpoints to keep. Out: numbers
+for the log and the manifest.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
+from rsft_assets.steps.checkpoints.training.loss import CHUNK_LOGITS
+from rsft_assets.steps.processes.events import say_note
+from rsft_assets.steps.processes.hardware import GIB, free_memory, gpus
+
+_ROOM = 1.05
+_FIXED_BYTES = GIB // 2
+"""Libraries, buffers of the collective calls, fragments."""
+_HOST_BYTES = 3 * GIB
+"""Of the machine's own memory for each process on a GPU: libraries and buffers. The base model's files are mapped,
+not copied, and shared by all processes."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes, of one process where it says so."""
+
+    states: int
+    """Weights, gradients and optimizer state of one process."""
+    activations: int
+    """Of one micro-batch on one process."""
+    tokens: int
+    """Of that micro-batch: the budget, or the longest row where that is more."""
+    checkpoint: int
+    """Also what the first process gathers in the machine's memory to write one."""
+    resume: int
+    disk: int
+    """Everything this training will add at its fullest."""
+
+    @property
+    def memory(self) -> int:
+        return int((self.states + self.activations + _FIXED_BYTES) * _ROOM)
+
+
+def estimate(
+    config: Any,
+    parameters: int,
+    precision: str,
+    placement: Placement,
+    *,
+    longest: int,
+    kept: int,
+    recompute: bool,
+) -> Estimate:
+    """Memory and disk of one training, from the model's shape and the placement."""
+    width = 4 if precision == "fp32" else 2
+    stage = max(placement.zero_stage, 1) if precision == "bf16" else placement.zero_stage
+    shares = [placement.processes if stage >= at else 1 for at in (3, 2, 1)]
+    weights, gradients = (
+        parameters * width // shares[0],
+        parameters * (4 if precision == "bf16" else width) // shares[1],
+    )
+    moments = parameters * {"fp32": 8, "bf16-pure": 4, "bf16": 12}[precision] // shares[2]
+    tokens = max(placement.micro_batch_tokens, longest)
+    return Estimate(
+        states=weights + gradients + moments,
+        activations=_activations(config, tokens, width, recompute),
+        tokens=tokens,
+        checkpoint=checkpoint_bytes(parameters, precision),
+        resume=resume_bytes(parameters, precision),
+        disk=disk_bytes(parameters, precision, kept),
+    )
+
+
+def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
+    """Bytes kept for the backward pass: layer inputs, one layer's insides (all, without recomputing), the loss."""
+    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    one_layer = tokens * (16 * hidden + 4 * inner) * width
+    insides = one_layer * (1 if recompute else layers)
+    logits = min(CHUNK_LOGITS, tokens * config.vocab_size) * 4 * 2
+    matrix = config.vocab_size * hidden * 4
+    return int(layers * tokens * hidden * width + insides + logits + matrix)
+
+
+def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> dict[str, Any]:
+    """Refuse what cannot fit, with what would help; else the numbers."""
+    free, where, processes = _memory(placement, device)
+    needed = found.memory * processes + (found.checkpoint if device == "cpu" else 0)
+    gib = needed / GIB
+    if needed > free:
+        raise StepError(
+            f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
+            f"{found.states * processes / GIB:.1f} for weights, gradients and optimizer, "
+            f"{found.activations * processes / GIB:.1f} for activations of {found.tokens} tokens. "
+            f"{_advice(found, placement, device)}"
+        )
+    host = found.checkpoint + placement.processes * _HOST_BYTES
+    if device != "cpu" and host > (beside := free_memory()):
+        raise StepError(
+            f"{what} needs about {host / GIB:.1f} GiB of this machine's own memory, which has {beside / GIB:.1f} GiB "
+            f"free: {found.checkpoint / GIB:.1f} to gather a checkpoint before it is written, "
+            f"{_HOST_BYTES / GIB:.0f} for each of {placement.processes} processes; free some, or lower processes"
+        )
+    room = shutil.disk_usage(_existing(home)).free
+    if found.disk > room:
+        raise StepError(
+            f"{what} writes about {found.disk / GIB:.2f} GiB ({found.checkpoint / GIB:.2f} a checkpoint, "
+            f"{found.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
+            f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
+        )
+    say_note(f"{what}: about {gib:.2f} GiB of {where}, {found.disk / GIB:.2f} GiB of disk")
+    return {"memory_bytes": found.memory, "disk_bytes": found.disk}
+
+
+def _advice(found: Estimate, placement: Placement, device: str) -> str:
+    """What would need less; processes share what zero_stage says, but those of a CPU share one memory, too."""
+    ways = []
+    shares = placement.zero_stage == 3
+    if placement.processes > 1 and not shares:
+        ways.append("raise zero_stage (3 shares everything between processes)")
+    if device != "cpu":
+        ways.append("raise processes" if shares else "raise processes, with zero_stage = 3")
+    if found.tokens == placement.micro_batch_tokens:
+        ways.append("lower micro_batch_tokens")
+    rows = f"; its longest row has {found.tokens} tokens" if found.tokens > placement.micro_batch_tokens else ""
+    return (f"In the placement, {'; or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length") + rows
+
+
+def _memory(placement: Placement, device: str) -> tuple[int, str, int]:
+    """(free bytes, what they are, processes that share them)."""
+    if device != "cpu":
+        name, total = gpus()[0]
+        return total, f"memory on each {name}", 1
+    return free_memory(), "this machine's free memory", placement.processes
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

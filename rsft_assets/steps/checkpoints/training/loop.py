@@ -1,0 +1,246 @@
+"""The training loop: batches, optimizer steps, the rolling state, and a call at every kept step.
+
+Fine-tuning and pretraining are the same loop over different `Work`. A signal to stop is obeyed between two
+steps, on every process at the same one, after the state is saved.
+"""
+
+import contextlib
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.checkpoints.training import state as states
+from rsft_assets.steps.checkpoints.training.engine import Session
+from rsft_assets.steps.checkpoints.training.gpu import on_gpu
+from rsft_assets.steps.checkpoints.training.packing import MicroBatch, micro_batch, plan
+from rsft_assets.steps.checkpoints.training.text import Tokens
+from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.program import Stopped
+
+log = logging.getLogger(__name__)
+_SAVE_EVERY_SECONDS = 60.0
+_SAVE_SHARE = 0.05
+"""At most this share of the time goes into saving between kept steps."""
+_ROWS_NAMED = 32
+
+
+class Work(Protocol):
+    """What is trained, as pure functions of the step."""
+
+    @property
+    def what(self) -> str: ...
+
+    tokens: Tokens
+    held_out: Tokens | None
+
+    def rows(self, step: int) -> Sequence[int]: ...
+    def rate(self, step: int) -> float: ...
+    def weights(self, trained: Sequence[int]) -> list[float]: ...
+    def epoch(self, step: int) -> float: ...
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where to go and where to stop by."""
+
+    target: int
+    kept: Collection[int]
+    budget: int
+    packed: bool
+    folder: Path
+    belongs_to: dict[str, Any]
+
+
+@dataclass
+class Position:
+    """How far this training has come."""
+
+    step: int = 0
+    curves: list[dict[str, Any]] = field(default_factory=list)
+
+
+KeptStep = Callable[[int, list[dict[str, Any]]], None]
+Share = tuple[list[MicroBatch], list[list[int]]]
+"""Micro-batches of one process, and the rows in each."""
+
+
+def batch_of(session: Session, work: Work, rows: Sequence[int], bounds: Bounds) -> Share:
+    """This process's part of one batch."""
+    tokens = work.tokens
+    ids = [tokens.row(row) for row in rows]
+    prompts = [int(tokens.prompts[row]) for row in rows]
+    trained = [max(0, len(one) - max(prompt, 1)) for one, prompt in zip(ids, prompts, strict=True)]
+    return _share(session, bounds, ids, prompts, trained, work.weights(trained), rows)
+
+
+def _share(
+    session: Session,
+    bounds: Bounds,
+    ids: Sequence[Any],
+    prompts: Sequence[int],
+    trained: Sequence[int],
+    weights: Sequence[float],
+    rows: Sequence[int],
+) -> Share:
+    lengths = [len(one) - 1 if count else 0 for one, count in zip(ids, trained, strict=True)]
+    mine = plan(lengths, bounds.budget, session.world, packed=bounds.packed)[session.rank]
+    micros = [
+        micro_batch(
+            [ids[p] for p in places],
+            [prompts[p] for p in places],
+            [weights[p] for p in places],
+            packed=bounds.packed,
+            device=session.device,
+        )
+        for places in mine
+    ]
+    return micros, [[rows[p] for p in places] for places in mine]
+
+
+def train(session: Session, work: Work, position: Position, bounds: Bounds, kept_step: KeptStep) -> None:
+    """Train from `position` to the target; `kept_step` runs on every process at each kept step."""
+    progress = Progress(f"training {work.what}", bounds.target, "steps")
+    progress.skip(position.step)
+    saver = _Saver(session, bounds)
+    if position.step in bounds.kept:
+        kept_step(position.step, position.curves)
+    with _asked_to_stop() as asked:
+        while position.step < bounds.target:
+            step = position.step + 1
+            entry, stop, due = _one_step(session, work, bounds, step, asked, saver)
+            position.step = step
+            position.curves.append(entry)
+            if session.rank == 0:
+                progress.step(1, _note(entry, session))
+            at_kept = step in bounds.kept
+            if at_kept and work.held_out is not None:
+                entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
+                _refuse_broken_weights(work, step, entry["held_out_loss"])
+                if session.rank == 0:
+                    log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], step)
+            # Before a kept step is handed over, so that a crash there costs nothing.
+            if stop or due or at_kept:
+                saver.save(step, position.curves)
+            if at_kept:
+                kept_step(step, position.curves)
+            if stop:
+                raise Stopped(f"{stop_name(asked)} after step {step}")
+
+
+def _one_step(
+    session: Session, work: Work, bounds: Bounds, step: int, asked: list[int], saver: "_Saver"
+) -> tuple[dict[str, Any], bool, bool]:
+    started = time.monotonic()
+    rows = work.rows(step)
+    micros, rows_of = batch_of(session, work, rows, bounds)
+    losses = session.backward(micros)
+    mine = [
+        sum(losses),
+        float(sum(len(m.targets) for m in micros if m.counted)),
+        sum(m.tokens for m in micros if m.counted),
+    ]
+    total, trained, seen, stop, due = session.sum_over_processes([*mine, float(bool(asked)), saver.due()])
+    if not math.isfinite(total):
+        bad = [row for loss, named in zip(losses, rows_of, strict=True) if not math.isfinite(loss) for row in named]
+        _refuse_not_finite(session, work, step, "loss", bad)
+    norm = session.apply(work.rate(step))
+    if not math.isfinite(norm):
+        _refuse_not_finite(session, work, step, "gradient norm", list(rows) if session.rank == 0 else [])
+    entry = {
+        "step": step,
+        "epoch": work.epoch(step),
+        "loss": total / max(trained, 1),
+        "grad_norm": norm,
+        "lr": work.rate(step),
+        "tokens": int(trained),
+        "seconds": time.monotonic() - started,
+        "held_out_loss": None,
+    }
+    return entry | {"seen": int(seen)}, stop > 0, due > 0
+
+
+def _refuse_not_finite(session: Session, work: Work, step: int, what: str, bad: list[int]) -> None:
+    rows = sorted({row for part in session.gather_objects(bad) for row in part})
+    shown = ", ".join(map(str, rows[:_ROWS_NAMED])) + (f", … ({len(rows)} in all)" if len(rows) > _ROWS_NAMED else "")
+    raise StepError(
+        f"{work.what}: the {what} of step {step} is not finite; rows {shown} of its training set. The last good "
+        "state is kept. Look at these rows and at the weights it started from; a lower learning rate may help"
+    )
+
+
+def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
+    # A finite gradient can still make weights that are not; after the last step nothing else would find out.
+    if not math.isfinite(loss):
+        raise StepError(
+            f"{work.what}: the held-out loss after step {step} is not finite, so these weights are not kept. The "
+            "last good state is. A lower learning rate may help"
+        )
+
+
+class _Saver:
+    """Saves the rolling state when it is worth it."""
+
+    def __init__(self, session: Session, bounds: Bounds) -> None:
+        self.session, self.bounds = session, bounds
+        self.saved_at = time.monotonic()
+        self.cost = 0.0
+
+    def due(self) -> float:
+        """1.0 where the first process finds it time to save; others follow it."""
+        waited = time.monotonic() - self.saved_at
+        return float(self.session.rank == 0 and waited > max(_SAVE_EVERY_SECONDS, self.cost / _SAVE_SHARE))
+
+    def save(self, step: int, curves: list[dict[str, Any]]) -> None:
+        started = time.monotonic()
+        states.save(self.session, self.bounds.folder, step, self.bounds.belongs_to, curves)
+        self.saved_at = time.monotonic()
+        self.cost = self.saved_at - started
+
+
+def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
+    """Mean loss over the trained tokens of rows that are never trained on."""
+    rows = list(range(len(held_out)))
+    ids, prompts = [held_out.row(row) for row in rows], [int(p) for p in held_out.prompts]
+    trained = [int(count) for count in held_out.trained]
+    micros, _ = _share(session, bounds, ids, prompts, trained, [1.0] * len(rows), rows)
+    return session.loss_sum(micros) / max(1, sum(trained))
+
+
+def _note(entry: dict[str, Any], session: Session) -> str:
+    speed = entry["seen"] / max(entry["seconds"], 1e-9)
+    words = f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
+    return f"{words}{on_gpu(session.model, speed / session.world, session.device)}"
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Signals that asked this process to stop while the block ran; a second Ctrl-C is not waited for."""
+    asked: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        if asked and number == signal.SIGINT:
+            raise Stopped(signal.Signals(number).name)
+        asked.append(number)
+        log.warning("%s: stopping after this step", signal.Signals(number).name)
+
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Only the main thread may, and only there do signals arrive.
+            with contextlib.suppress(ValueError):
+                before[number] = signal.signal(number, note)
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_name(asked: list[int]) -> str:
+    """The signal's name, or that of another process's stop."""
+    return signal.Signals(asked[0]).name if asked else "another process's stop"

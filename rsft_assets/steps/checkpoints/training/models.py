@@ -1,0 +1,115 @@
+"""Loading a base model and its tokenizer for training, and writing one in Hugging Face's format.
+
+What is written agrees with itself: tokenizer, config and generation config name the same end token.
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.models import Model
+from rsft_assets.steps.checkpoints.training.text import end_token
+
+REMOTE_CODE_SETTING = "RSFT_ALLOW_REMOTE_CODE"
+
+
+def allow_remote_code(model: Model) -> bool:
+    """Whether the repository's own code may run; a `StepError` where it must and may not."""
+    if model.remote_code and os.environ.get(REMOTE_CODE_SETTING) != "1":
+        raise StepError(
+            f"{model.name} runs Python code from its repository ({getattr(model.origin, 'repo', 'its origin')}); "
+            f"read that code, then allow it with {REMOTE_CODE_SETTING}=1"
+        )
+    return model.remote_code
+
+
+def load_tokenizer(folder: Path, *, remote_code: bool = False) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)
+
+
+def load_model(folder: Path, dtype: torch.dtype, *, remote_code: bool = False) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=remote_code)
+
+
+def new_qwen3(*, vocabulary: int, layers: int, hidden: int, heads: int, context: int, seed: int, end: int) -> Any:
+    """A small Qwen3 with random weights and tied embeddings."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=max(1, heads // 2),
+        head_dim=hidden // heads,
+        max_position_embeddings=max(1_024, 2 * context),
+        tie_word_embeddings=True,
+        # The usual 0.02 is meant for wide models; these learn to copy twice as fast from a larger start.
+        initializer_range=0.8 * hidden**-0.5,
+        use_cache=True,
+        bos_token_id=None,
+        eos_token_id=end,
+    )
+    torch.manual_seed(seed)
+    model: Any = Qwen3ForCausalLM
+    return model(config)
+
+
+def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:
+    """Weights, configs and tokenizer, complete by themselves."""
+    end = end_token(tokenizer)
+    model.config.eos_token_id = end
+    model.config.dtype = next(iter(weights.values())).dtype
+    model.config.use_cache = True
+    if model.generation_config is not None:
+        model.generation_config.eos_token_id = end
+        if model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder, state_dict=weights)
+    tokenizer.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        # Transformers writes them through private temporary files; a home is often shared.
+        path.chmod(0o644)
+
+
+def parameters_of(folder: Path) -> int:
+    """Number of weights in a folder's safetensors files, from their headers."""
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        try:
+            with safe_open(path, framework="pt") as part:
+                for key in part.keys():  # noqa: SIM118 - not a mapping
+                    total += math.prod(part.get_slice(key).get_shape())
+        except SafetensorError as error:
+            raise StepError(f"{path} is no whole safetensors file ({error}); fetch it again") from error
+    return total
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a config that memory depends on."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    vocab_size: int
+
+
+def shape_of(folder: Path) -> Shape:
+    """Read from config.json, so that no code of the repository runs for an estimate."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    hidden = config["hidden_size"]
+    return Shape(hidden, config.get("intermediate_size", 4 * hidden), config["num_hidden_layers"], config["vocab_size"])

@@ -1,0 +1,158 @@
+"""One training process of as many as the placement says; `launch` starts them.
+
+In: a job. Out: checkpoints published by the first process (or a pretrained model in the job's `out`),
+the rolling state, and `error-<rank>.json` where it failed.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsft_assets.specs.lineage import checkpoint_ref
+from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.training import Run
+from rsft_assets.steps.checkpoints.training import state as states
+from rsft_assets.steps.checkpoints.training.attention import install
+from rsft_assets.steps.checkpoints.training.checkpoints import CURVES, SEEN, write_curves, write_seen
+from rsft_assets.steps.checkpoints.training.engine import (
+    SHARED_WEIGHTS,
+    Optimiser,
+    Session,
+    device_of,
+    dtype_of,
+    join_processes,
+    stage_of,
+)
+from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
+from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
+from rsft_assets.steps.checkpoints.training.models import load_model, load_tokenizer, write_model
+from rsft_assets.steps.checkpoints.training.text import Tokens
+from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch
+from rsft_assets.steps.records.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def load_libraries() -> None:
+    """What every training loads first, which takes seconds, whatever device its job is for."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+
+def run_job(job: Job) -> None:
+    """Train what the job says; every process of the training calls this."""
+    quiet_transformers()
+    torch.set_num_threads(job.placement.threads)
+    device = device_of(job.placement)
+    join_processes(device, job.folder / MEETING_POINT)
+    _Training(job, device).go()
+
+
+def quiet_transformers() -> None:
+    """No bars of its own: a launcher reads lines."""
+    import transformers.utils.logging as transformers_logging
+
+    disable: Any = transformers_logging.disable_progress_bar
+    disable()
+
+
+class _Training:
+    """A job's objects on this process."""
+
+    def __init__(self, job: Job, device: str) -> None:
+        self.job = job
+        self.model_spec = job.study.models[job.ref.name]
+        self.optimiser = optimiser_of(job)
+        remote = self.model_spec.remote_code
+        self.tokenizer = load_tokenizer(job.base, remote_code=remote)
+        model = load_model(job.base, dtype_of(self.optimiser.precision), remote_code=remote)
+        resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
+        if resumed is not None and stage_of(self.optimiser, job.placement) != SHARED_WEIGHTS:
+            states.load_weights(model, resumed)
+        packed = install(model)
+        if device.startswith("cuda"):
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.session = Session(model, self.optimiser, job.placement, device)
+        self.position = Position()
+        if resumed is not None:
+            states.load_optimiser(self.session, resumed)
+            self.position = Position(resumed.step, list(resumed.curves))
+        self.work = _work(job)
+        self.bounds = Bounds(
+            target=job.target,
+            kept=frozenset(job.publish),
+            budget=job.placement.micro_batch_tokens,
+            packed=packed,
+            folder=job.folder,
+            belongs_to=job.belongs_to,
+        )
+        self.started = time.monotonic()
+
+    def go(self) -> None:
+        train(self.session, self.work, self.position, self.bounds, self.kept_step)
+
+    def kept_step(self, step: int, curves: list[dict[str, Any]]) -> None:
+        """Hand over the weights of one step; every process takes part."""
+        pretraining = isinstance(self.work, FromScratch)
+        # A base model keeps full precision, whatever it was computed in: it is small, and made once.
+        dtype = torch.float32 if pretraining else dtype_of(self.optimiser.precision)
+        weights = states.full_weights(self.session, dtype, masters=pretraining)
+        if self.session.rank == 0:
+            if self.job.out is not None:
+                self._write(self.job.out, weights, curves, step)
+            else:
+                self._publish(weights, curves, step)
+        self.session.barrier()
+
+    def _publish(self, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
+        job = self.job
+        ref = checkpoint_ref(job.study.runs[job.ref.run], step)
+        with Store(job.home).build(job.study, ref, force=step in job.forced, **job.made_by) as build:
+            if build.finished is None:
+                self._write(build.folder, weights, curves, step)
+                build.publish(stats=self._stats(curves, step))
+
+    def _write(self, folder: Path, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
+        write_model(folder, self.session.model, weights, self.tokenizer)
+        write_curves(folder / CURVES, curves)
+        if isinstance(self.work, FineTuning) and self.job.dataset is not None:
+            write_seen(folder / SEEN, self.work, self.job.dataset, step)
+
+    def _stats(self, curves: list[dict[str, Any]], step: int) -> dict[str, Any]:
+        last = curves[-1]
+        return {
+            "step": step,
+            "epoch": last["epoch"],
+            "loss": last["loss"],
+            "grad_norm": last["grad_norm"],
+            "held_out_loss": last["held_out_loss"],
+            "trained_tokens": sum(entry["tokens"] for entry in curves),
+            "train_seconds": round(sum(entry["seconds"] for entry in curves), 3),
+            **{f"set_{name}": value for name, value in self.work.tokens.summary().items()},
+        }
+
+
+def optimiser_of(job: Job) -> Optimiser:
+    """The optimiser that a job's spec declares."""
+    if job.ref.stage == "base_models":
+        return pretraining_optimiser()
+    schedule = job.study.runs[job.ref.run].schedule
+    return Optimiser(schedule.betas, schedule.eps, schedule.weight_decay, schedule.clip, schedule.precision)
+
+
+def pretraining_optimiser() -> Optimiser:
+    """AdamW for training from scratch; fp32 on a CPU: not all have bf16, and models this small gain nothing by it."""
+    return Optimiser((0.9, 0.95), 1e-8, 0.1, 1.0, "bf16" if torch.cuda.is_available() else "fp32")
+
+
+def _work(job: Job) -> FineTuning | FromScratch:
+    tokens = Tokens.load(job.tokens)
+    held_out = Tokens.load(job.held_out) if job.held_out else None
+    if job.ref.stage == "base_models":
+        origin = job.study.models[job.ref.name].origin
+        assert isinstance(origin, Pretraining)
+        return FromScratch(job.ref.name, origin, tokens, held_out)
+    run: Run = job.study.runs[job.ref.run]
+    return FineTuning(run, tokens, held_out)

@@ -1,0 +1,192 @@
+"""Draw the figures from `results.duckdb`: SVG, PNG, the numbers, and a receipt for them.
+
+In: the published results. Out: `<home>/figures/<figure>/…`, an output with a manifest like any other: for each
+study `<study>.svg`, `<study>.png`, `<study>.csv` (the numbers drawn) and `receipt.json`, which says which
+score digests they stand on. Drawn again only where a number changed. How to run:
+
+    python -m rsft_assets.steps.figures.draw [figures/dip_and_recovery ...] [--force]
+"""
+
+import argparse
+import csv
+import hashlib
+import importlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.specs.errors import SpecError, StepError, nearest
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.program import run_step
+from rsft_assets.steps.records.identity import Identity
+from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.results.publishing import open_results
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+Rows = list[dict[str, Any]]
+RECEIPT = "receipt.json"
+
+
+class MissingTable(StepError):
+    """A table that a figure reads is not in the database, since its SQL is broken."""
+
+
+def draw_figures(study: Study, store: Store, names: tuple[str, ...] = (), *, force: bool = False) -> list[Output]:
+    """Draw every figure, or those named (`figures/<name>` or `<name>`); the outputs, new or kept."""
+    wanted = [_figure(name) for name in names] or list(FIGURES)
+    progress = Progress("figures", len(wanted), "figures")
+    outputs, failed = [], []
+    with open_results(store) as db:
+        for figure in wanted:
+            try:
+                outputs.append(_draw(db, study, store, figure, force=force))
+            except MissingTable as error:
+                failed.append(str(error))
+            progress.step(1, figure.name)
+    if failed:
+        raise StepError("; ".join(failed))
+    return outputs
+
+
+def _figure(name: str) -> Figure:
+    known = {figure.name: figure for figure in FIGURES}
+    if name.removeprefix("figures/") not in known:
+        raise SpecError(f"unknown figure {name!r}: {nearest(name.removeprefix('figures/'), known)}")
+    return known[name.removeprefix("figures/")]
+
+
+def rows_of(db: "DuckDBPyConnection", figure: Figure, study: str) -> Rows:
+    """The numbers that a figure draws for one study; `MissingTable` where a table that it reads was not built."""
+    import duckdb
+
+    try:
+        cursor = db.execute(figure.query, {"study": study})
+    except duckdb.CatalogException as error:
+        words = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        raise MissingTable(f"{figure.key} reads what could not be built: {words}") from error
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def rows_digest(rows: Rows) -> str:
+    """Of the numbers as they are drawn: to six digits, since sums made in parallel differ in the last one."""
+    return hashlib.sha256(json.dumps(_rounded(rows), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return {key: _rounded(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, *, force: bool) -> Output:
+    rows = {of: rows_of(db, figure, of) for of in sorted(set(study.member_of.values()))}
+    ref = Ref(figure.key)
+    identity = Identity(
+        ref,
+        {
+            **{"figure": figure.name, "title": figure.title, "question": figure.question},
+            **{"query": figure.query, "code": _code(figure)},
+        },
+        tuple(InputRecord(f"results/{figure.name}", of, rows_digest(rows[of]), "results.duckdb") for of in rows),
+    )
+    with exclusive(store.slot(ref) / ".lock", str(ref)):
+        kept = None if force else store.kept(identity)
+        if kept is not None:
+            return kept
+        work = store.slot(ref) / f".building-{identity.fingerprint[:12]}"
+        work.mkdir(parents=True, exist_ok=True)
+        build = Build(store, identity, work, {})
+        last = None if force else _last(store, identity)
+        drawn = [of for of in rows if _draw_one(figure, of, rows[of], work, last)]
+        write_json(work / RECEIPT, _receipt(figure, rows, drawn))
+        stats = {
+            "drawn": drawn,
+            "not_available": [of for of in rows if of not in drawn],
+            "numbers": sum(len(rows[of]) for of in drawn),
+        }
+        return build.publish(stats)
+
+
+def _last(store: Store, identity: Identity) -> Output | None:
+    """The figure as it is now, where it was drawn by the same code from the same query."""
+    try:
+        output = store.current(identity.ref)
+    except StepError:
+        return None
+    return output if output is not None and output.manifest.spec == identity.spec else None
+
+
+def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output | None) -> bool:
+    """Draw one study's picture, or take over the last one where none of its numbers changed."""
+    from rsft_assets.steps.figures import style
+
+    if last is not None:
+        receipt = json.loads(last.file(RECEIPT).read_text(encoding="utf-8"))
+        if receipt["numbers"].get(study, {}).get("digest") == rows_digest(rows):
+            for record in last.manifest.files:
+                if record.path.startswith(f"{study}."):
+                    shutil.copyfile(last.folder / record.path, folder / record.path)
+            return study in receipt["drawn"]
+    module = importlib.import_module(f"rsft_assets.steps.figures.{figure.name}")
+    with style.house_style():
+        canvas = module.draw(rows, study)
+        known = canvas is not None
+        why = f"no scores of the {study} study for it yet"
+        if canvas is not None:
+            style.heading(canvas, f"{figure.title}: {study} study", figure.question)
+        style.save(canvas or style.not_available(figure.title, why), folder, study)
+    if not known:
+        log.info("%s: no numbers for the %s study yet", figure.key, study)
+        return False
+    with (folder / f"{study}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return True
+
+
+def _receipt(figure: Figure, rows: dict[str, Rows], drawn: list[str]) -> dict[str, Any]:
+    """Which numbers were drawn, and what they stand on."""
+    return {
+        "figure": figure.name,
+        "reads": list(figure.reads),
+        "query": figure.query,
+        "numbers": {of: {"rows": len(rows[of]), "digest": rows_digest(rows[of])} for of in rows},
+        "drawn": drawn,
+        "traces": {of: sorted({row["trace"] for row in rows[of] if row.get("trace")}) for of in drawn},
+    }
+
+
+def _code(figure: Figure) -> str:
+    """A figure drawn by other code is another figure."""
+    folder = Path(__file__).parent
+    source = (folder / f"{figure.name}.py").read_bytes() + (folder / "style.py").read_bytes()
+    return hashlib.sha256(source).hexdigest()[:12]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    draw_figures(load_study(), Store.from_env(), tuple(arguments.assets), force=arguments.force)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", nargs="*", metavar="FIGURE", help="figures/<figure>; all where none is named")
+    parser.add_argument("--force", action="store_true", help="draw again even where no number changed")
+    return parser
+
+
+if __name__ == "__main__":
+    run_step(main, _parser())

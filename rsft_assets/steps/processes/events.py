@@ -1,0 +1,92 @@
+"""What a step says while it works, to whoever launched it: progress, notes, and every output once it is published.
+
+Where `RSFT_EVENTS` names a file, each event is appended there as one JSON line. Without it, the log has the same.
+"""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.lineage import Ref
+
+EVENTS_SETTING = "RSFT_EVENTS"
+_SAY_EVERY_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text.
+
+    A `total` of 0 says that nobody knows it yet.
+    """
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._started = time.monotonic()
+        self._first = 0
+        self._said_at = self._started
+
+    def skip(self, count: int) -> None:
+        """Count work that an earlier try had finished; it does not enter the rate."""
+        self.done += count
+        self._first += count
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """Count finished work and say so, if the last word was long enough ago."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total > 0:
+            self._said_at = now
+            self._say(now, note)
+
+    def _say(self, now: float, note: str) -> None:
+        rate = (self.done - self._first) / max(now - self._started, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 and self.total else None
+        event = {
+            "event": "progress",
+            "what": self.what,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+            "rate": round(rate, 3),
+            "eta_seconds": None if left is None else round(left, 1),
+            "note": note,
+        }
+        send(event)
+        if EVENTS_SETTING not in os.environ:
+            of_total = f"/{self.total}" if self.total else ""
+            log.info("%s %d%s %s, %.3g/s %s", self.what, self.done, of_total, self.unit, rate, note)
+
+
+def send(event: dict[str, Any]) -> None:
+    """Append one event to the file that the launcher reads; nothing where nobody listens."""
+    path = os.environ.get(EVENTS_SETTING)
+    if path:
+        # One write to a file opened for appending: lines of several processes never mix.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, (json.dumps(event) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+
+def say_published(ref: Ref, folder: Path) -> None:
+    """Tell the launcher about a finished output, so that it can be recorded at once."""
+    send({"event": "published", "asset": ref.asset, "partition": ref.partition, "folder": str(folder)})
+    log.info("published %s", ref)
+
+
+def say_skipped(ref: Ref, reason: str) -> None:
+    """Tell the launcher that a partition was left out, and why."""
+    send({"event": "skipped", "asset": ref.asset, "partition": ref.partition, "reason": reason})
+    log.warning("skipped %s: %s", ref, reason)
+
+
+def say_note(words: str) -> None:
+    """Tell whoever watches something worth knowing before the work goes on."""
+    send({"event": "note", "words": words})
+    log.info("%s", words)

@@ -1,0 +1,131 @@
+"""Running a step as a program: arguments, logging, progress, exit status.
+
+A step knows nothing of what launched it. It logs to standard error; `events` says what else it tells.
+Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that asked it to stop.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref, parse_ref, partitions_of
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.processes.events import send
+from rsft_assets.steps.processes.parent_death import end_with_parent, take_along
+
+LAUNCHER_SETTING = "RSFT_LAUNCHER"
+"""The process that reads the events of a step, which is its child."""
+TRY_AGAIN = 75
+_NO_ROOM_BYTES = 4 << 20
+log = logging.getLogger(__name__)
+
+
+def _end_with_launcher() -> None:
+    """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
+    launcher = os.environ.get(LAUNCHER_SETTING)
+    if launcher is not None:
+        end_with_parent(signal.SIGTERM)
+        # It may have died before the kernel was asked.
+        if os.getppid() != int(launcher):
+            raise Stopped("the end of its launcher")
+
+
+class Stopped(BaseException):
+    """A scheduler asked the step to stop; what was finished is kept."""
+
+
+_asked_to_stop_by: list[str] = []
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    # A scheduler may signal the step and, through its launcher's end, once more; that must not cut short what the
+    # first began.
+    signal.signal(number, _heard)
+    name = signal.Signals(number).name
+    _asked_to_stop_by.append(name)
+    raise Stopped(name)
+
+
+def _heard(number: int, frame: Any) -> None:
+    """Nothing; to ignore the signal would be handed down to the processes of this step."""
+
+
+def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> NoReturn:
+    """The one place where a step's exceptions become an exit status and a readable last line."""
+    arguments = parser.parse_args()
+    log_to_stderr()
+    signal.signal(signal.SIGTERM, _stop)
+    take_along()
+    try:
+        _end_with_launcher()
+        main(arguments)
+        status = 0
+    except (Stopped, KeyboardInterrupt) as error:
+        status = _stopped(str(error) or "Ctrl-C")
+    except Exception as error:
+        # Libraries make errors of their own of a stop.
+        status = _stopped(_asked_to_stop_by[0]) if _asked_to_stop_by else _failed(error)
+    sys.exit(status)
+
+
+def _stopped(by: str) -> int:
+    return _fail(f"stopped by {by}; finished work is kept, run it again to go on", TRY_AGAIN)
+
+
+def _failed(error: Exception) -> int:
+    """The exit status of a failure that a person can do something about; any other is raised again."""
+    if isinstance(error, SpecError):
+        return _fail(str(error), 2)
+    if isinstance(error, StepError):
+        return _fail(str(error), 1)
+    if isinstance(error, OSError):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise error
+        return _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+    # Libraries report a full disk in errors of their own.
+    if _free_bytes() > _NO_ROOM_BYTES:
+        raise error
+    return _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
+
+
+def log_to_stderr() -> None:
+    """How every process of a step logs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(os.environ.get("RSFT_HOME") or ".").free
+
+
+def _fail(message: str, status: int) -> int:
+    send({"event": "failed", "message": message})
+    log.error("%s", message)
+    return status
+
+
+def step_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every step takes: what to make, which partitions of it, and whether to make it again."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", nargs="+", metavar="ASSET", help="asset key, such as datasets/nano-cot")
+    parser.add_argument("--partition", action="append", default=[], metavar="KEY", help="may be repeated")
+    parser.add_argument("--force", action="store_true", help="make it again even if it is finished")
+    return parser
+
+
+def requested(study: Study, arguments: argparse.Namespace) -> list[Ref]:
+    """Every asset crossed with every partition asked for, checked; a pool without a partition is all its shards."""
+    refs = [parse_ref(study, asset, key) for asset in arguments.assets for key in arguments.partition or [""]]
+    return [shard for ref in refs for shard in _shards(study, ref)]
+
+
+def _shards(study: Study, ref: Ref) -> list[Ref]:
+    if ref.partition or ref.stage not in ("responses", "verdicts"):
+        return [ref]
+    return [Ref(ref.asset, key) for key in partitions_of(study, ref.asset)]

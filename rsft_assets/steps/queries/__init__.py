@@ -1,0 +1,1 @@
+"""queries/<source>: questions with a reference answer, fetched or made by a seeded generator."""

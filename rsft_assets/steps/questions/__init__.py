@@ -1,0 +1,1 @@
+"""Trace, plan, doctor, cleanup: these read every stage and make none."""

@@ -1,0 +1,211 @@
+"""What takes up disk that nobody needs, and its deletion when told to: states of finished trainings, leftovers
+of killed steps, weights that were made anew and that nothing stands on.
+
+    for item in survey(study, store): print(item.bytes, item.safe, item.path, item.why)
+
+In: a home. Out: `Item`s, each with its size, whether it may go, and why. What is published and current, or
+named by any manifest, never may; nor may what the study declares, or what a process holds.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.folders import RESUME, discard
+from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
+from rsft_assets.steps.records.store import POINTER, Store
+
+log = logging.getLogger(__name__)
+_WEIGHTS = ("checkpoints", "base_models")
+_PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start-*")
+"""Of a training's folder; its logs stay."""
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something on disk besides current outputs."""
+
+    path: Path
+    bytes: int
+    """That deleting it would free: files shared with another folder count nothing."""
+    safe: bool
+    why: str
+    lock: Path
+    """Held while it is deleted, by whoever makes such things."""
+
+
+def survey(study: Study, store: Store) -> list[Item]:
+    """All of it, largest first."""
+    found = [*_trainings(study, store), *_unfinished(store), *_superseded(study, store)]
+    return sorted(found, key=lambda item: (-item.bytes, item.path))
+
+
+def delete(items: Iterable[Item]) -> list[Item]:
+    """Delete the safe ones; those that are gone. One that a process has taken up meanwhile is left."""
+    gone = []
+    for item in items:
+        if not item.safe:
+            continue
+        with _free(item.lock) as free:
+            if not free:
+                log.warning("%s is in use now; left", item.path)
+                continue
+            if item.path.parent.name == RESUME and item.path.is_dir():
+                discard(item.path)
+            elif item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+        gone.append(item)
+    return gone
+
+
+@contextlib.contextmanager
+def _free(lock: Path) -> Iterator[bool]:
+    """Whether nobody holds a lock, held here meanwhile."""
+    if not lock.exists():
+        yield True
+        return
+    with lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(facts.st_size for facts in map(os.stat, files) if facts.st_nlink == 1)
+
+
+def _item(path: Path, lock: Path, safe: bool, why: str) -> Item:
+    with _free(lock) as free:
+        if not free:
+            safe, why = False, "in use by a process"
+    return Item(path, _size(path), safe, why, lock)
+
+
+def _trainings(study: Study, store: Store) -> Iterator[Item]:
+    for folder in sorted([*store.home.glob(f"checkpoints/*/*/{RESUME}"), *store.home.glob(f"base_models/*/{RESUME}")]):
+        unfinished = _left_to_train(study, store, folder)
+        # A training holds the lock in its folder, a pretraining that of its output.
+        lock = folder / _LOCK if (folder / _LOCK).exists() else folder.parent / _LOCK
+        for part in sorted({part for pattern in _PARTS for part in folder.glob(pattern)}):
+            aside = part.name.startswith(".writing-") or part.name.endswith(".writing")
+            if unfinished and not aside:
+                yield _item(part, lock, False, unfinished)
+            else:
+                yield _item(part, lock, True, "half written by a killed process" if aside else "its training is done")
+
+
+def _left_to_train(study: Study, store: Store, folder: Path) -> str:
+    """Why a training's state is still needed; empty where every kept step is published."""
+    stage, *names = folder.parent.relative_to(store.home).parts
+    try:
+        if stage == "base_models":
+            refs = [parse_ref(study, f"base_models/{names[0]}")]
+        else:
+            run = study.get("runs", names[1])
+            refs = [checkpoint_ref(run, step) for step in study.steps_of(run) if step]
+    except SpecError:
+        return "no study declares this run now; its state could still be gone on from"
+    for ref in refs:
+        if not _is_made(study, store, ref):
+            return f"{ref} is not made yet: training goes on from here"
+    return ""
+
+
+def _is_made(study: Study, store: Store, ref: Ref) -> bool:
+    try:
+        output = store.current(ref)
+        return output is not None and output.manifest.fingerprint == store.identity(study, ref).fingerprint
+    except StepError:
+        return False
+
+
+def _unfinished(store: Store) -> Iterator[Item]:
+    """Work folders of steps that were killed, or that are at work."""
+    for folder in sorted(store.home.rglob(".building-*")):
+        identity = folder.name.removeprefix(".building-")
+        finished = (folder.parent / identity / FILE_NAME).is_file()
+        why = "what it was for is published" if finished else "unfinished: materialize goes on from here"
+        yield _item(folder, folder.parent / _LOCK, finished, why)
+
+
+def _superseded(study: Study, store: Store) -> Iterator[Item]:
+    """Weights that were made anew: the older ones go where no manifest names them."""
+    named = _named(store)
+    for pointer in sorted(path for stage in _WEIGHTS for path in (store.home / stage).rglob(POINTER)):
+        try:
+            current = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
+            made = read_manifest(current)
+        except (StepError, ValueError, KeyError, TypeError):
+            continue  # `rsft doctor` names what is broken; nothing beside it is judged
+        for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):
+            if folder == current:
+                continue
+            yield _older(study, store, folder, made, named)
+
+
+def _older(study: Study, store: Store, folder: Path, current: Manifest, named: dict[str, set[str]]) -> Item:
+    lock = folder.parent / _LOCK
+    try:
+        manifest = read_manifest(folder)
+    except StepError as error:
+        return _item(folder, lock, False, str(error))
+    if manifest.fingerprint != current.fingerprint and _is_declared(study, store, manifest):
+        return _item(folder, lock, False, "what the study declares now: materialize goes back to it")
+    place = folder.relative_to(store.home).as_posix()
+    by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
+    by = by - {f"{manifest.ref}"}
+    if by:
+        return _item(folder, lock, False, f"made anew since, but {sorted(by)[0]} and {len(by) - 1} more stand on it")
+    return _item(folder, lock, True, "made anew since, and nothing stands on it")
+
+
+def _is_declared(study: Study, store: Store, manifest: Manifest) -> bool:
+    """Whether an output that is not the current one is what this study would have made."""
+    try:
+        return manifest.fingerprint == store.identity(study, manifest.ref).fingerprint
+    except (SpecError, StepError):
+        return False
+
+
+def _named(store: Store) -> dict[str, set[str]]:
+    """Every folder and digest that a manifest mentions anywhere, and by whom."""
+    named: dict[str, set[str]] = {}
+    for path in store.home.rglob(FILE_NAME):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            who = str(Ref(data["asset"], data["partition"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        own = {data.get("digest"), path.parent.relative_to(store.home).as_posix()}
+        for text in _texts(data):
+            if text not in own:
+                named.setdefault(text, set()).add(who)
+    return named
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)

@@ -1,0 +1,96 @@
+"""Amounts -> costs: hours of GPUs or CPU cores, bytes and judge money, measured where something was measured."""
+
+import json
+from pathlib import Path
+
+from rsft_assets.specs import rates
+from rsft_assets.specs.judges import judge_specs
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.rates import Rate
+from rsft_assets.steps.questions.planning.measured import Measured, Measurement
+from rsft_assets.steps.questions.planning.quantities import Line, Quantity
+from rsft_assets.steps.scores.grading.judges import missing_judges
+
+HOUR = 3600.0
+
+
+def on_gpu(needs_gpu: bool, placement: Placement) -> bool:
+    return needs_gpu and placement.device != "cpu"
+
+
+def training_time(line: Line, tokens: Quantity, model: Model, found: Measurement | None) -> None:
+    """Time to train on `tokens`."""
+    placement = load_placement(model.name)
+    gpu = on_gpu(model.needs_gpu, placement)
+    width = placement.processes * (1 if gpu else placement.threads)
+    rate = rates.TRAINING_MFU if gpu else rates.CPU_TRAINING_FLOPS
+    _time(line, tokens, gpu, width, found, rate, _seconds(6 * model.parameters, rate, gpu))
+
+
+def decoding_time(
+    line: Line, tokens: Quantity, parameters: int, needs_gpu: bool, placement: Placement, found: Measurement | None
+) -> None:
+    """Time to generate `tokens`."""
+    gpu = on_gpu(needs_gpu, placement)
+    width = placement.engines * (placement.tensor_parallel if gpu else placement.threads)
+    rate = rates.DECODING_MFU if gpu else rates.CPU_DECODING_FLOPS
+    seconds = _seconds(2 * parameters, rate, gpu)
+    _time(line, tokens, gpu, width, found, rate, max(seconds, 1 / rates.DECODING_MOST) if gpu else seconds)
+
+
+def _seconds(flops: float, rate: Rate, gpu: bool) -> float:
+    """Of one card or core, a token."""
+    return flops / (rate.value * (rates.CARD_FLOPS if gpu else 1))
+
+
+def _time(
+    line: Line, tokens: Quantity, gpu: bool, width: int, found: Measurement | None, rate: Rate, seconds: float
+) -> None:
+    quantity = "gpu_hours" if gpu else "cpu_hours"
+    if found is not None:
+        line.add(quantity, tokens.times(width / found.per_second / HOUR), found.words)
+    else:
+        line.add(quantity, tokens.times(seconds / HOUR, rate.basis), rate.source)
+
+
+def light_work(line: Line, measured: Measured, asset: str, rows: Quantity, *, workers: int = 1) -> None:
+    """CPU time and disk of work that goes by rows."""
+    found = measured.light(asset)
+    if found is not None:
+        rate, size = found
+        line.add("cpu_hours", rows.times(workers / rate.per_second / HOUR), rate.words)
+        line.add("disk_bytes", rows.times(size))
+        return
+    each = rates.PER_ROW[asset.partition("/")[0]]
+    line.add("cpu_hours", rows.times(each.seconds / HOUR, "assumed"), rates.PER_ROW_SOURCE)
+    line.add("disk_bytes", rows.times(each.bytes, "assumed"))
+
+
+def judge_money(line: Line, home: Path, benchmark: str, role: str, samples: Quantity) -> None:
+    """Tokens that a judge reads and writes, and their price where the user has named one."""
+    asked = samples.times(2)  # each grader asks; where both ask the same, the reply is kept
+    length = _judgement_length(home, benchmark, role)
+    each = length or rates.JUDGEMENT_TOKENS[role]
+    tokens = asked.times(each, "measured" if length else "assumed")
+    source = "tokens a judgement, measured" if length else rates.JUDGING_SOURCE
+    line.add("judge_tokens", tokens, f"judge {role}: {each:,.0f} {source}")
+    spec = judge_specs().get(role)
+    if spec is None:
+        line.say(f"{missing_judges([role])}; until then nothing is asked")
+    elif spec.usd_per_million_tokens is None:
+        line.say(f"judge {role} is not priced: set usd_per_million_tokens in its table")
+    else:
+        line.add("judge_usd", tokens.times(spec.usd_per_million_tokens / 1e6))
+
+
+def _judgement_length(home: Path, benchmark: str, role: str) -> float | None:
+    """Mean tokens of the judgements in store."""
+    found: list[int] = []
+    for path in sorted((home / "judgements" / benchmark).glob(f"{role}-*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(int(json.loads(line)["tokens"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # the last line of a killed process
+    return sum(found) / len(found) if sum(found) else None

@@ -1,0 +1,120 @@
+"""Outputs as places of a trace: their facts, and whether the link to each input still holds."""
+
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.questions.tracing.node import Node
+from rsft_assets.steps.records.digest import file_digest
+from rsft_assets.steps.records.identity import materialize_command
+from rsft_assets.steps.records.manifest import InputRecord, Manifest, read_manifest
+from rsft_assets.steps.records.store import Output, Store
+
+HASHED_BYTES = 2 << 20
+"""Files up to this size are read whole to see whether they changed; larger ones only with `content`."""
+HASHED_SHARDS = 8
+"""Of pools with more shards than this, sizes alone are looked at, which takes milliseconds."""
+
+
+def output_node(output: Output, *, content: bool = False, quick: bool = False) -> Node:
+    """An output with its provenance; damage to its files is this node's problem."""
+    problem = output.damage(content=False) if quick and not content else damage(output, content=content)
+    return Node(str(output.manifest.ref), facts=_facts(output), problem=problem)
+
+
+def _facts(output: Output) -> dict[str, Any]:
+    made = output.manifest
+    by = made.made_by
+    commit = (
+        f"{str(by['commit'])[:10]}{' with uncommitted changes' if by.get('dirty') else ''}"
+        if by.get("commit")
+        else None
+    )
+    return {
+        "digest": made.digest[:12],
+        "identity": made.fingerprint[:12],
+        "origin": made.origin if made.origin != "computed" else None,
+        "adopted from": made.adopted_from,
+        "made": made.finished_at[:19],
+        "seconds": made.seconds,
+        "seed": by.get("seed"),
+        "engine": by.get("engine"),
+        "code": commit,
+        "rows": sum(record.rows for record in made.files if record.rows is not None) or None,
+        "command": by.get("command"),
+        "folder": str(output.folder),
+    }
+
+
+def damage(output: Output, *, content: bool = False) -> str | None:
+    """What is wrong with an output's files, in words."""
+    if problem := output.damage(content=content):
+        return problem
+    if content:
+        return None
+    for record in output.manifest.files:
+        if record.bytes <= HASHED_BYTES:
+            path = output.folder / record.path
+            try:
+                digest, _ = file_digest(path)
+            except (OSError, ValueError) as error:
+                return f"{path} cannot be read ({error})"
+            if digest != record.digest:
+                return f"{path} has changed since it was made"
+    return None
+
+
+def follow(
+    store: Store, link: InputRecord, *, content: bool = False, quick: bool = False
+) -> tuple[Node, Output | None]:
+    """The output that an input record names; (node, None) where it is gone."""
+    ref, folder = Ref(link.asset, link.partition), store.home / link.output
+    try:
+        output = Output(folder, read_manifest(folder))
+    except StepError as error:
+        return Node(str(ref), "missing", {"folder": str(folder)}, f"{error}"), None
+    node = output_node(output, content=content, quick=quick)
+    if output.digest != link.digest:
+        node.problem = f"its digest is {output.digest[:12]}, but {link.digest[:12]} was used"
+    elif _replaced(store, ref, output):
+        node.facts["note"] = "made anew since; this is the version that was used"
+    return node, output
+
+
+def _replaced(store: Store, ref: Ref, output: Output) -> bool:
+    if ref.stage == "completions":
+        return False
+    try:
+        current = store.current(ref)
+    except StepError:
+        return False
+    return current is not None and current.digest != output.digest
+
+
+def current_node(store: Store, ref: Ref, *, content: bool = False) -> tuple[Node, Output | None]:
+    """The output in use of `ref`; (node with the command that makes it, None) where there is none."""
+    try:
+        output = store.current(ref)
+    except StepError as error:
+        return Node(str(ref), "missing", problem=str(error)), None
+    if output is None:
+        return Node(str(ref), "missing", problem=f"not made yet; make it: {materialize_command(ref)}"), None
+    return output_node(output, content=content), output
+
+
+def input_of(made: Manifest, stage: str) -> InputRecord | None:
+    """The first input of a stage."""
+    return next((link for link in made.inputs if link.asset.split("/")[0] == stage), None)
+
+
+def read_rows(path: Path, *, columns: list[str] | None = None, where: list[Any] | None = None) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, filtered while reading; a file that cannot be read is a `StepError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns, filters=where).to_pylist()
+        return rows
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StepError(f"{path} cannot be read ({error}); materialize it again") from error

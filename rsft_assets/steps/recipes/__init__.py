@@ -1,1 +1,0 @@
-"""How training sets are chosen: candidates from verdicts, decontamination, derived sets, facts about the result."""

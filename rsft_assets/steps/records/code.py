@@ -1,0 +1,229 @@
+"""The version of the code that makes a stage. It informs, and never invalidates what was made.
+
+A stage's version covers its whole room, `steps/<stage>`, and every room that those files reach by an import or by a
+string that names a module (programs, workers, graders). Files are compared as syntax trees without docstrings, so a
+comment changes no version. Left out are `specs`, which is hashed as identity; `processes` and `questions`, which make
+nothing; and the files of `records` below. Of `records`, only what is imported counts. Where a dictionary maps names to
+modules, as `scores/grading/tasks.py` does, only the module of the chosen name counts.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import Study
+
+PACKAGE = Path(__file__).parents[2]
+PLUMBING = {
+    "checked": "whether a file was read before",
+    "code": "versions themselves",
+    "columns": "has a schema version of its own",
+    "digest": "names content, does not make it",
+    "drift": "only informs",
+    "folders": "where work in progress lies",
+    "identity": "is the fingerprint, which is compared by itself",
+    "journal": "holds rows until they are written",
+    "locks": "who may write, not what",
+    "manifest": "what is said about an output",
+    "provenance": "who made an output",
+    "store": "where an output lies",
+}
+"""Files of `records` that no version covers, and why."""
+_UNCOVERED = ("processes", "questions")
+_MODULE = re.compile(r"rsft_assets(?:\.\w+)+")
+
+
+Table = tuple[tuple[str, str], ...]
+"""(name, module) for each entry of a dictionary."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """What counts of one file: its content, the modules that it names, and those that its dictionaries list by name."""
+
+    digest: str
+    names: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+    def reaches(self, choice: str) -> list[str]:
+        """The modules that this file can call for, where `choice` is asked for."""
+        return [*self.names, *(m for t in self.tables for name, m in t if name == choice or not _has(t, choice))]
+
+    def not_chosen(self, choice: str) -> set[str]:
+        """The modules that are only for other choices."""
+        matching = [table for table in self.tables if _has(table, choice)]
+        return {m for t in matching for _, m in t} - {m for t in matching for name, m in t if name == choice}
+
+
+def _has(table: Table, choice: str) -> bool:
+    return any(name == choice for name, _ in table)
+
+
+class Code:
+    """The package's files, read when they are asked for."""
+
+    def __init__(self, package: Path = PACKAGE) -> None:
+        self.package = package
+        self._read: dict[str, _File] = {}
+        self._kept = _Kept(package)
+
+    def version(self, stage: str, choice: str = "") -> str:
+        """The version of a stage; `choice` names one of what a dictionary of its room offers, such as a task."""
+        seen = hashlib.sha256()
+        for path in sorted(self._covered(stage, choice)):
+            seen.update(f"{path}\0{self._file(path).digest}\0".encode())
+        self._kept.write()
+        return seen.hexdigest()[:12]
+
+    def _covered(self, stage: str, choice: str) -> set[str]:
+        room = self._room(f"steps/{stage}")
+        others = {
+            path for file in room for module in self._file(file).not_chosen(choice) if (path := self._path(module))
+        }
+        covered: set[str] = set()
+        rooms = {f"steps/{stage}"}
+        waiting = [path for path in room if path not in others]
+        while waiting:
+            path = waiting.pop()
+            if path not in covered:
+                covered.add(path)
+                for module in self._file(path).reaches(choice):
+                    waiting += self._reached(module, rooms, others)
+        return covered
+
+    def _reached(self, module: str, rooms: set[str], others: set[str]) -> Iterator[str]:
+        """The files that a module's name brings in: itself and, outside `records`, the rest of its room."""
+        path = self._path(module)
+        if path is None or path.split("/")[1] in _UNCOVERED:
+            return
+        room = path.rpartition("/")[0]
+        if room == "steps/records":
+            if Path(path).stem not in (*PLUMBING, "__init__"):
+                yield path
+        elif room != "steps":
+            yield path
+            if room not in rooms:
+                rooms.add(room)
+                yield from (beside for beside in self._room(room) if beside not in others)
+
+    def _path(self, module: str) -> str | None:
+        """The file of the longest part of a dotted name that is a module of the package."""
+        parts = module.split(".")[1:]
+        while parts:
+            place = "/".join(parts)
+            for path in (f"{place}.py", f"{place}/__init__.py"):
+                if path in self._paths:
+                    return path
+            parts.pop()
+        return None
+
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        found = (path for path in (self.package / "steps").rglob("*") if path.is_file())
+        return frozenset(p.relative_to(self.package).as_posix() for p in found if "__pycache__" not in p.parts)
+
+    def _room(self, room: str) -> Iterable[str]:
+        return [path for path in self._paths if path.startswith(f"{room}/")]
+
+    def _file(self, path: str) -> _File:
+        if path not in self._read:
+            self._read[path] = self._kept.get(path) or self._kept.put(path, read_file(self.package / path))
+        return self._read[path]
+
+
+def read_file(path: Path) -> _File:
+    """A Python file as a syntax tree without docstrings; any other file as its bytes."""
+    if path.suffix != ".py":
+        return _File(hashlib.sha256(path.read_bytes()).hexdigest(), (), ())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    _drop_docstrings(tree)
+    tables = tuple(table for node in ast.walk(tree) if isinstance(node, ast.Dict) and (table := _table(node)))
+    listed = {module for table in tables for _, module in table}
+    named = dict.fromkeys(module for node in ast.walk(tree) for module in _modules(node))
+    names = tuple(module for module in named if module not in listed)
+    return _File(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names, tables)
+
+
+def _drop_docstrings(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A string that stands by itself does nothing, wherever it stands.
+            node.body = [  # type: ignore[attr-defined]
+                line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+
+
+def _modules(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.ImportFrom) and node.module:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield from _MODULE.findall(node.value)
+
+
+def _table(node: ast.Dict) -> Table:
+    found: list[tuple[str, str]] = []
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            found += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
+    return tuple(found)
+
+
+class _Kept:
+    """What was read before, beside Python's own compiled files and by their rule: same size, same time of writing."""
+
+    def __init__(self, package: Path) -> None:
+        self._package = package
+        self._place = package / "__pycache__" / "rsft_code.json"
+        self._changed = False
+        self._entries: dict[str, list[object]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._entries = dict(json.loads(self._place.read_text(encoding="utf-8")))
+
+    def get(self, path: str) -> _File | None:
+        entry = self._entries.get(path)
+        try:
+            if isinstance(entry, list) and entry[0] == self._signs(path):
+                found = entry[1]
+                assert isinstance(found, dict)
+                tables = tuple(tuple((name, module) for name, module in table) for table in found["tables"])
+                return _File(found["digest"], tuple(found["names"]), tables)
+        except (OSError, LookupError, TypeError, ValueError, AssertionError):
+            pass
+        return None
+
+    def put(self, path: str, file: _File) -> _File:
+        self._entries[path] = [self._signs(path), asdict(file)]
+        self._changed = True
+        return file
+
+    def write(self) -> None:
+        """Best effort: an installed package may not be writable."""
+        if self._changed:
+            aside = self._place.with_name(f"{self._place.name}.{os.getpid()}")
+            with contextlib.suppress(OSError):
+                aside.write_text(json.dumps(self._entries), encoding="utf-8")
+                aside.replace(self._place)
+            self._changed = False
+
+    def _signs(self, path: str) -> list[int]:
+        facts = (self._package / path).stat()
+        return [facts.st_size, facts.st_mtime_ns]
+
+
+_code = Code()
+
+
+def code_of(study: Study, ref: Ref) -> str:
+    """The version of the code that makes `ref` here; of the graders, only that of its benchmark's task counts."""
+    return _code.version(ref.stage, study.get("benchmarks", ref.benchmark).task if ref.stage == "scores" else "")

@@ -1,0 +1,1 @@
+"""report: questions answered in sentences that are computed from the results tables."""

@@ -1,0 +1,192 @@
+"""Has it trained long enough?
+
+In: `marts.dip_and_recovery`, judged arm by arm, and which runs have no score. Out: an answer.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.report.answer import (
+    GROUPS,
+    MOST,
+    OURS,
+    SKILLS,
+    SOURCE,
+    Answer,
+    Rows,
+    arms,
+    ask,
+    count_of,
+    listed,
+    one_seed,
+    points,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TABLE = "marts.dip_and_recovery"
+_MOST_ARMS = 5
+
+
+def long_enough(db: "DuckDBPyConnection", study: str) -> Answer:
+    """Dips and recoveries, ends below an earlier step, and what could not be judged."""
+    answer = Answer("long_enough", "Has it trained long enough?", figures=("dip_and_recovery", "optimization_regimes"))
+    runs = ask(db, f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} ORDER BY position", study)
+    every = arms([row for row in runs if row["seeds"]], _TABLE)
+    judged = [row for row in every if row["arm_steps"] >= 3 and not row["is_arm_undecided"]]
+    answer.table = _TABLE
+    answer.columns = {
+        **{"arm": "arm", "title": "benchmark", "seeds": "seeds", "arm_peak_step": "peak", "arm_valley_step": "valley"},
+        **{"arm_top_step": "top", "arm_fall": "fall", "arm_fall_low": "low", "arm_fall_high": "high"},
+        **{"arm_rise": "rise", "arm_rise_low": "low", "arm_rise_high": "high", "arm_valley_seeds": "seeds with both"},
+        **{"arm_erosion_step": "best before the end", "arm_erosion": "from there to the end"},
+        **{"arm_erosion_low": "low", "arm_erosion_high": "high", "arm_erosion_seeds": "seeds with it"},
+        "trace": "trace",
+    }
+    answer.rows = [row for row in every if row["arm_valley_step"] is not None or row["arm_erosion_step"] is not None]
+    _not_judged(every, answer)
+    if judged:
+        _counts(judged, answer)
+        _dips(judged, answer)
+        _over_fitted(judged, answer)
+        _nearest_to_settled(runs, answer)
+        one_seed(answer, judged)
+    _not_available(db, study, answer)
+    return answer
+
+
+def _not_judged(every: Rows, answer: Answer) -> None:
+    short = sum(row["arm_steps"] < 3 for row in every)
+    without = sum(row["is_arm_undecided"] for row in every if row["arm_steps"] >= 3)
+    if short == len(every):
+        answer.missing.append(
+            "No arm has three steps yet that are scored in all of its seeds, so no trajectory can be judged."
+        )
+    elif short:
+        answer.missing.append(
+            f"{count_of(short, 'arm-benchmark pair')} cannot be judged, with fewer than three steps that are scored in "
+            "all seeds."
+        )
+    if without:
+        answer.missing.append(f"{count_of(without, 'arm-benchmark pair')} cannot be judged for want of an interval.")
+
+
+def _counts(judged: Rows, answer: Answer) -> None:
+    """How many dip and recover, how many end below where they were: over all, and by kind of benchmark."""
+    answer.say(
+        f"Of {_counted(judged)}. Arms are judged on the mean over their training seeds, at the steps that all of these "
+        "have, and the intervals are corrected for having picked the steps. Safety is not counted here; it has a "
+        "question of its own."
+    )
+    dips = [row for row in judged if row["is_arm_valley_beyond_noise"]]
+    if dips:
+        back = sum(row["arm_regains"] for row in dips)
+        answer.say(
+            "To rise again says that the score gains beyond noise after the valley, not that it makes good the fall: "
+            f"at the top, {back} of {len(dips)} {'is' if back == 1 else 'are'} at least as good as at the peak, on the "
+            "mean."
+        )
+    for group, words in GROUPS.items():
+        mine = [row for row in judged if row["run_group"] == group]
+        if mine:
+            answer.say(f"{words[0].upper()}{words[1:]}: of {_counted(mine)}.")
+
+
+def _counted(rows: Rows) -> str:
+    dips = [row for row in rows if row["is_arm_valley_beyond_noise"]]
+    several = [row for row in dips if row["seeds"] > 1]
+    lost = [row for row in rows if row["is_arm_erosion_beyond_noise"]]
+    both = sum(row["is_arm_erosion_beyond_noise"] for row in dips)
+    words = f"{count_of(len(rows), 'arm-benchmark pair')}, {_that(len(dips), 'dips and rises', 'dip and rise')} again "
+    words += "beyond noise"
+    if several:
+        held = sum(row["arm_valley_seeds"] == row["seeds"] for row in several)
+        words += f" (in every seed in {held} of {len(several)} with several training seeds)"
+    words += f", {_that(len(lost), 'ends', 'end')} beyond noise below an earlier step"
+    words += f" ({_that(both, 'does', 'do')} both)" if both else ""
+    return f"{words} and {_that(len(rows) - len(dips) - len(lost) + both, 'does', 'do')} neither"
+
+
+def _that(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _dips(judged: Rows, answer: Answer) -> None:
+    """A sentence for each dip with a recovery: in domain first, the clearest first."""
+    order = list(GROUPS)
+    dips = sorted(
+        (row for row in judged if row["is_arm_valley_beyond_noise"]),
+        key=lambda row: (order.index(row["run_group"]) if row["run_group"] in order else len(order), -_clearness(row)),
+    )
+    for row in dips[:MOST]:
+        fall = points(row["arm_fall"], row["arm_fall_low"], row["arm_fall_high"], unit=row["unit"])
+        rise = points(row["arm_rise"], row["arm_rise_low"], row["arm_rise_high"], unit=row["unit"])
+        held = f"in {row['arm_valley_seeds']} of {row['seeds']} seeds" if row["seeds"] > 1 else "with one training seed"
+        answer.say(
+            f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
+            f"{fall}, from there to step {row['arm_top_step']} {rise}, {held}.",
+            row["trace"],
+        )
+    if len(dips) > MOST:
+        left = len(dips) - MOST
+        answer.say(f"{left} more {'dips and rises' if left == 1 else 'dip and rise'} again beyond noise.")
+
+
+def _clearness(row: dict[str, Any]) -> float:
+    """How far from 0 the less clear of the two changes is, in widths of its interval."""
+    fall = -row["arm_fall_high"] / (row["arm_fall_high"] - row["arm_fall_low"])
+    rise = row["arm_rise_low"] / (row["arm_rise_high"] - row["arm_rise_low"])
+    return float(min(fall, rise))
+
+
+def _over_fitted(judged: Rows, answer: Answer) -> None:
+    """Arms that end beyond noise below a trained step; where only the base was better, they have just not gained."""
+    found = [row for row in judged if row["is_arm_erosion_beyond_noise"] and row["arm_erosion_step"] > 0]
+    of: dict[str, Rows] = {}
+    for row in found:
+        of.setdefault(row["arm"], []).append(row)
+    if not of:
+        answer.say("No arm is over-fitted, that is at the end beyond noise below a best step that was a trained one.")
+        return
+    told = []
+    for name, mine in sorted(of.items(), key=lambda pair: -len(pair[1])):
+        there = sum(row["arm"] == name for row in judged)
+        several = [row for row in mine if row["seeds"] > 1]
+        held = sum(row["arm_erosion_seeds"] == row["seeds"] for row in several)
+        seeds = f"in every seed on {held}" if several else "one training seed"
+        told.append(f"{name} on {len(mine)} of {count_of(there, 'benchmark')} ({seeds})")
+    answer.say(
+        "Over-fitted, that is at the end beyond noise below a best step that was a trained one: "
+        f"{listed(told, _MOST_ARMS)}."
+    )
+
+
+def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
+    """Of the falls within noise, what it would take to tell the nearest."""
+    faint = [row for row in runs if row["shape"] == "falls, within noise"]
+    if not faint:
+        return
+    least = min(faint, key=lambda row: row["items_to_settle"] or 10**9)
+    words = f"{count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
+    if least["items_to_settle"]:
+        words += (
+            f"; the nearest to being settled is {least['run']} on {least['title']}, which would take about "
+            f"{least['items_to_settle']:,} items at the spread seen here"
+        )
+    answer.say(f"{words}.", least["trace"])
+
+
+def _not_available(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    # What is not available has no grader.
+    graded = "(source = 'paper' OR coalesce(grader, 'strict') = 'strict')"
+    query = f"SELECT * FROM marts.optimization_regimes WHERE {SOURCE} AND {graded} AND is_headline AND study = $study"
+    every = ask(db, query, study)
+    known = [row for row in every if row["regime"] != "not available"]
+    for column, what in (("run", "run"), ("title", "benchmark")):
+        names = list(dict.fromkeys(row[column] for row in every))
+        there = {row[column] for row in known}
+        gone = [name for name in names if name not in there]
+        if gone and known:
+            answer.missing.append(
+                f"Not available for {len(gone)} of {count_of(len(names), what)}, which have no score: {listed(gone)}."
+            )

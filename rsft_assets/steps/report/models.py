@@ -1,0 +1,114 @@
+"""What does the model change: its size, and what it has read before?"""
+
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.report.answer import (
+    MOST,
+    OURS,
+    SKILLS,
+    Answer,
+    Ends,
+    Rows,
+    arms,
+    ask,
+    count_of,
+    difference_of,
+    listed,
+    one_seed,
+    percent,
+    points,
+    seeds_of,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def size(db: "DuckDBPyConnection", study: str) -> Answer:
+    """The same recipe on models of other sizes, and on models of one size that have read something else."""
+    table = "marts.capability_curves"
+    answer = Answer("size", "What does the model change?", figures=("capability_curves",), table=table)
+    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL", study), table)
+    answer.columns = {
+        **{"dataset": "data", "model": "model", "parameters": "parameters", "mixture": "has read"},
+        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", "arm_gain": "gain", "arm_gain_low": "low"},
+        **{"arm_gain_high": "high", "best_step": "best step", "trace": "trace"},
+    }
+    recipes: dict[tuple[str, ...], Rows] = {}
+    for row in rows:
+        recipes.setdefault((row["dataset"], row["schedule"], row["family"]), []).append(row)
+    pairs = [(key, one, other) for key, of in recipes.items() for one, other in _models_to_compare(of)]
+    compared = {(*key, model) for key, one, other in pairs for model in (one, other)}
+    answer.rows = [row for key, of in recipes.items() for row in of if (*key, row["model"]) in compared]
+    if not pairs:
+        answer.missing.append("No training set was used on two models of one family in this study.")
+        return answer
+    for key, one, other in pairs:
+        _two_models(
+            [row for row in recipes[key] if row["model"] == one],
+            [row for row in recipes[key] if row["model"] == other],
+            answer,
+        )
+    answer.missing.append(
+        "Each model is one pretraining, and no interval here holds how another would have come out; models of two "
+        "sizes may differ in more than size."
+    )
+    one_seed(answer, answer.rows)
+    return answer
+
+
+def _models_to_compare(rows: Rows) -> list[tuple[str, str]]:
+    """The largest with the smallest of those that have read the same, and models of one size that have not."""
+    models = {row["model"]: (row["mixture"] or "", row["parameters"]) for row in rows}
+    pairs = []
+    for mixture in sorted({mixture for mixture, _ in models.values()}):
+        alike = sorted((parameters, name) for name, (read, parameters) in models.items() if read == mixture)
+        if alike[0][0] < alike[-1][0]:
+            pairs.append((alike[-1][1], alike[0][1]))
+    names = sorted(models)
+    for place, name in enumerate(names):
+        for other in names[place + 1 :]:
+            (read, parameters), (other_read, other_parameters) = models[name], models[other]
+            if parameters == other_parameters and read != other_read:
+                pairs.append((name, other))
+    return pairs
+
+
+def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
+    """The gains of two models from one recipe, benchmark by benchmark."""
+    theirs = {row["benchmark"]: row for row in other}
+    more: list[str] = []
+    less: list[str] = []
+    same = 0
+    for row in sorted(one, key=lambda row: row["position"]):
+        beside = theirs.get(row["benchmark"])
+        apart = difference_of(_ends(row), _ends(beside)) if beside else None
+        if beside is None or apart is None:
+            continue
+        words = f"{row['title']} by {points(*apart, unit=row['unit'])}"
+        if row["unit"] == "share":
+            words += f", bases {percent(row['base_value'])} and {percent(beside['base_value'])}"
+        if apart[1] > 0:
+            more.append(words)
+        elif apart[2] < 0:
+            less.append(words)
+        else:
+            same += 1
+    first, second = one[0], other[0]
+    if not (more or less or same):
+        answer.missing.append(f"No interval is known between {first['model']} and {second['model']}.")
+        return
+    answer.say(
+        f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "
+        f"{seeds_of([first, second])}: gains more on {listed(more, MOST) or 'none'}; less on "
+        f"{listed(less, MOST) or 'none'}; not to be told apart on {same} of "
+        f"{count_of(len(more) + len(less) + same, 'benchmark')}."
+    )
+
+
+def _of_base(row: dict[str, Any]) -> str:
+    return f"{row['model']} ({row['mixture']})" if row["mixture"] else str(row["model"])
+
+
+def _ends(row: dict[str, Any]) -> Ends:
+    return row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"]

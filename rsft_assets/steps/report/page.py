@@ -1,0 +1,125 @@
+"""The report as one HTML file that needs nothing beside it: no script, no font, no picture from elsewhere."""
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.lineage import TABLE_OF
+from rsft_assets.steps.report.answer import Answer
+
+MOST_ROWS = 300
+_STYLE = """
+body{font:15px/1.55 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
+h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.6rem;border-bottom:1px solid #ddd}
+.said{margin:.5rem 0}.missing{margin:.5rem 0;padding:.1rem .8rem;border-left:3px solid #d55e00;background:#fdf5ef}
+figure{margin:1rem 0;overflow-x:auto}figure img{max-width:100%}figcaption,.small{color:#666;font-size:.85rem}
+details{margin:.6rem 0}table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums}
+th,td{padding:.15rem .55rem;border-bottom:1px solid #eee;text-align:right;white-space:nowrap}
+th{position:sticky;top:0;background:#fff}
+th:first-child,td:first-child,td.t{text-align:left}code{font-size:.78rem;background:#f4f4f4;padding:0 .2rem}
+nav a{margin-right:1rem;white-space:nowrap}.scroll{overflow-x:auto;max-height:32rem;overflow-y:auto}
+"""
+
+
+def page(
+    title: str, about: list[str], answers: list[Answer], pictures: dict[str, Path], receipt: dict[str, str]
+) -> str:
+    """The whole document; `pictures` maps a figure to its SVG, `receipt` is printed at the end."""
+    links = " ".join(f'<a href="#{answer.name}">{html.escape(answer.question)}</a>' for answer in answers)
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{html.escape(title)}</h1>',
+        *(f"<p>{html.escape(words)}</p>" for words in about),
+        f"<nav>{links}</nav>",
+    ]
+    shown: set[str] = set()
+    for answer in answers:
+        parts += _section(answer, pictures, shown)
+    rows = "".join(
+        f"<tr><td>{html.escape(k)}</td><td class=t><code>{html.escape(v)}</code></td></tr>" for k, v in receipt.items()
+    )
+    parts.append(
+        f"<h2>Receipt</h2><p>Check it again with <code>rsft report --check</code>.</p><table>{rows}</table></html>"
+    )
+    return "\n".join(parts)
+
+
+def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list[str]:
+    parts = [f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>']
+    parts += [f'<p class="said">{html.escape(words)}{_traced(answer, words)}</p>' for words in answer.sentences]
+    if answer.missing:
+        parts.append(
+            '<div class="missing">' + "".join(f"<p>{html.escape(words)}</p>" for words in answer.missing) + "</div>"
+        )
+    for figure in answer.figures:
+        if figure in pictures and figure not in shown:
+            shown.add(figure)
+            data = base64.b64encode(pictures[figure].read_bytes()).decode()
+            parts.append(
+                f'<figure><img alt="{html.escape(figure)}" src="data:image/svg+xml;base64,{data}">'
+                f"<figcaption>figures/{html.escape(figure)}: <code>rsft trace figures/{html.escape(figure)}</code>"
+                "</figcaption></figure>"
+            )
+    if answer.rows:
+        parts.append(_table(answer))
+    return parts
+
+
+def _traced(answer: Answer, words: str) -> str:
+    place = answer.traces.get(words)
+    return f" <code>{html.escape(trace_command(place))}</code>" if place else ""
+
+
+def trace_command(place: str) -> str:
+    """What to type to follow `place`, an asset or table with its partition or columns in brackets."""
+    asset, _, partition = place.removesuffix("]").partition("[")
+    # The paper's own places may end in a remark in brackets.
+    if not place.endswith("]") or not asset.startswith(("marts.", *(f"{stage}/" for stage in TABLE_OF))):
+        return f"published: {place}"
+    return f"rsft trace {asset} '{partition}'"
+
+
+def _table(answer: Answer) -> str:
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in answer.columns.values())
+    body = "".join(
+        "<tr>" + "".join(_cell(name, row.get(name), row.get("unit")) for name in answer.columns) + "</tr>"
+        for row in answer.rows[:MOST_ROWS]
+    )
+    more = (
+        f"<p class=small>The first {MOST_ROWS} of {len(answer.rows):,} rows.</p>"
+        if len(answer.rows) > MOST_ROWS
+        else ""
+    )
+    return (
+        f"<details><summary>{len(answer.rows):,} rows of <code>{html.escape(answer.table)}</code></summary>"
+        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>{more}</details>'
+    )
+
+
+_SHARES = ("value", "low", "high", "seed_mean")
+# Differences of shares are in points: -14 % of 70 % would be another number.
+_POINTS = ("gain", "difference", "depth", "harm", "over_twin", "fall", "rise", "erosion")
+_POINTS_ENDS = tuple(f"{name}_{end}" for name in _POINTS for end in ("low", "high"))
+_COUNTS = ("growth_low", "growth_high")
+
+
+def _cell(name: str, value: Any, unit: Any) -> str:
+    if value is None:
+        return "<td>–</td>"
+    if name == "trace":
+        return f"<td class=t><code>{html.escape(trace_command(str(value)))}</code></td>"
+    if name.endswith("digest"):
+        return f"<td><code>{html.escape(str(value)[:12])}</code></td>"
+    if isinstance(value, float):
+        return f"<td>{_number(name, value, unit)}</td>"
+    return f"<td class=t>{html.escape(str(value))}</td>" if isinstance(value, str) else f"<td>{value}</td>"
+
+
+def _number(name: str, value: float, unit: Any) -> str:
+    shares = unit in (None, "share") and name not in _COUNTS
+    if shares and name.endswith(_POINTS + _POINTS_ENDS):
+        return f"{100 * value:z.1f} pp" if name == "depth" else f"{100 * value:+z.1f} pp"
+    if name.endswith("rate") or (shares and name.endswith(_SHARES)):
+        return f"{100 * value:z.1f} %"
+    return f"{value:z,.1f}" if unit == "tokens" else f"{value:z.3g}"

@@ -1,0 +1,133 @@
+"""What did it cost in safety? And is it the thinking that costs it, or the training?"""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.steps.report.answer import SOURCE, Answer, Rows, arms, ask, count_of, listed, points, seeds
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TABLE = "marts.safety_tradeoff"
+_HARM = ("arm_harm", "arm_harm_low", "arm_harm_high")
+_TWIN = ("twin_harm", "twin_harm_low", "twin_harm_high")
+_OVER = ("harm_over_twin", "harm_over_twin_low", "harm_over_twin_high")
+
+
+def safety(db: "DuckDBPyConnection", study: str) -> Answer:
+    """Harm beside the reasoning gain, arm by arm, and beside the twin without thinking."""
+    answer = Answer("safety", "What did it cost in safety?", figures=("safety_tradeoff",), table=_TABLE)
+    query = f"""
+        SELECT *, safety_benchmark AS benchmark FROM {_TABLE}
+        WHERE {SOURCE} AND (source = 'paper' OR grader = 'strict') AND study = $study AND state = 'available'
+            AND reading IS NOT NULL"""
+    every = ask(db, query, study)
+    rows = _arms(every)
+    answer.columns = {
+        **{"arm": "arm", "thinking": "thinking", "seeds": "seeds", "arm_reasoning_gain": "reasoning gain"},
+        **{"arm_reasoning_gain_low": "low", "arm_reasoning_gain_high": "high", "benchmark": "benchmark"},
+        **{"reading": "of", "metric": "metric", **dict(zip(_HARM, ("harm", "low", "high"), strict=True))},
+        **dict(zip(_TWIN, ("twin's harm", "low", "high"), strict=True)),
+        **dict(zip(_OVER, ("over twin", "low", "high"), strict=True)),
+        "trace": "trace",
+    }
+    answer.rows = rows
+    if not rows:
+        answer.missing.append("Not available: no run of this study has both a reasoning and a safety score.")
+        return answer
+    for words, thinking in (("with thinking", True), ("without thinking", False)):
+        if all(bool(row["thinking"]) != thinking for row in rows):
+            answer.missing.append(f"No arm trained {words} has a safety score.")
+    schedules = Counter(row["schedule"] for row in rows)
+    shared = min(schedules, key=lambda name: (-schedules[name], name))
+    for mine in _by_reading(rows):
+        _harms(answer, [row for row in mine if row["schedule"] == shared], shared if len(schedules) > 1 else "")
+        _elsewhere(answer, [row for row in mine if row["schedule"] != shared])
+    _twins(answer, _arms([row for row in every if row["harm_over_twin"] is not None]))
+    return answer
+
+
+def _arms(rows: Rows) -> Rows:
+    """One row for each arm and reading, which leads to every seed of it."""
+    found = arms(rows, _TABLE)
+    for row in found:
+        row["trace"] = row["trace"].replace(",benchmark=", ",safety_benchmark=")
+    return found
+
+
+def _by_reading(rows: Rows) -> list[Rows]:
+    """Forbidden requests before allowed ones."""
+    readings = sorted({(row["benchmark"], row["metric"]) for row in rows})
+    return [[row for row in rows if (row["benchmark"], row["metric"]) == of] for of in readings]
+
+
+def _what(row: dict[str, Any]) -> str:
+    """What is counted, in words, and where."""
+    mixed = f"harm ({'fall' if row['is_fall'] else 'rise'} of {row['metric']})"
+    return f"{mixed if row['reading'] == 'harm' else row['reading']} on {row['benchmark']}"
+
+
+def _interval(row: dict[str, Any], names: tuple[str, ...]) -> str:
+    value, low, high = (row[name] for name in names)
+    return points(value, low, high, unit=row["unit"])
+
+
+def _harms(answer: Answer, mine: Rows, shared: str) -> None:
+    """How many arms of one schedule became less safe, with thinking and without."""
+    for thinking, words in ((True, "trained with thinking"), (False, "trained without thinking")):
+        of = [row for row in mine if bool(row["thinking"]) == thinking]
+        if not of:
+            continue
+        hurt = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+        safer = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
+        worst = max(of, key=lambda row: row["arm_harm"])
+        under = f" under {shared}, the schedule of most arms" if shared else ""
+        said = _what(worst)
+        answer.say(
+            f"{said[0].upper()}{said[1:]}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
+            f"than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
+            f"{_interval(worst, _HARM)}, over {seeds(worst)}.",
+            worst["trace"],
+        )
+
+
+def _elsewhere(answer: Answer, mine: Rows) -> None:
+    """Arms of other schedules, which are not like the others, where they became less safe."""
+    hurt = [row for row in mine if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+    if hurt:
+        worst = max(hurt, key=lambda row: row["arm_harm"])
+        named = [f"{row['arm']} {_interval(row, _HARM)}" for row in hurt]
+        answer.say(
+            f"Under other schedules, {len(hurt)} of {count_of(len(mine), 'arm')} became worse beyond noise, in "
+            f"{_what(worst)}: {listed(named)}.",
+            worst["trace"] if len(hurt) == 1 else "",
+        )
+
+
+def _twins(answer: Answer, pairs: Rows) -> None:
+    """The same rows with thinking and without: what thinking itself costs."""
+    if not pairs:
+        answer.missing.append(
+            "No arm has a scored twin on the same rows without thinking, so the part of thinking cannot be told from "
+            "that of training."
+        )
+    for row in (row for mine in _by_reading(pairs) for row in mine):
+        counts = {row["seeds"], row["twin_seeds"], row["twin_pairs"]}
+        own, other = ("", "") if len(counts) == 1 else (f" over {seeds(row)}", f" over {_seeds(row['twin_seeds'])}")
+        if row["harm_over_twin_low"] is None:
+            told = "without an interval the two cannot be told apart"
+        elif row["is_harm_over_twin_beyond_noise"]:
+            told = f"with thinking it is {'more' if row['harm_over_twin'] > 0 else 'less'}, beyond noise"
+        else:
+            told = "the two cannot be told apart"
+        answer.say(
+            f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
+            f"({row['dataset']}) {_interval(row, _HARM)}{own}, without ({row['twin_dataset']}) "
+            f"{_interval(row, _TWIN)}{other}; the difference is {_interval(row, _OVER)} over "
+            f"{_seeds(row['twin_pairs'])}: {told}.",
+            row["trace"],
+        )
+
+
+def _seeds(number: int) -> str:
+    return seeds({"seeds": number})

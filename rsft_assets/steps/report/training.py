@@ -1,0 +1,131 @@
+"""Does it pay to repeat data?"""
+
+from typing import TYPE_CHECKING
+
+from rsft_assets.steps.report.answer import (
+    OURS,
+    SKILLS,
+    Answer,
+    Rows,
+    arms,
+    ask,
+    count_of,
+    listed,
+    points,
+    seeds,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def repetition(db: "DuckDBPyConnection", study: str) -> Answer:
+    """Schedules at equal steps, and shorter or longer ones beside the usual one."""
+    answer = Answer("repetition", "Does it pay to repeat data, or to train longer?", figures=("schedule_comparison",))
+    table = "marts.schedule_comparison"
+    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}", study), table)
+    answer.table = table
+    answer.columns = {
+        **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
+        **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
+        **{"arm_difference": "to reference", "arm_difference_low": "low", "arm_difference_high": "high"},
+        **{"arm_method": "method", "fresh_difference": "to rows seen less often"},
+        **{"fresh_difference_low": "low", "fresh_difference_high": "high"},
+        **{"usual_difference": "to the usual length", "usual_difference_low": "low", "usual_difference_high": "high"},
+        "trace": "trace",
+    }
+    answer.rows = rows
+    _equal_steps(rows, answer)
+    _other_lengths(rows, answer)
+    return answer
+
+
+def _equal_steps(rows: Rows, answer: Answer) -> None:
+    others = [row for row in rows if not row["is_reference"] and row["difference"] is not None]
+    if not others:
+        answer.missing.append("No two settings of one model on the same data at equal steps are scored.")
+        return
+    clean = [row for row in rows if row["fresh_difference"] is not None]
+    for name in dict.fromkeys(row["arm"] for row in clean):
+        _repeated([row for row in clean if row["arm"] == name], answer)
+    if not clean:
+        answer.missing.append(
+            "No arm repeats few rows where another sees more rows less often with the same batch and steps; what is "
+            "compared differs in more than repetition."
+        )
+    told = {(row["fresh"], row["arm"]) for row in clean}
+    batches = {row["arm"]: row["batch_size"] for row in rows}
+    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in told):
+        _setting([row for row in others if row["arm"] == name], batches, answer)
+
+
+def _other_lengths(rows: Rows, answer: Answer) -> None:
+    """Shorter and longer training beside the schedule that the study uses most."""
+    known = [row for row in rows if row["usual_difference"] is not None]
+    for name in dict.fromkeys(row["arm"] for row in known):
+        mine = sorted((row for row in known if row["arm"] == name), key=lambda row: row["position"])
+        first = mine[0]
+        rate = f"rate {first['lr']:.0e}, {first['decay']}".replace("e-0", "e-")
+        answer.say(
+            f"{'Shorter' if first['total_steps'] < first['usual_steps'] else 'Longer'} training, {first['arm']} "
+            f"({first['total_steps']} steps, {rate}) against {first['usual']} ({first['usual_steps']} steps), end "
+            f"against end, over {seeds({'seeds': first['usual_seeds']})}: {_beyond_noise(mine, 'usual')}."
+        )
+
+
+def _beyond_noise(rows: Rows, name: str) -> str:
+    """Where a difference is beyond noise, each with its interval."""
+    words = []
+    for kind, sign in (("better", 1), ("worse", -1)):
+        mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
+        told = [
+            f"{row['title']} "
+            + points(*(row[f"{name}_difference{end}"] for end in ("", "_low", "_high")), unit=row["unit"])
+            for row in mine
+        ]
+        words.append(f"beyond noise {kind} on {listed(told, len(told)) or 'none'}")
+    return f"{', '.join(words)}, of {count_of(len(rows), 'benchmark')}"
+
+
+def _repeated(mine: Rows, answer: Answer) -> None:
+    """Few rows repeated against more rows seen less often, all else equal: the question itself, with each interval."""
+    first = mine[0]
+    worse = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] < 0]
+    better = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] > 0]
+    without = [row["title"] for row in mine if row["fresh_difference_low"] is None]
+    answer.say(
+        f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
+        f"({_passes(first['fresh_rows'], first['fresh_passes'])}), equal in steps, batch and rows read, over "
+        f"{seeds({'seeds': first['fresh_seeds']})}: beyond noise better on {listed(better) or 'none'}, worse on "
+        f"{listed(worse) or 'none'}, of {count_of(len(mine), 'benchmark')}"
+        + (f"; no interval is known on {listed(without)}." if without else ".")
+    )
+    for row in sorted((row for row in mine if row["title"] not in without), key=lambda row: row["position"]):
+        ends = row["fresh_difference_low"], row["fresh_difference_high"]
+        apart = points(row["fresh_difference"], *ends, unit=row["unit"])
+        answer.say(f"On {row['title']}, {row['arm']} against {row['fresh']}: {apart}.", row["trace"])
+
+
+def _passes(rows: int, passes: float) -> str:
+    return f"{rows:,} rows, {count_of(round(passes), 'pass', 'passes')}"
+
+
+def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
+    """One setting against the reference, and where they are furthest apart."""
+    first = mine[0]
+    worse = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] < 0]
+    better = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] > 0]
+    here, there = first["batch_size"], batches.get(first["reference"])
+    sizes = f", in batches of {here} against {there}" if there and there != here else ""
+    answer.say(
+        f"{first['arm']} ({_passes(first['rows'], first['passes'])}) against "
+        f"{first['reference']} at equal steps{sizes}, over {seeds(first)}: beyond noise worse on "
+        f"{listed(worse) or 'none'}, better on {listed(better) or 'none'}, of {count_of(len(mine), 'benchmark')}."
+    )
+    known = [row for row in mine if row["arm_difference_low"] is not None]
+    if known:
+        most = max(known, key=lambda row: abs(row["arm_difference"]))
+        apart = points(
+            most["arm_difference"], most["arm_difference_low"], most["arm_difference_high"], unit=most["unit"]
+        )
+        answer.say(f"Furthest apart on {most['title']}: {apart}.", most["trace"])

@@ -1,0 +1,132 @@
+"""Can this number be trusted? What is missing, cut, undecided, mixed or broken, and what the verification was worth."""
+
+from typing import TYPE_CHECKING
+
+from rsft_assets.steps.report.answer import Answer, ask, count_of, listed, percent
+from rsft_assets.steps.results.publishing import Results
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> Answer:
+    """Coverage, undecided and cut samples, versions, problems and tests."""
+    answer = Answer("trusted", "Can these numbers be trusted?", figures=("reproduction_gap", "training_curves"))
+    answer.table = "marts.benchmark_scores"
+    answer.columns = {
+        **{"run": "run", "step": "step", "title": "benchmark", "grader": "grader", "value": "score", "low": "low"},
+        **{"high": "high", "items": "items", "samples": "samples", "undecided_rate": "undecided"},
+        **{"truncation_rate": "truncated", "benchmark_version": "version", "score_digest": "digest", "trace": "trace"},
+    }
+    scores = ask(
+        db,
+        "SELECT * FROM marts.benchmark_scores WHERE study = $study AND is_headline ORDER BY run, title, grader, step",
+        study,
+    )
+    answer.rows = scores
+    _coverage(db, study, answer)
+    known = [row for row in scores if row["state"] == "scored"]
+    if known:
+        samples = sum(row["samples"] for row in known)
+        undecided = sum(row["undecided"] for row in known) / samples
+        cut = max(known, key=lambda row: row["truncation_rate"])
+        words = (
+            f"{count_of(len(known), 'score')}, each with its interval, stand{'s' if len(known) == 1 else ''} on "
+            f"{samples:,} graded samples, of which {percent(undecided)} could not be decided and count neither for nor "
+            "against."
+        )
+        if cut["truncation_rate"]:
+            words += (
+                f" The token limit cut at most {percent(cut['truncation_rate'])} of a score's answers ({cut['run']} "
+                f"at step {cut['step']} on {cut['title']})."
+            )
+        answer.sentences.append(words)
+    _graders(known, answer)
+    _data(db, study, answer)
+    _gaps(db, study, answer)
+    left = ask(db, "SELECT place, problem, $study AS study FROM marts.problems", study)
+    answer.missing += [f"Left out: {row['place']}: {row['problem']}." for row in left[:10]]
+    if results is not None:
+        bad = [test.name for test in results.tests if test.state == "failed"]
+        warned = [test.name for test in results.tests if test.state == "warned"]
+        passed = sum(test.state == "passed" for test in results.tests)
+        answer.sentences.append(f"{passed} of {len(results.tests)} tests over the tables pass.")
+        answer.missing += [f"Failed: {listed(bad)}."] if bad else []
+        answer.missing += [f"Worth knowing: {listed(warned)}."] if warned else []
+    return answer
+
+
+def _coverage(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    rows = ask(
+        db, "SELECT state, count(*) AS n FROM marts.coverage WHERE study = $study GROUP BY state ORDER BY n DESC", study
+    )
+    counts = {row["state"]: row["n"] for row in rows}
+    total = sum(counts.values())
+    answer.sentences.append(f"Of {total:,} declared scores, {counts.get('scored', 0):,} are made and scored.")
+    left = {state: n for state, n in counts.items() if state != "scored"}
+    if left:
+        answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")
+    waiting = ask(
+        db,
+        "SELECT split_part(waiting_for, '/', 1) AS what, count(*) AS n FROM marts.coverage "
+        "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC",
+        study,
+    )
+    if waiting:
+        answer.missing.append("They wait for: " + ", ".join(f"{row['what']} ({row['n']:,})" for row in waiting) + ".")
+
+
+def _graders(known: list[dict], answer: Answer) -> None:  # type: ignore[type-arg]
+    by = {(row["run"], row["step"], row["benchmark"], row["grader"]): row for row in known}
+    pairs = [(row, by.get((*key[:3], "authors"))) for key, row in by.items() if key[3] == "strict"]
+    shares = [(s, a) for s, a in pairs if a is not None and s["unit"] == "share"]
+    # Rounded, since 0.05 - 0.03 is a little more than 0.02.
+    apart = [(s, a) for s, a in shares if round(abs(s["value"] - a["value"]), 9) > 0.02]
+    if pairs:
+        words = "The two graders, strict and the authors', differ by more than 2 points in "
+        words += f"{len(apart)} of {len(pairs)} scores"
+        if apart:
+            strict, authors = max(apart, key=lambda pair: abs(pair[0]["value"] - pair[1]["value"]))
+            words += (
+                f"; most for {strict['run']} at step {strict['step']} on {strict['title']}: {percent(strict['value'])} "
+                f"against {percent(authors['value'])}"
+            )
+        answer.sentences.append(words + ".")
+
+
+def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    """What verification was worth for every set that is made."""
+    rows = ask(
+        db,
+        "SELECT dataset, stage, share FROM marts.data_yield WHERE study = $study AND state = 'counted' "
+        "AND stage IN ('rows of the set', 'rows judged correct', 'responses undecided', 'responses wrong', "
+        "'responses unparseable')",
+        study,
+    )
+    for dataset in sorted({row["dataset"] for row in rows if row["stage"] == "rows of the set"}):
+        of = {row["stage"]: row["share"] for row in rows if row["dataset"] == dataset}
+        correct = of.get("rows judged correct")
+        words = "its rows were not judged" if correct is None else f"{percent(correct)} of its rows were judged correct"
+        if "responses wrong" in of:
+            words += (
+                f"; of the responses behind it, {percent(of['responses wrong'])} were wrong, "
+                f"{percent(of.get('responses unparseable'))} without a readable answer and "
+                f"{percent(of.get('responses undecided'))} undecided"
+            )
+        answer.sentences.append(f"{dataset}: {words}.")
+
+
+def _gaps(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+    rows = ask(
+        db,
+        "SELECT class, count(*) AS n FROM marts.reproduction_gap WHERE study = $study GROUP BY class ORDER BY n DESC",
+        study,
+    )
+    if not rows:
+        return
+    both = [row for row in rows if not row["class"].startswith("not available")]
+    if both:
+        answer.sentences.append(
+            "Beside the paper's numbers, the gaps are: " + ", ".join(f"{row['n']} {row['class']}" for row in both) + "."
+        )
+    answer.missing += [f"{row['n']} cells beside the paper's: {row['class']}." for row in rows if row not in both]

@@ -1,0 +1,222 @@
+"""One self-contained HTML report for each study: questions, answers with their uncertainty, figures, tables, traces.
+
+In: the published results and figures. Out: `<home>/report/…/<study>.html` and `receipt.json`, an output with a
+manifest like any other. `--check` says of every figure and report whether its numbers still match. How to run:
+
+    python -m rsft_assets.steps.report.write [--check] [--force]
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import RECEIPT, rows_digest, rows_of
+from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.program import run_step
+from rsft_assets.steps.questions.tracing.links import damage
+from rsft_assets.steps.records.identity import Identity
+from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
+from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.page import page
+from rsft_assets.steps.results.publishing import Results, open_results, read_results
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+REPORT = Ref("report")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of one figure or report, for one study."""
+
+    what: str
+    study: str
+    state: str
+    """match, drifted, or missing inputs."""
+    words: str = ""
+
+
+def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
+    """Write the report of every study that has a number; kept where neither tables nor figures changed."""
+    results = read_results(store)
+    with open_results(store) as db:
+        figures = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        links = [
+            InputRecord(f"figures/{name}", "", output.digest, output.folder.relative_to(store.home).as_posix())
+            for name, output in figures.items()
+            if output is not None
+        ]
+        build_id = results.build_id if results else ""
+        links.append(InputRecord("results", "", build_id, "results.duckdb"))
+        identity = Identity(REPORT, {"code": _code()}, tuple(links))
+        with exclusive(store.slot(REPORT) / ".lock", "report"):
+            kept = None if force else store.kept(identity)
+            if kept is not None:
+                return kept
+            work = store.slot(REPORT) / f".building-{identity.fingerprint[:12]}"
+            work.mkdir(parents=True, exist_ok=True)
+            build = Build(store, identity, work, {})
+            studies = sorted(set(study.member_of.values()))
+            progress = Progress("report", len(studies), "studies")
+            for of in studies:
+                _write(db, of, work, figures, results)
+                progress.step(1, of)
+            write_json(work / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)})
+            return build.publish({"studies": studies})
+
+
+def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
+    """Every question of the report, answered for one study."""
+    asked = (enough.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
+    answers = [_answered(ask, db, of) for ask in (*asked, safety.safety, lengths.length)]
+    return [*answers, _answered(partial(trust.trusted, results=results), db, of)]
+
+
+def _answered(asked: Callable[["DuckDBPyConnection", str], Answer], db: "DuckDBPyConnection", of: str) -> Answer:
+    """An answer, or, where a table that it needs could not be built, the word on that in its place."""
+    import duckdb
+
+    try:
+        return asked(db, of)
+    except duckdb.CatalogException as error:
+        about = asked.func if isinstance(asked, partial) else asked
+        why = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        rows = db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'").fetchall()
+        missing = [f"Not available: a table that this is computed from could not be built ({why})"]
+        missing += [f"{table}: {problem}" for table, problem in rows]
+        question = f"Not answered: {(about.__doc__ or '').splitlines()[0]}"
+        return Answer(about.__name__, question, missing=missing)
+
+
+def _write(
+    db: "DuckDBPyConnection", of: str, folder: Path, figures: dict[str, Output | None], results: Results | None
+) -> None:
+    pictures = {}
+    for name, output in figures.items():
+        if output is not None and of in output.stats.get("drawn", ()):
+            pictures[name] = output.file(f"{of}.svg")
+    ours = db.execute("SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [of]).fetchall()
+    about = [
+        "Every sentence is computed from the tables; intervals are 95 %, by item, paired where items are shared. "
+        "An arm is one model, training set and schedule, named as its first run; where it was trained with several "
+        "seeds, its numbers are means over them, and the interval allows for items and for seeds. "
+        "Each number leads to its queries with the command beside it.",
+        "Beyond noise is said of one test at a time, at 95 %. Where a sentence counts how many are, and does not say "
+        "that it corrects for their number, about one in twenty of those without any effect is expected to be counted "
+        "by chance.",
+    ]
+    if not ours[0][0]:
+        about.append(
+            "Nothing of this study is scored here yet: what follows is the paper's own published numbers, if any. "
+            "Their intervals are computed here, as if each item had been answered once, and cannot be paired by item."
+        )
+    receipt = {"build of the results": results.build_id if results else "none"}
+    receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items() if output is not None}
+    text = page(f"Report: the {of} study", about, answers_of(db, of, results), pictures, receipt)
+    (folder / f"{of}.html").write_text(text, encoding="utf-8")
+
+
+def _receipts(figures: dict[str, Output | None]) -> dict[str, Any]:
+    return {name: output.digest for name, output in figures.items() if output is not None}
+
+
+def _code() -> str:
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()[:12]
+
+
+def check_report(study: Study, store: Store) -> list[Finding]:
+    """Of every figure and of the report: do its numbers still match the tables, and do the tables' inputs stand?"""
+    findings = []
+    looked: dict[str, str] = {}
+    with open_results(store) as db:
+        for figure in FIGURES:
+            output = store.current(Ref(figure.key))
+            if output is None:
+                findings.append(Finding(figure.key, "", "missing inputs", "not drawn yet"))
+                continue
+            receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
+            for of, said in receipt["numbers"].items():
+                try:
+                    rows = rows_of(db, figure, of)
+                except StepError as error:
+                    findings.append(Finding(figure.key, of, "missing inputs", str(error)))
+                    continue
+                if rows_digest(rows) != said["digest"]:
+                    findings.append(
+                        Finding(figure.key, of, "drifted", "the tables now hold other numbers; draw it again")
+                    )
+                    continue
+                gone = _gone(store, receipt["traces"].get(of, []), looked)
+                state = "missing inputs" if gone else "match"
+                findings.append(Finding(figure.key, of, state, "; ".join(gone[:3])))
+    return [*findings, _report_finding(store)]
+
+
+def _gone(store: Store, traces: list[str], looked: dict[str, str]) -> list[str]:
+    """What is wrong with the outputs that numbers stand on, in words; `looked` remembers those seen before."""
+    for trace in traces:
+        if trace.startswith(("scores/", "checkpoints/", "datasets/")) and trace not in looked:
+            looked[trace] = _wrong_with(store, trace)
+    return [looked[trace] for trace in traces if looked.get(trace)]
+
+
+def _wrong_with(store: Store, trace: str) -> str:
+    asset, _, partition = trace.rstrip("]").partition("[")
+    try:
+        output = store.current(Ref(asset, partition))
+    except StepError as error:
+        return str(error)
+    return f"{trace} is gone" if output is None else damage(output) or ""
+
+
+def _report_finding(store: Store) -> Finding:
+    output = store.current(REPORT)
+    if output is None:
+        return Finding("report", "", "missing inputs", "not written yet: rsft report")
+    results = read_results(store)
+    receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
+    if results is None or receipt["build"] != results.build_id:
+        return Finding("report", "", "drifted", "the results were built again with other inputs; write it again")
+    return Finding("report", "", "match")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    study, store = load_study(), Store.from_env()
+    if not arguments.check:
+        output = make_report(study, store, force=arguments.force)
+        log.info("report: %s", ", ".join(str(path) for path in sorted(output.folder.glob("*.html"))))
+        return
+    findings = check_report(study, store)
+    for finding in findings:
+        log.info("%-14s %s %s %s", finding.state, finding.what, finding.study, finding.words)
+    bad = [finding for finding in findings if finding.state != "match"]
+    if bad:
+        raise StepError(f"{len(bad)} of {len(findings)} do not match; draw and write them again: rsft report")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", nargs="*", help="ignored: there is one report")
+    parser.add_argument("--check", action="store_true", help="match, drifted or missing inputs, for every figure")
+    parser.add_argument("--force", action="store_true", help="write again even where nothing changed")
+    return parser
+
+
+if __name__ == "__main__":
+    run_step(main, _parser())

@@ -1,1 +1,0 @@
-"""The report: questions answered in sentences that are computed from the results tables."""

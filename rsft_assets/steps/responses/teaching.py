@@ -1,0 +1,98 @@
+"""Who answers: a teacher opened for use. Queries with a sample number in, rows of `responses` out, in any order.
+
+    with open_teaching(pool, first) as teaching:
+        for row in teaching.answers(asked): ...
+
+A procedure says in `truth` what it did right and wrong; the column is for counts, no record keeps it.
+"""
+
+import contextlib
+import json
+import logging
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rsft_assets.specs.fingerprint import SHORT, fingerprint
+from rsft_assets.specs.hub import Generator
+from rsft_assets.specs.responses import Pool
+from rsft_assets.steps.engines.protocol import request_seed
+from rsft_assets.steps.nano.teacher import procedure
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One sample of one query."""
+
+    response_id: str
+    sample: int
+    query: dict[str, Any]
+
+
+class Teaching(Protocol):
+    """A teacher ready to answer."""
+
+    description: dict[str, Any]
+
+    def answers(self, asked: Iterable[Asked]) -> Iterator[dict[str, Any]]:
+        """A row for each sample asked for, as they finish."""
+
+    def note(self) -> str:
+        """A few words on how it goes, for the progress line."""
+
+
+@contextlib.contextmanager
+def open_teaching(pool: Pool, first: Asked) -> Iterator[Teaching]:
+    """The pool's teacher, closed again at the end; `first` is what it will be asked first."""
+    if isinstance(pool.teacher.origin, Generator):
+        yield ProceduralTeaching(pool, pool.teacher.origin)
+    else:
+        from rsft_assets.steps.responses.model_teaching import open_model_teaching
+
+        with open_model_teaching(pool, pool.teacher.origin, first) as teaching:
+            yield teaching
+
+
+def sample_seed(pool: Pool, asked: Asked) -> int:
+    """The recorded seed of one sample: the same in whatever order and shard it is drawn."""
+    return request_seed(pool.sampling.seed, asked.query["query_id"], asked.sample)
+
+
+@dataclass
+class ProceduralTeaching:
+    """A seeded procedure of `steps/nano`."""
+
+    pool: Pool
+    origin: Generator
+    description: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = dict(self.origin.options)
+        self.description = {"procedure": self.origin.name, "seed": self.origin.seed, "options": options}
+        self._engine = fingerprint(self.description)[:SHORT]
+        self._answer = procedure(self.origin.name, **options)
+
+    def answers(self, asked: Iterable[Asked]) -> Iterator[dict[str, Any]]:
+        """A row for each sample asked for, in order."""
+        for one in asked:
+            seed = sample_seed(self.pool, one)
+            worked = self._answer(json.loads(one.query["fields"]), random.Random(f"{self.origin.seed} {seed}"))
+            yield {
+                "response_id": one.response_id,
+                "query_id": one.query["query_id"],
+                "sample": one.sample,
+                "seed": seed,
+                "text": worked.text,
+                "prompt_tokens": None,
+                "response_tokens": None,
+                "finish_reason": "stop",
+                "mean_logprob": None,
+                "engine": self._engine,
+                "truth": worked.truth,
+            }
+
+    def note(self) -> str:
+        return ""

@@ -1,0 +1,209 @@
+"""Completions: what a checkpoint answered to a benchmark, stored before anything is graded.
+
+Addressed by content, `<home>/completions/<benchmark>/<fingerprint>/`, of checkpoint digest, benchmark digest,
+user turns and sampling. So grading again never generates again, and checkpoints with the same weights (step 0 of
+every run of a model) share one set. While it grows, each completion is one line of a journal, written the moment it
+finishes; a killed process loses what was in flight. Then `completions.parquet` is written, the manifest last.
+"""
+
+import datetime
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.fingerprint import SHORT, canonical, fingerprint
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines.protocol import Completion, Request, request_seed
+from rsft_assets.steps.records.digest import combined_digest, file_digest
+from rsft_assets.steps.records.journal import Journal
+from rsft_assets.steps.records.manifest import FileRecord, InputRecord, Manifest, read_manifest, write_manifest
+from rsft_assets.steps.records.provenance import provenance
+from rsft_assets.steps.records.rows import RowWriter, read_rows
+from rsft_assets.steps.records.store import Output
+from rsft_assets.steps.scores.repetition import ends_in_loop
+
+log = logging.getLogger(__name__)
+FILE_NAME = "completions.parquet"
+_JOURNAL = ".completions.jsonl"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One item as it is put to the model."""
+
+    item_id: str
+    user_turn: str
+
+
+@dataclass
+class CompletionSet:
+    """All samples of one benchmark by one checkpoint, finished or growing."""
+
+    home: Path
+    benchmark: str
+    asked: list[Asked]
+    sampling: Sampling
+    inputs: list[InputRecord]
+    """Checkpoint and benchmark."""
+    system_dropped: bool = False
+    _journal: Journal | None = None
+    _started: float = field(default_factory=time.time)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        turns = hashlib.sha256()
+        for asked in self.asked:
+            turns.update(json.dumps([asked.item_id, asked.user_turn]).encode())
+        return {
+            "inputs": [[entry.asset.partition("/")[0], entry.digest] for entry in self.inputs],
+            "user_turns": turns.hexdigest(),
+            "sampling": canonical(self.sampling),
+            "system_dropped": self.system_dropped,
+        }
+
+    @property
+    def folder(self) -> Path:
+        return self._slot / fingerprint(self.identity)[:SHORT]
+
+    @property
+    def lock(self) -> Path:
+        return self._slot / f".lock-{self.folder.name}"
+
+    @property
+    def _slot(self) -> Path:
+        return self.home / "completions" / self.benchmark
+
+    @property
+    def _work(self) -> Path:
+        return self._slot / f".building-{self.folder.name}"
+
+    @property
+    def total(self) -> int:
+        return len(self.asked) * self.sampling.n
+
+    def finished(self) -> Output | None:
+        """The finished set with every byte checked; a damaged one is put aside under a telling name."""
+        if not self.folder.is_dir():
+            return None
+        output = Output(self.folder, read_manifest(self.folder))
+        if problem := output.damage(content=True):
+            aside = self.folder.with_name(f"{self.folder.name}.damaged-{int(time.time())}")
+            log.warning("completions of %s are damaged: %s; put aside as %s", self.benchmark, problem, aside.name)
+            self.folder.rename(aside)
+            return None
+        return output
+
+    def start_over(self) -> None:
+        """Forget what earlier tries left."""
+        (self._work / _JOURNAL).unlink(missing_ok=True)
+
+    def resume(self) -> int:
+        """Look at what earlier tries left; how many completions are there already."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(self._work / _JOURNAL, key="key")
+        return len(self._journal)
+
+    def missing(self, render: Any, tag: str) -> Iterator[Request]:
+        """A request for each sample that is not there yet; its id starts with `tag` and a line break."""
+        for asked in self.asked:
+            left = [n for n in range(self.sampling.n) if _key(asked.item_id, n) not in self._grown]
+            prompt = render([{"role": "user", "content": asked.user_turn}], self.sampling) if left else ""
+            for sample in left:
+                seed = request_seed(self.sampling.seed, asked.item_id, sample)
+                yield Request(f"{tag}\n{_key(asked.item_id, sample)}", prompt, self.sampling, seed)
+
+    def add(self, request: Request, completion: Completion) -> None:
+        """Put one completion on disk."""
+        _, item_id, sample = request.id.split("\n")
+        row = {
+            "key": _key(item_id, int(sample)),
+            "item_id": item_id,
+            "sample": int(sample),
+            "seed": request.seed,
+            "prompt_sha256": hashlib.sha256(request.prompt.encode()).hexdigest(),
+            "text": completion.text,
+            "prompt_tokens": completion.prompt_tokens,
+            "response_tokens": completion.response_tokens,
+            "finish_reason": completion.finish_reason,
+            "think_closed": think_closed(completion.text),
+            "ended_by_eos": completion.ended_by_eos,
+            "repetition_loop": ends_in_loop(completion.text),
+        }
+        self._grown.append([row])
+
+    def publish(self, made_by: dict[str, Any]) -> Output:
+        """Write the Parquet file in the items' order and the manifest, and rename into place."""
+        path = self._work / FILE_NAME
+        stats = self._write_parquet(path)
+        digest, rows = file_digest(path)
+        finished = time.time()
+        manifest = Manifest(
+            asset=f"completions/{self.benchmark}",
+            partition="",
+            fingerprint=fingerprint(self.identity),
+            spec=self.identity,
+            inputs=self.inputs,
+            digest=combined_digest({FILE_NAME: digest}),
+            files=[FileRecord(FILE_NAME, path.stat().st_size, digest, rows)],
+            stats=stats,
+            made_by={**provenance(), **made_by},
+            started_at=_time(self._started),
+            finished_at=_time(finished),
+            seconds=round(finished - self._started, 3),
+        )
+        write_manifest(self._work, manifest)
+        self.close()
+        (self._work / _JOURNAL).unlink()
+        self._work.rename(self.folder)
+        return Output(self.folder, manifest)
+
+    def close(self) -> None:
+        """Make what was added survive a power cut, and let go of the file."""
+        if self._journal is not None:
+            self._journal.flush()
+            self._journal.close()
+            self._journal = None
+
+    @property
+    def _grown(self) -> Journal:
+        if self._journal is None:
+            raise RuntimeError("resume() comes before anything else")
+        return self._journal
+
+    def _write_parquet(self, path: Path) -> dict[str, Any]:
+        stats = {"completions": 0, "response_tokens": 0, "cut_off": 0, "repetition_loops": 0, "think_not_closed": 0}
+        with RowWriter(path, "completions") as rows:
+            for asked in self.asked:
+                for sample in range(self.sampling.n):
+                    row = self._grown[_key(asked.item_id, sample)]
+                    rows.add(row)
+                    stats["completions"] += 1
+                    stats["response_tokens"] += row["response_tokens"]
+                    stats["cut_off"] += row["finish_reason"] == "length"
+                    stats["repetition_loops"] += row["repetition_loop"]
+                    stats["think_not_closed"] += row["think_closed"] is False
+        return stats
+
+
+def read_completions(output: Output, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a finished set, in the items' order, a batch in memory at a time."""
+    return read_rows(output.file(FILE_NAME), columns)
+
+
+def think_closed(text: str) -> bool | None:
+    """Whether thinking ended; None where the text never thought."""
+    opened, closed = text.rfind("<think>"), text.rfind("</think>")
+    return None if opened < 0 and closed < 0 else closed > opened
+
+
+def _key(item_id: str, sample: int) -> str:
+    return f"{item_id}\n{sample}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")

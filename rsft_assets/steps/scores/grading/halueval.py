@@ -1,0 +1,66 @@
+"""HaluEval: is what is shown hallucinated, Yes or No; right where the last such word of the answer says so.
+
+`authors`: thinking is cut at the last `</think>`; without a Yes or No after it, the first line of the whole output
+counts if it holds exactly one of the two. `strict`: only what follows the thinking counts.
+"""
+
+import re
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
+from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
+
+_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_ROLES = {
+    "qa": ("answer judge", "a question and an answer", "answer"),
+    "dialogue": ("response judge", "a dialogue history and a response", "response"),
+    "summarization": ("summary judge", "a document and a summary", "summary"),
+}
+_FIELDS = {
+    "qa": "#Knowledge: {knowledge}\n#Question#: {question}\n#Answer#: {shown}\n#Your Judgement#:",
+    "dialogue": (
+        "#Knowledge: {knowledge}\n#Dialogue History#: {dialogue_history}\n#Response#: {shown}\n#Your Judgement#:"
+    ),
+    "summarization": "#Document#: {document}\n#Summary#: {shown}\n#Your Judgement#:",
+}
+
+
+def prompt(item: Item, benchmark: Benchmark) -> str:
+    """The authors' instruction, its slips in grammar included: the text is part of the measurement."""
+    subtask = str(item.fields["subtask"])
+    role, given, what = _ROLES[subtask]
+    instruction = (
+        f"I want you act as an {role}. Given {given}, your objective is to determine if the provided {what} "
+        "contains non-factual or hallucinated information. You SHOULD give your judgement based on the following "
+        "hallucination types and the world knowledge.\n"
+        f"You should try your best to determine if the {what} contains non-factual or hallucinated information. "
+        f'The {what} you give MUST be "Yes" or "No"".'
+    )
+    # Not str.format: knowledge and answers hold braces of their own.
+    fields = re.sub(r"\{(\w+)\}", lambda match: str(item.fields[match[1]]), _FIELDS[subtask])
+    return f"{instruction}\n\n{fields}"
+
+
+def said(text: str, grader: str) -> tuple[str | None, str]:
+    """(Yes or No, how it was found)."""
+    part = answer_part(text) if grader == "strict" else text[text.rfind(THINK_CLOSE) + len(THINK_CLOSE) :]
+    if grader == "authors" and THINK_CLOSE not in text:
+        part = text
+    if part is None:
+        return None, "think-not-closed"
+    words = _WORD.findall(part)
+    if words:
+        return words[-1].capitalize(), "last-word"
+    if grader == "authors":
+        first = {word.lower() for word in _WORD.findall(text.split("\n", 1)[0])}
+        if len(first) == 1:
+            return first.pop().capitalize(), "first-line"
+    return None, "no-answer"
+
+
+def grade_one(sample: Sample, grader: str) -> list[Grade]:
+    answer, how = said(sample.text, grader)
+    return [Grade("accuracy", float(answer == sample.item.gold), how, answer)]
+
+
+TASK = Task(prompt, each(grade_one))

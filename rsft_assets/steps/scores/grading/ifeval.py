@@ -1,0 +1,136 @@
+"""IFEval: does an answer follow its checkable instructions; the checks are lm-evaluation-harness's own (pinned).
+
+Four metrics: prompt or instruction level, strict or loose. Instruction level is the mean over instructions, so an item
+weighs as many as it has. Both graders cut thinking at the last `</think>`; `authors` also judges what was cut off in
+the middle of its thinking, `strict` counts that as nothing said.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
+from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
+from rsft_assets.steps.scores.grading.tools import Tools
+
+log = logging.getLogger(__name__)
+_LANGUAGE_SEED = 0
+_NLTK_DATA = "tokenizers/punkt_tab"
+
+
+def prompt(item: Item, benchmark: Benchmark) -> str:
+    """The authors wrap the published prompt."""
+    return f"Question: {item.question}\nAnswer:"
+
+
+def unavailable(tools: Tools) -> str:
+    """Why the checks cannot run here; nothing is downloaded to find out."""
+    if importlib.util.find_spec("lm_eval") is None or importlib.util.find_spec("nltk") is None:
+        return 'IFEval\'s checks are not installed; pip install "rsft_assets[ifeval]"'
+    if not _find_nltk_data():
+        return (
+            "NLTK's punkt_tab is not here; pip install llama-index-core (it brings it), "
+            "or python -m nltk.downloader punkt_tab on a machine with network, and set NLTK_DATA"
+        )
+    return ""
+
+
+def _find_nltk_data() -> bool:
+    import nltk
+
+    spec = importlib.util.find_spec("llama_index")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        cache = str(Path(place) / "core" / "_static" / "nltk_cache")
+        if cache not in nltk.data.path:
+            nltk.data.path.append(cache)
+    try:
+        nltk.data.find(_NLTK_DATA)
+    except LookupError:
+        return False
+    return True
+
+
+@functools.cache
+def _checks() -> Any:
+    # Set before the import: the harness looks for its data, and langdetect for its seed, right then.
+    if not _find_nltk_data():
+        raise RuntimeError("NLTK's punkt_tab is not here")
+    os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+    import langdetect
+    from lm_eval.tasks.ifeval import utils
+
+    langdetect.DetectorFactory.seed = _LANGUAGE_SEED
+    return utils
+
+
+@contextlib.contextmanager
+def draws_of(item: Item) -> Iterator[None]:
+    """What the harness draws by chance in here is the same each time.
+
+    Where an item counts a sign that is no letter (`#` and `!`, in two of the 541), the harness counts a letter that it
+    draws instead. That is kept, being its verdict, but the same text must not be graded now so and now otherwise.
+    """
+    before = random.getstate()
+    random.seed(item.question)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Which instructions an answer follows."""
+
+    strict: list[bool]
+    loose: list[bool]
+
+
+def followed(item: Item, answer: str) -> Followed:
+    """The harness's verdict on each instruction of an item."""
+    checks = _checks()
+    given = checks.InputExample(
+        key=item.fields.get("key", 0),
+        instruction_id_list=item.fields["instruction_id_list"],
+        prompt=item.question,
+        kwargs=item.fields["kwargs"],
+    )
+    with draws_of(item):
+        strict = checks.test_instruction_following_strict(given, answer).follow_instruction_list
+        loose = checks.test_instruction_following_loose(given, answer).follow_instruction_list
+    return Followed(list(map(bool, strict)), list(map(bool, loose)))
+
+
+def grade_one(sample: Sample, grader: str) -> list[Grade]:
+    answer = answer_part(sample.text)
+    reason = "" if answer is not None else "think-not-closed"
+    if answer is None:
+        answer = "" if grader == "strict" else sample.text.rpartition(THINK_CLOSE)[2]
+    # Without the white space that separates it from the thinking: the checks count lines and paragraphs.
+    found = followed(sample.item, answer.strip() if THINK_CLOSE in sample.text else answer)
+    return [
+        grade
+        for level, flags in (("strict", found.strict), ("loose", found.loose))
+        for grade in _both(level, flags, reason)
+    ]
+
+
+def _both(level: str, flags: list[bool], reason: str) -> list[Grade]:
+    extracted = " ".join("yes" if flag else "no" for flag in flags)
+    share = sum(flags) / len(flags)
+    why = reason or ("followed" if all(flags) else "not-followed")
+    return [
+        Grade(f"inst_{level}", share, why, extracted, weight=float(len(flags))),
+        Grade(f"prompt_{level}", float(all(flags)), why, extracted),
+    ]
+
+
+TASK = Task(prompt, each(grade_one), unavailable)

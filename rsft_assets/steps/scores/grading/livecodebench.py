@@ -1,0 +1,159 @@
+"""LiveCodeBench: programs found in answers, run in the jail against the private tests, the first failure ends it.
+
+`authors` takes the last ```python block anywhere; `strict` the last one after the thinking. A test that could not be
+run for want of isolation is "not run", never a failure; a time-out is said to be one.
+"""
+
+import base64
+import io
+import json
+import pickle
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
+from itertools import tee
+from typing import Any
+
+from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
+from rsft_assets.steps.scores.grading.text import answer_part
+from rsft_assets.steps.scores.grading.tools import Tools
+from rsft_assets.steps.scores.sandbox.pool import NO_ISOLATION, Case, Outcome, Program
+
+_MOST_TEST_BYTES = 1 << 30
+"""Unpacked tests of one problem; a few bytes can be made to unpack to any number."""
+_BLOCK = re.compile(r"```python[^\n]*\n(.*?)```", re.DOTALL)
+_OPENING = (
+    "You are an expert Python programmer. You will be given a question (problem specification) and will generate a "
+    "correct Python program that matches the specification and passes all tests."
+)
+_FENCE = "```python\n# YOUR CODE HERE\n```"
+_STDIN = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample "
+    f"inputs). Enclose your code within delimiters as follows: {_FENCE}. Ensure that when the python program runs, it "
+    "reads the inputs, runs the algorithm and writes output to STDOUT."
+)
+_FUNCTION = (
+    f"Do not directly test on the sample inputs. Enclose your code within delimiters as follows: {_FENCE}. "
+    "Return the function body without invoking it at the final solution."
+)
+
+
+def prompt(item: Item, benchmark: Benchmark) -> str:
+    """Function problems do not show their starter code: the authors' choice."""
+    form = _STDIN if entry_of(item) is None else _FUNCTION
+    return f"{_OPENING}\n\n{item.question}\n\n{form}"
+
+
+def entry_of(item: Item) -> str | None:
+    """Name of the function to call; None for a program that reads standard input."""
+    metadata = item.fields.get("metadata")
+    named = json.loads(metadata) if isinstance(metadata, str) and metadata.strip() else (metadata or {})
+    if named.get("func_name"):
+        return str(named["func_name"])
+    starter = str(item.fields.get("starter_code") or "")
+    found = re.findall(r"def\s+(\w+)\s*\(", starter)
+    return found[-1] if found else None
+
+
+def cases_of(item: Item) -> tuple[Case, ...]:
+    """The private tests; the public ones where there are no others."""
+    for name in ("private_test_cases", "public_test_cases"):
+        published = item.fields.get(name)
+        if published:
+            try:
+                return tuple(Case(case["input"], case["output"]) for case in decoded(published))
+            except (ValueError, TypeError, KeyError, zlib.error, pickle.UnpicklingError, EOFError) as error:
+                raise StepError(
+                    f"item {item.item_id}: its {name} cannot be read ({type(error).__name__}: {str(error)[:200]}); "
+                    "fetch the benchmark's files again and lock it with --force"
+                ) from error
+    raise StepError(f"item {item.item_id}: no tests; lock the benchmark again from its published files")
+
+
+def decoded(published: Any) -> list[dict[str, str]]:
+    """Test cases as they are published: JSON, or JSON in a pickle of one string, compressed, in base64."""
+    if isinstance(published, str):
+        try:
+            cases = json.loads(published)
+        except ValueError:
+            cases = json.loads(_OnlyText(io.BytesIO(_unpacked(base64.b64decode(published)))).load())
+    else:
+        cases = published
+    return list(cases)
+
+
+def _unpacked(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    found = unpacker.decompress(data, _MOST_TEST_BYTES)
+    if not unpacker.eof:
+        raise ValueError(f"cut short, or more than {_MOST_TEST_BYTES >> 20} MiB")
+    return found
+
+
+class _OnlyText(pickle.Unpickler):
+    """Refuses everything that a pickle could run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"tests name {module}.{name}; only text is read")
+
+
+def code_in(text: str, grader: str) -> str | None:
+    part = answer_part(text) if grader == "strict" else text
+    blocks = _BLOCK.findall(part or "")
+    return blocks[-1] if blocks else None
+
+
+def same_output(output: str, expected: str) -> bool:
+    """Equal line by line, white space at ends apart; numbers may be written in another way."""
+    ours, theirs = (_lines(text) for text in (output, expected))
+    return len(ours) == len(theirs) and all(a == b or _same_numbers(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def _same_numbers(ours: str, theirs: str) -> bool:
+    try:
+        return [Decimal(word) for word in ours.split()] == [Decimal(word) for word in theirs.split()]
+    except InvalidOperation:
+        return False
+
+
+def same_value(output: str, expected: str) -> bool:
+    try:
+        return bool(json.loads(output) == json.loads(expected))
+    except (ValueError, RecursionError):
+        return False
+
+
+def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: Tools) -> Iterator[list[Grade]]:
+    # Answers without code go round the jail; the order of the others is that of the samples.
+    first, second = tee((sample, code_in(sample.text, grader)) for sample in samples)
+    outcomes = tools.sandbox.run(_program(sample.item, code) for sample, code in second if code is not None)
+    for _, code in first:
+        if code is None:
+            yield [Grade("accuracy", 0.0, "no-code")]
+            continue
+        yield [_grade(next(outcomes))]
+
+
+def _program(item: Item, code: str) -> Program:
+    entry = entry_of(item)
+    return Program(code, cases_of(item), same_output if entry is None else same_value, entry)
+
+
+def _grade(outcome: Outcome) -> Grade:
+    if outcome.status == NO_ISOLATION:
+        return not_run("accuracy", outcome.detail)
+    return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
+
+
+def unavailable(tools: Tools) -> str:
+    return tools.isolation_problem
+
+
+TASK = Task(prompt, grade, unavailable)

@@ -1,0 +1,81 @@
+"""What graders share while a step runs: worker processes and judges, each started at its first use."""
+
+import functools
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rsft_assets.specs.placement import Placement
+
+if TYPE_CHECKING:
+    from rsft_assets.steps.scores.grading.judges import Judge
+    from rsft_assets.steps.scores.sandbox.pool import SandboxPool
+    from rsft_assets.steps.verdicts.verifier.verifier import Verifier
+
+
+class Tools:
+    """A context manager; leaving it ends every process that was started."""
+
+    def __init__(self, placement: Placement, home: Path | None = None) -> None:
+        self.placement = placement
+        self.judges: dict[tuple[str, str], Judge] = {}
+        self._home = home
+        self._stack = ExitStack()
+        self._verifier: Verifier | None = None
+        self._sandbox: SandboxPool | None = None
+
+    @property
+    def verifier(self) -> "Verifier":
+        if self._verifier is None:
+            from rsft_assets.steps.verdicts.verifier.verifier import Verifier
+
+            self._verifier = self._stack.enter_context(Verifier(workers=self.placement.workers))
+        return self._verifier
+
+    @property
+    def sandbox(self) -> "SandboxPool":
+        if self._sandbox is None:
+            from rsft_assets.steps.scores.sandbox.pool import CodeLimits, SandboxPool
+            from rsft_assets.steps.scores.sandbox.speed import calibrated, slowness
+
+            workers = self.placement.workers
+            limits = calibrated(CodeLimits(), slowness(workers))
+            self._sandbox = self._stack.enter_context(SandboxPool(workers=workers, limits=limits))
+        return self._sandbox
+
+    def judge(self, role: str, benchmark: str) -> "Judge":
+        """The judge in a role, with what it said of this benchmark before."""
+        from rsft_assets.specs.judges import judge_specs
+        from rsft_assets.steps.scores.grading.judges import Judge
+
+        if (role, benchmark) not in self.judges:
+            if self._home is None:
+                raise ValueError("judgements are stored under RSFT_HOME; give Tools its folder")
+            judge = Judge(judge_specs()[role], self._home / "judgements" / benchmark)
+            self.judges[(role, benchmark)] = self._stack.enter_context(judge)
+        return self.judges[(role, benchmark)]
+
+    def judges_of(self, benchmark: str) -> dict[str, str]:
+        """Who judged a benchmark: role and pinned name."""
+        return {role: judge.spec.model for (role, name), judge in self.judges.items() if name == benchmark}
+
+    def judging_of(self, benchmark: str) -> dict[str, dict[str, int]]:
+        """What its judges were asked so far, by role: judgements and their tokens; stored ones cost nothing."""
+        of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
+        return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
+
+    @functools.cached_property
+    def isolation_problem(self) -> str:
+        """Why programs cannot be run here, in words; empty where they can."""
+        from rsft_assets.steps.scores.sandbox.pool import isolation_problem
+
+        return isolation_problem()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()

@@ -1,0 +1,226 @@
+"""Programs and their inputs in, outputs out: the client of the jailers.
+
+    with SandboxPool(workers=2) as prison:
+        for outcome in prison.run(programs): ...
+
+Each worker drives a jailer process of its own, which gets no environment. A jailer that does not answer in time is
+killed with its whole process group and replaced; the program that was in it counts as timed out.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from rsft_assets.steps.scores.sandbox.isolation import supported
+
+_SERVER = Path(__file__).with_name("server.py")
+_SETUP_SECONDS = 30.0
+_GRACE_SECONDS = 5.0
+NO_ISOLATION = "no-isolation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeLimits:
+    """What one test of one program may cost."""
+
+    seconds: float = 6.0
+    memory_bytes: int = 1 << 30
+    output_bytes: int = 16 << 20
+    scratch_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a program gets, and what it should answer."""
+
+    given: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program and its tests; `accept(output, expected)` judges outside the jail."""
+
+    code: str
+    tests: tuple[Case, ...]
+    accept: Callable[[str, str], bool]
+    entry: str | None = None
+    """Function to call with the input's lines as JSON arguments; None: a program that reads standard input."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a program came; `status` is passed, wrong, what stopped it (time, memory, output, error, killed), or
+    no-isolation where no jail could be built: it was then not run.
+    """
+
+    status: str
+    tests_passed: int
+    seconds: float
+    detail: str = ""
+
+
+class SandboxPool:
+    """A context manager; leaving it ends the jailers and all that is in their jails."""
+
+    def __init__(self, *, workers: int = 2, limits: CodeLimits = CodeLimits()) -> None:
+        self.limits, self._workers = limits, workers
+        self._idle: SimpleQueue[SandboxServer] = SimpleQueue()
+        self._all: list[SandboxServer] = []
+        self._pool = ThreadPoolExecutor(workers)
+        for _ in range(workers):
+            jailer = SandboxServer(limits)
+            self._all.append(jailer)
+            self._idle.put(jailer)
+
+    def run(self, programs: Iterable[Program]) -> Iterator[Outcome]:
+        """One outcome for each program, in order, reading a bounded number ahead."""
+        waiting: deque[Future[Outcome]] = deque()
+        for program in programs:
+            waiting.append(self._pool.submit(self._one, program))
+            if len(waiting) > 4 * self._workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _one(self, program: Program) -> Outcome:
+        jailer = self._idle.get()
+        try:
+            return jailer.judge(program)
+        finally:
+            self._idle.put(jailer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for jailer in self._all:
+            jailer.end()
+        self._pool.shutdown(cancel_futures=True)
+
+
+class SandboxServer:
+    """One jailer process, started when it is needed."""
+
+    def __init__(self, limits: CodeLimits) -> None:
+        self.limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._number = 0
+
+    def judge(self, program: Program) -> Outcome:
+        """Run tests until one fails."""
+        started = time.monotonic()
+        kind = "stdin" if program.entry is None else "function"
+        self._number += 1
+        job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
+        opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
+        while opened is not None and opened.get("number") != self._number:
+            # The program before brought its jail down after its last answer.
+            opened = self._answer(_SETUP_SECONDS)
+        if opened is None or opened["status"] != "ready":
+            self.end()
+            return Outcome(NO_ISOLATION, 0, 0.0, (opened or {}).get("stderr") or "the jail did not open")
+        passed = 0
+        for test in program.tests:
+            answer = self._ask({"input": test.given}, self.limits.seconds + _GRACE_SECONDS)
+            if answer is None:
+                self.end()
+                return Outcome("time", passed, time.monotonic() - started, "the jail had to be torn down")
+            if answer["status"] != "ok":
+                detail = answer["stderr"].strip().rpartition("\n")[2][:200]
+                return self._left(Outcome(answer["status"], passed, time.monotonic() - started, detail))
+            try:
+                right = program.accept(answer["output"], test.expected)
+            except BaseException:
+                self.end()  # the next program must not find this one's jail
+                raise
+            if not right:
+                return self._left(Outcome("wrong", passed, time.monotonic() - started))
+            passed += 1
+        return self._left(Outcome("passed", passed, time.monotonic() - started))
+
+    def _left(self, outcome: Outcome) -> Outcome:
+        self._send({"end": True})
+        return outcome
+
+    def _ask(self, value: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+        """The answer to a frame, None where none came in time or the jailer died."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(_SERVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
+                start_new_session=True,
+                cwd="/",
+            )
+        return self._answer(seconds) if self._send(value) else None
+
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
+        deadline = time.monotonic() + seconds
+        header = self._read(4, deadline)
+        body = self._read(struct.unpack(">I", header)[0], deadline) if header else None
+        answer: dict[str, Any] | None = json.loads(body) if body else None
+        return answer
+
+    def _send(self, value: dict[str, Any]) -> bool:
+        if self._process is None or self._process.stdin is None:
+            return False
+        data = json.dumps(value).encode()
+        try:
+            self._process.stdin.write(struct.pack(">I", len(data)) + data)
+            self._process.stdin.flush()
+        except (BrokenPipeError, OSError):
+            return False
+        return True
+
+    def _read(self, size: int, deadline: float) -> bytes | None:
+        assert self._process is not None and self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        data = bytearray()
+        while len(data) < size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                return None
+            part = os.read(descriptor, min(size - len(data), 1 << 20))
+            if not part:
+                return None
+            data += part
+        return bytes(data)
+
+    def end(self) -> None:
+        """Kill the jailer and, since its jails die with it, everything inside."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(BrokenPipeError, OSError):
+                self._process.communicate(timeout=_GRACE_SECONDS)
+            self._process = None
+
+
+def isolation_problem() -> str:
+    """Why programs cannot be isolated here, found by trying; empty where they can."""
+    if problem := supported():
+        return problem
+    with SandboxPool(workers=1) as prison:
+        [outcome] = prison.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
+    if outcome.status == NO_ISOLATION:
+        return f"programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
+    return "" if outcome.status == "passed" else f"the jail does not run programs ({outcome.status}: {outcome.detail})"

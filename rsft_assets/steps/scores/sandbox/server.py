@@ -1,0 +1,273 @@
+"""The jailer: a small process that puts one program after another into a jail of its own.
+
+    python -I server.py          # frames on standard input, frames on standard output
+
+A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "limits"} opens a jail; then tests,
+{"input"}, each answered by {"status", "output", "stderr", "seconds"}; then {"end": true}. Inside, process 1 of the jail
+is ours and never runs the program itself: every test runs in a child without privileges, and when it is over, process 1
+kills whatever is left in its process space. Expected outputs never come in here.
+"""
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import isolation
+
+_STDERR_KEPT = 2_000
+_LEAVING_SECONDS = 0.02
+_STARRED = (
+    *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
+    *("itertools", "functools", "operator", "typing"),
+)
+_PRELUDE = "\n".join(
+    [
+        *(f"from {name} import *" for name in _STARRED),
+        f"import sys, {', '.join(_STARRED)}",
+        "from builtins import *",
+        "",
+    ]
+)
+"""LiveCodeBench's own harness gives these names to every program."""
+_SPACE: dict[str, Any] = {}
+"""What a program finds defined. Filled once, before any program is here; each test has its own copy by being a fork."""
+exec(_PRELUDE, _SPACE)
+
+
+def read_frame() -> dict[str, Any] | None:
+    header = _exactly(4)
+    return None if header is None else json.loads(_exactly(struct.unpack(">I", header)[0]) or b"null")
+
+
+def _exactly(size: int) -> bytes | None:
+    parts = []
+    while size:
+        part = os.read(0, min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def write_frame(value: dict[str, Any]) -> None:
+    data = json.dumps(value).encode()
+    data = struct.pack(">I", len(data)) + data
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def serve() -> None:
+    """One jail after another, until standard input ends."""
+    readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
+    isolation.prepare()
+    gc.freeze()
+    # Python's own handler would let a program interrupt process 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    while (job := read_frame()) is not None:
+        if "code" not in job:  # meant for a jail that has come down
+            continue
+        builder = os.fork()
+        if builder == 0:
+            _build(job, readable)
+        os.waitpid(builder, 0)
+
+
+def _build(job: dict[str, Any], readable: list[str]) -> NoReturn:
+    """Leave the world, and fork process 1 of the jail."""
+    isolation.die_with_parent()
+    try:
+        isolation.leave_the_world()
+        first = os.fork()
+    except OSError as error:
+        write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
+        os._exit(1)
+    if first == 0:
+        _rule(job, readable)
+    if os.waitpid(first, 0)[1]:
+        down = {"status": "killed", "output": "", "stderr": "the program brought its jail down", "seconds": 0.0}
+        write_frame({**down, "number": job["number"]})
+    os._exit(0)
+
+
+def _rule(job: dict[str, Any], readable: list[str]) -> NoReturn:
+    """Process 1: run test after test."""
+    isolation.die_with_parent()
+    try:
+        isolation.change_root(readable, job["limits"]["scratch_bytes"])
+    except OSError as error:
+        write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
+        os._exit(0)
+    write_frame({"status": "ready", "number": job["number"]})
+    while (test := read_frame()) is not None and not test.get("end"):
+        write_frame(_run(job, test["input"]))
+    os._exit(0)
+
+
+def _run(job: dict[str, Any], given: str) -> dict[str, Any]:
+    limits = job["limits"]
+    stdin = _input(given)
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _become(job, stdin, out_write, err_write)
+    for descriptor in (stdin, out_write, err_write):
+        os.close(descriptor)
+    output, errors, status = _watch(out_read, err_read, started + limits["seconds"], limits["output_bytes"])
+    seconds = time.monotonic() - started
+    exit_status = _end_all(child)
+    for descriptor in (out_read, err_read):
+        os.close(descriptor)
+    stderr = errors.decode("utf-8", "replace")[-_STDERR_KEPT:]
+    if not status:
+        status = _status(exit_status, stderr)
+    return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr, "seconds": seconds}
+
+
+def _input(given: str) -> int:
+    """A file without a name: a name is something that an earlier test can have taken."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    data = given.encode("utf-8", "surrogatepass")
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return descriptor
+
+
+def _watch(out: int, err: int, deadline: float, most: int) -> tuple[bytes, bytes, str]:
+    """Read until both ends close, time is up or there is too much; the status where one of the latter came first."""
+    kept: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
+    open_ends = {out, err}
+    while open_ends:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return bytes(kept[out]), bytes(kept[err]), "time"
+        for end in select.select(list(open_ends), [], [], left)[0]:
+            part = os.read(end, 1 << 16)
+            if not part:
+                open_ends.discard(end)
+            elif end == err:
+                kept[err] = (kept[err] + part)[-_STDERR_KEPT:]
+            else:
+                kept[out] += part
+                if len(kept[out]) > most:
+                    return b"", bytes(kept[err]), "output"
+    return bytes(kept[out]), bytes(kept[err]), ""
+
+
+def _end_all(child: int) -> int:
+    """Kill everything in the jail but process 1, and gather it."""
+    # The child may have closed its ends and gone on: a moment to leave by itself, then it is made to.
+    handle = os.pidfd_open(child)
+    ended = bool(select.select([handle], [], [], _LEAVING_SECONDS)[0])
+    os.close(handle)
+    exit_status = os.waitpid(child, 0)[1] if ended else 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    while True:
+        try:
+            done, code = os.wait()
+        except ChildProcessError:
+            break
+        if done == child and not ended:
+            exit_status = code
+    return exit_status
+
+
+def _status(exit_status: int, stderr: str) -> str:
+    if exit_status == 0:
+        return "ok"
+    if "MemoryError" in stderr:
+        return "memory"
+    if os.WIFSIGNALED(exit_status):
+        return "time" if os.WTERMSIG(exit_status) == signal.SIGXCPU else "killed"
+    return "error"
+
+
+def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
+    """The child: shut every door, then be the program."""
+    code = 1
+    try:
+        # Out of the jailer's process group, which a signal reaches across all isolation.
+        os.setsid()
+        os.dup2(stdin, 0)
+        os.dup2(out if job["kind"] == "stdin" else os.open("/dev/null", os.O_WRONLY), 1)
+        os.dup2(err, 2)
+        os.dup2(out, 3)
+        os.closerange(4, 4096)
+        if job["kind"] == "stdin":
+            os.close(3)
+        _limit(job["limits"])
+        isolation.give_up_privileges()
+        code = _execute(job)
+    except BaseException:  # what a program raises is its own end and nobody else's
+        with contextlib.suppress(BaseException):
+            os.write(2, traceback.format_exc()[-_STDERR_KEPT:].encode("utf-8", "replace"))
+    os._exit(code)
+
+
+def _limit(limits: dict[str, Any]) -> None:
+    seconds = int(limits["seconds"]) + 1
+    for what, value in (
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_FSIZE, limits["scratch_bytes"]),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 64),
+    ):
+        resource.setrlimit(what, (value, value))
+
+
+def _execute(job: dict[str, Any]) -> int:
+    sys.setrecursionlimit(200_000)
+    sys.argv = ["program.py"]
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    # Not a copy: that would write to every page that holds one of its objects, and this process shares them.
+    space = _SPACE
+    space["__name__"] = "__main__" if job["kind"] == "stdin" else "program"
+    try:
+        exec(compile(job["code"], "program.py", "exec"), space)
+        if job["kind"] == "stdin":
+            sys.stdout.flush()
+            return 0
+        function = _entry(space, job["entry"])
+        arguments = [json.loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
+        answer = json.dumps(function(*arguments), default=_plain).encode()
+    except SystemExit as leave:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    while answer:
+        answer = answer[os.write(3, answer) :]
+    return 0
+
+
+def _entry(space: dict[str, Any], name: str) -> Any:
+    owner = space.get("Solution")
+    return getattr(owner(), name) if owner is not None and hasattr(owner, name) else space[name]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if hasattr(value, "__iter__") else str(value)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,102 @@
+"""Score checkpoints: every selected benchmark of a checkpoint generated together, stored, then graded twice.
+
+    python -m rsft_assets.steps.scores.score scores/nano-300k/nano-dot scores/nano-300k/nano-chains-test \\
+        --partition 'RUN|0' --partition 'RUN|10'
+
+Comes in: a checkpoint and locked items. Goes out: graded.parquet (a row per item, sample, grader and metric) and
+scores.parquet. One engine is started for the whole list; a model made for CPUs has one on each core, with a
+share of the checkpoints. Completions have a store of their own (`completions.py`), so `--force` grades again and does
+not generate again. What fails is named at the end; the rest is done.
+"""
+
+import argparse
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.engines.opening import engine_kind
+from rsft_assets.steps.processes import hardware
+from rsft_assets.steps.processes.program import log_to_stderr, requested, run_step, step_parser
+from rsft_assets.steps.records.provenance import command, publish_for
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.scores.scoring import score_checkpoints
+
+
+def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = False) -> list[Output]:
+    """Score every ref; raises one `StepError` at the end that names each that failed."""
+    done: list[Output] = []
+    failed: list[str] = []
+    by_model: dict[str, dict[str, list[Ref]]] = {}
+    for ref in refs:
+        if not ref.partition:
+            failed.append(f"{ref}: name a partition, as in --partition 'RUN|640'")
+            continue
+        by_model.setdefault(ref.name, {}).setdefault(ref.partition, []).append(ref)
+    for name, partitions in by_model.items():
+        placement = load_placement(name)
+        checkpoints = sorted(partitions.values(), key=lambda refs: (refs[0].run, refs[0].step))
+        shares = min(len(checkpoints), processes_for(placement, needs_gpu=study.get("models", name).needs_gpu))
+        if shares > 1:
+            found = _side_by_side(study, store, checkpoints, placement, shares, force=force)
+        else:
+            found = score_checkpoints(study, store, checkpoints, placement, force=force)
+        done += found[0]
+        failed += found[1]
+    if failed:
+        raise StepError(f"{len(failed)} failed, {len(done)} done:\n" + "\n".join(failed))
+    return done
+
+
+def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
+    """Processes that score checkpoints beside each other; engines that look after their own devices need one."""
+    own_devices = placement.device != "cpu" and hardware.gpus()
+    if own_devices or placement.engines > 1 or engine_kind(placement) != "transformers":
+        return 1
+    return hardware.how_many_at_once(placement, 1, needs_gpu=needs_gpu)
+
+
+def _begin(step_command: str) -> None:
+    log_to_stderr()
+    publish_for(step_command)
+
+
+def _side_by_side(
+    study: Study, store: Store, checkpoints: Sequence[list[Ref]], placement: Placement, shares: int, *, force: bool
+) -> tuple[list[Output], list[str]]:
+    # A checkpoint's texts are drawn by one process alone, each request with a seed of its own, so that how many
+    # processes there are does not enter them.
+    mine = [checkpoints[number::shares] for number in range(shares)]
+    each = replace(placement, workers=max(1, placement.workers // shares))
+    done: list[Output] = []
+    failed: list[str] = []
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(shares, mp_context=spawn, initializer=_begin, initargs=(command(),)) as pool:
+        try:
+            futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
+            for future in as_completed(futures):
+                found = future.result()
+                done += found[0]
+                failed += found[1]
+        except BaseException as error:
+            # Finished scores are kept; nobody waits for the rest.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise StepError("a scoring process died; finished scores are kept, run it again") from error
+            raise
+    return done, failed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    study = load_study()
+    score(study, Store.from_env(), requested(study, arguments), force=arguments.force)
+
+
+if __name__ == "__main__":
+    run_step(main, step_parser(__doc__))

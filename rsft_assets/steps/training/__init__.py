@@ -1,1 +1,0 @@
-"""The trainer: text to tokens, order, loss weights, packing, attention, DeepSpeed, checkpoints."""

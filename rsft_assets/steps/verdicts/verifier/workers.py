@@ -1,0 +1,207 @@
+"""The owner's side of the workers: processes that judge, watched and killed from outside.
+
+Comes in: chunks of work. Goes out: results, and which piece of work a killed or dead worker was busy with. Works from
+any thread, uses no signals in its own process and starts no thread.
+"""
+
+import logging
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY
+from rsft_assets.steps.verdicts.verifier.limits import Limits
+
+log = logging.getLogger(__name__)
+
+Work = tuple[int, str, str, str]
+"""Number, kind, gold, text."""
+Result = tuple[int, str, str | None, str, float]
+"""Number, verdict, extracted, reason, seconds."""
+
+_CHILD = "rsft_assets.steps.verdicts.verifier.fork_server"
+_REFUSED_MOST = 10_000
+_PACKAGE_ROOT = Path(__file__).resolve().parents[4]
+
+
+class Worker:
+    """One process that judges, and what it has been given."""
+
+    def __init__(self, pid: int, connection: Connection, page: mmap.mmap) -> None:
+        self.pid = pid
+        self.connection = connection
+        self.pending: dict[int, Work] = {}
+        """What it owes; less than it was given once the rest was taken back."""
+        self.busy = False
+        self.told = 0
+        self._born_with = _resident_bytes(pid)
+        self._page = page
+        self._steps = 0
+        self._since = 0.0
+
+    def give(self, work: list[Work], refused: Mapping[bytes, str]) -> None:
+        """Hand over a chunk; only to a worker that is not busy, since it would not read and sending could block."""
+        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0, b"")
+        self._since = time.monotonic()
+        self.pending = {item[0]: item for item in work}
+        self.busy = True
+        news = dict(list(refused.items())[self.told :])
+        self.told = len(refused)
+        self.connection.send((news, work))
+
+    def take(self) -> list[Result]:
+        """The results that have arrived."""
+        finished, results = self.connection.recv()
+        self.busy = not finished
+        return [result for result in results if self.pending.pop(result[0], None)]
+
+    def over_limit(self, limits: Limits) -> str | None:
+        """The limit that the worker is beyond, in the word of `REASONS`."""
+        steps, now = self._board()[0], time.monotonic()
+        if steps != self._steps:
+            self._steps, self._since = steps, now
+        if now - self._since > limits.seconds:
+            return "time"
+        return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
+
+    def is_full(self, limits: Limits) -> bool:
+        """Whether what it has learnt takes half of the memory it may use, so that an answer could be blamed for it."""
+        return 2 * _resident_bytes(self.pid) > limits.memory_bytes + self._born_with
+
+    def busy_with(self) -> tuple[int, bytes, float]:
+        """Number of the work at hand, digest of its step, seconds since the step began."""
+        _, number, _, name = self._board()
+        return number, name.rstrip(b"\0") and name, time.monotonic() - self._since
+
+    def take_back(self) -> list[Work]:
+        """All that is pending but the work at hand, for others to do."""
+        number = self.busy_with()[0]
+        returned = [item for item in self.pending.values() if item[0] != number]
+        self.pending = {item[0]: item for item in self.pending.values() if item[0] == number}
+        return returned
+
+    def _board(self) -> tuple[int, int, int, bytes]:
+        return BOARD.unpack_from(self._page, 0)
+
+
+class WorkerPool:
+    """The workers of one verifier, started with the first use, and what they refuse to try again."""
+
+    def __init__(self, size: int, limits: Limits) -> None:
+        self.limits = limits
+        self.refused: dict[bytes, str] = {}
+        self.size = size
+        self._nursery: ForkServer | None = None
+        self.hired: list[Worker] = []
+
+    def workers(self) -> list[Worker]:
+        """All of them, started if need be."""
+        self._nursery = self._nursery or ForkServer(self.limits)
+        while len(self.hired) < self.size:
+            self.hired.append(self._nursery.hire())
+        return self.hired
+
+    def replace(self, worker: Worker) -> int:
+        """A fresh worker in the place of this one; the exit state of the old one."""
+        assert self._nursery
+        state = self._nursery.bury(worker)
+        self.hired[self.hired.index(worker)] = self._nursery.hire()
+        return state
+
+    def rested(self, worker: Worker) -> Worker:
+        """This worker, or a fresh one where it is full of what it has learnt."""
+        if not worker.is_full(self.limits):
+            return worker
+        place = self.hired.index(worker)
+        self.replace(worker)
+        return self.hired[place]
+
+    def refuse(self, name: bytes, reason: str) -> None:
+        """Let no worker try this step again."""
+        if name and len(self.refused) < _REFUSED_MOST:
+            self.refused[name] = reason
+
+    def dismiss_busy(self) -> None:
+        """Put fresh workers in the place of those that still work on what nobody waits for."""
+        for worker in [worker for worker in self.hired if worker.busy]:
+            self.replace(worker)
+
+    def close(self) -> None:
+        """End all of them."""
+        for worker in self.hired:
+            worker.connection.close()
+        if self._nursery:
+            self._nursery.close()
+        self.hired, self._nursery = [], None
+
+
+class ForkServer:
+    """Starts, replaces and ends workers. They end with it, and it ends with the process that owns it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=_environment(),
+            )
+
+    def hire(self) -> Worker:
+        """A new worker; waits for the imports the first time."""
+        ours, theirs = socket.socketpair()
+        with theirs, tempfile.TemporaryFile() as file:
+            file.truncate(mmap.PAGESIZE)
+            pid = self._order(b"F", 0, [theirs.fileno(), file.fileno()])
+            page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        return Worker(pid, Connection(ours.detach()), page)
+
+    def bury(self, worker: Worker) -> int:
+        """Kill a worker if it still lives; its exit state as `waitpid` tells it."""
+        worker.connection.close()
+        return self._order(b"B", worker.pid)
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.wait()
+
+    def _order(self, command: bytes, pid: int, descriptors: list[int] | None = None) -> int:
+        try:
+            socket.send_fds(self._control, [ORDER.pack(command, pid)], descriptors or [])
+            reply = self._control.recv(REPLY.size, socket.MSG_WAITALL)
+        except OSError as error:
+            raise self._lost() from error
+        if len(reply) < REPLY.size:
+            raise self._lost()
+        return int(REPLY.unpack(reply)[0])
+
+    def _lost(self) -> StepError:
+        self._control.close()
+        state = self._process.wait()
+        return StepError(
+            f"the verifier's process {self._process.pid} ended with state {state}; see its error output above. "
+            "If an import failed, install math-verify (pip install 'rsft_assets[verify]'); else run again"
+        )
+
+
+def _environment() -> dict[str, str]:
+    # Set order enters sympy's results; a fixed seed makes verdicts repeatable.
+    paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
+    except (OSError, IndexError, ValueError):  # not Linux, or just gone
+        return 0

@@ -1,0 +1,72 @@
+"""The `rsft` command as a person types it: exit status, messages, JSON."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def rsft(home, *words, **settings):
+    environment = {**os.environ, "RSFT_HOME": str(home), **settings}
+    environment.pop("DAGSTER_HOME", None)
+    command = [sys.executable, "-m", "rsft_assets.commands.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("materialize",), 2, "SELECTION"),
+        (("materialize", "scores/nano-1n/*"), 2, "did you mean nano-1m"),
+        (("materialize", "checkpoints/nano-1m", "--run", "nano-1m_nano-cto*"), 2, "unknown run"),
+        (("materialize", "checkpoints/nano-1m", "--step", "7"), 2, "no run keeps step 7"),
+        (("trace", "scores/nano-1n/nano-dot"), 2, "nano-1m"),
+        (("nothing",), 2, "No such command"),
+    ],
+)
+def test_wrong_usage_is_status_2_with_a_remedy(tmp_path, words, status, said):
+    done = rsft(tmp_path, *words)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_status_1(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = rsft(tmp_path / "file", "materialize", "queries/nano-chains")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_study_file_is_status_2(tmp_path):
+    (tmp_path / "own.toml").write_text("[models.x]\nfamily = 'qwen9'\n")
+    done = rsft(tmp_path / "home", "materialize", "queries/nano-chains", RSFT_STUDY=str(tmp_path / "own.toml"))
+    assert done.returncode == 2
+    assert "qwen9" in done.stderr and "qwen3" in done.stderr
+
+
+def test_make_keep_damage_and_mend(tmp_path):
+    made = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
+    assert json.loads(made.stdout)["batches"][0]["recorded"] == {"made": 1}, made.stderr
+    kept = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
+    assert json.loads(kept.stdout)["batches"][0]["recorded"] == {"kept": 1}
+
+    (file,) = tmp_path.glob("queries/nano-chains/*/queries.parquet")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    found = rsft(tmp_path, "doctor", "--content", "--json")
+    assert found.returncode == 1
+    assert any(f["state"] == "problem" and "queries.parquet" in f["words"] for f in json.loads(found.stdout))
+    assert rsft(tmp_path, "materialize", "queries/nano-chains", "--force").returncode == 0
+    assert rsft(tmp_path, "doctor", "--content").returncode == 0
+
+
+def test_a_lost_database_is_told_again(tmp_path):
+    import shutil
+
+    assert rsft(tmp_path, "materialize", "queries/nano-chains").returncode == 0
+    assert "0 outputs told to Dagster, 1 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+    shutil.rmtree(tmp_path / "dagster")
+    assert "1 outputs told to Dagster, 0 known already" in rsft(tmp_path, "doctor", "--sync").stdout

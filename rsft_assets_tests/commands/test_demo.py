@@ -1,0 +1,86 @@
+"""What the demo makes, how it ends, and what it was kept under."""
+
+import pytest
+
+from rsft_assets.commands import demo
+from rsft_assets.commands.demo import demo_keys, demo_runs, run_demo
+from rsft_assets.runs.batches import make_plan
+from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, score_ref
+from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.actuals import last_plan
+from rsft_assets.steps.records.store import Store
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path))
+    return Store.from_env()
+
+
+def filed(study, *, full):
+    return {key for key in demo_keys(study, full=full) if Ref(key).stage in TABLE_OF}
+
+
+def with_upstream(study, refs):
+    return set(refs) | {above for ref in refs for above in with_upstream(study, inputs_of(study, ref))}
+
+
+def test_the_demo_holds_what_its_runs_are_made_from_and_nothing_else(study):
+    assert demo_runs(study, full=False) == DEMO_RUNS
+    runs = [study.runs[name] for name in DEMO_RUNS]
+    ends = [score_ref(run, study.steps_of(run)[-1], name) for run in runs for name in DEMO_BENCHMARKS]
+    groups = [study.benchmarks[name].group for name in DEMO_BENCHMARKS]
+    assert sorted(groups) == ["general", "in-domain", "ood-reasoning", "safety"]
+    needed = {ref.asset for ref in with_upstream(study, ends)}
+    checked = {key.replace("verdicts/", "audits/") for key in needed if key.startswith("verdicts/")}
+    assert filed(study, full=False) == needed | checked
+    assert {Ref(key).stage for key in needed | checked} == set(TABLE_OF)
+
+
+def test_the_whole_study_holds_every_nano_run_and_nothing_of_the_papers(study):
+    runs = demo_runs(study, full=True)
+    assert set(runs) == {name for name in study.runs if study.member_of[("runs", name)] == "nano"}
+    assert set(DEMO_RUNS) < set(runs)
+    made = filed(study, full=True)
+    assert filed(study, full=False) < made
+    assert {study.member_of[(TABLE_OF[Ref(key).stage], Ref(key).name)] for key in made} == {"nano"}
+    assert {f"checkpoints/{study.runs[name].model}" for name in runs} <= made
+    assert {f"datasets/{study.runs[name].dataset}" for name in runs} <= made
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_results_and_figures_come_last_and_base_models_before_any_fine_tuning(study, store, full):
+    runs = demo_runs(study, full=full)
+    plan = make_plan(study, store, demo_keys(study, full=full), runs=runs)
+    stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
+    assert not plan.waiting
+    assert stages[-1] == "report" and {"results", "figures"} <= set(stages)
+    last_base = max(place for place, stage in enumerate(stages) if stage == "base_models")
+    assert last_base < stages.index("checkpoints")
+    # What the demo compares is trained side by side and answered by one engine.
+    assert full or stages.count("checkpoints") == stages.count("scores") == 1
+
+
+@pytest.mark.parametrize(
+    ("full", "failed", "last"),
+    [
+        (True, "base_models/nano-300k", "stopped: base_models/nano-300k failed, so nothing was fine-tuned; "),
+        (False, "base_models/nano-300k", "stopped: base_models/nano-300k failed, so nothing was fine-tuned; "),
+        (True, "datasets/nano-cot", "the demo did not finish; "),
+    ],
+)
+def test_a_demo_that_fails_says_so_last(store, monkeypatch, capsys, full, failed, last):
+    def fails(store, plan, *, vital):
+        assert vital == ("base_models",)
+        return 1, [{"assets": [failed], "ok": False}], "1 of 9 not done"
+
+    monkeypatch.setattr(demo, "run_plan", fails)
+    assert run_demo(full=full, as_json=False) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(last)
+    assert last_plan(store)["selection"] == (["demo", "--full"] if full else ["demo"])

@@ -1,0 +1,82 @@
+"""`rsft plan` as a person reads it, and a kept plan beside what it took."""
+
+import json
+
+import pytest
+
+from rsft_assets.commands import plan as planning
+from rsft_assets.commands.plan import keep_plan, run_last, run_plan_command
+from rsft_assets.runs.batches import make_plan
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.finished_study import finish, tiny_study
+
+ALL = ["queries/tiny-*", "responses/tiny-*", "datasets/tiny-*", "checkpoints/tiny-1m", "scores/tiny-1m/*"]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("RSFT_PLACEMENT", "RSFT_JUDGES", "RSFT_STUDY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
+    assert run_plan_command(["scores/qwen3-14b/*"], upstream=True) == 0
+    said = capsys.readouterr().out
+    for words in ("responses/openr1-math_qwen3-32b_n32", "8.45 B a", "GPU-h", "total", "assumed", "H200"):
+        assert words in said
+    assert said.count("no judge is configured for harm") == 1
+    assert not list(home.iterdir()), "a plan writes nothing"
+
+
+def test_json_says_of_every_figure_what_it_stands_on(home, capsys):
+    run_plan_command(["checkpoints/qwen3-14b"], steps=[10], as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    figures = [value for entry in (*said["batches"], said["total"]) for value in entry.values() if type(value) is dict]
+    based = [figure["basis"] for figure in figures if "basis" in figure]
+    assert len(based) >= 6 and set(based) <= {"measured", "reference", "assumed"}
+    total = said["total"]["trained_tokens"]["value"]
+    assert total == pytest.approx(sum(batch["trained_tokens"]["value"] for batch in said["batches"]), rel=1e-5)
+
+
+def test_what_waits_is_not_counted_and_said(home, capsys):
+    run_plan_command(["scores/qwen3-14b/math500"])
+    said = capsys.readouterr().out
+    assert "nothing can run yet" in said and "--upstream" in said
+
+
+def test_wrong_usage_is_answered_with_the_nearest(home):
+    with pytest.raises(SpecError, match="qwen3-14b"):
+        run_plan_command(["scores/qwen3-14/*"])
+
+
+def test_no_plan_yet(home):
+    with pytest.raises(StepError, match="rsft materialize"):
+        run_last(as_json=False)
+
+
+def test_estimate_beside_actual(home, monkeypatch, capsys):
+    study, store = tiny_study(), Store(home)
+    monkeypatch.setattr(planning, "load_study", lambda: study)
+    assert keep_plan(study, store, make_plan(study, store, ALL, upstream=True), ALL).startswith("estimated: ")
+    finish(study, store)
+    assert run_last(as_json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    for batch in said["batches"]:
+        made, expected = batch["actual"]["partitions"], batch["estimate"]["partitions"]
+        assert made == (0 if batch["estimate"]["title"].startswith("audits/") else expected)
+    assert said["actual"]["disk_bytes"]["basis"] == "measured"
+    assert said["estimate"]["trained_tokens"]["value"] > 0
+    run_last(as_json=False)
+    assert "→" in capsys.readouterr().out
+
+
+def test_nothing_to_do_keeps_no_plan(home):
+    store = Store(home)
+    study = tiny_study()
+    finish(study, store, stages=("queries",))
+    assert keep_plan(study, store, make_plan(study, store, ["queries/tiny-sums"]), ["queries/tiny-sums"]) == ""
+    assert not (home / "plans").exists()

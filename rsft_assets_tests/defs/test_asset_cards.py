@@ -1,0 +1,47 @@
+"""Cards: what a set's page shows, and that texts arrive there as they are."""
+
+import html
+import re
+
+import pytest
+
+from rsft_assets.defs.asset_cards import card
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.steps.data_study import make_all, study
+
+
+@pytest.fixture(scope="module")
+def stats(tmp_path_factory):
+    return make_all(study(), Store(tmp_path_factory.mktemp("home")), "cot")["cot"].stats
+
+
+def cells(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_a_set_shows_its_filters_lengths_rows_and_verdicts(stats):
+    rows = cells(card(Ref("datasets/cot"), stats))
+    for step in stats["filters"]:
+        assert [step["filter"], str(step["removed"]), str(step["left"])] in rows
+    shown = sum(int(row[2]) for row in rows if "█" in row[1])
+    assert shown == stats["rows"] == 40
+    assert "Verdicts: correct 40" in card(Ref("datasets/cot"), stats)
+    assert len(rows) == len(stats["filters"]) + len(stats["length_histogram"]) + 3 + 6
+
+
+def test_sample_rows_are_shown_literally(stats):
+    shown = cells(card(Ref("datasets/cot"), stats))[-3:]
+    for (question, answer, response), row in zip(shown, stats["sample_rows"], strict=True):
+        assert not re.search(r"[<>`*_\[\]\\$]", response)
+        assert html.unescape(response) == row["response"].replace("\n", " ⏎ ")
+        assert (html.unescape(question), answer) == (row["question"], row["answer"])
+
+
+def test_what_could_not_be_checked_is_said():
+    words = card(Ref("datasets/cot"), {"rows": 1, "decontamination": {"unchecked": ["gpqa_diamond"]}})
+    assert "Not checked for contamination" in words and "gpqa_diamond" in words
+
+
+def test_a_stage_without_a_card_has_none(stats):
+    assert card(Ref("base_models/nano-300k"), stats) is None

@@ -1,0 +1,109 @@
+"""From a selection to Dagster runs: globs, filters, blocks, what waits, and what is a mistake."""
+
+import pytest
+
+from rsft_assets.runs.batches import Batch, blocks, make_plan, op_of, select
+from rsft_assets.specs.errors import SpecError
+from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.store import Store
+
+STUDY = load_study()
+MAIN = "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256"
+SHORT = "qwen3-14b_math-cot-20k_lr5e-5_ep1_bs256"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("selection", "count"),
+    [
+        ("scores/qwen3-14b/*", 10),
+        ("scores/qwen3-14b", 10),
+        ('key:"scores/qwen3-14b/*"', 10),
+        ("scores/*/math500", 9),
+        ("checkpoints/qwen3-14b", 1),
+        ("base_models/qwen2.5-*", 4),
+    ],
+)
+def test_globs(selection, count):
+    assert len(select(STUDY, [selection])) == count
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [("scores/qwen3-14/*", "qwen3-14b"), ("score/qwen3-14b/*", "scores"), ("scores/qwen3-14b/math50", "math500")],
+)
+def test_a_glob_that_matches_nothing_is_answered_with_the_nearest(selection, words):
+    with pytest.raises(SpecError, match=words):
+        select(STUDY, [selection])
+
+
+def test_all_scores_of_a_model_are_one_batch_a_block(store):
+    plan = make_plan(STUDY, store, ["scores/nano-300k/*"], upstream=True)
+    scores = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
+    # Runs of one length are one block, and one engine serves all benchmarks of it.
+    assert len(scores) == len({STUDY.steps_of(run) for run in STUDY.runs_of("nano-300k")})
+    assert {len(batch.assets) for batch in scores} == {len(STUDY.benchmarks_of("nano-300k"))}
+    stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
+    assert stages.index("queries") < stages.index("datasets") < stages.index("checkpoints") < stages.index("scores")
+
+
+def test_an_open_selection_leaves_out_what_cannot_be_made_yet(store):
+    plan = make_plan(STUDY, store, ["scores/qwen3-14b/math500"])
+    assert not plan.batches
+    assert set(plan.waiting.values()) == {
+        Ref("checkpoints/qwen3-14b", partition) for partition in partitions_of(STUDY, "checkpoints/qwen3-14b")
+    }
+
+
+def test_what_was_asked_for_by_name_waits_like_the_rest(store):
+    plan = make_plan(STUDY, store, ["scores/qwen3-14b/math500"], runs=[MAIN], steps=[640])
+    assert plan.waiting == {Ref("scores/qwen3-14b/math500", f"{MAIN}|640"): Ref("checkpoints/qwen3-14b", f"{MAIN}|640")}
+
+
+def test_run_and_step_single_out_a_cell(store):
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[MAIN], steps=[640], upstream=True)
+    assert [batch for batch in plan.batches if batch.first.startswith(MAIN)] == [
+        Batch(("checkpoints/qwen3-14b",), f"{MAIN}|640", f"{MAIN}|640")
+    ]
+
+
+def test_a_step_past_an_end_is_one_line(store):
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[SHORT], steps=[80, 640])
+    assert plan.past_the_end == [f"skipped {SHORT} at step 640: the run ends at step 80"]
+    assert plan.refs == [Ref("checkpoints/qwen3-14b", f"{SHORT}|80")]
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"runs": ["qwen3-14b_math-cot-2k*"]}, "unknown run"),
+        ({"steps": [641]}, "no run keeps step 641"),
+        ({"partitions": ["nothing"]}, "unknown partition"),
+    ],
+)
+def test_a_filter_that_matches_nothing_is_a_mistake(store, filters, words):
+    with pytest.raises(SpecError, match=words):
+        make_plan(STUDY, store, ["checkpoints/qwen3-14b"], **filters)
+
+
+@pytest.mark.parametrize("asset", [key for key in asset_keys(STUDY) if partitions_of(STUDY, key)][::9])
+def test_blocks_hold_every_cell_asked_for_and_nothing_else_that_exists(asset):
+    import dagster as dg
+
+    from rsft_assets.defs.partitions import partitions_definition
+
+    valid = partitions_of(STUDY, asset)
+    grid = partitions_definition(STUDY, asset)
+    for wanted in (valid, valid[::2], valid[1:4], valid[-1:]):
+        held = [
+            key
+            for first, last in blocks(STUDY, asset, wanted)
+            for key in grid.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+            if key in valid
+        ]
+        assert sorted(held) == sorted(wanted)

@@ -1,0 +1,187 @@
+"""A run whose process was killed is ended, and its pool's slot freed, by whoever opens the instance next; whose process
+lives is left alone."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import dagster as dg
+
+from rsft_assets.runs import dead_runs
+from rsft_assets.runs import running as running_batches
+from rsft_assets.runs.batches import Batch
+from rsft_assets.runs.instance import open_instance
+from rsft_assets.steps.records.store import Store
+
+RUN = """
+import sys, time
+import dagster as dg
+from rsft_assets.defs.process_mark import PROCESS_TAG, mark
+from rsft_assets.runs.dead_runs import wait_for_slots
+from rsft_assets.runs.instance import open_instance
+from rsft_assets.steps.records.store import Store
+from pathlib import Path
+
+@dg.asset(pool="gpu")
+def slow(context: dg.AssetExecutionContext):
+    if sys.argv[3] == "marked":
+        mark(context)
+    print("at work", flush=True)
+    time.sleep(float(sys.argv[2]))
+
+with open_instance(Store(Path(sys.argv[1]))) as instance:
+    if sys.argv[3] == "marked":
+        wait_for_slots(instance, ["gpu"])
+    tags = {PROCESS_TAG: sys.argv[3]} if ":" in sys.argv[3] else {}
+    dg.materialize([slow], instance=instance, tags=tags)
+"""
+
+
+def await_two(instance):
+    """Until one run has the slot and another waits for it."""
+    until = time.monotonic() + 60
+    while True:
+        pool = instance.event_log_storage.get_concurrency_info("gpu")
+        if len({step.run_id for step in (*pool.claimed_slots, *pool.pending_steps)}) == 2:
+            return
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@dg.asset(pool="gpu")
+def waits():
+    pass
+
+
+def start(home, seconds, how="marked", wait=True):
+    environment = {key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(home), str(seconds), how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert not wait or process.stdout.readline() == "at work\n"
+    return process
+
+
+def statuses(home, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(home)) as instance:
+        return [run.status for run in instance.get_runs()]
+
+
+def test_a_killed_run_frees_its_slot(tmp_path, monkeypatch):
+    killed = start(tmp_path, 600)
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED], "a living run is left alone"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    after = start(tmp_path, 0)
+    after.communicate(timeout=60)
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_run_outlives_the_process_of_a_step_of_it(tmp_path, monkeypatch):
+    # So it stands between two steps that have processes of their own, and where the UI repeats a run with its tags.
+    working = start(tmp_path, 600, how=f"{socket.gethostname()}:{2**22 + 1}:1")
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED]
+    working.send_signal(signal.SIGKILL)
+    working.communicate()
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_when_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+    working = start(tmp_path, 600, how="nameless")
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED]
+    working.send_signal(signal.SIGKILL)
+    working.communicate()
+    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
+    with open_instance(Store(tmp_path)) as instance:
+        assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
+
+
+def test_where_the_system_names_no_processes_nobody_is_taken_for_dead(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_runs, "start_ticks", lambda _: "")
+    monkeypatch.setattr(dead_runs, "_STATISTICS", tmp_path / "none")
+    monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+    working = start(tmp_path / "home", 600, how="nameless")
+    found = statuses(tmp_path / "home", monkeypatch)
+    working.kill()
+    working.communicate()
+    assert found == [dg.DagsterRunStatus.STARTED]
+
+
+def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        run = instance.create_run_for_job(dg.Definitions([waits]).resolve_implicit_global_asset_job_def())
+        instance.report_run_canceling(run)
+        instance.event_log_storage.initialize_concurrency_limit_to_default("gpu")
+        assert instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "waits").is_claimed
+        assert dead_runs.end_dead_runs(instance) == []
+        monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+        assert dead_runs.end_dead_runs(instance) == [run.run_id]
+
+
+def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
+    working = start(tmp_path, 600)
+    waiting = start(tmp_path, 600, how="nameless", wait=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        await_two(instance)
+        for process in (waiting, working):
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert len(dead_runs.end_dead_runs(instance)) == 2
+        pool = instance.event_log_storage.get_concurrency_info("gpu")
+        assert not pool.claimed_slots and not pool.pending_steps
+
+
+def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
+    working = start(tmp_path, 600)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(dead_runs, "_LOOK_EVERY_SECONDS", 0.5)
+    # As where two commands find the slot free at the same moment.
+    monkeypatch.setattr(running_batches, "wait_for_slots", lambda *_: None)
+    with open_instance(Store(tmp_path)) as instance:
+
+        def kill_when_somebody_waits():
+            await_two(instance)
+            working.send_signal(signal.SIGKILL)
+            working.communicate()
+
+        killer = threading.Thread(target=kill_when_somebody_waits)
+        killer.start()
+        [outcome] = running_batches.run_batches(dg.Definitions([waits]), instance, [Batch(("waits",))])
+        killer.join()
+    assert outcome.ok
+
+
+def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
+    start(tmp_path, 0).communicate(timeout=60)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        [run] = instance.get_runs()
+        instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "slow")
+        assert dead_runs.end_dead_runs(instance) == [run.run_id]
+        assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
+        assert dead_runs.end_dead_runs(instance) == []
+
+
+def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeypatch):
+    from rsft_assets.defs.watching import watching
+    from rsft_assets.runs.dead_runs import wait_for_slots
+
+    working = start(tmp_path, 6)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    said = []
+    with open_instance(Store(tmp_path)) as instance, watching(lambda event: said.append(event["words"])):
+        wait_for_slots(instance, ["gpu"])
+    working.communicate(timeout=60)
+    assert len(said) == 1 and f":{working.pid}:" in said[0]

@@ -1,0 +1,70 @@
+"""One process of a gradient case: `python -m …gradient_process CASES.json`; the first writes what it found.
+
+In: a list of stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after three
+AdamW steps, by name, in `out`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training import state
+from rsft_assets.steps.checkpoints.training.attention import install
+from rsft_assets.steps.checkpoints.training.engine import Optimiser, Session, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.loop import Bounds, _share
+from rsft_assets.steps.checkpoints.training.weights import row_weights
+from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
+
+RATE, STEPS, BATCH, VOCABULARY = 1e-3, 3, 16, 211
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+
+
+def batches():
+    """Three batches of (token ids, prompt length), lengths from 4 to 60."""
+    chance = np.random.default_rng(11)
+    made = []
+    for _ in range(STEPS):
+        lengths = chance.integers(4, 60, size=BATCH)
+        made.append([(chance.integers(1, VOCABULARY, size=n), int(chance.integers(1, n - 1))) for n in lengths])
+    return made
+
+
+def weights_of(loss, batch):
+    return row_weights(loss, [len(ids) - prompt for ids, prompt in batch], 1)
+
+
+def run(case):
+    """Everything of one case on this process."""
+    torch.set_num_threads(1)
+    join_processes("cpu", Path(case["out"]).with_suffix(".meeting"))
+    model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
+    if case["packed"]:
+        assert install(model)
+    if case.get("recompute"):
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    optimiser = Optimiser(ADAM["betas"], ADAM["eps"], ADAM["weight_decay"], case["clip"], case["precision"])
+    session = Session(model, optimiser, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
+    bounds = Bounds(0, (), case["budget"], case["packed"], Path(case["out"]), {})
+    found = {}
+    for number, batch in enumerate(batches()):
+        ids, prompts = [row for row, _ in batch], [prompt for _, prompt in batch]
+        trained = [len(row) - prompt for row, prompt in batch]
+        micros, _ = _share(session, bounds, ids, prompts, trained, weights_of(case["loss"], batch), range(BATCH))
+        session.backward(micros)
+        if number == 0:
+            for name, parameter in session.named_parameters():
+                found[f"gradient/{name}"] = session.gradient(parameter).detach().float().clone()
+        session.apply(RATE)
+    for name, value in state.full_weights(session, torch.float32).items():
+        found[f"weight/{name}"] = value
+    if session.rank == 0:
+        torch.save(found, case["out"])
+
+
+if __name__ == "__main__":
+    for one in json.loads(Path(sys.argv[1]).read_text()):
+        run(one)

@@ -1,0 +1,271 @@
+"""Training as processes: killed at any write, told to stop, spread over two, one of them lost."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training import launch
+from rsft_assets.steps.checkpoints.training.job import MEETING_POINT
+from rsft_assets.steps.checkpoints.training.launch import trainer
+from rsft_assets.steps.checkpoints.training.state import saved_states
+from rsft_assets.steps.processes.program import TRY_AGAIN
+from rsft_assets_tests.steps.checkpoints.test_train import checkpoint, resume_folder, train_to, weights_digest
+from rsft_assets_tests.steps.checkpoints.tiny import SCHEDULE, tiny_study
+
+pytestmark = pytest.mark.slow
+KEPT = (2, 4, 6, 9)
+TWO = {"processes": 2, "zero_stage": 3}
+
+
+def start(tmp_path, **settings):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "rsft_assets_tests.steps.checkpoints.tiny_training", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def training_processes_of(parent):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "training.launch" in line]
+
+
+def gone(pids):
+    """Whether all of them end within twenty seconds."""
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def wait_for(condition):
+    """What the condition found, within two minutes."""
+    until = time.monotonic() + 120
+    while not (found := condition()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def is_pending(number, pid):
+    """Whether a signal waits for this process to take it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+    return bool(int(pending, 16) >> (number - 1) & 1)
+
+
+def results(store, study):
+    """Digest of the weights of each kept step, and the losses of the whole run."""
+    outputs = [store.require(checkpoint(study, step)).verified() for step in KEPT]
+    losses = pq.read_table(outputs[-1].file("curves.parquet"))["loss"].to_pylist()
+    return [weights_digest(output) for output in outputs], losses
+
+
+def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    folder = resume_folder(store, study).parent
+    folder.rename(folder.with_name("never-killed"))
+    for path in folder.with_name("never-killed").rglob("current.json"):
+        path.unlink()
+    chance, killed = random.Random(4), 0
+    for _ in range(25):
+        code, output = finish(start(tmp_path, target=9, kill_at=chance.randint(1, 45)))
+        assert code in (0, -signal.SIGKILL), output[-2000:]
+        killed += code != 0
+        if killed == 10 or code == 0:
+            break
+    code, output = finish(start(tmp_path, target=9))
+    assert code == 0, output[-2000:]
+    assert killed >= 5
+    assert results(store, study) == expected
+    for step in KEPT:
+        assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
+
+
+@pytest.mark.parametrize("placement", [{}, TWO])
+def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, placement):
+    long = {"epochs": 3_000}
+    process = start(tmp_path, target=6, schedule={"epochs": 3}, placement=placement)
+    assert finish(process)[0] == 0
+    folder = resume_folder(store, study)
+    process = start(tmp_path, target=9_000, schedule=long, placement=placement)
+    run_folder = folder.parent.parent
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
+        time.sleep(0.05)
+    # One from a scheduler, one from the end of whoever started it.
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    assert "stopped by SIGTERM" in output
+    [state] = saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
+    assert state.step > 6 and state.check() is None
+    assert [entry["step"] for entry in state.curves] == list(range(1, state.step + 1))
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path, store, study, stage):
+    train_to(study, store, 9)
+    folder = resume_folder(store, study).parent
+    whole = load_file(store.require(checkpoint(study, 9)).file("model.safetensors"))
+    losses = pq.read_table(store.require(checkpoint(study, 9)).file("curves.parquet"))["loss"].to_pylist()
+    folder.rename(folder.with_name("one-process"))
+    for path in folder.with_name("one-process").rglob("current.json"):
+        path.unlink()
+    for target, processes in ((4, 2), (6, 1), (9, 2)):
+        placement = {"processes": processes, "zero_stage": stage, "micro_batch_tokens": 64 * processes}
+        code, output = finish(start(tmp_path, target=target, placement=placement))
+        assert code == 0, output[-2000:]
+    output = store.require(checkpoint(study, 9))
+    found = load_file(output.file("model.safetensors"))
+    assert found.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert float((found[name] - tensor).norm() / tensor.norm()) < 1e-4
+    assert pq.read_table(output.file("curves.parquet"))["loss"].to_pylist() == pytest.approx(losses, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16-pure", "fp32"])
+def test_resuming_is_bit_equal_in_every_precision(tmp_path, store, precision):
+    schedule = {"precision": precision}
+    study = tiny_study(replace(SCHEDULE, precision=precision))
+    for target in (2, 6, 9):
+        assert finish(start(tmp_path, target=target, schedule=schedule))[0] == 0
+    parts = weights_digest(store.require(checkpoint(study, 9)))
+    code, output = finish(start(tmp_path, target=9, schedule=schedule, force=True))
+    assert code == 0, output[-2000:]
+    assert weights_digest(store.require(checkpoint(study, 9))) == parts
+    kept = next(iter(load_file(store.require(checkpoint(study, 9)).file("model.safetensors")).values())).dtype
+    assert kept == (torch.float32 if precision == "fp32" else torch.bfloat16)
+
+
+@pytest.mark.parametrize(("stage", "precision"), [(1, "fp32"), (2, "fp32"), (3, "fp32"), (3, "bf16")])
+def test_resuming_two_processes_is_bit_equal(tmp_path, store, stage, precision):
+    study = tiny_study(replace(SCHEDULE, precision=precision))
+    how = {"placement": {"processes": 2, "zero_stage": stage}, "schedule": {"precision": precision}}
+    for target in (2, 6, 9):
+        assert finish(start(tmp_path, target=target, **how))[0] == 0
+    parts = weights_digest(store.require(checkpoint(study, 9)))
+    code, output = finish(start(tmp_path, target=9, force=True, **how))
+    assert code == 0, output[-2000:]
+    assert weights_digest(store.require(checkpoint(study, 9))) == parts
+
+
+def test_torchrun_starts_the_step_itself_on_each_machine(tmp_path, store, study):
+    train_to(study, store, 4)
+    whole = load_file(store.require(checkpoint(study, 4)).file("model.safetensors"))
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"target": 4, "force": True, "placement": {"zero_stage": 2}}))
+    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["rsft_assets_tests.steps.checkpoints.tiny_training", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = store.require(checkpoint(study, 4))
+    assert again.manifest.made_by["placement"]["processes"] == 2
+    found = load_file(again.file("model.safetensors"))
+    for name, tensor in whole.items():
+        assert float((found[name] - tensor).norm() / tensor.norm()) < 1e-4
+
+
+def test_a_stop_before_the_processes_have_met_ends_them_all(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    run_folder = resume_folder(store, study).parent.parent
+    pids = wait_for(lambda: len(found := training_processes_of(process.pid)) == 2 and found)
+    os.kill(pids[1], signal.SIGSTOP)
+    # The other waits at the meeting point, in a call that no signal interrupts.
+    wait_for(lambda: list(run_folder.glob(f"*ep3000*/.resume/{MEETING_POINT}")))
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: is_pending(signal.SIGTERM, pids[1]))
+    os.kill(pids[1], signal.SIGCONT)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    assert gone(pids)
+
+
+def test_one_that_waits_for_another_that_has_left_is_ended(monkeypatch):
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    waiting = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert waiting.stdout.readline() == b"1\n"
+    left = subprocess.Popen([sys.executable, "-c", ""])
+    left.wait()
+    launch._end([waiting, left], saving=True)
+    assert (waiting.returncode, left.returncode) == (-signal.SIGKILL, 0)
+
+
+def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    until = time.monotonic() + 120
+    run_folder = resume_folder(store, study).parent.parent
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
+        time.sleep(0.05)
+    pids = training_processes_of(process.pid)
+    os.kill(pids[-1], signal.SIGKILL)
+    code, output = finish(process)
+    assert code == 1
+    assert "ended with signal SIGKILL; the last saved state is kept" in output
+    assert gone(pids)
+    assert saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
+
+
+def test_killing_the_parent_ends_its_training_processes(tmp_path, store, study):
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=TWO)
+    until = time.monotonic() + 120
+    run_folder = resume_folder(store, study).parent.parent
+    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/4/current.json")):
+        time.sleep(0.05)
+    pids = training_processes_of(process.pid)
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    assert gone(pids)
+
+
+def test_no_process_waits_for_a_job_that_will_never_come(tmp_path):
+    with pytest.raises(StepError, match="does not fit"), trainer(tmp_path, Placement(device="cpu", processes=2)):
+        waiting = training_processes_of(os.getpid())
+        raise StepError("it does not fit")
+    assert len(waiting) == 2
+    assert gone(waiting)
+
+
+def test_processes_that_wait_for_a_job_end_with_who_prepares_it(tmp_path):
+    program = f"""
+import pathlib, time
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training.job import MEETING_POINT
+from rsft_assets.steps.checkpoints.training.launch import trainer
+with trainer(pathlib.Path({str(tmp_path)!r}), Placement(device="cpu", processes=2)):
+    print("started", flush=True)
+    time.sleep(600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "started\n"
+    waiting = training_processes_of(process.pid)
+    assert len(waiting) == 2
+    process.kill()
+    process.wait()
+    assert gone(waiting)

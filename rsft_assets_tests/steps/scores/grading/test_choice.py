@@ -1,0 +1,110 @@
+"""Multiple choice: cases by hand, and the letters published with real answers."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from rsft_assets.steps.scores.grading.choice import (
+    gpqa_authors_letter,
+    gpqa_options,
+    gpqa_prompt,
+    grade_gpqa,
+    grade_mmlu_pro,
+    letter_of,
+    mmlu_pro_authors_letter,
+    mmlu_pro_prompt,
+    strict_letter,
+)
+from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets_tests.steps.scores.grading.published import rows
+from rsft_assets_tests.steps.small_chain import benchmark
+
+# text, strict letter, authors' letter for MMLU-Pro, authors' letter for GPQA
+CASES = [
+    ("", None, None, None),
+    ("\\boxed{C}", "C", "C", "C"),
+    ("so \\boxed{\\text{B}}.", "B", "B", "B"),
+    ("\\boxed{(D)}", "D", None, "D"),
+    ("\\boxed{A} no, \\boxed{B}", "B", "A", "B"),
+    ("The answer is (C).", "C", "C", "C"),
+    ("The answer is A. Wait, the answer is B.", "B", "A", "A"),
+    ("<think>answer is B?</think>\\boxed{A}", "A", "B", "A"),
+    ("<think>\\boxed{B}</think>The answer is (A)", "A", "B", "B"),
+    ("<think>\\boxed{B} hm", None, "B", "B"),
+    ("<think>\\boxed{B} hm</think>", None, "B", "B"),
+    ("a</think>b</think>\\boxed{D}", "D", "D", "D"),
+    ("\\boxed{42}", None, None, None),
+    ("\\boxed{C. a long reason}", "C", None, "C"),
+    ("\\boxed{\\frac{1}{2}} \\boxed{ \\textbf{(A)} }", "A", None, "A"),
+    ("\\boxed{", None, None, None),
+    ("\\boxed{B} \\boxed{", "B", "B", "B"),
+    ("Bananas. Answer: D", None, None, "D"),
+    ("the answer is Dogs", None, "D", None),
+    ("x" * 100_000, None, None, None),
+    ("\\boxed{" * 300_000, None, None, None),
+    ("\\boxed {A} \\boxed{\\boxed{B} } } \\boxed{C", "B", "B", "B"),
+    ("\\boxed{A} \\boxed{" + "{}" * 3_000 + "}", "A", "A", "A"),
+    ("the answer is" + "\n" * 100_000, None, None, None),
+    ("the answer is : ** $ (C", "C", None, None),
+]
+
+
+@pytest.mark.parametrize(("text", "strict", "mmlu", "gpqa"), CASES, ids=[case[0][:25] for case in CASES])
+def test_which_letter(text, strict, mmlu, gpqa):
+    assert strict_letter(text)[0] == strict
+    assert mmlu_pro_authors_letter(text)[0] == mmlu
+    assert gpqa_authors_letter(text)[0] == gpqa
+
+
+@pytest.mark.parametrize(
+    ("box", "letter"),
+    [("c", "C"), ("$C$", "C"), ("C)", "C"), ("\\mathbf{J}", "J"), ("AB", None), ("", None), ("Option C", None)],
+)
+def test_letter_of_a_box(box, letter):
+    assert letter_of(box) == letter
+
+
+def mmlu(text, *, gold="B", options=4, grader="strict"):
+    item = Item("i", "q", gold, "law", {"options": list("wxyz")[:options]})
+    [grade] = grade_mmlu_pro(Sample(item, 0, text), grader)
+    return grade.value, grade.reason
+
+
+def test_a_letter_outside_the_options_is_wrong_and_said_so():
+    assert mmlu("\\boxed{B}") == (1.0, "box")
+    assert mmlu("\\boxed{A}") == (0.0, "box")
+    assert mmlu("\\boxed{J}") == (0.0, "not-an-option")
+    assert mmlu("no idea") == (0.0, "no-answer")
+    assert mmlu("<think>\\boxed{B}") == (0.0, "think-not-closed")
+    assert mmlu("<think>\\boxed{B}", grader="authors") == (1.0, "first-match")
+
+
+def test_gpqa_options_have_one_order_for_ever_and_no_favourite_place():
+    items = [Item(str(n), f"question {n}", "right", None, {"options": ["right", "b", "c", "d"]}) for n in range(400)]
+    places = Counter(gpqa_options(item).index("right") for item in items)
+    assert min(places.values()) > 70
+    assert gpqa_options(items[0]) == gpqa_options(items[0])
+    letter = "ABCD"[gpqa_options(items[7]).index("right")]
+    assert f"{letter}) right" in gpqa_prompt(items[7], benchmark("g"))
+    [grade] = grade_gpqa(Sample(items[7], 0, f"\\boxed{{{letter}}}"), "strict")
+    assert grade.value == 1.0
+
+
+def test_mmlu_pro_prompt():
+    item = Item("i", "Which?", "A", "law", {"options": ["one", "two"]})
+    assert mmlu_pro_prompt(item, benchmark("m")).startswith(
+        "Question:\nWhich?\nOptions:\nA. one\nB. two\nPlease reason"
+    )
+
+
+def test_published_letters_of_real_answers():
+    """`authors` finds the published letter wherever "answer is X" occurs; the others fell back on other patterns."""
+    different = [
+        row
+        for row in rows("mmlu_pro/mcq_responses.jsonl.gz")
+        if mmlu_pro_authors_letter(row["response"])[0] != row["their_pred"]
+    ]
+    for row in different:
+        assert not re.search(r"answer is \(?[A-J]", row["response"])
+    assert len(different) < 40
