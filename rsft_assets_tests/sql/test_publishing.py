@@ -70,7 +70,7 @@ def test_a_killed_build_leaves_the_published_database_as_it_was(study, copied):
     before = database_path(copied).read_bytes()
     code = (
         "import sys, os\n"
-        "from rsft_assets.steps import build_results as b\n"
+        "from rsft_assets.steps.results import build as b\n"
         "from rsft_assets.steps.results import publishing\n"
         "from rsft_assets.steps.records.store import Store\n"
         "from rsft_assets_tests.finished_study import tiny_study\n"
