@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rsft_assets.runs.batches import select
 from rsft_assets.specs.lineage import partitions_of
 from rsft_assets.specs.study import _load, load_study
+from rsft_assets.steps.questions.planning.selection import select
 
 README = Path(__file__).parent.parent / "README.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is only in a checkout")

@@ -16,10 +16,11 @@ from rich.table import Table
 from rsft_assets.commands.plan import keep_plan
 from rsft_assets.commands.terminal import run_plan
 from rsft_assets.defs.recording import trace_command
-from rsft_assets.runs.batches import all_keys, make_plan
-from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, inputs_of, score_ref
+from rsft_assets.specs.lineage import TABLE_OF, Ref, score_ref
 from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.questions.planning.plan import Plan, closure, plan_of
+from rsft_assets.steps.questions.planning.selection import all_keys
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import database_path, open_results
 
@@ -34,39 +35,24 @@ _SUMMARY = """
 """
 
 
-def nano_keys(study: Study) -> list[str]:
-    """Keys of the nano study's own assets, and the results and figures made from them."""
-    return [key for key in all_keys(study) if Ref(key).stage not in TABLE_OF or _is_own(study, Ref(key))]
-
-
-def _is_own(study: Study, ref: Ref) -> bool:
-    return study.member_of[(TABLE_OF[ref.stage], ref.name)] == STUDY
-
-
 def demo_runs(study: Study, *, full: bool) -> tuple[str, ...]:
     """Names of the runs that are trained: all of the nano study's, or the few that show what it is about."""
     mine = [name for name in study.runs if study.member_of[("runs", name)] == STUDY]
     return tuple(mine) if full else DEMO_RUNS
 
 
-def demo_keys(study: Study, *, full: bool) -> list[str]:
-    """The assets that the demo's runs and their scores are made from, and the results made of them."""
-    wanted: set[Ref] = set()
-    for run in map(study.runs.__getitem__, demo_runs(study, full=full)):
-        wanted |= {
-            score_ref(run, step, benchmark.name)
-            for step in study.steps_of(run)
-            for benchmark in study.benchmarks_of(run.model)
-            if full or benchmark.name in DEMO_BENCHMARKS
-        }
-    todo = list(wanted)
-    while todo:
-        upstream = set(inputs_of(study, todo.pop())) - wanted
-        wanted |= upstream
-        todo += upstream
-    assets = {ref.asset for ref in wanted}
-    assets |= {f"audits/{ref.name}" for ref in wanted if ref.stage == "verdicts"}
-    return [key for key in nano_keys(study) if key in assets or Ref(key).stage not in TABLE_OF]
+def demo_plan(study: Study, store: Store, *, full: bool) -> Plan:
+    """The runs' scores and everything that they are made from, the audits of their pools, and the results."""
+    scores = {
+        score_ref(run, step, benchmark.name)
+        for run in map(study.runs.__getitem__, demo_runs(study, full=full))
+        for step in study.steps_of(run)
+        for benchmark in study.benchmarks_of(run.model)
+        if full or benchmark.name in DEMO_BENCHMARKS
+    }
+    refs = closure(study, scores)
+    refs |= {Ref(f"audits/{ref.name}") for ref in refs if ref.stage == "verdicts"}
+    return plan_of(study, store, refs | {Ref(key) for key in all_keys(study) if Ref(key).stage not in TABLE_OF})
 
 
 def run_demo(*, full: bool = False, as_json: bool) -> int:
@@ -75,13 +61,11 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
     runs = demo_runs(study, full=full)
-    keys = demo_keys(study, full=full)
-    plan = make_plan(study, store, keys, runs=runs)
+    plan = demo_plan(study, store, full=full)
     part = "the whole nano study" if full else "the smallest part of the nano study"
-    console.print(
-        f"{part}: {len(runs)} training runs, {len(set(keys) & set(asset_keys(study)))} assets, in {store.home}"
-    )
-    if estimated := keep_plan(study, store, plan, ["demo", "--full"] if full else ["demo"]):
+    assets = {ref.asset for ref in plan.refs if ref.stage in TABLE_OF}
+    console.print(f"{part}: {len(runs)} training runs, {len(assets)} assets, in {store.home}")
+    if estimated := keep_plan(plan, ["demo", "--full"] if full else ["demo"]):
         console.print(estimated, soft_wrap=True)
     status, results, words = run_plan(store, plan, vital=_VITAL)
     seconds = time.monotonic() - started

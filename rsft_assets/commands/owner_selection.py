@@ -56,20 +56,33 @@ def _materialize_outstanding(string: str) -> None:
     if context.info_name != "materialize" or context.params.get("partition") or context.params.get("partition_range"):
         return
     from rsft_assets.commands.terminal import materialize_in_terminal
-    from rsft_assets.runs.batches import needs_partitions
 
     selections: Sequence[str] = context.params["select"].split(",")
-    if needs_partitions(selections):
+    if _needs_partitions(selections):
+        from rsft_assets.commands.terminal import materialize_in_terminal
+
         try:
             sys.exit(materialize_in_terminal(selections))
         except StepError as error:
             raise click.ClickException(str(error)) from error
 
 
+def _needs_partitions(selections: Sequence[str]) -> bool:
+    """Whether any selected asset is partitioned; False for what is not one of our globs."""
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.planning.selection import Filters, cells, select
+
+    study = load_study()
+    try:
+        return any(ref.partition for ref in cells(study, select(study, selections), Filters()))
+    except SpecError:
+        return False
+
+
 def _check_name(selection: str) -> None:
     """An owner's spelling that names nothing is answered with the nearest names."""
-    from rsft_assets.runs.batches import select
     from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.planning.selection import select
 
     try:
         select(load_study(), [selection])

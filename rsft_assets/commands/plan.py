@@ -4,18 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import dagster as dg
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rsft_assets.defs.partitions import partitions_definition
-from rsft_assets.runs.batches import Batch, Plan, make_plan
-from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
-from rsft_assets.steps.questions.planning.amounts import CostEstimate
-from rsft_assets.steps.questions.planning.outstanding import Outstanding
+from rsft_assets.steps.questions.planning.amounts import estimate
+from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
 from rsft_assets.steps.records.store import Store
 
@@ -31,37 +28,10 @@ _COLUMNS = {
 _LEGEND = "tokens generated, trained on, judged · m measured, r reference, a assumed: the weakest a figure stands on"
 
 
-def estimate(study: Study, store: Store, plan: Plan, *, force: bool = False) -> list[Line]:
-    """A line for each batch of a plan that has something left to do."""
-    outstanding = Outstanding(study, store, plan.refs, force=force)
-    reckoning = CostEstimate(study, store, outstanding)
-    lines: list[Line] = []
-    for batch in plan.batches:
-        line = Line(batch.title, batch.assets, batch.first, batch.last)
-        for asset in batch.assets:
-            refs = [ref for ref in cells_of(study, batch, asset) if ref not in plan.waiting]
-            # Tables, figures and the report are made again when anything below them is.
-            redone = asset.partition("/")[0] not in TABLE_OF and any(one.refs for one in lines)
-            reckoning.add(line, asset, refs if redone else outstanding.left(refs))
-        lines += [line] if line.refs else []
-    return lines
-
-
-def cells_of(study: Study, batch: Batch, asset: str) -> list[Ref]:
-    """The partitions of one asset that a batch's block holds."""
-    if not batch.first:
-        return [Ref(asset)]
-    block = dg.PartitionKeyRange(batch.first, batch.last)
-    valid = set(partitions_of(study, asset))
-    keys = partitions_definition(study, asset)
-    assert keys is not None
-    return [Ref(asset, key) for key in keys.get_partition_keys_in_range(block) if key in valid]
-
-
-def keep_plan(study: Study, store: Store, plan: Plan, selections: Sequence[str], *, force: bool = False) -> str:
+def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
     """Keep the estimate of a plan that is about to run; its total in words, "" where nothing is left to do."""
-    lines = estimate(study, store, plan, force=force)
-    keep(store, selections, lines)
+    lines = estimate(plan)
+    keep(plan.states.store, selections, lines)
     figures = total(lines).figures
     words = ", ".join(f"{_value(q, figures[q])} {_COLUMNS[q]}" for q in _COLUMNS if q in figures)
     return f"estimated: {words} (afterwards: rsft plan --last)" if words else ""
@@ -89,7 +59,7 @@ def run_plan_command(
         upstream=upstream,
         assume_inputs=named,
     )
-    lines = estimate(study, store, plan)
+    lines = estimate(plan)
     whole = total(lines)
     if as_json:
         words = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}

@@ -8,9 +8,9 @@ from rich.markup import escape
 
 from rsft_assets.commands.terminal import run_plan
 from rsft_assets.defs.report import KEY
-from rsft_assets.runs.batches import make_plan
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.records.store import Store
 
 _COLOURS = {"match": "green", "drifted": "red", "missing inputs": "yellow"}

@@ -16,10 +16,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rsft_assets.commands.plan import keep_plan
 from rsft_assets.defs.launchers import Event
 from rsft_assets.defs.materializing import placement_of, progress_line
-from rsft_assets.runs.batches import Batch, Plan, make_plan
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import load_study
 from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.steps.questions.planning.batches import Batch
+from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.records.store import Store
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -133,13 +134,15 @@ def materialize_in_terminal(
 ) -> int:
     """Make everything a selection asks for, in this process; returns the exit status."""
     study, store = load_study(), Store.from_env()
-    plan = make_plan(study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream)
+    plan = make_plan(
+        study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force
+    )
     console = Console(stderr=True, highlight=False, markup=False)
-    refuse_what_cannot_run(study, store, plan)
+    refuse_what_cannot_run(plan)
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
     _say_waiting(console, plan, selections)
-    if words := keep_plan(study, store, plan, selections, force=force):
+    if words := keep_plan(plan, selections):
         console.print(words, soft_wrap=True)
     status, results, words = run_plan(store, plan, force=force)
     if as_json:
@@ -153,9 +156,10 @@ def materialize_in_terminal(
     return status
 
 
-def refuse_what_cannot_run(study: Study, store: Store, plan: Plan) -> None:
+def refuse_what_cannot_run(plan: Plan) -> None:
     """Refuse before any work where something outstanding needs a GPU that this machine lacks."""
-    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not store.exists(ref)}
+    study = plan.states.study
+    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not plan.states.kept(ref)}
     for ref in outstanding.values():
         refuse_without_gpu(study, ref, placement_of(study, ref))
 
@@ -202,7 +206,8 @@ def run_plan(
             if outcome is None:
                 break
             display.end(batch, outcome.problem)
-            entry = {"assets": list(batch.assets), "from": batch.first, "to": batch.last, "run_id": outcome.run_id}
+            first, last = batch.partitions[0], batch.partitions[-1]
+            entry = {"assets": list(batch.assets), "from": first, "to": last, "run_id": outcome.run_id}
             results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})
         words = display.totals()
     sys.stderr.flush()

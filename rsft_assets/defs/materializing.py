@@ -18,6 +18,7 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.processes.program import TRY_AGAIN
+from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Output, Store
 
 _RETRIES = 3
@@ -51,17 +52,16 @@ class StageRun:
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
         """Record what is finished already; return what is left to make."""
         left = []
+        states = States(self.study, self.store, refs if self.force else (), force=self.force)
         for ref in refs:
-            try:
-                kept = None if self.force else self.store.kept(self.store.identity(self.study, ref))
-            except StepError as error:
-                self.problems[ref] = str(error)
-                continue
-            # What could not be run then (no judge, no isolation) may be possible now; the step decides.
-            if kept is None or kept.stats.get("state") == "not-run":
-                left.append(ref)
+            state = states.of(ref)
+            if state.kind == "waits":
+                self.problems[ref] = state.why
+            elif state.kind == "kept" and state.output is not None:
+                self.store.use(state.output)
+                self.record(state.output, "kept")
             else:
-                self.record(kept, "kept")
+                left.append(ref)
         return left
 
     def launch(self, refs: Sequence[Ref]) -> None:
@@ -74,7 +74,7 @@ class StageRun:
             self.handle(event)
         for ref in refs:
             # Someone else made it meanwhile, or the step found nothing to add to what is there.
-            if ref not in self.recorded and (found := self.store.kept(self.store.identity(self.study, ref))):
+            if ref not in self.recorded and (found := self.store.keep(self.store.identity(self.study, ref))):
                 self.record(found, "kept")
 
     def handle(self, event: Event) -> None:

@@ -7,9 +7,9 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from rsft_assets.defs.process_mark import process_tag
-from rsft_assets.runs.batches import Batch
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
 from rsft_assets.specs.lineage import TABLE_OF
+from rsft_assets.steps.questions.planning.batches import Batch
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -72,7 +72,7 @@ def _run_batches(
         result = job.execute_in_process(
             instance=instance,
             asset_selection=keys,
-            tags={**batch.tags, **process_tag()},
+            tags={**_range_of(batch), **process_tag()},
             run_config=config,
             raise_on_error=False,
         )
@@ -84,6 +84,14 @@ def _run_batches(
         yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
         if not result.success and keys[0].path[0] in vital:
             return
+
+
+def _range_of(batch: Batch) -> dict[str, str]:
+    """Dagster's tags for the corners of a block."""
+    first, last = batch.partitions[0], batch.partitions[-1]
+    if not first:
+        return {}
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def _made_in(instance: dg.DagsterInstance, run_id: str) -> set[dg.AssetKey]:

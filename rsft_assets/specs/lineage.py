@@ -26,6 +26,7 @@ TABLE_OF = {
     "scores": "models",
 }
 """First part of an asset key -> the study's table that its second part is looked up in."""
+PARTITIONED = ("responses", "verdicts", "checkpoints", "scores")
 
 
 @dataclass(frozen=True, order=True)
@@ -138,13 +139,12 @@ def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
         return () if run.adopt else (base, Ref(f"datasets/{run.dataset}"))
     inputs: list[Ref] = []
     for key in asset_inputs(study, ref.asset):
-        partitions = partitions_of(study, key)
-        if not partitions:
+        if Ref(key).stage not in PARTITIONED:
             inputs.append(Ref(key))
         elif ref.partition:
             inputs.append(Ref(key, ref.partition))
         else:
-            inputs += [Ref(key, partition) for partition in partitions]
+            inputs += [Ref(key, partition) for partition in partitions_of(study, key)]
     return tuple(inputs)
 
 

@@ -50,11 +50,11 @@ def load_seconds(module: str) -> float:
 def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
     """(seconds of one more finished partition in a range, seconds of one partition as a run of its own)."""
     from rsft_assets.defs.stages import stage_assets
-    from rsft_assets.runs.batches import Batch
     from rsft_assets.runs.instance import open_instance
     from rsft_assets.runs.running import run_batches
     from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
     from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.planning.batches import Batch
     from rsft_assets.steps.records.store import Store
 
     study, store = load_study(), Store(home)
@@ -78,9 +78,9 @@ def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
                 assert result.ok, result.problem
             return time.perf_counter() - started
 
-    run([Batch((asset,), cells[0], cells[0])])
-    one = run([Batch((asset,), cells[0], cells[0])])
-    many = run([Batch((asset,), cells[0], cells[-1])])
+    run([Batch((asset,), cells[:1])])
+    one = run([Batch((asset,), cells[:1])])
+    many = run([Batch((asset,), cells)])
     return (many - one) / (len(cells) - 1), one
 
 

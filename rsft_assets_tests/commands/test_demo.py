@@ -3,8 +3,7 @@
 import pytest
 
 from rsft_assets.commands import demo
-from rsft_assets.commands.demo import demo_keys, demo_runs, run_demo
-from rsft_assets.runs.batches import make_plan
+from rsft_assets.commands.demo import demo_plan, demo_runs, run_demo
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, score_ref
 from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import load_study
@@ -23,15 +22,15 @@ def store(tmp_path, monkeypatch):
     return Store.from_env()
 
 
-def filed(study, *, full):
-    return {key for key in demo_keys(study, full=full) if Ref(key).stage in TABLE_OF}
+def filed(study, store, *, full):
+    return {ref.asset for ref in demo_plan(study, store, full=full).refs if ref.stage in TABLE_OF}
 
 
 def with_upstream(study, refs):
     return set(refs) | {above for ref in refs for above in with_upstream(study, inputs_of(study, ref))}
 
 
-def test_the_demo_holds_what_its_runs_are_made_from_and_nothing_else(study):
+def test_the_demo_holds_what_its_runs_are_made_from_and_nothing_else(study, store):
     assert demo_runs(study, full=False) == DEMO_RUNS
     runs = [study.runs[name] for name in DEMO_RUNS]
     ends = [score_ref(run, study.steps_of(run)[-1], name) for run in runs for name in DEMO_BENCHMARKS]
@@ -39,16 +38,16 @@ def test_the_demo_holds_what_its_runs_are_made_from_and_nothing_else(study):
     assert sorted(groups) == ["general", "in-domain", "ood-reasoning", "safety"]
     needed = {ref.asset for ref in with_upstream(study, ends)}
     checked = {key.replace("verdicts/", "audits/") for key in needed if key.startswith("verdicts/")}
-    assert filed(study, full=False) == needed | checked
+    assert filed(study, store, full=False) == needed | checked
     assert {Ref(key).stage for key in needed | checked} == set(TABLE_OF)
 
 
-def test_the_whole_study_holds_every_nano_run_and_nothing_of_the_papers(study):
+def test_the_whole_study_holds_every_nano_run_and_nothing_of_the_papers(study, store):
     runs = demo_runs(study, full=True)
     assert set(runs) == {name for name in study.runs if study.member_of[("runs", name)] == "nano"}
     assert set(DEMO_RUNS) < set(runs)
-    made = filed(study, full=True)
-    assert filed(study, full=False) < made
+    made = filed(study, store, full=True)
+    assert filed(study, store, full=False) < made
     assert {study.member_of[(TABLE_OF[Ref(key).stage], Ref(key).name)] for key in made} == {"nano"}
     assert {f"checkpoints/{study.runs[name].model}" for name in runs} <= made
     assert {f"datasets/{study.runs[name].dataset}" for name in runs} <= made
@@ -56,8 +55,7 @@ def test_the_whole_study_holds_every_nano_run_and_nothing_of_the_papers(study):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_results_and_figures_come_last_and_base_models_before_any_fine_tuning(study, store, full):
-    runs = demo_runs(study, full=full)
-    plan = make_plan(study, store, demo_keys(study, full=full), runs=runs)
+    plan = demo_plan(study, store, full=full)
     stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
     assert not plan.waiting
     assert stages[-1] == "report" and {"results", "figures"} <= set(stages)

@@ -6,8 +6,8 @@ import pytest
 
 from rsft_assets.commands import plan as planning
 from rsft_assets.commands.plan import keep_plan, run_last, run_plan_command
-from rsft_assets.runs.batches import make_plan
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
 
@@ -61,7 +61,7 @@ def test_no_plan_yet(home):
 def test_estimate_beside_actual(home, monkeypatch, capsys):
     study, store = tiny_study(), Store(home)
     monkeypatch.setattr(planning, "load_study", lambda: study)
-    assert keep_plan(study, store, make_plan(study, store, ALL, upstream=True), ALL).startswith("estimated: ")
+    assert keep_plan(make_plan(study, store, ALL, upstream=True), ALL).startswith("estimated: ")
     finish(study, store)
     assert run_last(as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
@@ -78,5 +78,5 @@ def test_nothing_to_do_keeps_no_plan(home):
     store = Store(home)
     study = tiny_study()
     finish(study, store, stages=("queries",))
-    assert keep_plan(study, store, make_plan(study, store, ["queries/tiny-sums"]), ["queries/tiny-sums"]) == ""
+    assert keep_plan(make_plan(study, store, ["queries/tiny-sums"]), ["queries/tiny-sums"]) == ""
     assert not (home / "plans").exists()

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from rsft_assets.commands.terminal import Display
-from rsft_assets.runs.batches import Batch
+from rsft_assets.steps.questions.planning.batches import Batch
 
-BATCHES = [Batch(("base_models/a",)), Batch(("checkpoints/a",), "run|1", "run|2")]
+BATCHES = [Batch(("base_models/a",)), Batch(("checkpoints/a",), ("run|1", "run|2"))]
 
 
 def progress(what, done, total=40):

@@ -13,8 +13,8 @@ import dagster as dg
 
 from rsft_assets.runs import dead_runs
 from rsft_assets.runs import running as running_batches
-from rsft_assets.runs.batches import Batch
 from rsft_assets.runs.instance import open_instance
+from rsft_assets.steps.questions.planning.batches import Batch
 from rsft_assets.steps.records.store import Store
 
 RUN = """

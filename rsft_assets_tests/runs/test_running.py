@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from rsft_assets.defs.process_mark import PROCESS_TAG
-from rsft_assets.runs.batches import Batch
 from rsft_assets.runs.running import run_batches
+from rsft_assets.steps.questions.planning.batches import Batch
 
 
 @dg.multi_asset(specs=[dg.AssetSpec(["results", "sound"]), dg.AssetSpec(["results", "broken"])])

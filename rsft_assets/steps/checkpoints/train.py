@@ -133,7 +133,7 @@ def _train_run(
 
 
 def _published(study: Study, store: Store, run: Run, step: int) -> bool:
-    return store.kept(store.identity(study, checkpoint_ref(run, step))) is not None
+    return store.keep(store.identity(study, checkpoint_ref(run, step))) is not None
 
 
 def _publish_base(study: Study, store: Store, run: Run, *, force: bool) -> None:

@@ -24,9 +24,8 @@ from rsft_assets.steps.figures.catalogue import FIGURES, Figure
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.identity import Identity
-from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
-from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.publishing import open_results
 
 if TYPE_CHECKING:
@@ -102,22 +101,19 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
         },
         tuple(InputRecord(f"results/{figure.name}", of, rows_digest(rows[of]), "results.duckdb") for of in rows),
     )
-    with exclusive(store.slot(ref) / ".lock", str(ref)):
-        kept = None if force else store.kept(identity)
-        if kept is not None:
-            return kept
-        work = store.slot(ref) / f".building-{identity.fingerprint[:12]}"
-        work.mkdir(parents=True, exist_ok=True)
-        build = Build(store, identity, work, {})
-        last = None if force else _last(store, identity)
-        drawn = [of for of in rows if _draw_one(figure, of, rows[of], work, last)]
-        write_json(work / RECEIPT, _receipt(figure, rows, drawn))
-        stats = {
-            "drawn": drawn,
-            "not_available": [of for of in rows if of not in drawn],
-            "numbers": sum(len(rows[of]) for of in drawn),
-        }
-        return build.publish(stats)
+    with store.building(ref, lambda: identity, force=force) as build:
+        if build.finished is None:
+            last = None if force else _last(store, identity)
+            drawn = [of for of in rows if _draw_one(figure, of, rows[of], build.folder, last)]
+            write_json(build.folder / RECEIPT, _receipt(figure, rows, drawn))
+            stats = {
+                "drawn": drawn,
+                "not_available": [of for of in rows if of not in drawn],
+                "numbers": sum(len(rows[of]) for of in drawn),
+            }
+            build.publish(stats)
+    assert build.finished is not None
+    return build.finished
 
 
 def _last(store: Store, identity: Identity) -> Output | None:

@@ -21,6 +21,7 @@ from typing import Any
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
 from rsft_assets.steps.records.store import POINTER, Store
@@ -47,7 +48,8 @@ class Item:
 
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
-    found = [*_trainings(study, store), *_unfinished(store), *_superseded(study, store)]
+    states = States(study, store)
+    found = [*_trainings(states), *_unfinished(store), *_superseded(states)]
     return sorted(found, key=lambda item: (-item.bytes, item.path))
 
 
@@ -98,9 +100,10 @@ def _item(path: Path, lock: Path, safe: bool, why: str) -> Item:
     return Item(path, _size(path), safe, why, lock)
 
 
-def _trainings(study: Study, store: Store) -> Iterator[Item]:
+def _trainings(states: States) -> Iterator[Item]:
+    store = states.store
     for folder in sorted([*store.home.glob(f"checkpoints/*/*/{RESUME}"), *store.home.glob(f"base_models/*/{RESUME}")]):
-        unfinished = _left_to_train(study, store, folder)
+        unfinished = _left_to_train(states, folder)
         # A training holds the lock in its folder, a pretraining that of its output.
         lock = folder / _LOCK if (folder / _LOCK).exists() else folder.parent / _LOCK
         for part in sorted({part for pattern in _PARTS for part in folder.glob(pattern)}):
@@ -111,9 +114,10 @@ def _trainings(study: Study, store: Store) -> Iterator[Item]:
                 yield _item(part, lock, True, "half written by a killed process" if aside else "its training is done")
 
 
-def _left_to_train(study: Study, store: Store, folder: Path) -> str:
+def _left_to_train(states: States, folder: Path) -> str:
     """Why a training's state is still needed; empty where every kept step is published."""
-    stage, *names = folder.parent.relative_to(store.home).parts
+    study = states.study
+    stage, *names = folder.parent.relative_to(states.store.home).parts
     try:
         if stage == "base_models":
             refs = [parse_ref(study, f"base_models/{names[0]}")]
@@ -123,17 +127,9 @@ def _left_to_train(study: Study, store: Store, folder: Path) -> str:
     except SpecError:
         return "no study declares this run now; its state could still be gone on from"
     for ref in refs:
-        if not _is_made(study, store, ref):
+        if not states.kept(ref):
             return f"{ref} is not made yet: training goes on from here"
     return ""
-
-
-def _is_made(study: Study, store: Store, ref: Ref) -> bool:
-    try:
-        output = store.current(ref)
-        return output is not None and output.manifest.fingerprint == store.identity(study, ref).fingerprint
-    except StepError:
-        return False
 
 
 def _unfinished(store: Store) -> Iterator[Item]:
@@ -145,8 +141,9 @@ def _unfinished(store: Store) -> Iterator[Item]:
         yield _item(folder, folder.parent / _LOCK, finished, why)
 
 
-def _superseded(study: Study, store: Store) -> Iterator[Item]:
+def _superseded(states: States) -> Iterator[Item]:
     """Weights that were made anew: the older ones go where no manifest names them."""
+    store = states.store
     named = _named(store)
     for pointer in sorted(path for stage in _WEIGHTS for path in (store.home / stage).rglob(POINTER)):
         try:
@@ -157,18 +154,18 @@ def _superseded(study: Study, store: Store) -> Iterator[Item]:
         for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):
             if folder == current:
                 continue
-            yield _older(study, store, folder, made, named)
+            yield _older(states, folder, made, named)
 
 
-def _older(study: Study, store: Store, folder: Path, current: Manifest, named: dict[str, set[str]]) -> Item:
+def _older(states: States, folder: Path, current: Manifest, named: dict[str, set[str]]) -> Item:
     lock = folder.parent / _LOCK
     try:
         manifest = read_manifest(folder)
     except StepError as error:
         return _item(folder, lock, False, str(error))
-    if manifest.fingerprint != current.fingerprint and _is_declared(study, store, manifest):
+    if manifest.fingerprint != current.fingerprint and _is_declared(states, folder, manifest):
         return _item(folder, lock, False, "what the study declares now: materialize goes back to it")
-    place = folder.relative_to(store.home).as_posix()
+    place = folder.relative_to(states.store.home).as_posix()
     by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
     by = by - {f"{manifest.ref}"}
     if by:
@@ -176,12 +173,13 @@ def _older(study: Study, store: Store, folder: Path, current: Manifest, named: d
     return _item(folder, lock, True, "made anew since, and nothing stands on it")
 
 
-def _is_declared(study: Study, store: Store, manifest: Manifest) -> bool:
+def _is_declared(states: States, folder: Path, manifest: Manifest) -> bool:
     """Whether an output that is not the current one is what this study would have made."""
     try:
-        return manifest.fingerprint == store.identity(study, manifest.ref).fingerprint
-    except (SpecError, StepError):
+        kept = states.of(manifest.ref).output
+    except SpecError:
         return False
+    return kept is not None and kept.folder == folder
 
 
 def _named(store: Store) -> dict[str, set[str]]:

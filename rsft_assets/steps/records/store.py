@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,52 +206,73 @@ class Store:
         return spec
 
     def kept(self, identity: Identity) -> Output | None:
-        """The finished output of this identity, if there is a sound one."""
-        try:
+        """The finished output of this identity, the current one or an earlier one, if there is a sound one."""
+        with contextlib.suppress(StepError):
             output = self.current(identity.ref)
-        except StepError as error:
-            log.warning("%s", error)
-            return None
-        if output is None:
-            return None
-        if output.manifest.fingerprint != identity.fingerprint:
-            changed = ", ".join(changed_fields(output.manifest, identity)) or "schema"
-            log.warning("%s is made anew beside the old one, since this changed: %s", identity.ref, changed)
-            return self._earlier(identity)
+            if output is None or output.manifest.fingerprint == identity.fingerprint:
+                return output
+        with contextlib.suppress(StepError):
+            # Going back to an earlier spec costs nothing.
+            folder = self.slot(identity.ref) / identity.fingerprint[:SHORT]
+            earlier = Output(folder, read_manifest(folder))
+            if earlier.manifest.fingerprint == identity.fingerprint and not earlier.damage(content=False):
+                return earlier
+        return None
+
+    def keep(self, identity: Identity) -> Output | None:
+        """The finished output of this identity, made the current one if it is not."""
+        output = self.kept(identity)
+        if output is not None:
+            self.use(output)
         return output
 
-    def _earlier(self, identity: Identity) -> Output | None:
-        """An output of this identity that is not the current one: going back to a spec costs nothing."""
-        folder = self.slot(identity.ref) / identity.fingerprint[:SHORT]
-        if not folder.is_dir():
-            return None
-        try:
-            output = Output(folder, read_manifest(folder))
-        except StepError:
-            return None
-        if output.manifest.fingerprint != identity.fingerprint or output.damage(content=False):
-            return None
-        self._point(output)
-        return output
+    def use(self, output: Output) -> None:
+        """Make a finished output the current one of its slot, if it is not."""
+        ref = output.manifest.ref
+        if not self._is_current(output):
+            with exclusive(self.slot(ref) / ".lock", str(ref)):
+                self._point(output)
 
     @contextlib.contextmanager
     def build(self, study: Study, ref: Ref, *, force: bool = False, **made_by: Any) -> Iterator[Build]:
         """Hold the lock of `ref` and give its work folder, or the kept output; see the module's example.
 
-        `made_by` adds to the provenance: seed, engine, placement, code.
+        `made_by` adds to the provenance: seed, engine, placement.
         """
+        made_by = {"code": code_of(study, ref), **made_by}
+        with self.building(ref, lambda: self.identity(study, ref), force=force, **made_by) as build:
+            yield build
+
+    @contextlib.contextmanager
+    def building(
+        self, ref: Ref, identify: Callable[[], Identity], *, force: bool = False, **made_by: Any
+    ) -> Iterator[Build]:
+        """The same for an identity that is no spec of the study; it is asked for once the lock is held."""
         self.check_writable()
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
-            identity = self.identity(study, ref)
+            identity = identify()
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
-            build = Build(self, identity, work, {"code": code_of(study, ref), **made_by})
+            build = Build(self, identity, work, made_by)
             # Someone else just made it: forcing again would only repeat their work.
             build.finished = None if force and not waited else self.kept(identity)
             if build.finished is None:
+                self._say_what_changed(identity)
                 work.mkdir(parents=True, exist_ok=True)
+            elif not self._is_current(build.finished):
+                self._point(build.finished)
             yield build
             if build.finished is not None:
                 shutil.rmtree(work, ignore_errors=True)
+
+    def _say_what_changed(self, identity: Identity) -> None:
+        try:
+            output = self.current(identity.ref)
+        except StepError as error:
+            log.warning("%s", error)
+            return
+        if output is not None and output.manifest.fingerprint != identity.fingerprint:
+            changed = ", ".join(changed_fields(output.manifest, identity)) or "schema"
+            log.warning("%s is made anew beside the old one, since this changed: %s", identity.ref, changed)
 
     def publish(self, work: Path, manifest: Manifest) -> Output:
         """Move a complete work folder to its place and point at it."""
@@ -269,6 +290,13 @@ class Store:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         say_published(manifest.ref, place)
         return output
+
+    def _is_current(self, output: Output) -> bool:
+        try:
+            current = self.current(output.manifest.ref)
+        except StepError:
+            return False
+        return current is not None and current.folder == output.folder
 
     def _point(self, output: Output) -> None:
         write_json(output.folder.parent / POINTER, {"output": output.folder.name})

@@ -25,9 +25,8 @@ from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.questions.tracing.links import damage
 from rsft_assets.steps.records.identity import Identity
-from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, write_json
-from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
 from rsft_assets.steps.report.answer import Answer
 from rsft_assets.steps.report.page import page
@@ -64,20 +63,19 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
         identity = Identity(REPORT, {"code": _code()}, tuple(links))
-        with exclusive(store.slot(REPORT) / ".lock", "report"):
-            kept = None if force else store.kept(identity)
-            if kept is not None:
-                return kept
-            work = store.slot(REPORT) / f".building-{identity.fingerprint[:12]}"
-            work.mkdir(parents=True, exist_ok=True)
-            build = Build(store, identity, work, {})
-            studies = sorted(set(study.member_of.values()))
-            progress = Progress("report", len(studies), "studies")
-            for of in studies:
-                _write(db, of, work, figures, results)
-                progress.step(1, of)
-            write_json(work / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)})
-            return build.publish({"studies": studies})
+        with store.building(REPORT, lambda: identity, force=force) as build:
+            if build.finished is None:
+                studies = sorted(set(study.member_of.values()))
+                progress = Progress("report", len(studies), "studies")
+                for of in studies:
+                    _write(db, of, build.folder, figures, results)
+                    progress.step(1, of)
+                write_json(
+                    build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)}
+                )
+                build.publish({"studies": studies})
+    assert build.finished is not None
+    return build.finished
 
 
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:

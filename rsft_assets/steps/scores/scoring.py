@@ -28,7 +28,7 @@ from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.completions import Asked, CompletionSet
 from rsft_assets.steps.scores.grading.publishing import publish_scores, publish_unscored
 from rsft_assets.steps.scores.grading.task import Item
-from rsft_assets.steps.scores.grading.tasks import task
+from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
 from rsft_assets.steps.scores.grading.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -124,8 +124,8 @@ class Scoring:
         """What is to be generated and graded; None where the score is finished or cannot be had."""
         identity = self.store.identity(self.study, ref)
         benchmark: Benchmark = self.study.get("benchmarks", ref.benchmark)
-        kept = None if self.force else self.store.kept(identity)
-        if kept is not None and not self._can_now(kept, benchmark):
+        kept = None if self.force else self.store.keep(identity)
+        if kept is not None and not can_be_graded_now(kept, benchmark):
             self.done.append(kept)
             return None
         locked = self._input(identity, "benchmarks").verified()
@@ -143,10 +143,6 @@ class Scoring:
             system_dropped=self.engine.model.drop_default_system_prompt,
         )
         return Wanted(ref, benchmark, items, texts, texts.finished())
-
-    def _can_now(self, kept: Output, benchmark: Benchmark) -> bool:
-        """Whether what could not be judged when the score was made can be judged now."""
-        return kept.stats.get("state") == "not-run" and not task(benchmark.task).unavailable(self.tools)
 
     def _input(self, identity: Any, stage: str) -> Output:
         record = next(entry for entry in identity.inputs if entry.asset.startswith(f"{stage}/"))

@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from rsft_assets.commands.plan import estimate
-from rsft_assets.runs.batches import make_plan
 from rsft_assets.specs import rates
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Teacher
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.questions.planning.amounts import teacher_parameters
+from rsft_assets.steps.questions.planning.amounts import estimate, teacher_parameters
+from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import Quantity, total, weakest
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, make, tiny_study
@@ -35,7 +34,7 @@ def finished(tmp_path_factory):
 
 
 def figures(study, store, selection, **how):
-    return total(estimate(study, store, make_plan(study, store, [selection], assume_inputs=True, **how))).figures
+    return total(estimate(make_plan(study, store, [selection], assume_inputs=True, **how))).figures
 
 
 def test_the_papers_pool_is_1_408_000_responses(tmp_path):
@@ -86,9 +85,7 @@ def test_a_half_trained_run_counts_the_rest(tmp_path, made, saved, start):
         folder = store.slot(Ref("checkpoints/tiny-1m", run.name)) / ".resume" / f"state-{saved}"
         folder.mkdir(parents=True)
         (folder / "state.json").write_text(json.dumps({"step": saved}))
-    (line,) = estimate(
-        study, store, make_plan(study, store, ["checkpoints/tiny-1m"], runs=[run.name], assume_inputs=True)
-    )
+    (line,) = estimate(make_plan(study, store, ["checkpoints/tiny-1m"], runs=[run.name], assume_inputs=True))
     assert line.trained == {run.name: (start, 40)}
     assert [ref.step for ref in line.refs] == [step for step in (5, 10, 20, 40) if step not in made]
 
@@ -96,13 +93,13 @@ def test_a_half_trained_run_counts_the_rest(tmp_path, made, saved, start):
 def test_a_finished_study_costs_nothing(finished):
     study = tiny_study()
     for selection in ("scores/tiny-1m/*", "checkpoints/tiny-*", "responses/tiny-*", "datasets/tiny-*"):
-        assert estimate(study, finished, make_plan(study, finished, [selection])) == []
+        assert estimate(make_plan(study, finished, [selection])) == []
 
 
 def test_force_counts_what_is_finished(finished):
     study = tiny_study()
-    plan = make_plan(study, finished, ["checkpoints/tiny-1m"])
-    lines = estimate(study, finished, plan, force=True)
+    plan = make_plan(study, finished, ["checkpoints/tiny-1m"], force=True)
+    lines = estimate(plan)
     assert {ref for line in lines for ref in line.refs} == set(plan.refs)
     assert {start for line in lines for start, _ in line.trained.values()} == {0}
 

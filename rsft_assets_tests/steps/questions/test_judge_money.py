@@ -5,8 +5,8 @@ import pytest
 from rsft_assets.specs.lineage import score_ref
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import CostEstimate
-from rsft_assets.steps.questions.planning.outstanding import Outstanding
 from rsft_assets.steps.questions.planning.quantities import Line
+from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results
@@ -36,7 +36,7 @@ def server(tmp_path, monkeypatch):
 
 def line_of(study, store, refs):
     line = Line("scores/tiny", ("scores/tiny/tqa",))
-    CostEstimate(study, store, Outstanding(study, store, refs)).add(line, "scores/tiny/tqa", refs)
+    CostEstimate(States(study, store, refs)).add(line, "scores/tiny/tqa", refs)
     return line
 
 

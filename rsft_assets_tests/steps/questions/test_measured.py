@@ -5,11 +5,11 @@ import socket
 
 import pytest
 
-from rsft_assets.commands.plan import estimate
-from rsft_assets.runs.batches import make_plan
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.measured import Measured, covered_seconds
+from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import total
 from rsft_assets.steps.records.manifest import InputRecord, Manifest, write_json, write_manifest
 from rsft_assets.steps.records.store import POINTER, Store
@@ -55,7 +55,7 @@ def trained(partition, seconds, host=""):
 
 
 def planned(store, selection, **how):
-    return total(estimate(PAPER, store, make_plan(PAPER, store, [selection], assume_inputs=True, **how)))
+    return total(estimate(make_plan(PAPER, store, [selection], assume_inputs=True, **how)))
 
 
 def test_training_is_measured_on_another_run_of_the_model(tmp_path):

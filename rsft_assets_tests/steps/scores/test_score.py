@@ -258,7 +258,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
     odd = Task(
         lambda item, _: item.question,
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
-        unavailable=lambda tools: reason["now"],
+        unavailable=lambda: reason["now"],
     )
     for place in ("rsft_assets.steps.scores.scoring.task", "rsft_assets.steps.scores.grading.publishing.task"):
         monkeypatch.setattr(place, lambda name: odd)

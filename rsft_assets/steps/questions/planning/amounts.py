@@ -7,27 +7,41 @@ from rsft_assets.specs import rates
 from rsft_assets.specs.benchmarks import GRADERS, Benchmark
 from rsft_assets.specs.fingerprint import canonical
 from rsft_assets.specs.hub import Generator, Hub
+from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.rates import Rate
 from rsft_assets.specs.responses import Pool, Teacher
-from rsft_assets.specs.study import Study
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes
 from rsft_assets.steps.questions.planning.costs import decoding_time, judge_money, light_work, training_time
 from rsft_assets.steps.questions.planning.measured import Measured
-from rsft_assets.steps.questions.planning.outstanding import Outstanding, Training, roles_of
+from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity
+from rsft_assets.steps.questions.planning.trainings import Training, trainings
+from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.manifest import Manifest
-from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.scores.grading.judges import missing_judges
+
+
+def estimate(plan: Plan) -> list[Line]:
+    """A line for each batch of a plan that has something left to do."""
+    costs = CostEstimate(plan.states)
+    lines: list[Line] = []
+    for batch in plan.batches:
+        line = Line(batch.title, batch.assets, batch.partitions[0], batch.partitions[-1])
+        for asset in batch.assets:
+            costs.add(line, asset, plan.states.to_make(Ref(asset, part) for part in batch.partitions))
+        lines += [line] if line.refs else []
+    return lines
 
 
 class CostEstimate:
     """What outstanding refs come to, a stage at a time."""
 
-    def __init__(self, study: Study, store: Store, outstanding: Outstanding) -> None:
-        self.study, self.store, self.outstanding = study, store, outstanding
-        self.measured = Measured(study, store)
+    def __init__(self, states: States) -> None:
+        self.study, self.store, self.states = states.study, states.store, states
+        self.measured = Measured(self.study, self.store)
         self._counted: set[tuple[str, str]] = set()
         """(model, benchmark) whose base model's answers are in this plan already."""
 
@@ -40,7 +54,7 @@ class CostEstimate:
         if stage in ("responses", "verdicts"):
             self._pool_shards(line, asset, stage, refs)
         elif stage == "checkpoints":
-            for training in self.outstanding.trainings(refs):
+            for training in trainings(self.states, refs):
                 self._training(line, training)
             self._adopted(line, [ref for ref in refs if ref.step and self.study.runs[ref.run].adopt])
         elif stage == "scores":
@@ -70,7 +84,7 @@ class CostEstimate:
 
     def _queries(self, source: str) -> Quantity:
         """Rows of a query source: as fetched, else as declared."""
-        output = self.outstanding.current(Ref(f"queries/{source}"))
+        output = self.states.current(Ref(f"queries/{source}"))
         if output is not None and output.stats.get("rows"):
             return Quantity(output.stats["rows"], "measured")
         spec = self.study.sources[source]
@@ -79,7 +93,7 @@ class CostEstimate:
 
     def _items(self, benchmark: Benchmark) -> Quantity:
         """Items of a benchmark: as locked, else as declared."""
-        output = self.outstanding.current(Ref(f"benchmarks/{benchmark.name}"))
+        output = self.states.current(Ref(f"benchmarks/{benchmark.name}"))
         if output is not None and "items" in output.stats:
             return Quantity(output.stats["items"], "measured")
         return Quantity(benchmark.items or rates.BENCHMARK_ITEMS.get(benchmark.name, 0), "reference")
@@ -131,7 +145,7 @@ class CostEstimate:
         measured = self.measured.row_length(dataset)
         if measured is not None:
             return Quantity(measured, "measured"), f"{measured:,.0f} tokens a row of {dataset}, measured"
-        output = self.outstanding.current(Ref(f"datasets/{dataset}"))
+        output = self.states.current(Ref(f"datasets/{dataset}"))
         if output is not None and (mean := (output.stats.get("response_characters") or {}).get("mean")):
             rate = rates.CHARACTERS_PER_TOKEN
             return Quantity(mean / rate.value + rates.PROMPT_TOKENS, rate.basis), rate.source
@@ -209,7 +223,7 @@ class CostEstimate:
                 return True
             self._counted.add((ref.name, benchmark.name))
         upstream = (checkpoint_ref(self.study.runs[ref.run], ref.step), Ref(f"benchmarks/{benchmark.name}"))
-        outputs = [self.outstanding.current(one) for one in upstream if self.outstanding.finished(one)]
+        outputs = [self.states.current(one) for one in upstream if self.states.kept(one)]
         digests = {output.digest for output in outputs if output is not None}
         return len(outputs) == len(upstream) and any(
             {i.digest for i in m.inputs} == digests and m.spec.get("sampling") == canonical(benchmark.sampling)
@@ -225,3 +239,8 @@ def teacher_parameters(teacher: Teacher) -> int:
     repo = teacher.origin.repo if isinstance(teacher.origin, Hub) else ""
     found = re.search(r"(\d+(?:\.\d+)?)b\b", repo, flags=re.IGNORECASE)
     return int(float(found[1]) * 1e9) if found else 0
+
+
+def roles_of(task: str) -> list[str]:
+    """Judges that a task needs, the optional ones only where the user named them."""
+    return [name for name, role in ROLES.get(task, {}).items() if role.required or not missing_judges([name])]

@@ -46,7 +46,7 @@ def _grade(metric: str, reply: str | None) -> Grade:
     return undecided(metric, "think-not-closed") if reply is None else Grade(metric, float(reply), "rewarded")
 
 
-def unavailable(tools: Tools) -> str:
+def unavailable() -> str:
     """The headline's reward model is needed; the others are scored where they are named."""
     return missing_judges(METRICS[:1])
 

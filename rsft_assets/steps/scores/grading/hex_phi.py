@@ -84,7 +84,7 @@ def _self_jailbreak(reply: str | None) -> list[Grade]:
     return [Grade("self_jailbreak", float(found[-1].lower() == "yes"), "judged")]
 
 
-def unavailable(tools: Tools) -> str:
+def unavailable() -> str:
     return missing_judges(["harm"])
 
 

@@ -19,7 +19,6 @@ from typing import Any
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
 from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
-from rsft_assets.steps.scores.grading.tools import Tools
 
 log = logging.getLogger(__name__)
 _LANGUAGE_SEED = 0
@@ -31,7 +30,7 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
     return f"Question: {item.question}\nAnswer:"
 
 
-def unavailable(tools: Tools) -> str:
+def unavailable() -> str:
     """Why the checks cannot run here; nothing is downloaded to find out."""
     if importlib.util.find_spec("lm_eval") is None or importlib.util.find_spec("nltk") is None:
         return 'IFEval\'s checks are not installed; pip install "rsft_assets[ifeval]"'

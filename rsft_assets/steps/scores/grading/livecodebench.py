@@ -20,7 +20,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
 from rsft_assets.steps.scores.grading.text import answer_part
 from rsft_assets.steps.scores.grading.tools import Tools
-from rsft_assets.steps.scores.sandbox.pool import NO_ISOLATION, Case, Outcome, Program
+from rsft_assets.steps.scores.sandbox.pool import NO_ISOLATION, Case, Outcome, Program, isolation_problem
 
 _MOST_TEST_BYTES = 1 << 30
 """Unpacked tests of one problem; a few bytes can be made to unpack to any number."""
@@ -152,8 +152,4 @@ def _grade(outcome: Outcome) -> Grade:
     return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
 
 
-def unavailable(tools: Tools) -> str:
-    return tools.isolation_problem
-
-
-TASK = Task(prompt, grade, unavailable)
+TASK = Task(prompt, grade, isolation_problem)

@@ -16,7 +16,7 @@ from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.scores.completions import read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
-from rsft_assets.steps.scores.grading.tasks import task
+from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
 from rsft_assets.steps.scores.grading.tools import Tools
 
 _EXAMPLES = 3
@@ -36,9 +36,9 @@ def publish_scores(
 ) -> Output:
     """Grade with both graders and publish; the output in use where it is finished already."""
     found = task(benchmark.task)
-    unavailable = found.unavailable(tools)
+    unavailable = found.unavailable()
     kept = store.current(ref)
-    again = force or (kept is not None and kept.stats.get("state") == "not-run" and not unavailable)
+    again = force or (kept is not None and can_be_graded_now(kept, benchmark))
     with store.build(study, ref, force=again) as build:
         if build.finished is None:
             tally = Tally(found.unbounded)

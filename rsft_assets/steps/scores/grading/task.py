@@ -66,7 +66,7 @@ def not_run(metric: str, reason: str) -> Grade:
     return Grade(metric, None, reason, None, "not-run")
 
 
-def _always(tools: "Tools") -> str:
+def _always() -> str:
     return ""
 
 
@@ -78,7 +78,7 @@ class Task:
     """The user turn."""
     grade: "Callable[[Iterable[Sample], str, Benchmark, Tools], Iterator[list[Grade]]]"
     """For each sample, in order, its grades under one grader."""
-    unavailable: "Callable[[Tools], str]" = _always
+    unavailable: Callable[[], str] = _always
     """Why it cannot be graded here, in words; empty where it can."""
     unbounded: frozenset[str] = frozenset()
     """Metrics that are no shares in [0, 1], such as a reward: they get no pass@k and another interval."""

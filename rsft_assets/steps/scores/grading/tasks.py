@@ -3,9 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import SpecError, nearest
 
 if TYPE_CHECKING:
+    from rsft_assets.steps.records.store import Output
     from rsft_assets.steps.scores.grading.task import Task
 
 TASKS = {
@@ -22,6 +24,11 @@ TASKS = {
     "nano-countdown": ("rsft_assets.steps.scores.grading.nano", "COUNTDOWN"),
     "nano-refusal": ("rsft_assets.steps.scores.grading.nano", "REFUSAL"),
 }
+
+
+def can_be_graded_now(score: "Output", benchmark: Benchmark) -> bool:
+    """Whether what could not be graded when a score was made (no judge, no isolation) can be graded now."""
+    return score.stats.get("state") == "not-run" and not task(benchmark.task).unavailable()
 
 
 def task(name: str) -> "Task":

@@ -1,6 +1,5 @@
 """What graders share while a step runs: worker processes and judges, each started at its first use."""
 
-import functools
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -64,13 +63,6 @@ class Tools:
         """What its judges were asked so far, by role: judgements and their tokens; stored ones cost nothing."""
         of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
         return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
-
-    @functools.cached_property
-    def isolation_problem(self) -> str:
-        """Why programs cannot be run here, in words; empty where they can."""
-        from rsft_assets.steps.scores.sandbox.pool import isolation_problem
-
-        return isolation_problem()
 
     def __enter__(self) -> Self:
         return self

@@ -60,7 +60,7 @@ def grade_of(role: str, reply: str | None, grader: str) -> Grade:
     return Grade(role, float("yes" in said if grader == "authors" else said.startswith("yes")), "judged", said)
 
 
-def unavailable(tools: Tools) -> str:
+def unavailable() -> str:
     return missing_judges(ROLES)
 
 

@@ -8,6 +8,7 @@ killed with its whole process group and replaced; the program that was in it cou
 """
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -216,11 +217,16 @@ class SandboxServer:
 
 
 def isolation_problem() -> str:
-    """Why programs cannot be isolated here, found by trying; empty where they can."""
-    if problem := supported():
-        return problem
-    with SandboxPool(workers=1) as prison:
-        [outcome] = prison.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
+    """Why programs cannot be isolated here, found by trying once; empty where they can."""
+    return supported() or _found_by_trying()
+
+
+@functools.cache
+def _found_by_trying() -> str:
+    with SandboxPool(workers=1) as pool:
+        [outcome] = pool.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
     if outcome.status == NO_ISOLATION:
         return f"programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
-    return "" if outcome.status == "passed" else f"the jail does not run programs ({outcome.status}: {outcome.detail})"
+    if outcome.status != "passed":
+        return f"the sandbox does not run programs ({outcome.status}: {outcome.detail})"
+    return ""

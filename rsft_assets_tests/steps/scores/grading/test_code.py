@@ -333,7 +333,7 @@ def _function_problem(row):
 
 def test_without_isolation_nothing_is_run(monkeypatch):
     monkeypatch.setattr(pool_module, "supported", lambda: "not on this machine")
-    assert TASK.unavailable(Tools(Placement())) == "not on this machine"
+    assert TASK.unavailable() == "not on this machine"
 
 
 @needs_isolation

@@ -2,14 +2,12 @@
 
 import pytest
 
-from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.scores.grading import ifeval
 from rsft_assets.steps.scores.grading.tally import Tally
 from rsft_assets.steps.scores.grading.task import Item, Sample
-from rsft_assets.steps.scores.grading.tools import Tools
 from rsft_assets_tests.steps.scores.grading.published import rows
 
-missing = ifeval.unavailable(Tools(Placement()))
+missing = ifeval.unavailable()
 needs_checks = pytest.mark.skipif(bool(missing), reason=missing)
 TWO = Item(
     "i",
@@ -68,7 +66,7 @@ def test_instruction_level_is_the_mean_over_instructions():
 
 def test_without_the_checks_it_is_not_run(monkeypatch):
     monkeypatch.setattr(ifeval.importlib.util, "find_spec", lambda name: None)
-    assert "pip install" in ifeval.unavailable(Tools(Placement()))
+    assert "pip install" in ifeval.unavailable()
 
 
 @needs_checks

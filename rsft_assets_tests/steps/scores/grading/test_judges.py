@@ -165,7 +165,7 @@ def test_trouble_of_a_judge_is_sat_out(judged, trouble):
 def test_without_a_judge_the_reason_says_what_to_do(monkeypatch):
     monkeypatch.delenv("RSFT_JUDGES", raising=False)
     for name, role in (("truthfulqa", "truthful"), ("alpacaeval", "reward_rb2"), ("hex_phi", "harm")):
-        assert f"[{role}] in RSFT_JUDGES" in task(name).unavailable(Tools(Placement()))
+        assert f"[{role}] in RSFT_JUDGES" in task(name).unavailable()
 
 
 def test_a_wrong_judges_file_is_named(tmp_path, monkeypatch):

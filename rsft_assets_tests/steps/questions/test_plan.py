@@ -1,11 +1,15 @@
 """From a selection to Dagster runs: globs, filters, blocks, what waits, and what is a mistake."""
 
+import itertools
+
 import pytest
 
-from rsft_assets.runs.batches import Batch, blocks, make_plan, op_of, select
 from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.batches import Batch, blocks, op_of
+from rsft_assets.steps.questions.planning.plan import make_plan
+from rsft_assets.steps.questions.planning.selection import select
 from rsft_assets.steps.records.store import Store
 
 STUDY = load_study()
@@ -67,9 +71,7 @@ def test_what_was_asked_for_by_name_waits_like_the_rest(store):
 
 def test_run_and_step_single_out_a_cell(store):
     plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[MAIN], steps=[640], upstream=True)
-    assert [batch for batch in plan.batches if batch.first.startswith(MAIN)] == [
-        Batch(("checkpoints/qwen3-14b",), f"{MAIN}|640", f"{MAIN}|640")
-    ]
+    assert plan.batches[-1] == Batch(("checkpoints/qwen3-14b",), (f"{MAIN}|640",))
 
 
 def test_a_step_past_an_end_is_one_line(store):
@@ -102,8 +104,9 @@ def test_blocks_hold_every_cell_asked_for_and_nothing_else_that_exists(asset):
     for wanted in (valid, valid[::2], valid[1:4], valid[-1:]):
         held = [
             key
-            for first, last in blocks(STUDY, asset, wanted)
-            for key in grid.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+            for block in blocks(STUDY, asset, wanted)
+            for key in grid.get_partition_keys_in_range(dg.PartitionKeyRange(block[0], block[-1]))
             if key in valid
         ]
         assert sorted(held) == sorted(wanted)
+        assert sorted(itertools.chain.from_iterable(blocks(STUDY, asset, wanted))) == sorted(wanted)

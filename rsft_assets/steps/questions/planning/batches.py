@@ -1,0 +1,83 @@
+"""Cells of a plan in batches: assets of one op with a block of partitions, each batch one Dagster run."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.specs.study import Study
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Assets, crossed with the partitions of a block where they have any."""
+
+    assets: tuple[str, ...]
+    partitions: tuple[str, ...] = ("",)
+    """In order; the first and the last are the corners of the block."""
+
+    @property
+    def title(self) -> str:
+        return op_of(self.assets[0])
+
+    @property
+    def stage(self) -> str:
+        return Ref(self.assets[0]).stage
+
+    @property
+    def refs(self) -> list[Ref]:
+        return [Ref(asset, partition) for asset in self.assets for partition in self.partitions]
+
+
+def op_of(asset: str) -> str:
+    """What is made together: a model's scores, all tables, all figures; every other asset by itself."""
+    ref = Ref(asset)
+    if ref.stage == "scores":
+        return f"scores/{ref.name}"
+    return ref.stage if ref.stage in ("results", "figures") else asset
+
+
+def batches(study: Study, refs: Iterable[Ref]) -> list[Batch]:
+    """Assets of one op together where they want the same block; `refs` are in order, upstream first."""
+    by_op: dict[str, dict[str, list[str]]] = {}
+    for ref in refs:
+        by_op.setdefault(op_of(ref.asset), {}).setdefault(ref.asset, []).append(ref.partition)
+    made: list[Batch] = []
+    for assets in by_op.values():
+        same: dict[tuple[str, ...], list[str]] = {}
+        for asset, partitions in assets.items():
+            same.setdefault(tuple(partitions), []).append(asset)
+        for wanted, together in same.items():
+            made += [Batch(tuple(together), block) for block in blocks(study, together[0], wanted)]
+    return made
+
+
+def blocks(study: Study, asset: str, partitions: Sequence[str]) -> list[tuple[str, ...]]:
+    """These partitions in the fewest ranges that hold them and, but for cells past an end, no others."""
+    if tuple(partitions) == ("",):
+        return [("",)]
+    if Ref(asset).stage not in ("checkpoints", "scores"):
+        return [tuple(part) for part in _neighbours(partitions_of(study, asset), set(partitions))]
+    by_run: dict[str, set[int]] = {}
+    for ref in (Ref(asset, partition) for partition in partitions):
+        by_run.setdefault(ref.run, set()).add(ref.step)
+    # Cells past the end of a short run may lie inside a block: they are skipped there.
+    spans: dict[tuple[int, int], dict[str, list[int]]] = {}
+    for run, steps in by_run.items():
+        for span in _neighbours(study.steps_of(study.runs[run]), steps):
+            spans.setdefault((span[0], span[-1]), {})[run] = span
+    order = [run.name for run in study.runs_of(Ref(asset).name)]
+    return [
+        tuple(f"{run}|{step}" for run in runs for step in spans[corners][run])
+        for corners in sorted(spans)
+        for runs in _neighbours(order, set(spans[corners]))
+    ]
+
+
+def _neighbours(order: Sequence[_T], wanted: set[_T]) -> list[list[_T]]:
+    """Runs of neighbours in `order` that are all wanted."""
+    groups = itertools.groupby(order, key=lambda item: item in wanted)
+    return [list(group) for chosen, group in groups if chosen]

@@ -1,0 +1,98 @@
+"""The plan of a selection: its cells, what they are made from where that is wanted, and the state of each.
+
+    plan = make_plan(study, store, ["scores/nano-300k/*"], upstream=True)
+    plan.states.of(ref), plan.waiting, plan.batches
+
+A cell is a `Ref`. What it is made from is `inputs_of`, partition by partition, so that a plan holds nothing that its
+selection does not stand on.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, partitions_of
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.questions.planning.batches import Batch, batches
+from rsft_assets.steps.questions.planning.selection import Filters, all_keys, cells, past_the_end, select
+from rsft_assets.steps.questions.state import States
+from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.sql_files import tables
+
+
+@dataclass
+class Plan:
+    """What a selection comes to."""
+
+    refs: list[Ref]
+    """Every cell that was asked for, upstream first, waiting ones included."""
+    states: States
+    batches: list[Batch]
+    """Of the cells that do not wait."""
+    past_the_end: list[str] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> dict[Ref, Ref]:
+        """Cells that cannot be made yet, and the input each waits for."""
+        found = {ref: self.states.of(ref).waits_for for ref in self.refs}
+        return {ref: upstream for ref, upstream in found.items() if upstream is not None}
+
+
+def make_plan(
+    study: Study,
+    store: Store,
+    selections: Sequence[str],
+    *,
+    runs: Sequence[str] = (),
+    steps: Sequence[int] = (),
+    partitions: Sequence[str] = (),
+    upstream: bool = False,
+    force: bool = False,
+    assume_inputs: bool = False,
+) -> Plan:
+    """The plan of what the globs select, limited to runs (names or globs), steps or whole partition keys.
+
+    `upstream` adds everything that it is made from; `assume_inputs` takes that to be there, which a plan of costs may
+    do; `force` makes all of it again.
+    """
+    keys = select(study, selections)
+    filters = Filters(runs=tuple(runs), steps=tuple(steps), partitions=tuple(partitions))
+    asked = cells(study, keys, filters)
+    plan = plan_of(study, store, closure(study, asked) if upstream else asked, force=force, assume_inputs=assume_inputs)
+    plan.past_the_end = past_the_end(study, keys, filters)
+    return plan
+
+
+def plan_of(
+    study: Study, store: Store, refs: Collection[Ref], *, force: bool = False, assume_inputs: bool = False
+) -> Plan:
+    """The plan of these cells, put in order."""
+    place = {key: number for number, key in enumerate(all_keys(study))}
+    within = {key: {part: n for n, part in enumerate(partitions_of(study, key))} for key in {r.asset for r in refs}}
+    ordered = sorted(set(refs), key=lambda ref: (place[ref.asset], within[ref.asset].get(ref.partition, 0)))
+    states = States(study, store, ordered, force=force, assume_inputs=assume_inputs)
+    ready = [ref for ref in ordered if states.of(ref).kind != "waits"]
+    return Plan(ordered, states, batches(study, ready))
+
+
+def closure(study: Study, refs: Iterable[Ref]) -> set[Ref]:
+    """The cells and everything that they are made from."""
+    wanted: set[Ref] = set()
+    queue = list(refs)
+    while queue:
+        ref = queue.pop()
+        if ref not in wanted:
+            wanted.add(ref)
+            queue += _made_from(study, ref)
+    return wanted
+
+
+def _made_from(study: Study, ref: Ref) -> Iterable[Ref]:
+    """Tables are built from what exists, figures from tables, the report from both."""
+    if ref.stage in TABLE_OF:
+        return inputs_of(study, ref)
+    if ref.stage == "results":
+        return ()
+    if ref.stage == "figures":
+        return (Ref(table.key) for table in tables())
+    return (Ref(figure.key) for figure in FIGURES)

@@ -1,0 +1,103 @@
+"""From what a person types to refs: globs over asset keys, and filters by run, step or partition."""
+
+import fnmatch
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.results.sql_files import tables
+
+
+def all_keys(study: Study) -> tuple[str, ...]:
+    """Every key that can be selected, results and figures included, upstream first."""
+    return (*asset_keys(study), *(t.key for t in tables()), *(figure.key for figure in FIGURES), "report")
+
+
+def select(study: Study, selections: Iterable[str]) -> list[str]:
+    """Asset keys that the globs match, upstream first; a glob that matches nothing is an error."""
+    keys = all_keys(study)
+    chosen: set[str] = set()
+    for selection in selections:
+        pattern = selection.strip().removeprefix('key:"').removesuffix('"')
+        matched = [key for key in keys if fnmatch.fnmatchcase(key, pattern)]
+        # A plain folder of keys, such as `results` or `scores/nano-300k`, means all that is below it.
+        matched = matched or [key for key in keys if key.startswith(pattern.rstrip("/") + "/")]
+        if not matched:
+            raise SpecError(f"no asset matches {selection!r}: {_hint(keys, pattern)}")
+        chosen.update(matched)
+    return [key for key in keys if key in chosen]
+
+
+def _hint(keys: Sequence[str], pattern: str) -> str:
+    stage, _, rest = pattern.partition("/")
+    name = rest.partition("/")[0]
+    names = sorted({key.split("/")[1] for key in keys if key.startswith(f"{stage}/") and "/" in key})
+    if names and name and not set(name) & set("*?["):
+        if name in names:
+            return nearest(pattern, [key for key in keys if key.startswith(f"{stage}/{name}/")])
+        return nearest(name, names)
+    return nearest(pattern, [*keys, *sorted({key.split("/")[0] + "/*" for key in keys})])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which partitions of the selected assets are meant: run names or globs, steps, whole partition keys or globs."""
+
+    runs: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    partitions: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.steps or self.partitions)
+
+    def keep(self, ref: Ref) -> bool:
+        if self.partitions and ref.partition and not _matches(ref.partition, self.partitions):
+            return False
+        if ref.stage not in ("checkpoints", "scores"):
+            return True
+        return (not self.runs or _matches(ref.run, self.runs)) and (not self.steps or ref.step in self.steps)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def cells(study: Study, keys: Sequence[str], filters: Filters) -> list[Ref]:
+    """The partitions of the keys that the filters mean; a filter that can match nothing is an error."""
+    filed = set(asset_keys(study))
+    found = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
+    _check(study, [ref for ref in found if ref.partition], filters)
+    return [ref for ref in found if filters.keep(ref)]
+
+
+def _check(study: Study, valid: Sequence[Ref], filters: Filters) -> None:
+    gridded = [ref for ref in valid if ref.stage in ("checkpoints", "scores")]
+    runs = {ref.run for ref in gridded}
+    for pattern in filters.runs:
+        if not fnmatch.filter(runs, pattern):
+            raise SpecError(f"unknown run {pattern!r}: {nearest(pattern, runs)}")
+    steps = {ref.step for ref in gridded}
+    for step in filters.steps:
+        # A step past every end is skipped by name; one between two kept steps was never kept.
+        if step not in steps and (not steps or step < max(steps)):
+            raise SpecError(f"no run keeps step {step}; kept steps: {', '.join(map(str, sorted(steps))) or 'none'}")
+    partitions = {ref.partition for ref in valid}
+    for pattern in filters.partitions:
+        if not fnmatch.filter(partitions, pattern):
+            raise SpecError(f"unknown partition {pattern!r}: {nearest(pattern, partitions)}")
+
+
+def past_the_end(study: Study, keys: Sequence[str], filters: Filters) -> list[str]:
+    """A line for each run and step asked for that lies past the run's end."""
+    models = {Ref(key).name: None for key in keys if Ref(key).stage in ("checkpoints", "scores")}
+    runs = [run for model in models for run in study.runs_of(model)]
+    ends = {run.name: study.steps_of(run)[-1] for run in runs if not filters.runs or _matches(run.name, filters.runs)}
+    return [
+        f"skipped {run} at step {step}: the run ends at step {ends[run]}"
+        for run, step in itertools.product(ends, filters.steps)
+        if step > ends[run]
+    ]

@@ -1,0 +1,114 @@
+"""The state of a ref: what would happen if it were materialized now, and why.
+
+    states = States(study, store, making=plan.refs)
+    states.of(ref).kind         # kept, missing, stale, gradable or waits
+
+Reads manifests, each once, and changes nothing. Plans, `rsft materialize`, Dagster's ops and the disk cleanup all
+ask here.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.identity import Identity, changed_fields
+from rsft_assets.steps.records.manifest import InputRecord
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.scores.grading.tasks import can_be_graded_now
+
+
+@dataclass(frozen=True)
+class State:
+    """What would happen to one ref."""
+
+    kind: Literal["kept", "missing", "stale", "gradable", "waits"]
+    """kept: finished, nothing to do. missing: never made, or damaged. stale: what is declared or what it is made from
+    has changed. gradable: a score that had no judge or isolation, which is there now. waits: for an input that
+    neither exists nor is being made."""
+    why: str = ""
+    output: Output | None = None
+    """What is kept: the current output, or an earlier one of the same identity."""
+    waits_for: Ref | None = None
+
+
+class States:
+    """The states of refs while `making` are being made: an input that will be made anew makes its users stale."""
+
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        making: Collection[Ref] = (),
+        *,
+        force: bool = False,
+        assume_inputs: bool = False,
+    ) -> None:
+        """`force` makes all of `making` anew; `assume_inputs` takes inputs that do not exist to be there by then."""
+        self.study, self.store = study, store
+        self.force = force
+        self._making, self._assume = frozenset(making), assume_inputs
+        self._found: dict[Ref, Output | StepError | None] = {}
+        self._states: dict[Ref, State] = {}
+
+    def of(self, ref: Ref) -> State:
+        if ref not in self._states:
+            self._states[ref] = self._judge(ref)
+        return self._states[ref]
+
+    def kept(self, ref: Ref) -> bool:
+        return self.of(ref).kind == "kept"
+
+    def to_make(self, refs: Iterable[Ref]) -> list[Ref]:
+        """Those of `refs` that would be made."""
+        return [ref for ref in refs if self.of(ref).kind not in ("kept", "waits")]
+
+    def current(self, ref: Ref) -> Output | None:
+        """The output in use; None where there is none, or it is damaged or cannot be read."""
+        found = self._look(ref)
+        return found if isinstance(found, Output) else None
+
+    def _look(self, ref: Ref) -> Output | StepError | None:
+        if ref not in self._found:
+            try:
+                self._found[ref] = self.store.current(ref)
+            except (StepError, OSError) as error:
+                self._found[ref] = StepError(str(error))
+        return self._found[ref]
+
+    def _judge(self, ref: Ref) -> State:
+        if ref.stage not in TABLE_OF:
+            # Tables, figures and the report are made from what there is; their programs keep what did not change.
+            return State("missing")
+        inputs: list[InputRecord] = []
+        remade = ""
+        for upstream in inputs_of(self.study, ref):
+            found = self.current(upstream)
+            if upstream in self._making and not self.kept(upstream):
+                if self.of(upstream).kind == "waits":
+                    return State("waits", f"{upstream} waits itself", waits_for=upstream)
+                remade = remade or f"{upstream} is made first"
+            elif found is None and self._assume:
+                remade = remade or f"{upstream} does not exist yet"
+            elif found is None:
+                problem = self._look(upstream)
+                return State("waits", str(problem or f"{upstream} does not exist yet"), waits_for=upstream)
+            else:
+                inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
+        before = self._look(ref)
+        if before is None or isinstance(before, StepError):
+            return State("missing", str(before or ""))
+        if remade or (self.force and ref in self._making):
+            return State("stale", remade or "made again because it was asked for")
+        return self._compared(before, Identity(ref, self.store.spec(self.study, ref), tuple(inputs)))
+
+    def _compared(self, before: Output, identity: Identity) -> State:
+        kept = before if before.manifest.fingerprint == identity.fingerprint else self.store.kept(identity)
+        if kept is None:
+            return State("stale", "changed: " + (", ".join(changed_fields(before.manifest, identity)) or "schema"))
+        ref = identity.ref
+        if ref.stage == "scores" and can_be_graded_now(kept, self.study.benchmarks[ref.benchmark]):
+            return State("gradable", "what its grader lacked is there now", kept)
+        return State("kept", output=kept)
