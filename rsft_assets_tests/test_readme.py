@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.specs.lineage import partitions_of
 from rsft_assets.specs.study import _load, load_study
 from rsft_assets.steps.questions.planning.selection import select
@@ -20,11 +21,13 @@ def test_partitions_and_runs_exist():
     text = README.read_text()
     study = load_study()
     known = {p for model in study.models for p in partitions_of(study, f"checkpoints/{model}")}
-    named = set(re.findall(r"'([\w.-]+_lr[\w.-]+\|\d+)'", text))
+    named = set(re.findall(r"(?<!--partition )'([\w.-]+\|\d+)'", text))
     assert len(named) >= 2
     assert named <= known
-    runs = set(re.findall(r"--run '?([\w.-]+_lr[\w.-]+)'?", text))
-    assert runs and runs <= set(study.runs)
+    runs = set(re.findall(r"--run '?([\w.-]+)'?", text))
+    assert runs and runs <= set(study.runs) | {run.short_name for run in study.runs_of("qwen3-14b")}
+    (key,) = re.findall(r"--partition '([^']+)'", text)
+    assert full_partitions(study, "scores/qwen3-14b/math500")[key] in known
 
 
 def study_of(name, tmp_path):

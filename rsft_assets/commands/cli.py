@@ -43,9 +43,9 @@ def dev(host: str, port: int) -> None:
 
 @rsft.command()
 @click.argument("selection", nargs=-1, required=True)
-@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated.")
 @click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
-@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated.")
 @click.option("--upstream", is_flag=True, help="Make what it is made from, too.")
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -73,9 +73,9 @@ def materialize(
 
 @rsft.command()
 @click.argument("selection", nargs=-1)
-@click.option("--run", "runs", multiple=True, help="Run name or glob; may be repeated.")
+@click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated.")
 @click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
-@click.option("--partition", "partitions", multiple=True, help="Whole partition key or glob; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated.")
 @click.option("--upstream", is_flag=True, help="Count what it is made from, too.")
 @click.option("--last", "--actual", "last", is_flag=True, help="The last plan that ran, estimate beside actual.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")

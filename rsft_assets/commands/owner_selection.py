@@ -6,7 +6,8 @@ location loads, wraps the one function that reads a selection string:
 
 - a path that ends in `/*` selects the keys below it, as `key:"scores/qwen3-14b/*"` does;
 - asked for by `dagster asset materialize` without partitions, the selection is handed to the same
-  function as `rsft materialize`, which makes everything outstanding.
+  function as `rsft materialize`, which makes everything outstanding;
+- a full name given to `--partition` is answered with Dagster's key.
 
 Any other string reaches Dagster's own parser unchanged.
 """
@@ -53,10 +54,11 @@ def _materialize_outstanding(string: str) -> None:
         # A killed run would hold its slot, and this one wait for it, for ever.
         with dg.DagsterInstance.get() as instance:
             end_dead_runs(instance)
-    if context.info_name != "materialize" or context.params.get("partition") or context.params.get("partition_range"):
+    if context.info_name != "materialize":
         return
-    from rsft_assets.commands.terminal import materialize_in_terminal
-
+    if partitions := context.params.get("partition") or context.params.get("partition_range"):
+        _refuse_full_names(partitions)
+        return
     selections: Sequence[str] = context.params["select"].split(",")
     if _needs_partitions(selections):
         from rsft_assets.commands.terminal import materialize_in_terminal
@@ -77,6 +79,21 @@ def _needs_partitions(selections: Sequence[str]) -> bool:
         return any(ref.partition for ref in cells(study, select(study, selections), Filters()))
     except SpecError:
         return False
+
+
+def _refuse_full_names(partitions: str) -> None:
+    """A full name, or a range of them, is answered with Dagster's key: the command has read its options by now."""
+    from rsft_assets.defs.partitions import dagster_key
+    from rsft_assets.specs.lineage import checkpoint_ref
+    from rsft_assets.specs.study import load_study
+
+    study = load_study()
+    cells = [checkpoint_ref(run, step) for run in study.runs.values() for step in study.steps_of(run)]
+    keys = {ref.partition: dagster_key(study, ref) for ref in cells}
+    typed = partitions.split("...")
+    if keys.keys() & set(typed):
+        short = "...".join(keys.get(name, name) for name in typed)
+        raise click.UsageError(f"{partitions!r}: in Dagster a partition does not name its model; use {short!r}")
 
 
 def _check_name(selection: str) -> None:

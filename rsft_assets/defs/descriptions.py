@@ -66,13 +66,13 @@ def _checkpoints(study: Study, ref: Ref) -> str:
     for run in study.runs_of(ref.name):
         steps = ", ".join(map(str, study.steps_of(run)))
         data = f"adopted from {_origin(run.published)}" if run.adopt and run.published else f"`datasets/{run.dataset}`"
-        rows.append(f"| `{run.name}` | {data} | {run.schedule.name} | {steps} |")
+        rows.append(f"| `{run.short_name}` | `{run.name}` | {data} | {run.schedule.name} | {steps} |")
     example = study.runs_of(ref.name)[0]
     return (
         f"{ref.name} fine-tuned: one partition per run and kept step; step 0 is the base model. "
         "A run is trained once, through all its steps; asking for one step trains up to it.\n\n"
-        "| run | training set | schedule | steps |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"`rsft materialize checkpoints/{ref.name} --run {example.name}`"
+        "| run | full name | training set | schedule | steps |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        f"`rsft materialize checkpoints/{ref.name} --run {example.short_name}`"
     )
 
 

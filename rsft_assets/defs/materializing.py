@@ -8,6 +8,7 @@ import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
 from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
@@ -143,8 +144,9 @@ def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence
     past_the_end: list[Ref] = []
     for asset in assets:
         possible = set(partitions_of(study, asset)) or {""}
-        for key in keys:
-            (valid if str(key) in possible else past_the_end).append(Ref(asset, str(key)))
+        names = full_partitions(study, asset)
+        for name in (names.get(key, key) for key in keys):
+            (valid if name in possible else past_the_end).append(Ref(asset, name))
     return valid, past_the_end
 
 

@@ -13,6 +13,7 @@ from dagster._core.definitions.data_version import NULL_DATA_VERSION, NULL_EVENT
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from rsft_assets.defs.asset_cards import card
+from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.columns import KINDS
@@ -37,13 +38,13 @@ class Upstream:
     """What Dagster knows about the upstream of some assets, asked once; it decides what shows as unsynced."""
 
     def __init__(self, instance: dg.DagsterInstance, study: Study) -> None:
-        self._instance, self._study = instance, study
+        self._instance, self.study = instance, study
         self._tags: dict[str, dict[str, str]] = {}
 
     def tags(self, asset: str) -> dict[str, str]:
         """Version and event of each upstream asset as recorded now."""
         if asset not in self._tags:
-            self._tags[asset] = upstream_tags(self._instance, asset_inputs(self._study, asset))
+            self._tags[asset] = upstream_tags(self._instance, asset_inputs(self.study, asset))
         return self._tags[asset]
 
 
@@ -73,16 +74,10 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
     }
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(manifest.asset.split("/")),
-        partition=_partition_key(manifest.ref),
+        partition=dagster_key(upstream.study, manifest.ref) or None,
         metadata={"state": state, **metadata_of(output)},
         tags=tags,
     )
-
-
-def _partition_key(ref: Ref) -> str | None:
-    if ref.stage in ("checkpoints", "scores"):
-        return dg.MultiPartitionKey({"run": ref.run, "step": str(ref.step)})
-    return ref.partition or None
 
 
 def metadata_of(output: Output) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def column_schema(kind: str) -> dg.TableSchema:
 
 
 def outputs_recorded(instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
-    """partition ("" for none) -> data version that Dagster last saw for it."""
+    """Dagster's partition key ("" for none) -> data version that it last saw for it."""
     key = dg.AssetKey(asset.split("/"))
     seen: dict[str, str] = {}
     for event in reversed(list(_materializations(instance, key))):

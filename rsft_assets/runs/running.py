@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
-from rsft_assets.specs.lineage import TABLE_OF
+from rsft_assets.specs.lineage import TABLE_OF, Ref
+from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch
 
 # The terminal shows progress of its own; Dagster's lines go to its event log all the same.
@@ -88,9 +90,10 @@ def _run_batches(
 
 def _range_of(batch: Batch) -> dict[str, str]:
     """Dagster's tags for the corners of a block."""
-    first, last = batch.partitions[0], batch.partitions[-1]
-    if not first:
+    if batch.partitions == ("",):
         return {}
+    study = load_study()
+    first, last = (dagster_key(study, Ref(batch.assets[0], batch.partitions[place])) for place in (0, -1))
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 

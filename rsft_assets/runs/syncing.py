@@ -11,6 +11,7 @@ from functools import partial
 import dagster as dg
 
 from rsft_assets.defs.figures import figure_keys, figure_materialization
+from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
 from rsft_assets.defs.results import results_keys, table_materialization
 from rsft_assets.specs.lineage import Ref, asset_keys
@@ -38,13 +39,13 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
     # Upstream first, so that what is recorded later finds the versions of what it was made from.
     for output in sorted(store.outputs(), key=lambda found: declared.get(found.manifest.asset, -1)):
         ref = output.manifest.ref
-        if ref.asset not in declared:
+        if ref.asset not in declared or ref.run not in ("", *study.runs):
             if ref.stage not in ("completions", "figures", "report"):
                 done.undeclared.append(str(ref))
             continue
         if ref.asset not in seen:
             seen[ref.asset] = outputs_recorded(instance, ref.asset)
-        if seen[ref.asset].get(ref.partition) == output.digest:
+        if seen[ref.asset].get(dagster_key(study, ref)) == output.digest:
             done.known += 1
             continue
         instance.report_runless_asset_event(materialization(output, "found", upstream))

@@ -192,8 +192,15 @@ def _without(value: Any, names: set[str]) -> Any:
     return [_without(item, names) for item in value] if isinstance(value, list) else value
 
 
+def short_partition(study: Study, ref: Ref) -> str:
+    """A partition as Dagster names it: a run without its model, which the asset names."""
+    if ref.stage not in ("checkpoints", "scores"):
+        return ref.partition
+    return f"{study.get('runs', ref.run).short_name}|{ref.step}"
+
+
 def parse_ref(study: Study, asset: str, partition: str = "") -> Ref:
-    """A checked `Ref`; unknown names are answered with the nearest valid ones."""
+    """A checked `Ref` from a full or short partition; unknown names are answered with the nearest valid ones."""
     stage, *rest = asset.split("/")
     if stage not in TABLE_OF:
         raise SpecError(f"unknown asset {asset!r}: {nearest(asset, asset_keys(study))}")
@@ -205,5 +212,8 @@ def parse_ref(study: Study, asset: str, partition: str = "") -> Ref:
     if partition and not valid:
         raise SpecError(f"{asset} has no partitions, but {partition!r} was asked for")
     if partition and partition not in valid:
-        raise SpecError(f"unknown partition {partition!r} of {asset}: {nearest(partition, valid)}")
+        by_short_name = {short_partition(study, Ref(asset, full)): full for full in valid}
+        if partition not in by_short_name:
+            raise SpecError(f"unknown partition {partition!r} of {asset}: {nearest(partition, by_short_name)}")
+        partition = by_short_name[partition]
     return Ref(asset, partition)

@@ -77,6 +77,18 @@ class Run:
         repeat = "" if self.seed == 1 else f"_seed{self.seed}"
         return f"{self.model}_{self.dataset}_{self.schedule.name}{repeat}"
 
+    @property
+    def short_name(self) -> str:
+        """The name without the model, for Dagster's UI, which cuts long keys in the middle: `5e-5_8x256_math-cot-20k`.
+
+        Rate (`c`: constant; `s2`: seed 2), epochs x batch, training set. The first two hold no `_`, so two runs of a
+        model share a short name only if they share the name, which a study refuses.
+        """
+        constant = "c" if self.schedule.decay == "constant" else ""
+        repeat = "" if self.seed == 1 else f"s{self.seed}"
+        size = f"{self.schedule.epochs:g}x{self.schedule.batch_size}"
+        return f"{short_float(self.schedule.lr)}{constant}{repeat}_{size}_{self.dataset}"
+
 
 def short_float(value: float) -> str:
     """0.00005 -> 5e-5, as run names spell it."""

@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from rsft_assets.commands import cli
 
 
 def rsft(home, *words, **settings):
@@ -70,3 +73,14 @@ def test_a_lost_database_is_told_again(tmp_path):
     assert "0 outputs told to Dagster, 1 known already" in rsft(tmp_path, "doctor", "--sync").stdout
     shutil.rmtree(tmp_path / "dagster")
     assert "1 outputs told to Dagster, 0 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+
+
+@pytest.mark.parametrize("words", [("checkpoints/nano-1m", "{}|40"), ("checkpoints/nano-1m[{}|40]",)])
+def test_trace_takes_a_partition_by_dagsters_key(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path))
+    short, full = (
+        CliRunner().invoke(cli.rsft, ["trace", *(word.format(run) for word in words)])
+        for run in ("1e-4s2_8x16_nano-cot", "nano-1m_nano-cot_lr1e-4_ep8_bs16_seed2")
+    )
+    assert "checkpoints/nano-1m[nano-1m_nano-cot_lr1e-4_ep8_bs16_seed2|40]" in full.output
+    assert (short.output, short.exit_code) == (full.output, full.exit_code)

@@ -71,6 +71,17 @@ def test_dagsters_own_spelling_with_a_partition(home):
 
 
 @pytest.mark.slow
+def test_a_full_name_is_answered_with_dagsters_key(home):
+    select = ("materialize", "-m", "rsft_assets.definitions", "--select", "scores/nano-300k/*")
+    full, short = "nano-300k_nano-cot_lr1e-4_ep1_bs2", "1e-4_1x2_nano-cot"
+    for option, form in (("--partition", "{0}|640"), ("--partition-range", "{0}|0...{0}|640")):
+        done = dagster(home, *select, option, form.format(full))
+        assert (done.returncode, repr(form.format(short)) in done.stderr) == (2, True), done.stderr[-3_000:]
+    done = dagster(home, *select, "--partition", f"{short}|640")
+    assert (done.returncode, "rsft materialize checkpoints/nano-300k" in done.stderr) == (1, True), done.stderr[-3_000:]
+
+
+@pytest.mark.slow
 def test_the_literal_spelling_selects_the_same(home):
     listed = dagster(home, "list", "--select", "scores/nano-300k/*", **MODULE).stdout.split()
     other = dagster(

@@ -36,8 +36,9 @@ model = "tiny"
 dataset = "nano-cot"
 schedule = "short"
 """
-LONG = "tiny_nano-cot_lr1e-3_ep2_bs64"
-SHORT = "tiny_nano-cot_lr1e-3_ep1_bs128"
+LONG = "1e-3_2x64_nano-cot"
+SHORT = "1e-3_1x128_nano-cot"
+LONG_NAME = "tiny_nano-cot_lr1e-3_ep2_bs64"
 
 
 class WritingLauncher:
@@ -146,7 +147,7 @@ def test_a_cell_past_the_end_is_skipped_with_a_line_and_not_recorded(world):
 
 def test_steps_passed_on_the_way_are_recorded_too(world):
     study, instance, launcher = world
-    launcher.siblings = [f"{LONG}|0", f"{LONG}|10"]
+    launcher.siblings = [f"{LONG_NAME}|0", f"{LONG_NAME}|10"]
     assert run(study, instance, ["checkpoints/tiny"], f"{LONG}|20").success
     assert recorded(instance, "checkpoints/tiny") == {f"{LONG}|{step}" for step in (0, 10, 20)}
 
@@ -159,14 +160,14 @@ def test_what_a_step_notes_stands_in_the_log(world):
 
 def test_a_range_that_half_fails_keeps_its_successes_and_says_what_is_missing(world):
     study, instance, launcher = world
-    launcher.fails = {f"{LONG}|20"}
+    launcher.fails = {f"{LONG_NAME}|20"}
     result = run(study, instance, ["checkpoints/tiny"], f"{LONG}|0", f"{LONG}|40", downstream=["after"])
     assert not result.success
     assert recorded(instance, "checkpoints/tiny") == {f"{LONG}|{step}" for step in (0, 10, 40)}
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     words = failure.user_failure_data.description
     for part in (
-        f"{LONG}|20",
+        f"{LONG_NAME}|20",
         "it broke",
         "python -m rsft_assets.steps.checkpoints.train",
         "step.log",
@@ -180,7 +181,7 @@ def test_finished_work_is_kept_and_only_the_rest_is_launched(world):
     study, instance, launcher = world
     run(study, instance, ["checkpoints/tiny"], f"{LONG}|0", f"{LONG}|10")
     assert run(study, instance, ["checkpoints/tiny"], f"{LONG}|0", f"{LONG}|20").success
-    assert [word for word in launcher.calls[-1].arguments if "|" in word] == [f"{LONG}|20"]
+    assert [word for word in launcher.calls[-1].arguments if "|" in word] == [f"{LONG_NAME}|20"]
     states = [
         r.asset_materialization.metadata["state"].value
         for r in instance.fetch_materializations(dg.AssetKey(["checkpoints", "tiny"]), limit=9).records
@@ -206,4 +207,4 @@ def test_a_score_without_its_checkpoint_is_refused_by_name(world):
     assert not result.success
     assert recorded(instance, key) == {f"{LONG}|0"}, "the checkpoint that exists was scored"
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    assert f"rsft materialize checkpoints/tiny --run {LONG} --step 10" in failure.user_failure_data.description
+    assert f"rsft materialize checkpoints/tiny --run {LONG_NAME} --step 10" in failure.user_failure_data.description

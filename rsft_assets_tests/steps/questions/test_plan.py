@@ -14,6 +14,7 @@ from rsft_assets.steps.records.store import Store
 
 STUDY = load_study()
 MAIN = "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256"
+MAIN_KEY = "5e-5_8x256_math-cot-20k"
 SHORT = "qwen3-14b_math-cot-20k_lr5e-5_ep1_bs256"
 
 
@@ -69,9 +70,29 @@ def test_what_was_asked_for_by_name_waits_like_the_rest(store):
     assert plan.waiting == {Ref("scores/qwen3-14b/math500", f"{MAIN}|640"): Ref("checkpoints/qwen3-14b", f"{MAIN}|640")}
 
 
-def test_run_and_step_single_out_a_cell(store):
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[MAIN], steps=[640], upstream=True)
-    assert plan.batches[-1] == Batch(("checkpoints/qwen3-14b",), (f"{MAIN}|640",))
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"runs": [MAIN], "steps": [640]},
+        {"runs": [MAIN_KEY], "steps": [640]},
+        {"partitions": [f"{MAIN}|640"]},
+        {"partitions": [f"{MAIN_KEY}|640"]},
+        {"partitions": ["5e-5_8x256_math-c*k|640"], "runs": ["qwen3-14b_math-cot-20k_*"]},
+    ],
+)
+def test_run_and_step_single_out_a_cell_in_either_form(store, filters):
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], **filters, assume_inputs=True)
+    assert plan.refs == [Ref("checkpoints/qwen3-14b", f"{MAIN}|640")]
+    assert plan.batches == [Batch(("checkpoints/qwen3-14b",), (f"{MAIN}|640",))]
+
+
+def test_a_short_name_is_that_run_in_every_selected_model(store):
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-*"], runs=[MAIN_KEY], steps=[640])
+    assert [ref.run for ref in plan.refs] == [
+        f"qwen3-{size}_math-cot-20k_lr5e-5_ep8_bs256" for size in ("1.7b", "4b", "8b", "14b")
+    ]
+    plan = make_plan(STUDY, store, ["checkpoints/qwen3-*"], runs=[MAIN], steps=[640])
+    assert [ref.run for ref in plan.refs] == [MAIN]
 
 
 def test_a_step_past_an_end_is_one_line(store):
@@ -83,9 +104,9 @@ def test_a_step_past_an_end_is_one_line(store):
 @pytest.mark.parametrize(
     ("filters", "words"),
     [
-        ({"runs": ["qwen3-14b_math-cot-2k*"]}, "unknown run"),
+        ({"runs": ["qwen3-14b_math-cot-2k*"]}, "unknown run.*did you mean .*5e-5_1x256_math-cot-20k"),
         ({"steps": [641]}, "no run keeps step 641"),
-        ({"partitions": ["nothing"]}, "unknown partition"),
+        ({"partitions": ["5e-5_8x256_math-cot|640"]}, r"unknown partition.*5e-5_8x256_math-cot-20k\|640"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_a_mistake(store, filters, words):
@@ -97,16 +118,17 @@ def test_a_filter_that_matches_nothing_is_a_mistake(store, filters, words):
 def test_blocks_hold_every_cell_asked_for_and_nothing_else_that_exists(asset):
     import dagster as dg
 
-    from rsft_assets.defs.partitions import partitions_definition
+    from rsft_assets.defs.partitions import dagster_key, full_partitions, partitions_definition
 
-    valid = partitions_of(STUDY, asset)
+    valid, names = partitions_of(STUDY, asset), full_partitions(STUDY, asset)
     grid = partitions_definition(STUDY, asset)
     for wanted in (valid, valid[::2], valid[1:4], valid[-1:]):
+        found = blocks(STUDY, asset, wanted)
+        corners = [tuple(dagster_key(STUDY, Ref(asset, block[place])) for place in (0, -1)) for block in found]
         held = [
-            key
-            for block in blocks(STUDY, asset, wanted)
-            for key in grid.get_partition_keys_in_range(dg.PartitionKeyRange(block[0], block[-1]))
-            if key in valid
+            names[key]
+            for first, last in corners
+            for key in grid.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+            if names[key] in valid
         ]
-        assert sorted(held) == sorted(wanted)
-        assert sorted(itertools.chain.from_iterable(blocks(STUDY, asset, wanted))) == sorted(wanted)
+        assert sorted(held) == sorted(itertools.chain.from_iterable(found)) == sorted(wanted)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of, short_partition
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.results.sql_files import tables
@@ -45,25 +45,34 @@ def _hint(keys: Sequence[str], pattern: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which partitions of the selected assets are meant: run names or globs, steps, whole partition keys or globs."""
+    """Which partitions of the selected assets are meant: runs and whole partitions, by their full or short names or by
+    globs over either, and steps.
+    """
 
     runs: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
     partitions: tuple[str, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.runs or self.steps or self.partitions)
-
-    def keep(self, ref: Ref) -> bool:
-        if self.partitions and ref.partition and not _matches(ref.partition, self.partitions):
+    def keep(self, study: Study, ref: Ref) -> bool:
+        if self.partitions and ref.partition and not _matches(_partition_names(study, ref), self.partitions):
             return False
         if ref.stage not in ("checkpoints", "scores"):
             return True
-        return (not self.runs or _matches(ref.run, self.runs)) and (not self.steps or ref.step in self.steps)
+        return (not self.runs or _matches(_run_names(study, ref), self.runs)) and (
+            not self.steps or ref.step in self.steps
+        )
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _partition_names(study: Study, ref: Ref) -> tuple[str, str]:
+    return ref.partition, short_partition(study, ref)
+
+
+def _run_names(study: Study, ref: Ref) -> tuple[str, str]:
+    return ref.run, study.runs[ref.run].short_name
+
+
+def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def cells(study: Study, keys: Sequence[str], filters: Filters) -> list[Ref]:
@@ -71,31 +80,34 @@ def cells(study: Study, keys: Sequence[str], filters: Filters) -> list[Ref]:
     filed = set(asset_keys(study))
     found = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
     _check(study, [ref for ref in found if ref.partition], filters)
-    return [ref for ref in found if filters.keep(ref)]
+    return [ref for ref in found if filters.keep(study, ref)]
 
 
 def _check(study: Study, valid: Sequence[Ref], filters: Filters) -> None:
     gridded = [ref for ref in valid if ref.stage in ("checkpoints", "scores")]
-    runs = {ref.run for ref in gridded}
-    for pattern in filters.runs:
-        if not fnmatch.filter(runs, pattern):
-            raise SpecError(f"unknown run {pattern!r}: {nearest(pattern, runs)}")
+    if filters.runs:
+        _check_names("run", filters.runs, {_run_names(study, ref) for ref in gridded})
+    if filters.partitions:
+        _check_names("partition", filters.partitions, {_partition_names(study, ref) for ref in valid})
     steps = {ref.step for ref in gridded}
     for step in filters.steps:
         # A step past every end is skipped by name; one between two kept steps was never kept.
         if step not in steps and (not steps or step < max(steps)):
             raise SpecError(f"no run keeps step {step}; kept steps: {', '.join(map(str, sorted(steps))) or 'none'}")
-    partitions = {ref.partition for ref in valid}
-    for pattern in filters.partitions:
-        if not fnmatch.filter(partitions, pattern):
-            raise SpecError(f"unknown partition {pattern!r}: {nearest(pattern, partitions)}")
+
+
+def _check_names(what: str, patterns: Iterable[str], names: set[tuple[str, str]]) -> None:
+    for pattern in patterns:
+        if not any(_matches(spellings, [pattern]) for spellings in names):
+            raise SpecError(f"unknown {what} {pattern!r}: {nearest(pattern, {short for _, short in names})}")
 
 
 def past_the_end(study: Study, keys: Sequence[str], filters: Filters) -> list[str]:
     """A line for each run and step asked for that lies past the run's end."""
     models = {Ref(key).name: None for key in keys if Ref(key).stage in ("checkpoints", "scores")}
     runs = [run for model in models for run in study.runs_of(model)]
-    ends = {run.name: study.steps_of(run)[-1] for run in runs if not filters.runs or _matches(run.name, filters.runs)}
+    asked = [run for run in runs if not filters.runs or _matches((run.name, run.short_name), filters.runs)]
+    ends = {run.name: study.steps_of(run)[-1] for run in asked}
     return [
         f"skipped {run} at step {step}: the run ends at step {ends[run]}"
         for run, step in itertools.product(ends, filters.steps)
