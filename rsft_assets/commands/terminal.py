@@ -15,11 +15,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from rsft_assets.commands.plan import keep_plan
 from rsft_assets.defs.launchers import Event
-from rsft_assets.defs.materializing import placement_of, progress_line
+from rsft_assets.defs.materializing import progress_line, refuse_what_cannot_run
 from rsft_assets.runs.batches import Batch, Plan, make_plan
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records.store import Store
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -135,7 +134,7 @@ def materialize_in_terminal(
     study, store = load_study(), Store.from_env()
     plan = make_plan(study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream)
     console = Console(stderr=True, highlight=False, markup=False)
-    refuse_what_cannot_run(study, store, plan)
+    refuse_what_cannot_run(study, store, [ref for ref in plan.refs if not store.exists(ref)])
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
     _say_waiting(console, plan, selections)
@@ -151,13 +150,6 @@ def materialize_in_terminal(
     elif plan.batches:
         console.print(words)
     return status
-
-
-def refuse_what_cannot_run(study: Study, store: Store, plan: Plan) -> None:
-    """Refuse before any work where something outstanding needs a GPU that this machine lacks."""
-    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not store.exists(ref)}
-    for ref in outstanding.values():
-        refuse_without_gpu(study, ref, placement_of(study, ref))
 
 
 def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> None:

@@ -12,12 +12,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.processes.events import EVENTS_SETTING
+from rsft_assets.steps.processes.hardware import Capabilities, this_machine
 from rsft_assets.steps.processes.program import LAUNCHER_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
 
@@ -57,13 +60,22 @@ class StepFailed(Exception):
 
 
 class Launcher(Protocol):
-    """Runs one step to its end; raises `StepFailed` where that is not a success."""
+    """Starts steps somewhere."""
 
-    def run(self, call: StepCall) -> Iterator[Event]: ...
+    def capabilities(self, home: Path) -> Capabilities:
+        """What a step that uses this home would have there."""
+        ...
+
+    def run(self, call: StepCall) -> Iterator[Event]:
+        """Run one step to its end; raises `StepFailed` where that is not a success."""
+        ...
 
 
 class LocalLauncher:
     """A step as a child process in a group of its own, so that all of it can be stopped."""
+
+    def capabilities(self, home: Path) -> Capabilities:
+        return this_machine()
 
     def run(self, call: StepCall) -> Iterator[Event]:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -96,6 +108,24 @@ class LocalLauncher:
             events_path.unlink(missing_ok=True)
         if process.returncode != 0:
             raise StepFailed(call, process.returncode, log_path, message)
+
+
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher}
+"""`Placement.launcher` -> what makes it."""
+
+
+def capabilities_of(placement: Placement, home: Path) -> Capabilities:
+    """What the launcher of a placement offers; a `StepError` where its steps would not see this home."""
+    there = LAUNCHERS[placement.launcher]().capabilities(home)
+    if not there.home_visible:
+        raise StepError(f"{there.place} does not see {HOME_SETTING}={home}; name a folder that is shared with it")
+    return there
+
+
+def launch(placement: Placement, call: StepCall) -> Iterator[Event]:
+    """Run one step with the launcher of a placement."""
+    capabilities_of(placement, call.home)
+    return LAUNCHERS[placement.launcher]().run(call)
 
 
 def _follow(process: subprocess.Popen[bytes], events_path: Path) -> Iterator[Event]:

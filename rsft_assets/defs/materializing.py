@@ -1,13 +1,13 @@
 """What every stage's op does: keep what is finished, launch one step for the rest, record as it goes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.launchers import Event, StepCall, StepFailed, capabilities_of, launch
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
@@ -21,13 +21,6 @@ from rsft_assets.steps.processes.program import TRY_AGAIN
 from rsft_assets.steps.records.store import Output, Store
 
 _RETRIES = 3
-
-
-def make_launcher(name: str) -> Launcher:
-    """The launcher that a placement names."""
-    if name == "local":
-        return LocalLauncher()
-    raise SpecError(f"placement launcher {name!r} is not available in this installation; use 'local'")
 
 
 @dataclass
@@ -70,7 +63,7 @@ class StageRun:
         call = step_call(self.store, refs, force=self.force)
         self.context.log.info(f"launching {call.command}")
         tell({"event": "launched", "asset": refs[0].asset, "partitions": len(refs), "command": call.command})
-        for event in make_launcher(placement.launcher).run(call):
+        for event in launch(placement, call):
             self.handle(event)
         for ref in refs:
             # Someone else made it meanwhile, or the step found nothing to add to what is there.
@@ -97,6 +90,14 @@ def placement_of(study: Study, ref: Ref) -> Placement:
     if ref.stage == "responses":
         return load_placement(study.get("pools", ref.name).teacher.name)
     return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+
+
+def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
+    """Refuse before any work where something needs a GPU that its launcher does not have."""
+    # One of each run: a run may be adopted, which needs none.
+    for ref in {(ref.asset, ref.run): ref for ref in refs}.values():
+        placement = placement_of(study, ref)
+        refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
 
 
 def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
@@ -128,7 +129,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
     try:
         store.check_writable()
         call = StepCall(module, tuple(arguments), store.home, label)
-        for event in make_launcher(load_placement().launcher).run(call):
+        for event in launch(load_placement(), call):
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
@@ -162,9 +163,7 @@ def materialize_stage(
         store.check_writable()
         left = run.keep_finished(refs)
         if left or run.problems:
-            # One of each run: a run may be adopted, which needs none.
-            for ref in {ref.run: ref for ref in left or refs[:1]}.values():
-                refuse_without_gpu(study, ref, placement_of(study, ref))
+            refuse_what_cannot_run(study, store, left or refs[:1])
         if left:
             run.launch(left)
     except StepFailed as error:
