@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from rsft_assets.commands.plan import keep_plan
-from rsft_assets.defs.launchers import Event
-from rsft_assets.defs.materializing import progress_line, refuse_what_cannot_run
+from rsft_assets.defs.launchers import Event, refuse_what_cannot_run
+from rsft_assets.defs.watching import progress_line, watching
 from rsft_assets.runs.batches import Batch, Plan, make_plan
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import load_study
@@ -176,7 +176,6 @@ def run_plan(
     from sqlalchemy.exc import SQLAlchemyError
 
     from rsft_assets.defs.code_location import defs
-    from rsft_assets.defs.watching import watching
     from rsft_assets.runs.instance import database_words, open_instance
     from rsft_assets.runs.running import run_batches
 

@@ -1,7 +1,6 @@
 """Figures as assets, drawn from the results, each with its picture on its page."""
 
 import base64
-import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +14,11 @@ from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
 from rsft_assets.steps.records.store import Output, Store
 
 MODULE = program_of("figures")
 _LARGEST_PREVIEW_BYTES = 400_000
-
-
-@functools.cache
-def figure_keys() -> tuple[str, ...]:
-    return tuple(figure.key for figure in FIGURES)
 
 
 def figure_assets() -> dg.AssetsDefinition:

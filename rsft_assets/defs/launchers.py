@@ -12,17 +12,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import EVENTS_SETTING
-from rsft_assets.steps.processes.hardware import Capabilities, this_machine
+from rsft_assets.steps.processes.hardware import Capabilities, refuse_without_gpu, this_machine
 from rsft_assets.steps.processes.program import LAUNCHER_SETTING
-from rsft_assets.steps.records.store import HOME_SETTING
+from rsft_assets.steps.records.store import HOME_SETTING, Store
 
 log = logging.getLogger(__name__)
 Event = dict[str, Any]
@@ -120,6 +122,21 @@ def capabilities_of(placement: Placement, home: Path) -> Capabilities:
     if not there.home_visible:
         raise StepError(f"{there.place} does not see {HOME_SETTING}={home}; name a folder that is shared with it")
     return there
+
+
+def placement_of(study: Study, ref: Ref) -> Placement:
+    """The placement of the model that a stage runs: a base model, or a pool's teacher."""
+    if ref.stage == "responses":
+        return load_placement(study.get("pools", ref.name).teacher.name)
+    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+
+
+def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
+    """Refuse before any work where something needs a GPU that its launcher does not have."""
+    # One of each run: a run may be adopted, which needs none.
+    for ref in {(ref.asset, ref.run): ref for ref in refs}.values():
+        placement = placement_of(study, ref)
+        refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
 
 
 def launch(placement: Placement, call: StepCall) -> Iterator[Event]:

@@ -1,22 +1,21 @@
 """What every stage's op does: keep what is finished, launch one step for the rest, record as it goes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.launchers import Event, StepCall, StepFailed, capabilities_of, launch
+from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
-from rsft_assets.defs.watching import tell
+from rsft_assets.defs.watching import progress_line, tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
-from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.processes.program import TRY_AGAIN
 from rsft_assets.steps.records.store import Output, Store
 
@@ -85,21 +84,6 @@ class StageRun:
                 self.record(output, "made")
 
 
-def placement_of(study: Study, ref: Ref) -> Placement:
-    """The placement of the model that a stage runs: a base model, or a pool's teacher."""
-    if ref.stage == "responses":
-        return load_placement(study.get("pools", ref.name).teacher.name)
-    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
-
-
-def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
-    """Refuse before any work where something needs a GPU that its launcher does not have."""
-    # One of each run: a run may be adopted, which needs none.
-    for ref in {(ref.asset, ref.run): ref for ref in refs}.values():
-        placement = placement_of(study, ref)
-        refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
-
-
 def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
     """The command line that makes `refs`, which are one stage's: assets crossed with partitions."""
     assets = tuple(dict.fromkeys(ref.asset for ref in refs))
@@ -111,15 +95,6 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
         home=store.home,
         label=assets[0].replace("/", "_"),
     )
-
-
-def progress_line(event: Event) -> str:
-    """One line for logs: done of total, rate, time left, and what the step adds."""
-    left = event.get("eta_seconds")
-    eta = "" if left is None else f", {left:.0f} s left"
-    note = f" {event['note']}" if event.get("note") else ""
-    done = f"{event['done']}/{event['total']}" if event["total"] else str(event["done"])
-    return f"{event['what']}: {done} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
 
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:

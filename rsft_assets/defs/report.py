@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rsft_assets.defs.figures import digest_of, figure_keys
+from rsft_assets.defs.figures import digest_of
 from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.records.store import Output, Store
 
 MODULE = program_of("report")

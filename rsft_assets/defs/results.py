@@ -1,6 +1,5 @@
 """Results as assets: one per file of `dbt_like_sql`, made together, with its tests as asset checks."""
 
-import functools
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
@@ -18,17 +17,11 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
-from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
+from rsft_assets.steps.results.sql_files import SqlTable, results_keys, sql_tests, tables
 
 MODULE = program_of("results")
 GROUP = "results"
 _KINDS = {"duckdb", "sql"}
-
-
-@functools.cache
-def results_keys() -> tuple[str, ...]:
-    """Keys of every table, those that are read before those that read them."""
-    return tuple(entry.key for entry in tables())
 
 
 def results_assets(study: Study) -> dg.AssetsDefinition:

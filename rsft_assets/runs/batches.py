@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from rsft_assets.defs.figures import figure_keys
 from rsft_assets.defs.partitions import partitions_definition
-from rsft_assets.defs.results import results_keys
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, inputs_of, partitions_of
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.sql_files import results_keys
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsft_assets.defs.launchers import LocalLauncher, StepCall, StepFailed
-from rsft_assets.defs.materializing import progress_line
+from rsft_assets.defs.watching import progress_line
 
 
 @pytest.fixture
