@@ -66,11 +66,9 @@ class Launcher(Protocol):
 
     def capabilities(self, home: Path) -> Capabilities:
         """What a step that uses this home would have there."""
-        ...
 
     def run(self, call: StepCall) -> Iterator[Event]:
         """Run one step to its end; raises `StepFailed` where that is not a success."""
-        ...
 
 
 class LocalLauncher:
