@@ -108,7 +108,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
-    except (StepError, SpecError) as error:
+    except (StepFailed, StepError, SpecError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
@@ -111,11 +110,11 @@ def _build(context: dg.AssetExecutionContext) -> Results:
     started = time.time_ns()
     try:
         run_program(context, MODULE, (), "results")
-    except StepFailed as error:
+    except dg.Failure:
         # A build that published writes its account even where a table or a test failed.
         account = store.home / ACCOUNT
         if not account.exists() or account.stat().st_mtime_ns < started:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            raise
     results = read_results(store)
     if results is None:
         raise dg.Failure(description=f"{MODULE} wrote no account of what it built", allow_retries=False)

@@ -8,12 +8,13 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from rsft_assets.steps.records.manifest import write_json
 
 
 class KeptReadings:
@@ -35,10 +36,8 @@ class KeptReadings:
     def write(self) -> None:
         """Keep what is new. Best effort: an installed package may not be writable."""
         if self._changed:
-            aside = self._place.with_name(f"{self._place.name}.{os.getpid()}")
             with contextlib.suppress(OSError):
-                aside.write_text(json.dumps([self._reader, self._entries]), encoding="utf-8")
-                aside.replace(self._place)
+                write_json(self._place, [self._reader, self._entries])
             self._changed = False
 
     @cached_property

@@ -106,15 +106,14 @@ def _read(folder: Path) -> tuple[SqlTable, ...]:
 
 @functools.lru_cache(maxsize=512)
 def _entry(path: Path, _changed: int) -> SqlTable:
-    content = path.read_bytes()
-    text = content.decode()
+    text = path.read_text(encoding="utf-8")
     mark = "#" if path.suffix == ".csv" else "--"
     entry = SqlTable(schema=path.parent.name, name=path.stem, path=path, text=text, **_header(text, mark))
     if path.suffix == ".csv":
         first = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
         return replace(entry, columns=tuple(first.split(",")))
     if path.parent.parent == sql_folder():
-        reads, columns, problem = _kept.of(f"{entry.schema}/{path.name}", content, lambda: _parsed(text))
+        reads, columns, problem = _kept.of(f"{entry.schema}/{path.name}", text.encode(), lambda: _parsed(text))
     else:
         reads, columns, problem = _parsed(text)
     return replace(
