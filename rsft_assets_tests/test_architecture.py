@@ -1,14 +1,18 @@
 """The structure that the design decided, held by the code's own imports."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import rsft_assets
 
 PACKAGE = Path(rsft_assets.__file__).parent
 HEAVY = ("torch", "vllm", "transformers", "datasets", "deepspeed", "pandas", "pyarrow", "duckdb", "math_verify")
+DATABASE = ("sqlalchemy", "alembic")
 LAYERS = ("specs", "steps", "defs", "runs", "commands")
 """Each may import itself and what stands before it."""
 DAGSTER = ("defs", "runs", "commands", "definitions.py")
@@ -46,7 +50,47 @@ def test_specs_use_the_standard_library_only():
             assert top == "rsft_assets" or top in sys.stdlib_module_names, f"{path} imports {module}"
 
 
+def run_python(code: str) -> str:
+    """What a new interpreter prints, which keeps compiled files whatever this one's setting is."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_loading_definitions_imports_nothing_heavy():
-    code = f"import sys, rsft_assets.definitions; print([m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    loaded = run_python(
+        f"import sys, rsft_assets.definitions; print([m for m in {HEAVY + DATABASE} if m in sys.modules])"
+    )
+    assert loaded == "[]"
+
+
+def test_loading_definitions_again_parses_no_file():
+    run_python("import rsft_assets.definitions")
+    code = "import ast, sys; ast.parse = None; import rsft_assets.definitions; print('sqlglot' in sys.modules)"
+    assert run_python(code) == "False"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["--help"], 0), (["plan"], 2), (["plan", "--help"], 0), (["doctor"], 0), (["trace", "scores/qwen3-14"], 2)],
+)
+def test_what_dagster_is_not_asked_does_not_import_it(tmp_path, words, status):
+    code = (
+        f"import os, sys; os.environ['RSFT_HOME'] = {str(tmp_path)!r}; sys.argv = ['rsft', *{words}]\n"
+        "from rsft_assets.commands.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    status = end.code or 0\nelse:\n    status = 0\n"
+        "print()\nprint(status, 'dagster' in sys.modules)"
+    )
+    assert run_python(code).splitlines()[-1] == f"{status} False"
+
+
+def test_what_a_plan_stands_on_needs_no_dagster():
+    beneath = (
+        "specs.study, rsft_assets.steps.records.store, rsft_assets.steps.results.sql_files, "
+        "rsft_assets.steps.figures.catalogue, rsft_assets.steps.questions.planning.amounts, rsft_assets.defs.launchers"
+    )
+    code = (
+        f"import sys, rsft_assets.{beneath}; print([m for m in ('dagster', 'sqlglot', *{HEAVY}) if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"

@@ -92,10 +92,10 @@ def plan(
 
     Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some.
     """
-    from rsft_assets.commands.plan import run_last, run_plan_command
-
     if last == bool(selection):
         raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")
+    from rsft_assets.commands.plan import run_last, run_plan_command
+
     if last:
         sys.exit(run_last(as_json=as_json))
     sys.exit(
@@ -111,10 +111,10 @@ def plan(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
     """Say what is right and wrong with this installation and its outputs."""
-    from rsft_assets.commands.doctor import run_disk, run_doctor
-
     if delete and not disk:
         raise click.UsageError("--delete goes with --disk, which says what would be deleted")
+    from rsft_assets.commands.doctor import run_disk, run_doctor
+
     if disk:
         sys.exit(run_disk(delete_safe=delete, as_json=as_json))
     sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))

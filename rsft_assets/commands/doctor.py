@@ -6,6 +6,7 @@ import json
 from rich.console import Console
 from rich.markup import escape
 
+from rsft_assets.defs.launchers import capabilities_of
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.processes.hardware import GIB
 from rsft_assets.steps.questions.cleanup import delete, survey
@@ -18,7 +19,7 @@ _MARKS = {"ok": "[green]ok[/green]     ", "note": "[yellow]note[/yellow]   ", "p
 def run_doctor(*, sync_events: bool, content: bool, as_json: bool) -> int:
     """Print what was found; 1 where something is a problem."""
     store = Store.from_env()
-    findings = list(examine(store, content=content))
+    findings = list(examine(store, lambda placement: capabilities_of(placement, store.home), content=content))
     if sync_events:
         findings.append(_sync(store))
     if as_json:

@@ -21,7 +21,6 @@ from typing import Any
 import click
 import dagster as dg
 
-from rsft_assets.runs.dead_runs import end_dead_runs
 from rsft_assets.specs.errors import SpecError, StepError
 
 _KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
@@ -51,6 +50,8 @@ def _materialize_outstanding(string: str) -> None:
     if _KEYS_BELOW.fullmatch(string.strip()):
         _check_name(string)
     if context.info_name == "materialize" and os.environ.get("DAGSTER_HOME"):
+        from rsft_assets.runs.dead_runs import end_dead_runs
+
         # A killed run would hold its slot, and this one wait for it, for ever.
         with dg.DagsterInstance.get() as instance:
             end_dead_runs(instance)

@@ -14,11 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from rsft_assets.commands.plan import keep_plan
-from rsft_assets.defs.launchers import Event
-from rsft_assets.defs.materializing import placement_of, progress_line
+from rsft_assets.defs.launchers import Event, refuse_what_cannot_run
+from rsft_assets.defs.watching import progress_line, watching
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.questions.planning.batches import Batch
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.records.store import Store
@@ -138,7 +137,7 @@ def materialize_in_terminal(
         study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force
     )
     console = Console(stderr=True, highlight=False, markup=False)
-    refuse_what_cannot_run(plan)
+    refuse_what_cannot_run(study, store, [ref for ref in plan.refs if not plan.states.kept(ref)])
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
     _say_waiting(console, plan, selections)
@@ -154,14 +153,6 @@ def materialize_in_terminal(
     elif plan.batches:
         console.print(words)
     return status
-
-
-def refuse_what_cannot_run(plan: Plan) -> None:
-    """Refuse before any work where something outstanding needs a GPU that this machine lacks."""
-    study = plan.states.study
-    outstanding = {(ref.asset, ref.run): ref for ref in plan.refs if not plan.states.kept(ref)}
-    for ref in outstanding.values():
-        refuse_without_gpu(study, ref, placement_of(study, ref))
 
 
 def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> None:
@@ -188,7 +179,6 @@ def run_plan(
     from sqlalchemy.exc import SQLAlchemyError
 
     from rsft_assets.defs.code_location import defs
-    from rsft_assets.defs.watching import watching
     from rsft_assets.runs.instance import database_words, open_instance
     from rsft_assets.runs.running import run_batches
 

@@ -1,30 +1,23 @@
 """Figures as assets, drawn from the results, each with its picture on its page."""
 
 import base64
-import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 
-from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
 from rsft_assets.steps.records.store import Output, Store
 
 MODULE = program_of("figures")
 _LARGEST_PREVIEW_BYTES = 400_000
-
-
-@functools.cache
-def figure_keys() -> tuple[str, ...]:
-    return tuple(figure.key for figure in FIGURES)
 
 
 def figure_assets() -> dg.AssetsDefinition:
@@ -41,10 +34,7 @@ def figure_assets() -> dg.AssetsDefinition:
         store = Store.from_env()
         before = {key: digest_of(store, key) for key in selected}
         wanted = tuple(key for key in figure_keys() if key in selected)
-        try:
-            run_program(context, MODULE, wanted, "figures")
-        except StepFailed as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        run_program(context, MODULE, wanted, "figures")
         for key in wanted:
             output = store.require(Ref(key))
             state = "kept" if output.digest == before[key] else "made"

@@ -12,14 +12,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import EVENTS_SETTING
+from rsft_assets.steps.processes.hardware import Capabilities, refuse_without_gpu, this_machine
 from rsft_assets.steps.processes.program import LAUNCHER_SETTING
-from rsft_assets.steps.records.store import HOME_SETTING
+from rsft_assets.steps.records.store import HOME_SETTING, Store
 
 log = logging.getLogger(__name__)
 Event = dict[str, Any]
@@ -57,13 +62,20 @@ class StepFailed(Exception):
 
 
 class Launcher(Protocol):
-    """Runs one step to its end; raises `StepFailed` where that is not a success."""
+    """Starts steps somewhere."""
 
-    def run(self, call: StepCall) -> Iterator[Event]: ...
+    def capabilities(self, home: Path) -> Capabilities:
+        """What a step that uses this home would have there."""
+
+    def run(self, call: StepCall) -> Iterator[Event]:
+        """Run one step to its end; raises `StepFailed` where that is not a success."""
 
 
 class LocalLauncher:
     """A step as a child process in a group of its own, so that all of it can be stopped."""
+
+    def capabilities(self, home: Path) -> Capabilities:
+        return this_machine()
 
     def run(self, call: StepCall) -> Iterator[Event]:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -96,6 +108,39 @@ class LocalLauncher:
             events_path.unlink(missing_ok=True)
         if process.returncode != 0:
             raise StepFailed(call, process.returncode, log_path, message)
+
+
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher}
+"""`Placement.launcher` -> what makes it."""
+
+
+def capabilities_of(placement: Placement, home: Path) -> Capabilities:
+    """What the launcher of a placement offers; a `StepError` where its steps would not see this home."""
+    there = LAUNCHERS[placement.launcher]().capabilities(home)
+    if not there.home_visible:
+        raise StepError(f"{there.place} does not see {HOME_SETTING}={home}; name a folder that is shared with it")
+    return there
+
+
+def placement_of(study: Study, ref: Ref) -> Placement:
+    """The placement of the model that a stage runs: a base model, or a pool's teacher."""
+    if ref.stage == "responses":
+        return load_placement(study.get("pools", ref.name).teacher.name)
+    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+
+
+def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
+    """Refuse before any work where something needs a GPU that its launcher does not have."""
+    # One of each run: a run may be adopted, which needs none.
+    for ref in {(ref.asset, ref.run): ref for ref in refs}.values():
+        placement = placement_of(study, ref)
+        refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
+
+
+def launch(placement: Placement, call: StepCall) -> Iterator[Event]:
+    """Run one step with the launcher of a placement."""
+    capabilities_of(placement, call.home)
+    return LAUNCHERS[placement.launcher]().run(call)
 
 
 def _follow(process: subprocess.Popen[bytes], events_path: Path) -> Iterator[Event]:

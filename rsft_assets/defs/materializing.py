@@ -7,29 +7,21 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.launchers import Event, Launcher, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, materialization, silent_output
-from rsft_assets.defs.watching import tell
+from rsft_assets.defs.watching import progress_line, tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
-from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.processes.program import TRY_AGAIN
 from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Output, Store
 
 _RETRIES = 3
-
-
-def make_launcher(name: str) -> Launcher:
-    """The launcher that a placement names."""
-    if name == "local":
-        return LocalLauncher()
-    raise SpecError(f"placement launcher {name!r} is not available in this installation; use 'local'")
 
 
 @dataclass
@@ -71,7 +63,7 @@ class StageRun:
         call = step_call(self.store, refs, force=self.force)
         self.context.log.info(f"launching {call.command}")
         tell({"event": "launched", "asset": refs[0].asset, "partitions": len(refs), "command": call.command})
-        for event in make_launcher(placement.launcher).run(call):
+        for event in launch(placement, call):
             self.handle(event)
         for ref in refs:
             # Someone else made it meanwhile, or the step found nothing to add to what is there.
@@ -93,13 +85,6 @@ class StageRun:
                 self.record(output, "made")
 
 
-def placement_of(study: Study, ref: Ref) -> Placement:
-    """The placement of the model that a stage runs: a base model, or a pool's teacher."""
-    if ref.stage == "responses":
-        return load_placement(study.get("pools", ref.name).teacher.name)
-    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
-
-
 def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
     """The command line that makes `refs`, which are one stage's: assets crossed with partitions."""
     assets = tuple(dict.fromkeys(ref.asset for ref in refs))
@@ -113,15 +98,6 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
     )
 
 
-def progress_line(event: Event) -> str:
-    """One line for logs: done of total, rate, time left, and what the step adds."""
-    left = event.get("eta_seconds")
-    eta = "" if left is None else f", {left:.0f} s left"
-    note = f" {event['note']}" if event.get("note") else ""
-    done = f"{event['done']}/{event['total']}" if event["total"] else str(event["done"])
-    return f"{event['what']}: {done} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"
-
-
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
     """Run a program that makes tables, figures or the report; its failure in words that a person can use."""
     mark(context)
@@ -129,11 +105,11 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
     try:
         store.check_writable()
         call = StepCall(module, tuple(arguments), store.home, label)
-        for event in make_launcher(load_placement().launcher).run(call):
+        for event in launch(load_placement(), call):
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
-    except (StepError, SpecError) as error:
+    except (StepFailed, StepError, SpecError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
@@ -164,9 +140,7 @@ def materialize_stage(
         store.check_writable()
         left = run.keep_finished(refs)
         if left or run.problems:
-            # One of each run: a run may be adopted, which needs none.
-            for ref in {ref.run: ref for ref in left or refs[:1]}.values():
-                refuse_without_gpu(study, ref, placement_of(study, ref))
+            refuse_what_cannot_run(study, store, left or refs[:1])
         if left:
             run.launch(left)
     except StepFailed as error:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rsft_assets.defs.figures import digest_of, figure_keys
-from rsft_assets.defs.launchers import StepFailed
+from rsft_assets.defs.figures import digest_of
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.records.store import Output, Store
 
 MODULE = program_of("report")
@@ -35,10 +35,7 @@ def report_asset() -> dg.AssetsDefinition:
     def report_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         store = Store.from_env()
         before = digest_of(store, KEY)
-        try:
-            run_program(context, MODULE, (), "report")
-        except StepFailed as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        run_program(context, MODULE, (), "report")
         output = store.require(Ref(KEY))
         state = "kept" if output.digest == before else "made"
         context.log_event(report_materialization(context.instance, output, state))

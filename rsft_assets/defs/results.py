@@ -1,6 +1,5 @@
 """Results as assets: one per file of `dbt_like_sql`, made together, with its tests as asset checks."""
 
-import functools
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
@@ -8,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.launchers import StepFailed
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
@@ -18,17 +16,11 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
-from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
+from rsft_assets.steps.results.sql_files import SqlTable, results_keys, sql_tests, tables
 
 MODULE = program_of("results")
 GROUP = "results"
 _KINDS = {"duckdb", "sql"}
-
-
-@functools.cache
-def results_keys() -> tuple[str, ...]:
-    """Keys of every table, those that are read before those that read them."""
-    return tuple(entry.key for entry in tables())
 
 
 def results_assets(study: Study) -> dg.AssetsDefinition:
@@ -118,11 +110,11 @@ def _build(context: dg.AssetExecutionContext) -> Results:
     started = time.time_ns()
     try:
         run_program(context, MODULE, (), "results")
-    except StepFailed as error:
+    except dg.Failure:
         # A build that published writes its account even where a table or a test failed.
         account = store.home / ACCOUNT
         if not account.exists() or account.stat().st_mtime_ns < started:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            raise
     results = read_results(store)
     if results is None:
         raise dg.Failure(description=f"{MODULE} wrote no account of what it built", allow_retries=False)

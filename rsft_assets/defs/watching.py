@@ -23,3 +23,12 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
     finally:
         _watchers.remove(watcher)
+
+
+def progress_line(event: Event) -> str:
+    """One line for logs: done of total, rate, time left, and what the step adds."""
+    left = event.get("eta_seconds")
+    eta = "" if left is None else f", {left:.0f} s left"
+    note = f" {event['note']}" if event.get("note") else ""
+    done = f"{event['done']}/{event['total']}" if event["total"] else str(event["done"])
+    return f"{event['what']}: {done} {event['unit']}, {event['rate']:.3g}/s{eta}{note}"

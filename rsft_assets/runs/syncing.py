@@ -10,14 +10,16 @@ from functools import partial
 
 import dagster as dg
 
-from rsft_assets.defs.figures import figure_keys, figure_materialization
+from rsft_assets.defs.figures import figure_materialization
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
-from rsft_assets.defs.results import results_keys, table_materialization
+from rsft_assets.defs.results import table_materialization
 from rsft_assets.specs.lineage import Ref, asset_keys
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import read_results
+from rsft_assets.steps.results.sql_files import results_keys
 
 
 @dataclass

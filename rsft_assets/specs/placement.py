@@ -21,7 +21,7 @@ class Placement:
     """How a step is spread over a machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    launcher: Literal["local", "ray"] = "local"
+    launcher: Literal["local"] = "local"
     engine: Literal["auto", "transformers", "vllm", "endpoint"] = "auto"
     endpoint: str = ""
     """Base URL of an OpenAI-compatible server; its key comes from RSFT_ENDPOINT_KEY."""
@@ -59,6 +59,8 @@ def load_placement(model: str = "") -> Placement:
     from rsft_assets.specs.validation import check_values
 
     _check_kinds(path, fields)
+    if fields.get("launcher") == "ray":
+        raise SpecError(f"{path}: field launcher: 'ray' is not available yet; use 'local'")
     placement = Placement(**fields)
     check_values(placement, f"{path}: placement")
     return placement

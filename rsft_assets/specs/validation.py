@@ -1,5 +1,6 @@
 """Does a study hold together? Every reference, number and name, checked before anything runs."""
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import fields
@@ -41,10 +42,10 @@ def validate(study: "Study") -> None:
 
 def check_values(entry: Any, where: str) -> None:
     """Choices and signs of every field, nested entries included."""
-    hints = get_type_hints(type(entry))
+    choices_of = _choices_of(entry.__class__)
     for field in fields(entry):
         value = getattr(entry, field.name)
-        choices = _choices(hints[field.name])
+        choices = choices_of[field.name]
         # Pairs are checked by their field's own rule.
         for one in value if isinstance(value, tuple) else (value,):
             if choices and one is not None and not isinstance(one, tuple) and one not in choices:
@@ -70,6 +71,12 @@ def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:
         if skill in asked:
             raise SpecError(f"{where}: field gate: {skill} is asked for twice")
         asked.add(skill)
+
+
+@functools.cache
+def _choices_of(kind: type) -> dict[str, tuple[Any, ...]]:
+    """Field -> its valid values, () where any will do."""
+    return {name: _choices(hint) for name, hint in get_type_hints(kind).items()}
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

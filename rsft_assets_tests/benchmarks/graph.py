@@ -1,13 +1,15 @@
-"""What the graph costs: loading it, and recording a partition. Each beside its alternative, in one run.
+"""What the graph costs: starting, and recording a partition. Each beside its alternative, in one run.
 
     python -m rsft_assets_tests.benchmarks.graph [--partitions 104] [--repeat 3]
 
-Loading `rsft_assets.definitions` is set beside `import dagster` alone, in fresh interpreters. A finished
-partition inside one range is set beside the same partition as a Dagster run of its own.
+Loading `rsft_assets.definitions` and commands that run nothing are set beside `import dagster` alone, in fresh
+interpreters: processor time, which depends less on what else runs. A finished partition inside one range is set beside
+the same partition as a Dagster run of its own.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -36,15 +38,42 @@ schedule = "many"
 """
 
 
-def load_seconds(module: str) -> float:
-    """Seconds of a fresh interpreter that imports `module`, less those of one that imports nothing."""
+RSFT = ("-m", "rsft_assets.commands.cli")
+CELL = ("scores/qwen3-14b/math500", "--run", "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256", "--step", "640")
+STARTS = {
+    "import dagster": ("-c", "import dagster"),
+    "loading definitions": ("-c", "import rsft_assets.definitions"),
+    "rsft --help": (*RSFT, "--help"),
+    "rsft plan of one cell": (*RSFT, "plan", *CELL),
+    "the answer to a typo": (*RSFT, "plan", "scores/qwen3-14b/math5000"),
+}
+"""What is started -> arguments of Python; all are compared with the first."""
 
-    def once(code: str) -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - started
 
-    return once(f"import {module}") - once("pass")
+def processor_seconds(arguments: tuple[str, ...], home: str) -> float:
+    """User and system time of a fresh interpreter, which keeps compiled files as an installed one does."""
+    environment = {**os.environ, "RSFT_HOME": home}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode in (0, 2), done.stderr
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def print_starts(repeat: int) -> None:
+    """A line for each of `STARTS`; a first round fills the caches and is not counted."""
+    with tempfile.TemporaryDirectory() as home:
+        rounds = [{name: processor_seconds(words, home) for name, words in STARTS.items()} for _ in range(repeat + 1)]
+    reference = next(iter(STARTS))
+    base = statistics.median(each[reference] for each in rounds[1:])
+    for name in STARTS:
+        found = [each[name] for each in rounds[1:]]
+        middle = statistics.median(found)
+        print(
+            f"{name}: {middle:.2f} s of processor time ({min(found):.2f} to {max(found):.2f}), "
+            f"{middle / base:.2f} times `{reference}`"
+        )
 
 
 def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
@@ -89,12 +118,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=104)
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
-    ours = [load_seconds("rsft_assets.definitions") for _ in range(arguments.repeat)]
-    dagster = [load_seconds("dagster") for _ in range(arguments.repeat)]
-    print(
-        f"loading definitions: {statistics.median(ours):.2f} s ({min(ours):.2f} to {max(ours):.2f}), "
-        f"{statistics.median(ours) / statistics.median(dagster):.2f} times `import dagster` alone"
-    )
+    print_starts(arguments.repeat)
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "own.toml"
         study.write_text(OWN % ", ".join(map(str, range(1, arguments.partitions))))

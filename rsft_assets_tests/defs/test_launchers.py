@@ -6,11 +6,20 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import dagster as dg
 import pytest
 
-from rsft_assets.defs.launchers import LocalLauncher, StepCall, StepFailed
-from rsft_assets.defs.materializing import progress_line
+from rsft_assets.defs.figures import figure_assets
+from rsft_assets.defs.launchers import LAUNCHERS, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.report import report_asset
+from rsft_assets.defs.results import results_assets
+from rsft_assets.defs.watching import progress_line
+from rsft_assets.runs.running import failure_of
+from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.processes.hardware import Capabilities
 
 
 @pytest.fixture
@@ -23,6 +32,10 @@ def step(tmp_path, monkeypatch):
         return StepCall("a_step", arguments, tmp_path / "home", "a_step")
 
     return of
+
+
+def test_every_launcher_that_a_placement_may_name_exists():
+    assert set(LAUNCHERS) == set(get_args(get_type_hints(Placement)["launcher"]))
 
 
 def alive(pid):
@@ -142,3 +155,29 @@ for event in LocalLauncher().run(StepCall("a_step", (), Path({str(call.home)!r})
     launcher.kill()
     launcher.communicate()
     assert wait_until(lambda: not alive(pid))
+
+
+class FailingLauncher:
+    """A program that says why it failed, and nothing else."""
+
+    def capabilities(self, home):
+        return Capabilities(cores=1, memory=1)
+
+    def run(self, call):
+        log = call.home / "step.log"
+        log.write_text("the last line")
+        raise StepFailed(call, 1, log, "it broke")
+
+
+@pytest.mark.parametrize(
+    ("assets", "key"),
+    [(results_assets(load_study()), "marts/data_yield"), (figure_assets(), "data_yield"), (report_asset(), "report")],
+)
+def test_a_program_that_fails_says_why_in_its_run(tmp_path, monkeypatch, assets, key):
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path))
+    monkeypatch.setitem(LAUNCHERS, "local", FailingLauncher)
+    (selected,) = [asset for asset in assets.keys if asset.to_user_string().endswith(key)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([assets], selection=[selected], instance=instance, raise_on_error=False)
+    assert not result.success
+    assert "it broke" in failure_of(result) and "the last line" in failure_of(result)

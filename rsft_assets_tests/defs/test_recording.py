@@ -1,13 +1,19 @@
 """What is recorded for one partition, a range with cells past a run's end, and a range that half fails."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
-from rsft_assets.defs import materializing
+from rsft_assets.commands.terminal import materialize_in_terminal
+from rsft_assets.defs import launchers
 from rsft_assets.defs.launchers import StepCall, StepFailed
 from rsft_assets.defs.stages import stage_assets
+from rsft_assets.runs.running import failure_of
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import _load
+from rsft_assets.steps.processes import hardware
 from rsft_assets.steps.records.store import Store
 
 OWN = """
@@ -46,6 +52,10 @@ class WritingLauncher:
 
     def __init__(self, study, fails=(), siblings=()):
         self.study, self.fails, self.siblings, self.calls = study, set(fails), list(siblings), []
+        self.offers = hardware.Capabilities(place="the cluster", cores=8, memory=64 << 30)
+
+    def capabilities(self, home):
+        return self.offers
 
     def run(self, call: StepCall):
         self.calls.append(call)
@@ -76,7 +86,7 @@ def world(tmp_path, monkeypatch):
     study = _load.__wrapped__(str(tmp_path / "own.toml"))
     store = Store(tmp_path / "home")
     launcher = WritingLauncher(study)
-    monkeypatch.setattr(materializing, "make_launcher", lambda name: launcher)
+    monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda: launcher)
     for ref in list(_everything_before_checkpoints(study)):
         with store.build(study, ref) as build:
             (build.folder / "content.txt").write_text(str(ref))
@@ -208,3 +218,45 @@ def test_a_score_without_its_checkpoint_is_refused_by_name(world):
     assert recorded(instance, key) == {f"{LONG}|0"}, "the checkpoint that exists was scored"
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert f"rsft materialize checkpoints/tiny --run {LONG_NAME} --step 10" in failure.user_failure_data.description
+
+
+CARDS = (("card", 80 << 30),)
+
+
+@pytest.fixture
+def needy(world, monkeypatch):
+    """A model that needs a GPU, and how to say which of this machine and the launcher has one."""
+    study, _instance, launcher = world
+    study.models["tiny"] = replace(study.models["tiny"], needs_gpu=True)
+
+    def set_gpus(here, there):
+        monkeypatch.setattr(hardware, "gpus", lambda: here)
+        launcher.offers = replace(launcher.offers, gpus=there)
+
+    return set_gpus
+
+
+def test_gpus_of_the_launcher_are_enough_where_this_machine_has_none(world, needy):
+    study, instance, launcher = world
+    needy(here=(), there=CARDS)
+    assert run(study, instance, ["checkpoints/tiny"], f"{LONG}|10").success
+    assert len(launcher.calls) == 1
+
+
+def test_gpus_of_this_machine_do_not_help_a_launcher_without(world, needy, monkeypatch):
+    study, instance, launcher = world
+    needy(here=CARDS, there=())
+    result = run(study, instance, ["checkpoints/tiny"], f"{LONG}|10")
+    assert not result.success and not launcher.calls
+    assert "the cluster has no GPU" in failure_of(result)
+    monkeypatch.setattr("rsft_assets.commands.terminal.load_study", lambda: study)
+    with pytest.raises(StepError, match="the cluster has no GPU"):
+        materialize_in_terminal(["checkpoints/tiny"], runs=[LONG])
+
+
+def test_a_launcher_that_does_not_see_the_home_starts_nothing(world):
+    study, instance, launcher = world
+    launcher.offers = replace(launcher.offers, home_visible=False)
+    result = run(study, instance, ["checkpoints/tiny"], f"{LONG}|10")
+    assert not result.success and not launcher.calls
+    assert "the cluster does not see RSFT_HOME=" in failure_of(result)

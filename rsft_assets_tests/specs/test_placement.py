@@ -30,6 +30,7 @@ def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
         ("endpoint = 8000", "field endpoint: 8000 must be of type str"),
         ("zero_stage = 4", "field zero_stage: 4 is not one of 0, 1, 2, 3"),
         ("procesess = 2", "unknown field 'procesess': did you mean processes"),
+        ('launcher = "ray"', "field launcher: 'ray' is not available yet; use 'local'"),
         ('device = "gpu"', "field device: 'gpu' is not one of auto, cpu, cuda"),
     ],
 )

@@ -32,9 +32,8 @@ from rsft_assets.steps.checkpoints.training.launch import (
     trainer,
     under_torchrun,
 )
-from rsft_assets.steps.processes import hardware
 from rsft_assets.steps.processes.events import say_skipped
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.steps.processes.hardware import how_many_at_once, refuse_without_gpu, this_machine
 from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.locks import exclusive
@@ -64,15 +63,17 @@ def train(
     if under_torchrun():
         chosen = replace(chosen, processes=int(os.environ["WORLD_SIZE"]))
 
+    machine = this_machine()
+
     def train_one(name: str, beside: RunSlot | None = None) -> list[Output]:
         run, steps = study.get("runs", name), sorted(set(asked[name]))
         if run.adopt:
             return _adopt_run(study, store, run, steps, force=force)
-        refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen)
+        refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen, machine)
         return _train_run(study, store, run, steps, chosen, force=force, beside=beside)
 
     needs_gpu = study.get("models", refs[0].name).needs_gpu
-    at_once = min(len(asked), hardware.how_many_at_once(chosen, chosen.processes, needs_gpu=needs_gpu))
+    at_once = min(len(asked), how_many_at_once(chosen, chosen.processes, machine, needs_gpu=needs_gpu))
     if at_once > 1 and not under_torchrun():
         done = side_by_side(list(asked), at_once, chosen, train_one)
     else:

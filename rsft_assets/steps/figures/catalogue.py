@@ -164,3 +164,7 @@ FIGURES = (
         reads=("marts.reproduction_gap",),
     ),
 )
+
+
+def figure_keys() -> tuple[str, ...]:
+    return tuple(figure.key for figure in FIGURES)

@@ -1,9 +1,10 @@
-"""What this machine has, without importing torch, and whether a model can run on it."""
+"""What a machine has, without importing torch, and whether a model can run on it."""
 
 import functools
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
@@ -17,6 +18,28 @@ _TRAINING_BYTES = 16  # bf16 weights and gradients, fp32 master weights and two 
 _SCORING_BYTES = 2
 _PROCESS_BYTES = 3 * GIB // 2
 """Of a process that trains or scores a model made for CPUs: libraries, the model, its working memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a step can use where it runs. A launcher answers for its machines, a step for its own."""
+
+    place: str = "this machine"
+    """Its name in messages."""
+    gpus: tuple[tuple[str, int], ...] = ()
+    """(name, bytes of memory) of each GPU."""
+    cores: int
+    memory: int
+    """Bytes that a process can still have."""
+    slots: int = 1
+    """Steps at the same time, each with the devices above."""
+    home_visible: bool = True
+    """Whether a step reads and writes the home of this process."""
+
+
+def this_machine() -> Capabilities:
+    """What a process started here can use."""
+    return Capabilities(gpus=gpus(), cores=cores(), memory=free_memory())
 
 
 @functools.cache
@@ -50,15 +73,15 @@ def free_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def how_many_at_once(placement: Placement, processes: int, *, needs_gpu: bool) -> int:
+def how_many_at_once(placement: Placement, processes: int, machine: Capabilities, *, needs_gpu: bool) -> int:
     """Pieces of work, of so many processes each, that run at the same time: where the placement does not say, as many
     as there are cores and memory for where the model is made for CPUs, and of others one.
     """
     if placement.runs:
         return placement.runs
-    if needs_gpu or (placement.device != "cpu" and gpus()):
+    if needs_gpu or (placement.device != "cpu" and machine.gpus):
         return 1
-    return max(1, min(cores() // placement.threads, free_memory() // _PROCESS_BYTES) // processes)
+    return max(1, min(machine.cores // placement.threads, machine.memory // _PROCESS_BYTES) // processes)
 
 
 def memory_needed(parameters: int, stage: str) -> int:
@@ -66,9 +89,9 @@ def memory_needed(parameters: int, stage: str) -> int:
     return parameters * (_TRAINING_BYTES if stage == "checkpoints" else _SCORING_BYTES)
 
 
-def refuse_without_gpu(study: Study, ref: Ref, placement: Placement) -> None:
-    """A `StepError` before any work where `ref` needs a GPU and this machine has none."""
-    if placement.device == "cpu" or gpus() or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
+def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capabilities) -> None:
+    """A `StepError` before any work where `ref` needs a GPU and there is none where it would run."""
+    if placement.device == "cpu" or there.gpus or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
         return
     if ref.stage == "checkpoints" and study.get("runs", ref.run).adopt:
         return
@@ -77,19 +100,19 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement) -> None:
         if model.needs_gpu:
             verb = "training" if ref.stage == "checkpoints" else "scoring"
             need = f"about {memory_needed(model.parameters, ref.stage) / GIB:.0f} GiB of GPU memory"
-            raise StepError(f"{verb} {ref.name} needs {need} and this machine has no GPU. {_remedy(ref.name)}")
+            raise StepError(f"{verb} {ref.name} needs {need} and {there.place} has no GPU. {_remedy(ref.name)}")
     if ref.stage == "responses":
         pool = study.get("pools", ref.name)
         if isinstance(pool.teacher.origin, Hub) and pool.adopted is None:
             raise StepError(
-                f"sampling from teacher {pool.teacher.name} needs a GPU and this machine has none. "
+                f"sampling from teacher {pool.teacher.name} needs a GPU and {there.place} has none. "
                 f"{_remedy(pool.teacher.name)}"
             )
 
 
 def _remedy(model: str) -> str:
     return (
-        "What works here: the nano study (`rsft demo`, `rsft materialize 'scores/nano-300k/*' --upstream`); "
+        "What works without one: the nano study (`rsft demo`, `rsft materialize 'scores/nano-300k/*' --upstream`); "
         "on a GPU node this very command (README, 'Moving to GPUs'); to try it on the CPU all the same, set "
         f'device = "cpu" under [models."{model}"] in the file that RSFT_PLACEMENT names'
     )

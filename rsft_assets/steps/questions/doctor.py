@@ -4,15 +4,15 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.specs.placement import PLACEMENT_SETTING, load_placement
+from rsft_assets.specs.placement import PLACEMENT_SETTING, Placement, load_placement
 from rsft_assets.specs.study import STUDY_FILE_SETTING, load_study
-from rsft_assets.steps.processes.hardware import GIB, gpus
+from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
@@ -28,14 +28,18 @@ class Finding:
     words: str
 
 
-def examine(store: Store, *, content: bool = False) -> Iterator[Finding]:
-    """Look at settings, machine, packages and outputs; `content` reads every byte of every output."""
+def examine(
+    store: Store, capabilities: Callable[[Placement], Capabilities], *, content: bool = False
+) -> Iterator[Finding]:
+    """Look at settings, devices, packages and outputs; `content` reads every byte of every output.
+
+    `capabilities` asks the launcher of a placement what its steps can use.
+    """
     yield _python()
     yield _home(store)
     yield _study()
-    yield _placement()
+    yield from _placement(capabilities)
     yield _mirror()
-    yield _gpu()
     yield _engine()
     yield from _outputs(store, content=content)
     yield _dagster(store)
@@ -66,12 +70,20 @@ def _study() -> Finding:
     return Finding("ok", "study", words + (f", with {own}" if own else ""))
 
 
-def _placement() -> Finding:
+def _placement(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Finding]:
     try:
         placement = load_placement()
-    except SpecError as error:
-        return Finding("problem", PLACEMENT_SETTING, str(error))
-    return Finding("ok", "placement", os.environ.get(PLACEMENT_SETTING) or f"defaults ({placement.launcher} processes)")
+        there = capabilities(placement)
+    except (SpecError, StepError) as error:
+        yield Finding("problem", PLACEMENT_SETTING, str(error))
+        return
+    devices = f"{there.cores} cores, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
+    file = os.environ.get(PLACEMENT_SETTING) or "defaults"
+    yield Finding("ok", "placement", f"{file}; launcher {placement.launcher!r}: {devices}")
+    if there.gpus:
+        yield Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in there.gpus))
+    else:
+        yield Finding("note", "gpu", "none: the nano study runs here, the paper's models need a GPU node")
 
 
 def _mirror() -> Finding:
@@ -81,13 +93,6 @@ def _mirror() -> Finding:
     if not Path(mirror).is_dir():
         return Finding("problem", MIRROR_SETTING, f"{mirror} is not a folder; name one in the hub's layout or unset it")
     return Finding("ok", MIRROR_SETTING, mirror)
-
-
-def _gpu() -> Finding:
-    found = gpus()
-    if not found:
-        return Finding("note", "gpu", "none: the nano study runs here, the paper's models need a GPU node")
-    return Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in found))
 
 
 def _engine() -> Finding:

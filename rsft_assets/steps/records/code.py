@@ -8,18 +8,17 @@ modules, as `scores/grading/tasks.py` does, only the module of the chosen name c
 """
 
 import ast
-import contextlib
+import functools
 import hashlib
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.kept_readings import KeptReadings
 
 PACKAGE = Path(__file__).parents[2]
 PLUMBING = {
@@ -31,6 +30,7 @@ PLUMBING = {
     "folders": "where work in progress lies",
     "identity": "is the fingerprint, which is compared by itself",
     "journal": "holds rows until they are written",
+    "kept_readings": "files that were read before",
     "locks": "who may write, not what",
     "manifest": "what is said about an output",
     "provenance": "who made an output",
@@ -41,7 +41,7 @@ _UNCOVERED = ("processes", "questions")
 _MODULE = re.compile(r"rsft_assets(?:\.\w+)+")
 
 
-Table = tuple[tuple[str, str], ...]
+Table = Sequence[tuple[str, str]]
 """(name, module) for each entry of a dictionary."""
 
 
@@ -50,8 +50,8 @@ class _File:
     """What counts of one file: its content, the modules that it names, and those that its dictionaries list by name."""
 
     digest: str
-    names: tuple[str, ...]
-    tables: tuple[Table, ...]
+    names: Sequence[str]
+    tables: Sequence[Table]
 
     def reaches(self, choice: str) -> list[str]:
         """The modules that this file can call for, where `choice` is asked for."""
@@ -73,7 +73,7 @@ class Code:
     def __init__(self, package: Path = PACKAGE) -> None:
         self.package = package
         self._read: dict[str, _File] = {}
-        self._kept = _Kept(package)
+        self._kept = KeptReadings(package / "__pycache__" / "rsft_code.json", __name__)
 
     def version(self, stage: str, choice: str = "") -> str:
         """The version of a stage; `choice` names one of what a dictionary of its room offers, such as a task."""
@@ -125,7 +125,7 @@ class Code:
             parts.pop()
         return None
 
-    @cached_property
+    @functools.cached_property
     def _paths(self) -> frozenset[str]:
         found = (path for path in (self.package / "steps").rglob("*") if path.is_file())
         return frozenset(p.relative_to(self.package).as_posix() for p in found if "__pycache__" not in p.parts)
@@ -135,21 +135,23 @@ class Code:
 
     def _file(self, path: str) -> _File:
         if path not in self._read:
-            self._read[path] = self._kept.get(path) or self._kept.put(path, read_file(self.package / path))
+            content = (self.package / path).read_bytes()
+            if path.endswith(".py"):
+                self._read[path] = _File(*self._kept.of(path, content, lambda: _parsed(content)))
+            else:
+                self._read[path] = _File(hashlib.sha256(content).hexdigest(), (), ())
         return self._read[path]
 
 
-def read_file(path: Path) -> _File:
-    """A Python file as a syntax tree without docstrings; any other file as its bytes."""
-    if path.suffix != ".py":
-        return _File(hashlib.sha256(path.read_bytes()).hexdigest(), (), ())
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _parsed(source: bytes) -> list[Any]:
+    """The parts of a `_File` from a Python file: its syntax tree without docstrings stands for its content."""
+    tree = ast.parse(source)
     _drop_docstrings(tree)
-    tables = tuple(table for node in ast.walk(tree) if isinstance(node, ast.Dict) and (table := _table(node)))
+    tables = [table for node in ast.walk(tree) if isinstance(node, ast.Dict) and (table := _table(node))]
     listed = {module for table in tables for _, module in table}
     named = dict.fromkeys(module for node in ast.walk(tree) for module in _modules(node))
-    names = tuple(module for module in named if module not in listed)
-    return _File(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names, tables)
+    names = [module for module in named if module not in listed]
+    return [hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names, tables]
 
 
 def _drop_docstrings(tree: ast.AST) -> None:
@@ -176,54 +178,12 @@ def _table(node: ast.Dict) -> Table:
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
             found += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
-    return tuple(found)
+    return found
 
 
-class _Kept:
-    """What was read before, beside Python's own compiled files and by their rule: same size, same time of writing."""
-
-    def __init__(self, package: Path) -> None:
-        self._package = package
-        self._place = package / "__pycache__" / "rsft_code.json"
-        self._changed = False
-        self._entries: dict[str, list[object]] = {}
-        with contextlib.suppress(OSError, ValueError):
-            self._entries = dict(json.loads(self._place.read_text(encoding="utf-8")))
-
-    def get(self, path: str) -> _File | None:
-        entry = self._entries.get(path)
-        try:
-            if isinstance(entry, list) and entry[0] == self._signs(path):
-                found = entry[1]
-                assert isinstance(found, dict)
-                tables = tuple(tuple((name, module) for name, module in table) for table in found["tables"])
-                return _File(found["digest"], tuple(found["names"]), tables)
-        except (OSError, LookupError, TypeError, ValueError, AssertionError):
-            pass
-        return None
-
-    def put(self, path: str, file: _File) -> _File:
-        self._entries[path] = [self._signs(path), asdict(file)]
-        self._changed = True
-        return file
-
-    def write(self) -> None:
-        """Best effort: an installed package may not be writable."""
-        if self._changed:
-            aside = self._place.with_name(f"{self._place.name}.{os.getpid()}")
-            with contextlib.suppress(OSError):
-                aside.write_text(json.dumps(self._entries), encoding="utf-8")
-                aside.replace(self._place)
-            self._changed = False
-
-    def _signs(self, path: str) -> list[int]:
-        facts = (self._package / path).stat()
-        return [facts.st_size, facts.st_mtime_ns]
-
-
-_code = Code()
+_version = functools.cache(Code().version)
 
 
 def code_of(study: Study, ref: Ref) -> str:
     """The version of the code that makes `ref` here; of the graders, only that of its benchmark's task counts."""
-    return _code.version(ref.stage, study.get("benchmarks", ref.benchmark).task if ref.stage == "scores" else "")
+    return _version(ref.stage, study.get("benchmarks", ref.benchmark).task if ref.stage == "scores" else "")

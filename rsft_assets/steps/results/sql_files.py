@@ -2,7 +2,7 @@
 
 In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
 `dbt_like_sql/seeds/<table>.csv` under the same header with `#`. Out: `SqlTable`s in an order in which they
-can be built. Nothing is run, and only sqlglot is imported.
+can be built. Nothing is run, and sqlglot parses only what has changed since it last did.
 
 -- What the table holds, in as many lines as it takes.
 -- grain: run, step, benchmark
@@ -12,16 +12,16 @@ can be built. Nothing is run, and only sqlglot is imported.
 SELECT ...
 """
 
-import dataclasses
 import functools
 import graphlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rsft_assets
 from rsft_assets.specs.errors import StepError, nearest
+from rsft_assets.steps.records.kept_readings import KeptReadings
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -30,6 +30,8 @@ FOLDER_NAME = "dbt_like_sql"
 TESTS, SEEDS = "tests", "seeds"
 LOADED_SCHEMAS = ("records", "declared")
 """Schemas that `build_results` fills from the manifests, the records and the study."""
+_PACKAGE = Path(rsft_assets.__file__).parent
+_kept = KeptReadings(_PACKAGE / "__pycache__" / "rsft_sql.json", __name__, "sqlglot")
 _HEADER = re.compile(r"^(grain|incremental|severity|column\s+\w+):\s*(.*)$")
 
 
@@ -72,17 +74,22 @@ class SqlTable:
 
 def sql_folder() -> Path:
     """The SQL folder: beside the package in a checkout, inside it in an installed wheel."""
-    package = Path(rsft_assets.__file__).parent
-    for folder in (package.parent / FOLDER_NAME, package / FOLDER_NAME):
+    for folder in (_PACKAGE.parent / FOLDER_NAME, _PACKAGE / FOLDER_NAME):
         if folder.is_dir():
             return folder
-    raise StepError(f"no folder {FOLDER_NAME} beside or inside {package}; reinstall rsft_assets")
+    raise StepError(f"no folder {FOLDER_NAME} beside or inside {_PACKAGE}; reinstall rsft_assets")
 
 
 def tables(folder: Path | None = None) -> tuple[SqlTable, ...]:
     """Every table and seed of the folder, those that are read before those that read them."""
     found = {entry.table: entry for entry in _read(folder or sql_folder()) if entry.schema != TESTS}
     return tuple(found[name] for name in _ordered(found))
+
+
+@functools.cache
+def results_keys() -> tuple[str, ...]:
+    """Keys of every table, those that are read before those that read them."""
+    return tuple(entry.key for entry in tables())
 
 
 def sql_tests(folder: Path | None = None) -> tuple[SqlTable, ...]:
@@ -92,29 +99,44 @@ def sql_tests(folder: Path | None = None) -> tuple[SqlTable, ...]:
 
 def _read(folder: Path) -> tuple[SqlTable, ...]:
     paths = sorted(p for p in folder.glob("*/*") if p.suffix in (".sql", ".csv") and not p.name.startswith("."))
-    return tuple(_parsed(path, path.stat().st_mtime_ns) for path in paths)
+    found = tuple(_entry(path, path.stat().st_mtime_ns) for path in paths)
+    _kept.write()
+    return found
 
 
 @functools.lru_cache(maxsize=512)
-def _parsed(path: Path, _changed: int) -> SqlTable:
+def _entry(path: Path, _changed: int) -> SqlTable:
     text = path.read_text(encoding="utf-8")
     mark = "#" if path.suffix == ".csv" else "--"
     entry = SqlTable(schema=path.parent.name, name=path.stem, path=path, text=text, **_header(text, mark))
     if path.suffix == ".csv":
         first = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
-        return dataclasses.replace(entry, columns=tuple(first.split(",")))
+        return replace(entry, columns=tuple(first.split(",")))
+    if path.parent.parent == sql_folder():
+        reads, columns, problem = _kept.of(f"{entry.schema}/{path.name}", text.encode(), lambda: _parsed(text))
+    else:
+        reads, columns, problem = _parsed(text)
+    return replace(
+        entry,
+        reads=tuple(reads),
+        columns=tuple(columns) if columns else None,
+        problem=f"{path}: {problem}" if problem else None,
+    )
+
+
+def _parsed(text: str) -> tuple[tuple[str, ...], tuple[str, ...] | None, str | None]:
+    """(tables that are read, columns, what is wrong)."""
     import sqlglot
     from sqlglot.errors import SqlglotError
 
     try:
         statements = [s for s in sqlglot.parse(text, dialect="duckdb") if s is not None]
         query = _only_select(statements)
-        return dataclasses.replace(entry, reads=_reads(query), columns=_column_names(query))
+        return _reads(query), _column_names(query), None
     except SqlglotError as error:
-        problem = str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
-        return dataclasses.replace(entry, problem=f"{path}: {problem}")
+        return (), None, str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
     except ValueError as error:
-        return dataclasses.replace(entry, problem=f"{path}: {error}")
+        return (), None, str(error)
 
 
 def _header(text: str, mark: str) -> dict[str, Any]:

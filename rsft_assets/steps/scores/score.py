@@ -55,10 +55,11 @@ def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = Fals
 
 def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
     """Processes that score checkpoints beside each other; engines that look after their own devices need one."""
-    own_devices = placement.device != "cpu" and hardware.gpus()
+    machine = hardware.this_machine()
+    own_devices = placement.device != "cpu" and machine.gpus
     if own_devices or placement.engines > 1 or engine_kind(placement) != "transformers":
         return 1
-    return hardware.how_many_at_once(placement, 1, needs_gpu=needs_gpu)
+    return hardware.how_many_at_once(placement, 1, machine, needs_gpu=needs_gpu)
 
 
 def _begin(step_command: str) -> None:

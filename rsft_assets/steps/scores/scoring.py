@@ -21,7 +21,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.engines import Engine, Request, open_engine
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.processes.hardware import refuse_without_gpu
+from rsft_assets.steps.processes.hardware import refuse_without_gpu, this_machine
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.store import Output, Store
@@ -162,7 +162,7 @@ class Scoring:
             left = [entry for entry in wanted if entry.completions is None]
             if left:
                 # Grading what was generated elsewhere needs no GPU; only generating does.
-                refuse_without_gpu(self.study, left[0].ref, self.engine.placement)
+                refuse_without_gpu(self.study, left[0].ref, self.engine.placement, this_machine())
                 checkpoint = self._input(self.store.identity(self.study, left[0].ref), "checkpoints").verified()
                 self._answer(self.engine.with_weights(checkpoint.folder), left)
 

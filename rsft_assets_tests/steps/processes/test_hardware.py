@@ -3,7 +3,7 @@
 import pytest
 
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.processes import hardware
+from rsft_assets.steps.processes.hardware import GIB, Capabilities, how_many_at_once
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,6 @@ from rsft_assets.steps.processes import hardware
         ({"runs": 3}, 1, False, 2, 0, 0.5, 3),
     ],
 )
-def test_how_many_run_at_once(monkeypatch, placement, processes, needs_gpu, cores, cards, free, expected):
-    monkeypatch.setattr(hardware, "cores", lambda: cores)
-    monkeypatch.setattr(hardware, "gpus", lambda: (("card", 80 << 30),) * cards)
-    monkeypatch.setattr(hardware, "free_memory", lambda: int(free * hardware.GIB))
-    assert hardware.how_many_at_once(Placement(**placement), processes, needs_gpu=needs_gpu) == expected
+def test_how_many_run_at_once(placement, processes, needs_gpu, cores, cards, free, expected):
+    machine = Capabilities(gpus=(("card", 80 << 30),) * cards, cores=cores, memory=int(free * GIB))
+    assert how_many_at_once(Placement(**placement), processes, machine, needs_gpu=needs_gpu) == expected

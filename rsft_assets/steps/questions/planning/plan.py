@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, partitions_of
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.questions.planning.batches import Batch, batches
 from rsft_assets.steps.questions.planning.selection import Filters, all_keys, cells, past_the_end, select
 from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.results.sql_files import tables
+from rsft_assets.steps.results.sql_files import results_keys
 
 
 @dataclass
@@ -94,5 +94,5 @@ def _made_from(study: Study, ref: Ref) -> Iterable[Ref]:
     if ref.stage == "results":
         return ()
     if ref.stage == "figures":
-        return (Ref(table.key) for table in tables())
-    return (Ref(figure.key) for figure in FIGURES)
+        return map(Ref, results_keys())
+    return map(Ref, figure_keys())

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of, short_partition
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.figures.catalogue import FIGURES
-from rsft_assets.steps.results.sql_files import tables
+from rsft_assets.steps.figures.catalogue import figure_keys
+from rsft_assets.steps.results.sql_files import results_keys
 
 
 def all_keys(study: Study) -> tuple[str, ...]:
     """Every key that can be selected, results and figures included, upstream first."""
-    return (*asset_keys(study), *(t.key for t in tables()), *(figure.key for figure in FIGURES), "report")
+    return (*asset_keys(study), *results_keys(), *figure_keys(), "report")
 
 
 def select(study: Study, selections: Iterable[str]) -> list[str]:
