@@ -14,7 +14,7 @@ from typing import Literal
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.identity import Identity, changed_fields
+from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.manifest import InputRecord
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now
@@ -93,8 +93,8 @@ class States:
             elif found is None and self._assume:
                 remade = remade or f"{upstream} does not exist yet"
             elif found is None:
-                problem = self._look(upstream)
-                return State("waits", str(problem or f"{upstream} does not exist yet"), waits_for=upstream)
+                problem = self._look(upstream) or f"{upstream} does not exist yet"
+                return State("waits", f"{problem}; make it first: {materialize_command(upstream)}", waits_for=upstream)
             else:
                 inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
         before = self._look(ref)
