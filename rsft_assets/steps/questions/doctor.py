@@ -4,14 +4,16 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.specs.placement import PLACEMENT_SETTING, load_placement
-from rsft_assets.specs.study import STUDY_FILE_SETTING, load_study
+from rsft_assets.specs.errors import SpecError, StepError, nearest
+from rsft_assets.specs.judges import JUDGES_SETTING, judge_specs
+from rsft_assets.specs.placement import PLACEMENT_SETTING, read_placements
+from rsft_assets.specs.study import load_study
+from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING, Store
@@ -32,8 +34,9 @@ def examine(store: Store, *, content: bool = False) -> Iterator[Finding]:
     """Look at settings, machine, packages and outputs; `content` reads every byte of every output."""
     yield _python()
     yield _home(store)
-    yield _study()
-    yield _placement()
+    yield _settings_file(STUDY_FILE_SETTING, _study)
+    yield _settings_file(PLACEMENT_SETTING, _placement)
+    yield _settings_file(JUDGES_SETTING, _judges)
     yield _mirror()
     yield _gpu()
     yield _engine()
@@ -56,22 +59,32 @@ def _home(store: Store) -> Finding:
     return Finding(state, HOME_SETTING, f"{store.home}, {free / GIB:.0f} GiB free")
 
 
-def _study() -> Finding:
+def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
+    """What a TOML file declares, in words, or what is wrong with it."""
+    path = os.environ.get(setting)
     try:
-        study = load_study()
+        words = read()
     except SpecError as error:
-        return Finding("problem", STUDY_FILE_SETTING, str(error))
-    own = os.environ.get(STUDY_FILE_SETTING)
-    words = f"{len(study.models)} models, {len(study.runs)} runs, {len(study.benchmarks)} benchmarks"
-    return Finding("ok", "study", words + (f", with {own}" if own else ""))
+        return Finding("problem", setting, str(error))
+    return Finding("ok", setting, f"{path}: {words}" if path else f"not set: {words}")
 
 
-def _placement() -> Finding:
-    try:
-        placement = load_placement()
-    except SpecError as error:
-        return Finding("problem", PLACEMENT_SETTING, str(error))
-    return Finding("ok", "placement", os.environ.get(PLACEMENT_SETTING) or f"defaults ({placement.launcher} processes)")
+def _study() -> str:
+    study = load_study()
+    return f"{len(study.models)} models, {len(study.runs)} runs, {len(study.benchmarks)} benchmarks"
+
+
+def _placement() -> str:
+    placements, study = read_placements(), load_study()
+    known = {"", *study.models, *(pool.teacher.name for pool in study.pools.values())}
+    for name in placements.keys() - known:
+        raise SpecError(f"models.{name}: no model or teacher is called {name!r}: {nearest(name, known - {''})}")
+    return f"{placements[''].launcher} processes; {len(placements) - 1} models with fields of their own"
+
+
+def _judges() -> str:
+    judges = judge_specs()
+    return ", ".join(f"{role} by {judge.model}" for role, judge in judges.items()) or "no judges"
 
 
 def _mirror() -> Finding:
