@@ -35,7 +35,7 @@ def read_toml(setting: str, path: str | Path, *, tables: Iterable[str] = ()) -> 
     except ValueError as error:
         raise SpecError(f"{where}: not valid TOML: {error}") from error
     except RecursionError as error:
-        raise SpecError(f"{where}: nested too deeply; spec files have at most four levels") from error
+        raise SpecError(f"{where}: nested too deeply; write the tables as the README shows") from error
     valid = tuple(tables)
     for table in data:
         if valid and table not in valid:
@@ -77,7 +77,7 @@ def shown(value: Any) -> str:
         return _SHOWN.repr(value)
     except ValueError:
         # Python refuses to write out integers of thousands of digits.
-        return f"a {type(value).__name__} that is too long to show"
+        return f"a value of type {type(value).__name__}, too long to show,"
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -78,7 +78,8 @@ def _placement() -> str:
     placements, study = read_placements(), load_study()
     known = {"", *study.models, *(pool.teacher.name for pool in study.pools.values())}
     for name in placements.keys() - known:
-        raise SpecError(f"models.{name}: no model or teacher is called {name!r}: {nearest(name, known - {''})}")
+        where = f"{PLACEMENT_SETTING}={os.environ[PLACEMENT_SETTING]}: models.{name}"
+        raise SpecError(f"{where}: no model or teacher is called so: {nearest(name, known - {''})}")
     return f"{placements[''].launcher} processes; {len(placements) - 1} models with fields of their own"
 
 

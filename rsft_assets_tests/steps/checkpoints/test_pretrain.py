@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model
@@ -13,6 +15,7 @@ from rsft_assets.steps.base_models import pretrain
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.training import loop
 from rsft_assets.steps.checkpoints.training.models import new_qwen3
+from rsft_assets.steps.checkpoints.training.process import optimisation_of
 from rsft_assets.steps.checkpoints.training.work import FromScratch
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.checkpoints.test_train import weights_digest
@@ -51,6 +54,15 @@ def test_a_base_model_is_made_and_loads(tmp_path, study):
     assert curves[-1]["loss"] < curves[0]["loss"]
     assert not any(record.path.startswith((".", "start", "tokens")) for record in output.manifest.files)
     assert not (tmp_path / "base_models/small/.resume").exists()
+
+
+def test_precision_is_the_specs_whatever_the_machine_has(tmp_path, study, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        assert optimisation_of(SimpleNamespace(ref=BASE, study=study)).precision == "fp32"
+    studies = study, study_of(dataclasses.replace(SMALL, precision="bf16"))
+    single, mixed = (make_base_model(of, Store(tmp_path), BASE, placement=CPU) for of in studies)
+    assert single.folder != mixed.folder and weights_digest(single) != weights_digest(mixed)
 
 
 def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypatch):
