@@ -79,12 +79,9 @@ def _pin(fields: Any, where: str, pattern: str) -> dict[str, Any]:
 
 def _run(fields: Any, where: str, schedules: Mapping[str, Schedule]) -> Run:
     name = fields.get("schedule") if isinstance(fields, dict) else None
-    made: Run
-    if isinstance(name, str):
-        if name not in schedules:
-            raise SpecError(f"{where}: field schedule: no schedule is called {name!r}; {nearest(name, schedules)}")
-        others = {field: value for field, value in fields.items() if field != "schedule"}
-        made = entry(Run, others, where, {"schedule": schedules[name]})
-    else:
-        made = entry(Run, fields, where)
-    return made
+    if not isinstance(name, str):
+        return entry(Run, fields, where)
+    if name not in schedules:
+        raise SpecError(f"{where}: field schedule: no schedule is called {name!r}; {nearest(name, schedules)}")
+    others = {field: value for field, value in fields.items() if field != "schedule"}
+    return entry(Run, others, where, {"schedule": schedules[name]})

@@ -12,7 +12,7 @@ import tomllib
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.validation import check_values
@@ -20,6 +20,7 @@ from rsft_assets.specs.validation import check_values
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = 120
 _INTEGER_BITS = 63
+Made = TypeVar("Made")
 
 
 def read_toml(setting: str, path: str | Path, *, tables: Iterable[str] = ()) -> dict[str, Any]:
@@ -51,18 +52,18 @@ def rows(data: Mapping[str, Any], table: str, where: str) -> list[tuple[str, Any
     return list(found.items())
 
 
-def entry(kind: type, fields: Any, where: str, given: Mapping[str, Any] | None = None) -> Any:
+def entry(kind: type[Made], fields: Any, where: str, given: Mapping[str, Any] | None = None) -> Made:
     """One dataclass from a table, every field checked against its annotation; `given` fields are not the file's."""
     if not isinstance(fields, dict):
         raise SpecError(f"{where}: {shown(fields)} must be a table of fields")
     given = given or {}
-    hints = get_type_hints(kind)
-    valid = [f.name for f in dataclasses.fields(kind) if f.name not in given]
+    hints, declared = get_type_hints(kind), dataclasses.fields(kind)  # type: ignore[arg-type]
+    valid = [field.name for field in declared if field.name not in given]
     for name in fields:
         if name not in valid:
             raise SpecError(f"{where}: unknown field {name!r}: {nearest(name, valid)}")
     values = {name: _value(hints[name], value, f"{where}: field {name}") for name, value in fields.items()}
-    for field in dataclasses.fields(kind):
+    for field in declared:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values and field.name not in given:
             raise SpecError(f"{where}: field {field.name} is missing")

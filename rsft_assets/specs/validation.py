@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -63,8 +63,8 @@ def check_values(entry: Any, where: str) -> None:
             if choices and one is not None and not isinstance(one, tuple) and one not in choices:
                 valid = ", ".join(map(str, choices))
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
-            if isinstance(one, (int, float)):
-                _check_number(field.name, one, where)
+        for number in _numbers(value):
+            _check_number(field.name, number, where)
         if field.name == "endpoint" and value != field.default and not value.startswith(("http://", "https://")):
             raise SpecError(f"{where}: field endpoint: {value!r} must be a URL such as http://localhost:8000/v1")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
@@ -77,33 +77,39 @@ def check_values(entry: Any, where: str) -> None:
         _check_shape(entry, where)
 
 
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for one in value:
+            yield from _numbers(one)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
 def _check_number(name: str, value: float, where: str) -> None:
     if not math.isfinite(value):
         raise SpecError(f"{where}: field {name}: {value!r} must be a finite number")
     if name in _POSITIVE and not value > 0:
         raise SpecError(f"{where}: field {name}: {value!r} must be above 0")
     least, most = _BOUNDS.get(name, (-math.inf, math.inf))
-    if value < least:
-        raise SpecError(f"{where}: field {name}: {value!r} must be at least {least}")
-    if value > most:
-        raise SpecError(f"{where}: field {name}: {value!r} must be at most {most}")
+    if not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
+        raise SpecError(f"{where}: field {name}: {value!r} must be {bound}")
 
 
 def _check_shape(spec: Pretraining, where: str) -> None:
-    if spec.hidden % spec.heads:
-        raise SpecError(f"{where}: field heads: {spec.heads} does not divide hidden, {spec.hidden}")
-    if spec.head_dim % 2:
-        raise SpecError(
-            f"{where}: field heads: hidden / heads is {spec.head_dim}; rotary embeddings need an even number"
-        )
-    if spec.heads % spec.heads_per_key_value:
-        raise SpecError(
-            f"{where}: field heads_per_key_value: {spec.heads_per_key_value} does not divide heads, {spec.heads}"
-        )
-    if spec.context > spec.positions:
-        raise SpecError(f"{where}: field context: {spec.context} must be at most positions, {spec.positions}")
-    if spec.held_out_seed == spec.seed:
-        raise SpecError(f"{where}: field held_out_seed: {spec.seed} is the seed of the training documents; use another")
+    rules = {
+        # Rotary embeddings turn pairs of numbers within each head.
+        "heads": (spec.hidden % (2 * spec.heads) == 0, f"hidden, {spec.hidden}, must be an even multiple of it"),
+        "heads_per_key_value": (
+            spec.heads % spec.heads_per_key_value == 0,
+            f"heads, {spec.heads}, must be a multiple of it",
+        ),
+        "context": (spec.context <= spec.positions, f"it must be at most positions, {spec.positions}"),
+        "held_out_seed": (spec.held_out_seed != spec.seed, "it is the seed of the training documents; use another"),
+    }
+    for field, (holds, rule) in rules.items():
+        if not holds:
+            raise SpecError(f"{where}: field {field}: {getattr(spec, field)}: {rule}")
 
 
 def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:
