@@ -71,9 +71,9 @@ def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, di
 
 def _pin(fields: Any, where: str, pattern: str) -> dict[str, Any]:
     where = f"{where}: adopt.{pattern}"
-    entry(Hub, {"repo": "", **fields} if isinstance(fields, dict) else fields, where)
-    if fields and set(pattern) & set("*?["):
+    if isinstance(fields, dict) and fields and set(pattern) & set("*?["):
         raise SpecError(f"{where}: {', '.join(fields)} would hold for every run that matches; name one run")
+    entry(Hub, {"repo": "", **fields} if isinstance(fields, dict) else fields, where)
     return dict(fields)
 
 
