@@ -32,7 +32,7 @@ def tiny_study() -> Study:
     """The paper's study, declared only, and a small one of every kind of thing beside it."""
     sampling = Sampling(n=2, max_tokens=160)
     schedule = Schedule(lr=1e-3, epochs=4, batch_size=16, precision="fp32", grid=(5, 10, 20, 40))
-    shape = {"layers": 1, "hidden": 8, "heads": 1, "mixture": "nano-skills", "steps": 1, "batch_tokens": 8, "lr": 1e-3}
+    shape = {"layers": 1, "hidden": 8, "heads": 2, "mixture": "nano-skills", "steps": 1, "batch_tokens": 8, "lr": 1e-3}
     models = [
         Model(
             name=f"tiny-{size}m",

@@ -25,7 +25,7 @@ SEEDS = (1, 2, 3)
 
 def wide_study() -> Study:
     """Twelve arms, four of them of three seeds, on four base models, one of which has seen no worked answers."""
-    shape = {"layers": 1, "hidden": 8, "heads": 1, "steps": 1, "batch_tokens": 8, "lr": 1e-3, "context": 64, "seed": 1}
+    shape = {"layers": 1, "hidden": 8, "heads": 2, "steps": 1, "batch_tokens": 8, "lr": 1e-3, "context": 64, "seed": 1}
     bases = {"wide-0.3m": 300_000, "wide-1m": 1_000_000, "wide-3m": 3_000_000, "wide-plain": 1_000_000}
     models = [
         Model(

@@ -11,12 +11,10 @@
 
 import hashlib
 import os
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rsft_assets.specs.errors import SpecError
+from rsft_assets.specs.toml_file import entry, read_toml
 
 JUDGES_SETTING = "RSFT_JUDGES"
 KEY_SETTING = "RSFT_ENDPOINT_KEY"
@@ -83,14 +81,12 @@ def judge_specs() -> dict[str, JudgeSpec]:
     path = os.environ.get(JUDGES_SETTING)
     if not path:
         return {}
-    try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        return {role: JudgeSpec(role, **table) for role, table in tables.items()}
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise SpecError(
-            f"{JUDGES_SETTING}={path}: {error}; each role is a table with endpoint, model and, where needed, key "
-            "and usd_per_million_tokens"
-        ) from error
+    known = [role for roles in ROLES.values() for role in roles]
+    tables = read_toml(JUDGES_SETTING, path, tables=known)
+    return {
+        role: entry(JudgeSpec, table, f"{JUDGES_SETTING}={path}: {role}", {"role": role})
+        for role, table in tables.items()
+    }
 
 
 def judged_by(task: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.training import Optimisation
 
 Mixture = Literal["nano-skills", "nano-skills-little"]
 """Texts to pretrain on; `steps/base_models/mixture.py` writes them."""
@@ -22,21 +23,51 @@ Skill = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining:
-    """A base model made here, from scratch, by the trainer: architecture, mixture and optimisation."""
+class Pretraining(Optimisation):
+    """A base model made here, from scratch: a Qwen3 with tied embeddings, its texts and its optimisation."""
 
     layers: int
     hidden: int
     heads: int
+    heads_per_key_value: int = 2
+    """Attention heads that share one key-value head."""
+    feed_forward_ratio: int = 3
+    """Width of the feed-forward layers, in multiples of `hidden`."""
+    positions: int = 1_024
+    """Longest sequence, prompt and response together, that the made model takes."""
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+    init_scale: float = 0.8
+    """Weights start at a standard deviation of this over the root of `hidden`. The usual 0.02 is meant for wide
+    models; small ones learn to copy twice as fast from a larger start."""
     mixture: Mixture
+    context: int
+    """Tokens of a document; longer ones lose their tail."""
     steps: int
     batch_tokens: int
-    lr: float
-    context: int
     seed: int
+    held_out_documents: int = 512
+    """Never trained on: they give the held-out loss, and are drawn with a seed of their own."""
+    held_out_seed: int = 1_000_004
+    warmup: float = 0.05
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    precision: Literal["bf16", "bf16-pure", "fp32"] = "fp32"
     gate: tuple[tuple[Skill, float], ...] = ()
     """(skill, least share of right answers): a base that fell short of one is refused, and the study stops there
     instead of reporting noise."""
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
+
+    @property
+    def key_value_heads(self) -> int:
+        return self.heads // self.heads_per_key_value
+
+    @property
+    def init_std(self) -> float:
+        return self.init_scale * self.hidden**-0.5
 
 
 @dataclass(frozen=True, kw_only=True)

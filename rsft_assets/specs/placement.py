@@ -4,14 +4,12 @@
 uses what the machine has.
 """
 
-import dataclasses
 import os
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from rsft_assets.specs.errors import SpecError, nearest
+from rsft_assets.specs.errors import SpecError
+from rsft_assets.specs.toml_file import entry, read_toml, rows
 
 PLACEMENT_SETTING = "RSFT_PLACEMENT"
 
@@ -42,35 +40,29 @@ class Placement:
     """Processes that verify answers or run code."""
 
 
-def load_placement(model: str = "") -> Placement:
-    """The placement for one model, from the file that RSFT_PLACEMENT names."""
+def read_placements() -> dict[str, Placement]:
+    """The placement of each model that RSFT_PLACEMENT's file names, and under "" of all others."""
     path = os.environ.get(PLACEMENT_SETTING)
     if not path:
-        return Placement()
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{PLACEMENT_SETTING}={path}: {error}; name a readable TOML file or unset it") from error
-    fields = {**data.get("default", {}), **data.get("models", {}).get(model, {})}
-    valid = [field.name for field in dataclasses.fields(Placement)]
-    for name in fields:
-        if name not in valid:
-            raise SpecError(f"{path}: unknown field {name!r}: {nearest(name, valid)}")
-    from rsft_assets.specs.validation import check_values
+        return {"": Placement()}
+    where = f"{PLACEMENT_SETTING}={path}"
+    data = read_toml(PLACEMENT_SETTING, path, tables=("default", "models"))
+    shared = data.get("default", {})
+    placements = {"": _entry(shared, f"{where}: default")}
+    for name, fields in rows(data, "models", where):
+        _entry(fields, f"{where}: models.{name}")
+        placements[name] = _entry({**shared, **fields}, f"{where}: models.{name}")
+    return placements
 
-    _check_kinds(path, fields)
-    if fields.get("launcher") == "ray":
-        raise SpecError(f"{path}: field launcher: 'ray' is not available yet; use 'local'")
-    placement = Placement(**fields)
-    check_values(placement, f"{path}: placement")
+
+def _entry(fields: Any, where: str) -> Placement:
+    if isinstance(fields, dict) and fields.get("launcher") == "ray":
+        raise SpecError(f"{where}: field launcher: 'ray' is not available yet; use 'local'")
+    placement: Placement = entry(Placement, fields, where)
     return placement
 
 
-def _check_kinds(path: str, fields: dict[str, Any]) -> None:
-    """Text where text belongs, and whole numbers from 1; only a ZeRO stage may be 0."""
-    for name, value in fields.items():
-        kind = type(getattr(Placement, name))
-        if type(value) is not kind:
-            raise SpecError(f"{path}: field {name}: {value!r} must be of type {kind.__name__}")
-        if kind is int and value < 1 and name != "zero_stage":
-            raise SpecError(f"{path}: field {name}: {value!r} must be above 0")
+def load_placement(model: str = "") -> Placement:
+    """The placement for one model."""
+    placements = read_placements()
+    return placements.get(model, placements[""])

@@ -20,10 +20,9 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
+from rsft_assets.specs.study_file import STUDY_FILE_SETTING, read_study_file
 from rsft_assets.specs.training import Run
 from rsft_assets.specs.validation import validate
-
-STUDY_FILE_SETTING = "RSFT_STUDY"
 
 
 @dataclass(frozen=True)
@@ -107,11 +106,12 @@ def tables_of(module: Any) -> dict[str, Iterable[Any]]:
 def _load(study_file: str | None) -> Study:
     parts: list[tuple[str, dict[str, Any]]] = [("paper", tables_of(paper)), ("nano", tables_of(nano))]
     if study_file:
-        from rsft_assets.specs.study_file import read_study_file
-
         extends, entries, adopted = read_study_file(Path(study_file))
         parts.append((extends, entries))
-        return combine(parts, adopted)
+        try:
+            return combine(parts, adopted)
+        except SpecError as error:
+            raise SpecError(f"{STUDY_FILE_SETTING}={study_file}: {error}") from error
     return combine(parts)
 
 

@@ -14,12 +14,10 @@ GRID = (10, 20, 40, 80, 160, 320, 480, 640, 800, 960, 1120, 1280)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """Optimisation: everything that decides the weights apart from model, data and seed."""
+class Optimisation:
+    """AdamW and its learning rate, for fine-tuning and pretraining alike."""
 
     lr: float
-    epochs: float
-    batch_size: int
     decay: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.1
     """Share of all steps, rounded down; constant schedules warm up too.
@@ -32,7 +30,15 @@ class Schedule:
     eps: float = 1e-8
     clip: float = 1.0
     precision: Literal["bf16", "bf16-pure", "fp32"] = "bf16"
-    """bf16 keeps fp32 master weights; bf16-pure is the authors' choice, without them."""
+    """The same on a CPU and a GPU. bf16 keeps fp32 master weights; bf16-pure is the authors' choice, without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Optimisation):
+    """Everything that decides a run's weights apart from model, data and seed."""
+
+    epochs: float
+    batch_size: int
     loss: Literal["token-mean", "authors"] = "token-mean"
     """Weight of each token: global mean over the batch, or the authors' sum of micro-batch means."""
     order: Literal["shuffled", "file"] = "shuffled"

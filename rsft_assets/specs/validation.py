@@ -1,14 +1,15 @@
 """Does a study hold together? Every reference, number and name, checked before anything runs."""
 
 import functools
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.specs.models import Skill
+from rsft_assets.specs.models import Pretraining, Skill
 from rsft_assets.specs.training import Run
 
 if TYPE_CHECKING:
@@ -18,8 +19,20 @@ _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _POSITIVE = (
     *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
-    *("layers", "hidden", "heads", "steps", "batch_tokens", "context"),
+    *("layers", "hidden", "heads", "heads_per_key_value", "feed_forward_ratio", "positions", "steps", "batch_tokens"),
+    *("context", "held_out_documents", "rope_theta", "norm_eps", "init_scale", "eps", "top_p"),
+    *("tensor_parallel", "engines", "processes", "micro_batch_tokens", "threads", "workers"),
 )
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("warmup", "weight_decay", "min_p", "top_p", "eps", "norm_eps", "lr"), (0, 1)),
+    **dict.fromkeys(("clip", "temperature", "held_out", "runs", "usd_per_million_tokens"), (0, math.inf)),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), (-2, 2)),
+    # 1 would never forget the first gradient; torch refuses it.
+    "betas": (0, 0.99999),
+    "init_scale": (0, 10),
+    "top_k": (-1, math.inf),
+}
+"""Least and greatest value of a field, both allowed."""
 
 
 def validate(study: "Study") -> None:
@@ -41,7 +54,7 @@ def validate(study: "Study") -> None:
 
 
 def check_values(entry: Any, where: str) -> None:
-    """Choices and signs of every field, nested entries included."""
+    """Choices and ranges of every field, nested entries included."""
     choices_of = _choices_of(entry.__class__)
     for field in fields(entry):
         value = getattr(entry, field.name)
@@ -51,14 +64,53 @@ def check_values(entry: Any, where: str) -> None:
             if choices and one is not None and not isinstance(one, tuple) and one not in choices:
                 valid = ", ".join(map(str, choices))
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
-        if field.name in _POSITIVE and value is not None and not value > 0:
-            raise SpecError(f"{where}: field {field.name}: {value!r} must be above 0")
+        for number in _numbers(value):
+            _check_number(field.name, number, where)
+        if field.name == "endpoint" and value != field.default and not value.startswith(("http://", "https://")):
+            raise SpecError(f"{where}: field endpoint: {value!r} must be a URL such as http://localhost:8000/v1")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
             raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
         if field.name == "gate":
             _check_gate(value, where)
         if hasattr(value, "__dataclass_fields__"):
             check_values(value, f"{where}.{field.name}")
+    if isinstance(entry, Pretraining):
+        _check_shape(entry, where)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for one in value:
+            yield from _numbers(one)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
+def _check_number(name: str, value: float, where: str) -> None:
+    if not math.isfinite(value):
+        raise SpecError(f"{where}: field {name}: {value!r} must be a finite number")
+    if name in _POSITIVE and not value > 0:
+        raise SpecError(f"{where}: field {name}: {value!r} must be above 0")
+    least, most = _BOUNDS.get(name, (-math.inf, math.inf))
+    if not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
+        raise SpecError(f"{where}: field {name}: {value!r} must be {bound}")
+
+
+def _check_shape(spec: Pretraining, where: str) -> None:
+    rules = {
+        # Rotary embeddings turn pairs of numbers within each head.
+        "heads": (spec.hidden % (2 * spec.heads) == 0, f"hidden, {spec.hidden}, must be an even multiple of it"),
+        "heads_per_key_value": (
+            spec.heads % spec.heads_per_key_value == 0,
+            f"heads, {spec.heads}, must be a multiple of it",
+        ),
+        "context": (spec.context <= spec.positions, f"it must be at most positions, {spec.positions}"),
+        "held_out_seed": (spec.held_out_seed != spec.seed, "it is the seed of the training documents; use another"),
+    }
+    for field, (holds, rule) in rules.items():
+        if not holds:
+            raise SpecError(f"{where}: field {field}: {getattr(spec, field)}: {rule}")
 
 
 def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:

@@ -10,6 +10,7 @@ the mean that `rsft plan` assumes of their rows.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -70,10 +71,12 @@ def model_of(size: str):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from rsft_assets.specs import nano
     from rsft_assets.steps.checkpoints.training.models import new_qwen3
 
     if size == "1m":
-        return new_qwen3(vocabulary=VOCABULARY[size], layers=4, hidden=128, heads=4, context=4_096, seed=1, end=0)
+        [spec] = [model.origin for model in nano.MODELS if model.name == "nano-1m"]
+        return new_qwen3(dataclasses.replace(spec, positions=8_192), vocabulary=VOCABULARY[size], end=0)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=VOCABULARY[size],
@@ -93,16 +96,16 @@ def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
     import numpy as np
 
     from rsft_assets.specs.placement import Placement
+    from rsft_assets.specs.training import Optimisation
     from rsft_assets.steps.checkpoints.training.attention import install
-    from rsft_assets.steps.checkpoints.training.engine import Optimiser, Session, dtype_of, join_processes
+    from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
     from rsft_assets.steps.checkpoints.training.packing import micro_batch, plan
 
     line, warm, steps = LINES[size]
     join_processes("cpu", Path("unused"))
     model = model_of(size).to(dtype_of(precision))
     install(model)
-    optimiser = Optimiser((0.9, 0.999), 1e-8, 0.01, 1.0, precision)
-    session = Session(model, optimiser, Placement(device="cpu"), "cpu")
+    session = Session(model, Optimisation(lr=1e-4, precision=precision), Placement(device="cpu"), "cpu")
     arrays = [np.array(row) for row in rows]
     taken, start = 0, 0
     packing = 0.0

@@ -36,7 +36,7 @@ def benchmark(name: str, task: str = "math", **changes) -> Benchmark:
 def small_study(*benchmarks: Benchmark) -> Study:
     """One model, two runs of two epochs that keep steps 0, 1 and 2."""
     pretraining = Pretraining(
-        layers=1, hidden=8, heads=1, mixture="nano-skills", steps=1, batch_tokens=8, lr=1e-3, context=64, seed=1
+        layers=1, hidden=8, heads=2, mixture="nano-skills", steps=1, batch_tokens=8, lr=1e-3, context=64, seed=1
     )
     tables = {
         "models": [Model(name="tiny", family="qwen3", parameters=9, origin=pretraining, needs_gpu=False)],

@@ -34,8 +34,6 @@ from rsft_assets.steps.records.store import Store
 log = logging.getLogger(__name__)
 MICRO_TOKENS = 4_096
 """Larger micro-batches leave the CPU's cache."""
-_HELD_OUT_SEED = 1_000_003
-_HELD_OUT_DOCUMENTS = 512
 
 
 def pretrain(
@@ -110,16 +108,7 @@ def _random_model(spec: Pretraining, folder: Path) -> Path:
     aside = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     tokenizer = build_tokenizer(aside)
-    model = new_qwen3(
-        vocabulary=len(tokenizer),
-        layers=spec.layers,
-        hidden=spec.hidden,
-        heads=spec.heads,
-        context=spec.context,
-        seed=spec.seed,
-        end=tokenizer.eos_token_id,
-    )
-    model.save_pretrained(aside)
+    new_qwen3(spec, vocabulary=len(tokenizer), end=tokenizer.eos_token_id).save_pretrained(aside)
     aside.rename(folder)
     return folder
 
@@ -127,13 +116,14 @@ def _random_model(spec: Pretraining, folder: Path) -> Path:
 def _tokens(spec: Pretraining, base: Path, folder: Path) -> tuple[Path, Path]:
     """All documents of the training, and some of another seed that it never sees."""
     wanted = spec.steps * spec.batch_tokens
-    key = key_of(mixture=spec.mixture, seed=spec.seed, tokens=wanted, context=spec.context)
+    held_out = {"held_out_documents": spec.held_out_documents, "held_out_seed": spec.held_out_seed}
+    key = key_of(mixture=spec.mixture, seed=spec.seed, tokens=wanted, context=spec.context, **held_out)
     places = folder / f"tokens-{key}", folder / f"held-out-{key}"
     if not all(place.is_dir() for place in places):
         tokenizer = load_tokenizer(base)
         rows = document_rows(documents(spec.mixture, spec.seed), tokenizer)
         collect(_until(rows, wanted, spec.context), spec.context).save(places[0])
-        other = itertools.islice(documents(spec.mixture, spec.seed + _HELD_OUT_SEED), _HELD_OUT_DOCUMENTS)
+        other = itertools.islice(documents(spec.mixture, spec.held_out_seed), spec.held_out_documents)
         collect(document_rows(other, tokenizer), spec.context).save(places[1])
     return places
 

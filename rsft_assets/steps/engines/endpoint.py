@@ -25,6 +25,8 @@ from rsft_assets.steps.records.rows import without_surrogates
 
 _AT_ONCE = 64
 _CHAT = "chat-turns:"
+_NO_REPETITION_PENALTY = 1.0
+"""A factor: 1 changes nothing. `Sampling` has no such field, so no text is drawn with one."""
 
 
 class EndpointEngine:
@@ -106,12 +108,15 @@ class EndpointEngine:
             "presence_penalty": wanted.presence_penalty,
             "frequency_penalty": wanted.frequency_penalty,
             "seed": request.seed,
-            # Not in OpenAI's own interface, so they are sent only where they say something.
-            **({"top_k": wanted.top_k} if wanted.top_k > 0 else {}),
-            **({"min_p": wanted.min_p} if wanted.min_p > 0 else {}),
         }
         if not request.prompt.startswith(_CHAT):
-            return {**body, "prompt": request.prompt, "logprobs": 0, "add_special_tokens": False}, "/completions"
+            # What is left out, a server may take from its model's generation_config.json.
+            whole = {"top_k": wanted.top_k, "min_p": wanted.min_p, "repetition_penalty": _NO_REPETITION_PENALTY}
+            text = {"prompt": request.prompt, "logprobs": 0, "add_special_tokens": False}
+            return {**body, **whole, **text}, "/completions"
+        # OpenAI's own servers refuse what is not in their interface, so it is sent only where it says something.
+        body |= {"top_k": wanted.top_k} if wanted.top_k > 0 else {}
+        body |= {"min_p": wanted.min_p} if wanted.min_p > 0 else {}
         chat = json.loads(request.prompt.removeprefix(_CHAT))
         switch = {} if chat["thinking"] is None else {"chat_template_kwargs": {"enable_thinking": chat["thinking"]}}
         return {**body, "messages": chat["messages"], **switch}, "/chat/completions"

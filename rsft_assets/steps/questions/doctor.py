@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.specs.placement import PLACEMENT_SETTING, Placement, load_placement
-from rsft_assets.specs.study import STUDY_FILE_SETTING, load_study
+from rsft_assets.specs.errors import SpecError, StepError, nearest
+from rsft_assets.specs.judges import JUDGES_SETTING, judge_specs
+from rsft_assets.specs.placement import PLACEMENT_SETTING, Placement, read_placements
+from rsft_assets.specs.study import load_study
+from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING, Store
@@ -37,8 +39,12 @@ def examine(
     """
     yield _python()
     yield _home(store)
-    yield _study()
-    yield from _placement(capabilities)
+    yield _settings_file(STUDY_FILE_SETTING, _study)
+    placement = _settings_file(PLACEMENT_SETTING, _placement)
+    yield placement
+    if placement.state == "ok":
+        yield from _devices(capabilities)
+    yield _settings_file(JUDGES_SETTING, _judges)
     yield _mirror()
     yield _engine()
     yield from _outputs(store, content=content)
@@ -60,30 +66,50 @@ def _home(store: Store) -> Finding:
     return Finding(state, HOME_SETTING, f"{store.home}, {free / GIB:.0f} GiB free")
 
 
-def _study() -> Finding:
+def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
+    """What a TOML file declares, in words, or what is wrong with it."""
+    path = os.environ.get(setting)
     try:
-        study = load_study()
+        words = read()
     except SpecError as error:
-        return Finding("problem", STUDY_FILE_SETTING, str(error))
-    own = os.environ.get(STUDY_FILE_SETTING)
-    words = f"{len(study.models)} models, {len(study.runs)} runs, {len(study.benchmarks)} benchmarks"
-    return Finding("ok", "study", words + (f", with {own}" if own else ""))
+        return Finding("problem", setting, str(error))
+    return Finding("ok", setting, f"{path}: {words}" if path else f"not set: {words}")
 
 
-def _placement(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Finding]:
-    try:
-        placement = load_placement()
-        there = capabilities(placement)
-    except (SpecError, StepError) as error:
-        yield Finding("problem", PLACEMENT_SETTING, str(error))
-        return
-    devices = f"{there.cores} cores, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
-    file = os.environ.get(PLACEMENT_SETTING) or "defaults"
-    yield Finding("ok", "placement", f"{file}; launcher {placement.launcher!r}: {devices}")
-    if there.gpus:
-        yield Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in there.gpus))
-    else:
-        yield Finding("note", "gpu", "none: the nano study runs here, the paper's models need a GPU node")
+def _devices(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Finding]:
+    """What the launchers that the placement names say they have."""
+    launchers = {placement.launcher: placement for placement in reversed(read_placements().values())}
+    for name, placement in launchers.items():
+        try:
+            there = capabilities(placement)
+        except StepError as error:
+            yield Finding("problem", f"launcher {name}", str(error))
+            continue
+        devices = f"{there.cores} cores, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
+        yield Finding("ok", f"launcher {name}", devices)
+        if there.gpus:
+            yield Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in there.gpus))
+        else:
+            yield Finding("note", "gpu", "none: the nano study runs here, the paper's models need a GPU node")
+
+
+def _study() -> str:
+    study = load_study()
+    return f"{len(study.models)} models, {len(study.runs)} runs, {len(study.benchmarks)} benchmarks"
+
+
+def _placement() -> str:
+    placements, study = read_placements(), load_study()
+    known = {"", *study.models, *(pool.teacher.name for pool in study.pools.values())}
+    for name in placements.keys() - known:
+        where = f"{PLACEMENT_SETTING}={os.environ[PLACEMENT_SETTING]}: models.{name}"
+        raise SpecError(f"{where}: no model or teacher is called so: {nearest(name, known - {''})}")
+    return f"launcher {placements[''].launcher!r}; {len(placements) - 1} models with fields of their own"
+
+
+def _judges() -> str:
+    judges = judge_specs()
+    return ", ".join(f"{role} by {judge.model}" for role, judge in judges.items()) or "no judges"
 
 
 def _mirror() -> Finding:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
-from rsft_assets.steps.checkpoints.training.engine import Optimiser, Session, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _share
 from rsft_assets.steps.checkpoints.training.weights import row_weights
 from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
@@ -46,8 +47,8 @@ def run(case):
         assert install(model)
     if case.get("recompute"):
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    optimiser = Optimiser(ADAM["betas"], ADAM["eps"], ADAM["weight_decay"], case["clip"], case["precision"])
-    session = Session(model, optimiser, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
+    spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
+    session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
     bounds = Bounds(0, (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     for number, batch in enumerate(batches()):

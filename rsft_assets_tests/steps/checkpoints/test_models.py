@@ -1,11 +1,13 @@
 """A model's files as the trainer reads them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from rsft_assets.steps.checkpoints.training.models import load_model, new_qwen3
+from rsft_assets_tests.steps.checkpoints.tiny import SMALL
 
 MEMORY = Path("/proc/self/smaps_rollup")
 
@@ -18,7 +20,7 @@ def private_bytes():
 @pytest.mark.skipif(not MEMORY.exists(), reason="needs Linux's account of a process's memory")
 def test_weights_in_the_files_own_precision_are_mapped_and_shared_by_processes(tmp_path):
     """Eight processes of one machine must not each hold a copy of a 14B model."""
-    model = new_qwen3(vocabulary=40_000, layers=2, hidden=512, heads=4, context=64, seed=1, end=0).to(torch.bfloat16)
+    model = new_qwen3(replace(SMALL, hidden=512), vocabulary=40_000, end=0).to(torch.bfloat16)
     size = sum(parameter.numel() for parameter in model.parameters()) * 2
     model.save_pretrained(tmp_path)
     # The first loading imports what loading needs.

@@ -2,33 +2,32 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.models import Model
 from rsft_assets.specs.study import combine
 from rsft_assets.steps.base_models import pretrain
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.training import loop
 from rsft_assets.steps.checkpoints.training.models import new_qwen3
+from rsft_assets.steps.checkpoints.training.process import optimisation_of
 from rsft_assets.steps.checkpoints.training.work import FromScratch
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.checkpoints.test_train import weights_digest
-from rsft_assets_tests.steps.checkpoints.tiny import CPU
+from rsft_assets_tests.steps.checkpoints.tiny import CPU, SMALL
 
-SPEC = Pretraining(
-    layers=2, hidden=32, heads=4, mixture="nano-skills", steps=8, batch_tokens=512, lr=3e-3, context=64, seed=1
-)
 BASE = Ref("base_models/small")
 
 
 @pytest.fixture
 def study(monkeypatch):
     monkeypatch.setattr(pretrain, "cores", lambda: 1)
-    monkeypatch.setattr(pretrain, "_HELD_OUT_DOCUMENTS", 20)
-    return study_of(SPEC)
+    return study_of(SMALL)
 
 
 def study_of(spec):
@@ -57,6 +56,15 @@ def test_a_base_model_is_made_and_loads(tmp_path, study):
     assert not (tmp_path / "base_models/small/.resume").exists()
 
 
+def test_precision_is_the_specs_whatever_the_machine_has(tmp_path, study, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        assert optimisation_of(SimpleNamespace(ref=BASE, study=study)).precision == "fp32"
+    studies = study, study_of(dataclasses.replace(SMALL, precision="bf16"))
+    single, mixed = (make_base_model(of, Store(tmp_path), BASE, placement=CPU) for of in studies)
+    assert single.folder != mixed.folder and weights_digest(single) != weights_digest(mixed)
+
+
 def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypatch):
     whole = make_base_model(study, Store(tmp_path / "whole"), BASE, placement=CPU)
     real = loop._one_step
@@ -81,7 +89,7 @@ def test_another_spec_does_not_start_from_what_a_killed_try_left(tmp_path, study
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pretrain, "_tokens", killed)
         make_base_model(study, Store(tmp_path), BASE, placement=CPU)
-    wider = study_of(dataclasses.replace(SPEC, hidden=64))
+    wider = study_of(dataclasses.replace(SMALL, hidden=64))
     output = make_base_model(wider, Store(tmp_path), BASE, placement=CPU)
     assert json.loads(output.file("config.json").read_text())["hidden_size"] == 64
 
@@ -95,17 +103,17 @@ def test_a_kill_while_leftovers_are_deleted_costs_no_model(tmp_path, study, monk
 
 
 def test_documents_are_used_once_and_fill_each_step(tmp_path, study):
-    base = pretrain._random_model(SPEC, tmp_path / "start")
-    tokens = pretrain.Tokens.load(pretrain._tokens(SPEC, base, tmp_path)[0])
-    work = FromScratch("small", SPEC, tokens)
-    rows = [work.rows(step) for step in range(1, SPEC.steps + 1)]
+    base = pretrain._random_model(SMALL, tmp_path / "start")
+    tokens = pretrain.Tokens.load(pretrain._tokens(SMALL, base, tmp_path)[0])
+    work = FromScratch("small", SMALL, tokens)
+    rows = [work.rows(step) for step in range(1, SMALL.steps + 1)]
     assert [row for step in rows for row in step] == list(range(sum(map(len, rows))))
     filled = [sum(len(tokens.row(row)) for row in step) for step in rows]
-    assert all(abs(count - SPEC.batch_tokens) <= SPEC.context for count in filled)
+    assert all(abs(count - SMALL.batch_tokens) <= SMALL.context for count in filled)
 
 
 def test_a_new_model_depends_on_its_seed_alone():
-    shape = {"vocabulary": 50, "layers": 1, "hidden": 16, "heads": 2, "context": 32, "end": 0}
-    first, again, other = (new_qwen3(**shape, seed=seed).state_dict() for seed in (1, 1, 2))
+    specs = [dataclasses.replace(SMALL, seed=seed) for seed in (1, 1, 2)]
+    first, again, other = (new_qwen3(spec, vocabulary=50, end=0).state_dict() for spec in specs)
     name = "model.layers.0.mlp.up_proj.weight"
     assert first[name].equal(again[name]) and not first[name].equal(other[name])

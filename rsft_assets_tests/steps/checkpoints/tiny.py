@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.models import Model
+from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
@@ -24,6 +24,18 @@ from rsft_assets.steps.records.store import Store
 ROWS = 24
 SCHEDULE = Schedule(lr=1e-3, epochs=3, batch_size=8, precision="fp32", grid=(2, 4, 6))
 CPU = Placement(device="cpu", micro_batch_tokens=256)
+SMALL = Pretraining(
+    layers=2,
+    hidden=32,
+    heads=4,
+    mixture="nano-skills",
+    steps=8,
+    batch_tokens=512,
+    lr=3e-3,
+    context=64,
+    seed=1,
+    held_out_documents=20,
+)
 
 
 def tiny_study(schedule: Schedule = SCHEDULE, seeds: Sequence[int] = (1,), **run_fields) -> Study:
@@ -55,7 +67,7 @@ def tiny_model(seed: int = 7, vocabulary: int = 600):
     """Weights of its own, large enough that a leak between rows would show."""
     import torch
 
-    model = new_qwen3(vocabulary=vocabulary, layers=2, hidden=32, heads=4, context=64, seed=seed, end=0)
+    model = new_qwen3(replace(SMALL, seed=seed), vocabulary=vocabulary, end=0)
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

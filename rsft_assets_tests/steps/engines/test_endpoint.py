@@ -44,7 +44,9 @@ def test_text_counts_and_sampling(served):
     done = {c.id: c for c in engine.generate(requests())}
     assert (done["1"].text, done["1"].response_tokens, done["1"].mean_logprob) == ("to prompt 1", 2, -2.0)
     body = next(body for _, body in server.seen if body["seed"] == 2)
-    assert (body["top_k"], body["max_tokens"], "min_p" in body) == (5, 7, False)
+    assert (body["top_k"], body["max_tokens"]) == (5, 7)
+    # A server that is not told takes them from its model's generation_config.json.
+    assert (body["min_p"], body["repetition_penalty"]) == (0.0, 1.0)
     assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
 
 

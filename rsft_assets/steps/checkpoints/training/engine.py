@@ -1,6 +1,6 @@
 """DeepSpeed around one model: process group, ZeRO stage, precision, one optimizer step.
 
-In: a model, the optimiser's settings, a placement. Out: steps that give the same gradient to rounding,
+In: a model, the spec of its optimisation, a placement. Out: steps that give the same gradient to rounding,
 whatever the number of processes, the micro-batches or the stage; full weights and state by name.
 """
 
@@ -10,7 +10,6 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +18,19 @@ import torch.distributed as dist
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _PATIENCE = datetime.timedelta(hours=2)
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """AdamW as a spec declares it."""
-
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-    clip: float
-    precision: str
-    """bf16 (fp32 master weights), bf16-pure or fp32."""
-
-
 SHARED_WEIGHTS = 3
 """The ZeRO stage at which no process holds the whole model."""
 
 
-def stage_of(optimiser: Optimiser, placement: Placement) -> int:
+def stage_of(spec: Optimisation, placement: Placement) -> int:
     """ZeRO stage; master weights live in DeepSpeed's partitioned optimizers, of which stage 1 is the plainest."""
-    return max(placement.zero_stage, 1) if optimiser.precision == "bf16" else placement.zero_stage
+    return max(placement.zero_stage, 1) if spec.precision == "bf16" else placement.zero_stage
 
 
 def dtype_of(precision: str) -> torch.dtype:
@@ -110,11 +96,11 @@ def quiet_deepspeed() -> Any:
 class Session:
     """One model under training on this process."""
 
-    def __init__(self, model: Any, optimiser: Optimiser, placement: Placement, device: str) -> None:
+    def __init__(self, model: Any, spec: Optimisation, placement: Placement, device: str) -> None:
         self.world, self.rank, self.device = dist.get_world_size(), dist.get_rank(), device
-        self.model, self.optimiser = model, optimiser
-        self.stage = stage_of(optimiser, placement)
-        if optimiser.precision == "bf16-pure" and self.stage:
+        self.model, self.spec = model, spec
+        self.stage = stage_of(spec, placement)
+        if spec.precision == "bf16-pure" and self.stage:
             raise StepError(
                 f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
                 'set zero_stage = 0 in the placement, or precision = "bf16" in the schedule'
@@ -123,10 +109,10 @@ class Session:
         parameters = [p for p in trainee.parameters() if p.requires_grad]
         adam = torch.optim.AdamW(
             parameters,
-            lr=0.0,
-            betas=optimiser.betas,
-            eps=optimiser.eps,
-            weight_decay=optimiser.weight_decay,
+            lr=spec.lr,
+            betas=spec.betas,
+            eps=spec.eps,
+            weight_decay=spec.weight_decay,
             fused=True,
         )
         deepspeed = quiet_deepspeed()
@@ -140,19 +126,19 @@ class Session:
 
     def _share_weights(self, deepspeed: Any, trainee: Trainee) -> None:
         """Each process keeps its part, tensor by tensor: left to itself, DeepSpeed moves the whole model first."""
-        dtype = dtype_of(self.optimiser.precision)
+        dtype = dtype_of(self.spec.precision)
         deepspeed.zero.Init(module=trainee, config_dict_or_path=self._config(), dtype=dtype, mem_efficient_linear=False)
         for buffer in trainee.buffers():
             buffer.data = buffer.data.to(self.device)
 
     def _config(self) -> dict[str, Any]:
-        bf16 = self.optimiser.precision == "bf16"
+        bf16 = self.spec.precision == "bf16"
         return {
             "train_batch_size": self.world,
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
-            # At stage 0 DeepSpeed does not tell the norm, so it is taken, and clipped, here.
-            "gradient_clipping": self.optimiser.clip if self.stage else 0.0,
+            # At stage 0 DeepSpeed does not report the norm, so `apply` takes it, and clips. Left out, it is 1.
+            "gradient_clipping": self.spec.clip if self.stage else 0.0,
             # On a GPU DeepSpeed knows which stages gain from overlapping; gloo has nothing to overlap with.
             "zero_optimization": {
                 "stage": self.stage,
@@ -184,7 +170,7 @@ class Session:
         if self.stage:
             self.engine.step()
             return float(self.engine.get_global_grad_norm())
-        limit = self.optimiser.clip or float("inf")
+        limit = self.spec.clip or float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self.engine.module.parameters(), limit))
         self.engine.step()
         return norm

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.models import Model
+from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.steps.checkpoints.training.text import end_token
 
 REMOTE_CODE_SETTING = "RSFT_ALLOW_REMOTE_CODE"
@@ -41,27 +41,28 @@ def load_model(folder: Path, dtype: torch.dtype, *, remote_code: bool = False) -
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=remote_code)
 
 
-def new_qwen3(*, vocabulary: int, layers: int, hidden: int, heads: int, context: int, seed: int, end: int) -> Any:
-    """A small Qwen3 with random weights and tied embeddings."""
+def new_qwen3(spec: Pretraining, *, vocabulary: int, end: int) -> Any:
+    """The untrained model of a spec, its weights drawn from the spec's seed."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     config = Qwen3Config(
         vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=3 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 2),
-        head_dim=hidden // heads,
-        max_position_embeddings=max(1_024, 2 * context),
+        hidden_size=spec.hidden,
+        intermediate_size=spec.feed_forward_ratio * spec.hidden,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        num_key_value_heads=spec.key_value_heads,
+        head_dim=spec.head_dim,
+        max_position_embeddings=spec.positions,
+        rope_parameters={"rope_type": "default", "rope_theta": spec.rope_theta},
+        rms_norm_eps=spec.norm_eps,
         tie_word_embeddings=True,
-        # The usual 0.02 is meant for wide models; these learn to copy twice as fast from a larger start.
-        initializer_range=0.8 * hidden**-0.5,
+        initializer_range=spec.init_std,
         use_cache=True,
         bos_token_id=None,
         eos_token_id=end,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(spec.seed)
     model: Any = Qwen3ForCausalLM
     return model(config)
 

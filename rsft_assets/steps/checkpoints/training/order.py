@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 
-from rsft_assets.specs.training import Schedule
+from rsft_assets.specs.training import Optimisation, Schedule
 
 
 def epoch_of(schedule: Schedule, rows: int, step: int) -> int:
@@ -32,11 +32,11 @@ def _shuffled(seed: int, epoch: int, rows: int) -> tuple[int, ...]:
     return tuple(sorted(range(rows), key=key))
 
 
-def warmup_steps(schedule: Schedule, total_steps: int) -> int:
+def warmup_steps(schedule: Optimisation, total_steps: int) -> int:
     return int(schedule.warmup * total_steps)
 
 
-def learning_rate(schedule: Schedule, total_steps: int, step: int) -> float:
+def learning_rate(schedule: Optimisation, total_steps: int, step: int) -> float:
     """Rate of one step; as in the authors' trainer the first of a warm-up is 0, and the last is not quite."""
     before = step - 1
     warmup = warmup_steps(schedule, total_steps)

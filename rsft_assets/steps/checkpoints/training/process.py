@@ -13,13 +13,12 @@ import torch
 
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.models import Pretraining
-from rsft_assets.specs.training import Run
+from rsft_assets.specs.training import Optimisation, Run
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.attention import install
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES, SEEN, write_curves, write_seen
 from rsft_assets.steps.checkpoints.training.engine import (
     SHARED_WEIGHTS,
-    Optimiser,
     Session,
     device_of,
     dtype_of,
@@ -64,17 +63,17 @@ class _Training:
     def __init__(self, job: Job, device: str) -> None:
         self.job = job
         self.model_spec = job.study.models[job.ref.name]
-        self.optimiser = optimiser_of(job)
+        self.optimisation = optimisation_of(job)
         remote = self.model_spec.remote_code
         self.tokenizer = load_tokenizer(job.base, remote_code=remote)
-        model = load_model(job.base, dtype_of(self.optimiser.precision), remote_code=remote)
+        model = load_model(job.base, dtype_of(self.optimisation.precision), remote_code=remote)
         resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
-        if resumed is not None and stage_of(self.optimiser, job.placement) != SHARED_WEIGHTS:
+        if resumed is not None and stage_of(self.optimisation, job.placement) != SHARED_WEIGHTS:
             states.load_weights(model, resumed)
         packed = install(model)
         if device.startswith("cuda"):
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.session = Session(model, self.optimiser, job.placement, device)
+        self.session = Session(model, self.optimisation, job.placement, device)
         self.position = Position()
         if resumed is not None:
             states.load_optimiser(self.session, resumed)
@@ -97,7 +96,7 @@ class _Training:
         """Hand over the weights of one step; every process takes part."""
         pretraining = isinstance(self.work, FromScratch)
         # A base model keeps full precision, whatever it was computed in: it is small, and made once.
-        dtype = torch.float32 if pretraining else dtype_of(self.optimiser.precision)
+        dtype = torch.float32 if pretraining else dtype_of(self.optimisation.precision)
         weights = states.full_weights(self.session, dtype, masters=pretraining)
         if self.session.rank == 0:
             if self.job.out is not None:
@@ -134,25 +133,20 @@ class _Training:
         }
 
 
-def optimiser_of(job: Job) -> Optimiser:
-    """The optimiser that a job's spec declares."""
-    if job.ref.stage == "base_models":
-        return pretraining_optimiser()
-    schedule = job.study.runs[job.ref.run].schedule
-    return Optimiser(schedule.betas, schedule.eps, schedule.weight_decay, schedule.clip, schedule.precision)
-
-
-def pretraining_optimiser() -> Optimiser:
-    """AdamW for training from scratch; fp32 on a CPU: not all have bf16, and models this small gain nothing by it."""
-    return Optimiser((0.9, 0.95), 1e-8, 0.1, 1.0, "bf16" if torch.cuda.is_available() else "fp32")
+def optimisation_of(job: Job) -> Optimisation:
+    """What a job's spec declares."""
+    if job.ref.stage != "base_models":
+        return job.study.runs[job.ref.run].schedule
+    origin = job.study.models[job.ref.name].origin
+    assert isinstance(origin, Pretraining)
+    return origin
 
 
 def _work(job: Job) -> FineTuning | FromScratch:
     tokens = Tokens.load(job.tokens)
     held_out = Tokens.load(job.held_out) if job.held_out else None
-    if job.ref.stage == "base_models":
-        origin = job.study.models[job.ref.name].origin
-        assert isinstance(origin, Pretraining)
-        return FromScratch(job.ref.name, origin, tokens, held_out)
+    declared = optimisation_of(job)
+    if isinstance(declared, Pretraining):
+        return FromScratch(job.ref.name, declared, tokens, held_out)
     run: Run = job.study.runs[job.ref.run]
     return FineTuning(run, tokens, held_out)

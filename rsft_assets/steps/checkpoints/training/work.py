@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsft_assets.specs.models import Pretraining
-from rsft_assets.specs.training import Run, Schedule
+from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.training import order
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.weights import row_weights
@@ -41,9 +41,6 @@ class FineTuning:
         return step / (len(self.tokens) // self.run.schedule.batch_size)
 
 
-PRETRAINING_WARMUP = 0.05
-
-
 @dataclass
 class FromScratch:
     """Documents in their order, as many a step as fill its token count; each is seen once."""
@@ -67,8 +64,7 @@ class FromScratch:
         return list(range(start, int(self._ends[step - 1])))
 
     def rate(self, step: int) -> float:
-        schedule = Schedule(lr=self.spec.lr, epochs=1, batch_size=1, warmup=PRETRAINING_WARMUP)
-        return order.learning_rate(schedule, self.spec.steps, step)
+        return order.learning_rate(self.spec, self.spec.steps, step)
 
     def weights(self, trained: Sequence[int]) -> list[float]:
         return row_weights("token-mean", trained, 1)

@@ -1,0 +1,86 @@
+"""Every field that decides a result is part of an identity."""
+
+import dataclasses
+import types
+from typing import Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+
+from rsft_assets.specs.fingerprint import fingerprint
+from rsft_assets.specs.lineage import Ref, checkpoint_ref, partitions_of, spec_of
+from rsft_assets.specs.study import load_study
+
+STUDY = load_study()
+MODEL = STUDY.models["nano-300k"]
+RUN = STUDY.runs_of("nano-300k")[0]
+POOL = STUDY.pools["openr1-math_qwen3-32b_n32"]
+BENCHMARK = STUDY.benchmarks["nano-chains-test"]
+
+
+def other(hint, value):
+    """Another value of the same annotation."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return next(choice for choice in inner if choice != value)
+    if origin in (Union, types.UnionType):
+        return other(next(member for member in inner if member is not type(None)), value)
+    if origin is tuple:
+        return tuple(other(kind, one) for kind, one in zip(inner, value, strict=False) if kind is not ...)
+    if hint is bool:
+        return not value
+    return {int: lambda: value + 1, float: lambda: value / 2 + 0.125}[hint]()
+
+
+def with_entry(table, name, entry):
+    return dataclasses.replace(STUDY, **{table: {**getattr(STUDY, table), name: entry}})
+
+
+def of_pretraining(spec):
+    model = dataclasses.replace(MODEL, origin=spec)
+    return fingerprint(spec_of(with_entry("models", MODEL.name, model), Ref(f"base_models/{MODEL.name}")))
+
+
+def of_schedule(schedule):
+    run = dataclasses.replace(RUN, schedule=schedule)
+    return fingerprint(spec_of(with_entry("runs", run.name, run), checkpoint_ref(run, 5)))
+
+
+def of_pool(sampling):
+    pool = dataclasses.replace(POOL, sampling=sampling)
+    ref = Ref(f"responses/{POOL.name}", POOL.shard_keys[0])
+    return fingerprint(spec_of(with_entry("pools", POOL.name, pool), ref))
+
+
+def of_score(sampling):
+    benchmark = dataclasses.replace(BENCHMARK, sampling=sampling)
+    asset = f"scores/{MODEL.name}/{BENCHMARK.name}"
+    ref = Ref(asset, partitions_of(STUDY, asset)[0])
+    return fingerprint(spec_of(with_entry("benchmarks", BENCHMARK.name, benchmark), ref))
+
+
+KINDS = {
+    "pretraining": (of_pretraining, MODEL.origin),
+    "schedule": (of_schedule, RUN.schedule),
+    "pool": (of_pool, POOL.sampling),
+    "score": (of_score, BENCHMARK.sampling),
+}
+# What is asked of a base, and which steps are kept, change no weights.
+NOT_IDENTITY = {("pretraining", "gate"), ("schedule", "grid")}
+CASES = [(kind, field.name) for kind, (_, spec) in KINDS.items() for field in dataclasses.fields(spec)]
+
+
+@pytest.mark.parametrize(("kind", "field"), CASES)
+def test_each_field_is_identity(kind, field):
+    identity, spec = KINDS[kind]
+    changed = other(get_type_hints(type(spec))[field], getattr(spec, field))
+    assert changed != getattr(spec, field)
+    same = identity(dataclasses.replace(spec, **{field: changed})) == identity(spec)
+    assert same == ((kind, field) in NOT_IDENTITY)
+
+
+def test_the_nano_bases_are_made_as_before_their_settings_were_fields():
+    spec = MODEL.origin
+    assert (spec.warmup, spec.weight_decay, spec.betas, spec.eps, spec.clip) == (0.05, 0.1, (0.9, 0.95), 1e-8, 1.0)
+    assert (spec.precision, spec.decay, spec.held_out_documents, spec.held_out_seed) == ("fp32", "cosine", 512, 1000004)
+    assert (spec.key_value_heads, spec.head_dim, spec.feed_forward_ratio, spec.positions) == (2, 22, 3, 1024)
+    assert (spec.rope_theta, spec.norm_eps, spec.init_std) == (10_000.0, 1e-6, 0.8 * 88**-0.5)
