@@ -4,12 +4,8 @@ A launcher starts `python -m <module> <arguments>` somewhere and yields the even
 `LocalLauncher` does so as a process group of this machine. A step does not know which one it has.
 """
 
-import contextlib
 import datetime
-import json
-import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -21,14 +17,12 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.processes.events import EVENTS_SETTING
+from rsft_assets.steps.processes.child import Child, end
+from rsft_assets.steps.processes.events import EVENTS_SETTING, follow
 from rsft_assets.steps.processes.hardware import Capabilities, refuse_without_gpu, this_machine
-from rsft_assets.steps.processes.program import LAUNCHER_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
-log = logging.getLogger(__name__)
 Event = dict[str, Any]
-_POLL_SECONDS = 0.1
 _GRACE_SECONDS = 30.0
 _LAST_LINES = 15
 
@@ -86,25 +80,23 @@ class LocalLauncher:
             **os.environ,
             HOME_SETTING: str(call.home),
             EVENTS_SETTING: str(events_path),
-            LAUNCHER_SETTING: str(os.getpid()),
             "PYTHONUNBUFFERED": "1",
         }
         with log_path.open("ab") as output:
-            process = subprocess.Popen(
+            process = Child(
                 [sys.executable, "-m", call.module, *call.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,
             )
         message = ""
         try:
-            for event in _follow(process, events_path):
+            for event in follow(process, events_path):
                 message = event.get("message", message) if event["event"] == "failed" else message
                 yield event
         finally:
-            _end_group(process)
+            end([process], seconds=_GRACE_SECONDS)
             events_path.unlink(missing_ok=True)
         if process.returncode != 0:
             raise StepFailed(call, process.returncode, log_path, message)
@@ -141,42 +133,6 @@ def launch(placement: Placement, call: StepCall) -> Iterator[Event]:
     """Run one step with the launcher of a placement."""
     capabilities_of(placement, call.home)
     return LAUNCHERS[placement.launcher]().run(call)
-
-
-def _follow(process: subprocess.Popen[bytes], events_path: Path) -> Iterator[Event]:
-    """Whole lines of the events file as they come, until the process has ended and all are read."""
-    position = 0
-    while True:
-        ended = process.poll() is not None
-        if events_path.exists():
-            with events_path.open("rb") as file:
-                file.seek(position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    position += len(line)
-                    yield json.loads(line)
-        if ended:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_SECONDS)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to stop, wait for it to save what it has, then make it stop."""
-    if process.poll() is None:
-        log.info("stopping the step (process group %d)", process.pid)
-        _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-    # Children of a step that died may outlive it.
-    _signal_group(process, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
 
 
 def last_lines(path: Path, count: int = _LAST_LINES) -> str:

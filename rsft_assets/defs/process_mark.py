@@ -2,9 +2,10 @@
 
 import os
 import socket
-from pathlib import Path
 
 import dagster as dg
+
+from rsft_assets.steps.processes.parent_death import start_ticks
 
 PROCESS_TAG = "rsft/process"
 
@@ -22,11 +23,3 @@ def mark(context: dg.AssetExecutionContext) -> None:
 def process_name(pid: int) -> str:
     """host:pid:start, which no later process has; the start is empty where there is none such."""
     return f"{socket.gethostname()}:{pid}:{start_ticks(pid)}"
-
-
-def start_ticks(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty where there is none such, or nothing says."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

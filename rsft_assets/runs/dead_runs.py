@@ -16,8 +16,9 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from rsft_assets.defs.process_mark import PROCESS_TAG, process_name, start_ticks
+from rsft_assets.defs.process_mark import PROCESS_TAG, process_name
 from rsft_assets.defs.watching import tell
+from rsft_assets.steps.processes.parent_death import start_ticks
 
 log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 1.0

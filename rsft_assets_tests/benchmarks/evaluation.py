@@ -99,10 +99,10 @@ def programs() -> None:
         "while time.process_time() - start < 0.02:\n    x += 1\nprint(n)"
     )
     jobs = [Program(code, tuple(Case(str(n), str(n)) for n in range(10)), same_output) for _ in range(500)]
-    with SandboxPool(workers=2, limits=CodeLimits()) as prison:
-        list(prison.run(jobs[:4]))
+    with SandboxPool(workers=2, limits=CodeLimits()) as sandbox:
+        list(sandbox.run(jobs[:4]))
         started = time.monotonic()
-        outcomes = list(prison.run(jobs))
+        outcomes = list(sandbox.run(jobs))
         seconds = time.monotonic() - started
     least = len(jobs) * 10 * 0.02 / 2
     # What the machine did for it, which a busy machine does not falsify.

@@ -166,7 +166,7 @@ def timed(workers: int, answers: list[Answer], warm: list[PoolAnswer]) -> tuple[
 def cpu_seconds(verifier: Verifier) -> float:
     """Processor time of this process and of the workers alive now (Linux; elsewhere of this process alone)."""
     ticks = 0
-    for worker in verifier._crew.workers():
+    for worker in verifier._pool.start():
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])

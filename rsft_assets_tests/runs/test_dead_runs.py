@@ -86,6 +86,15 @@ def test_a_killed_run_frees_its_slot(tmp_path, monkeypatch):
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
+def test_a_killed_run_frees_its_slot_before_anybody_has_waited_for_its_process(tmp_path, monkeypatch):
+    killed = start(tmp_path, 600)
+    killed.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    found = statuses(tmp_path, monkeypatch)
+    killed.communicate()
+    assert found == [dg.DagsterRunStatus.FAILURE]
+
+
 def test_a_run_outlives_the_process_of_a_step_of_it(tmp_path, monkeypatch):
     # So it stands between two steps that have processes of their own, and where the UI repeats a run with its tags.
     working = start(tmp_path, 600, how=f"{socket.gethostname()}:{2**22 + 1}:1")

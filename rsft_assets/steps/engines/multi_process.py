@@ -7,10 +7,8 @@
 An engine that dies or fails ends the generation with a `StepError` and all of them; `load` starts them anew.
 """
 
-import multiprocessing
 import os
 import queue
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request
+from rsft_assets.steps.processes.child import end, spawn_context
 
 _MOST_EACH = 2_048
 """Requests that one engine holds; above what any engine reads ahead, for it would wait for the rest."""
@@ -89,7 +88,7 @@ class ManyEngines:
                 yield completion
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = spawn_context()
         self._answers = context.Queue()
         self._asked = [context.Queue() for _ in range(self.count)]
         for number, asked in enumerate(self._asked):
@@ -116,17 +115,9 @@ class ManyEngines:
                 return number, value
 
     def _end(self, *, at_once: bool) -> None:
-        # A stop may find some of them not started.
-        for process, asked in zip(self._processes, self._asked, strict=False):
-            if at_once:
-                process.terminate()
-            else:
-                asked.put("leave")
-        for process in self._processes:
-            process.join(_LEAVING_SECONDS)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        for asked in () if at_once else self._asked:
+            asked.put("leave")
+        end(self._processes, seconds=_LEAVING_SECONDS, ask=at_once)
         for waiting in (*self._asked, self._answers):
             if waiting is not None:
                 waiting.cancel_join_thread()
@@ -146,7 +137,6 @@ def _serve(number: int, placement: Placement, model: Model | None, asked: Any, a
     """The body of one engine process: a folder loads it, requests up to None are answered, "leave" ends it."""
     from rsft_assets.steps.engines.opening import open_engine
 
-    _end_with_parent_process()
     try:
         if placement.device != "cpu":
             _own_gpus(number, placement.tensor_parallel)
@@ -177,16 +167,3 @@ def _own_gpus(number: int, width: int) -> None:
     if mine.stop > len(names):
         raise StepError(f"engine {number + 1} needs GPUs {mine.start}-{mine.stop - 1}, but {len(names)} are visible")
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[place] for place in mine)
-
-
-def _end_with_parent_process() -> None:
-    """Where the kernel does not see to it (see `orphans`), an engine looks after itself."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=wait, daemon=True).start()

@@ -40,7 +40,7 @@ class VllmEngine:
         # Before vllm is imported: it reads its environment once.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        # A core that is forked would not be ended with this process; see `orphans`.
+        # A core that is forked would not be ended with this process; see `parent_death`.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         import vllm
 

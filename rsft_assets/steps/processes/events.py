@@ -1,19 +1,25 @@
 """What a step says while it works, to whoever launched it: progress, notes, and every output once it is published.
 
-Where `RSFT_EVENTS` names a file, each event is appended there as one JSON line. Without it, the log has the same.
+Where `RSFT_EVENTS` names a file, each event is appended there as one JSON line, and `follow` reads them. Without it,
+the log has the same.
 """
 
+import contextlib
 import json
 import logging
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.processes.child import Child
 
 EVENTS_SETTING = "RSFT_EVENTS"
 _SAY_EVERY_SECONDS = 1.0
+_POLL_SECONDS = 0.1
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +78,25 @@ def send(event: dict[str, Any]) -> None:
             os.write(descriptor, (json.dumps(event) + "\n").encode())
         finally:
             os.close(descriptor)
+
+
+def follow(process: Child, path: Path) -> Iterator[dict[str, Any]]:
+    """Whole events as they come, until the process has ended and all are read."""
+    position = 0
+    while True:
+        ended = process.poll() is not None
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    position += len(line)
+                    yield json.loads(line)
+        if ended:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
 
 
 def say_published(ref: Ref, folder: Path) -> None:

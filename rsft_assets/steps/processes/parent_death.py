@@ -1,46 +1,78 @@
-"""No process of a step outlives it, even where the step is killed with -9.
+"""No process outlives the one that started it, even where that one is killed with -9.
 
-Engines start processes of their own (vLLM a core, and that its workers) through multiprocessing. A core that
-outlived its step would keep memory, the GPU's above all, from the next try. Each such process is a new
-interpreter that imports the step's module before anything else, and with it this one.
+Linux sends a signal when the parent ends, or only the thread of it that started the process; elsewhere a thread looks.
+`child.Child` tells a command which process to end with, and the command calls `end_with_parent`. What multiprocessing
+starts, for us or for a library (vLLM's core and its workers), is a new interpreter that imports the module of the
+step, and with it this one, before it does anything.
+
+Standard library only, nothing of the package: the sandbox's server loads this file by its path.
 """
 
 import ctypes
 import os
 import signal
 import sys
+import threading
+import time
+from pathlib import Path
 
+PARENT_SETTING = "RSFT_PARENT"
+"""The process that a started one is to end with: its parent, or an ancestor where a library started it."""
 _PR_SET_PDEATHSIG = 1
-_PARENT = "RSFT_STEP_PROCESS"
+_LOOK_EVERY_SECONDS = 0.5
 
 
-def take_along() -> None:
-    """From now on, processes that multiprocessing starts from here end with this one."""
-    os.environ[_PARENT] = str(os.getpid())
-
-
-def end_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent ends, or only the thread that started it."""
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Let this process get a signal when its parent ends, and at once where `parent` has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    else:
+        threading.Thread(target=_signal_after, args=(os.getppid(), number), daemon=True).start()
+    if os.getppid() != parent and not is_alive(parent):
+        os.kill(os.getpid(), number)
 
 
-def _if_started_by_a_step() -> None:
-    parent = int(os.environ.get(_PARENT, 0))
-    if parent and "--multiprocessing-fork" in sys.orig_argv:
-        end_with_parent(signal.SIGKILL)
-        # It may have ended before the kernel was asked.
-        if parent != os.getppid() and not _lives(parent):
-            os._exit(1)
-        take_along()
+def end_spawned_with_this() -> None:
+    """From now on, what multiprocessing spawns from here ends with this process."""
+    os.environ[PARENT_SETTING] = str(os.getpid())
 
 
-def _lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not yet waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    except PermissionError:
+        pass
+    return process_stat(pid)[:1] not in (["Z"], ["X"])
 
 
-_if_started_by_a_step()
+def start_ticks(pid: int) -> str:
+    """When a living process started, in clock ticks since boot; empty where there is none, or nothing says."""
+    fields = process_stat(pid)
+    return fields[19] if fields and fields[0] not in "ZX" else ""
+
+
+def process_stat(pid: int) -> list[str]:
+    """What /proc says of a process, from its state on; empty where it says nothing."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _signal_after(parent: int, number: signal.Signals) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_SECONDS)
+    os.kill(os.getpid(), number)
+
+
+def _if_spawned() -> None:
+    parent = os.environ.get(PARENT_SETTING)
+    if parent and "--multiprocessing-fork" in sys.orig_argv:
+        end_with_parent(int(parent))
+        end_spawned_with_this()
+
+
+_if_spawned()

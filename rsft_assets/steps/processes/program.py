@@ -18,23 +18,11 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, parse_ref, partitions_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import send
-from rsft_assets.steps.processes.parent_death import end_with_parent, take_along
+from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_spawned_with_this, end_with_parent
 
-LAUNCHER_SETTING = "RSFT_LAUNCHER"
-"""The process that reads the events of a step, which is its child."""
 TRY_AGAIN = 75
 _NO_ROOM_BYTES = 4 << 20
 log = logging.getLogger(__name__)
-
-
-def _end_with_launcher() -> None:
-    """Be told to stop when the launcher dies, even by kill -9: nobody would read what this step says."""
-    launcher = os.environ.get(LAUNCHER_SETTING)
-    if launcher is not None:
-        end_with_parent(signal.SIGTERM)
-        # It may have died before the kernel was asked.
-        if os.getppid() != int(launcher):
-            raise Stopped("the end of its launcher")
 
 
 class Stopped(BaseException):
@@ -62,9 +50,11 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     arguments = parser.parse_args()
     log_to_stderr()
     signal.signal(signal.SIGTERM, _stop)
-    take_along()
+    launcher = os.environ.get(PARENT_SETTING)
+    end_spawned_with_this()
     try:
-        _end_with_launcher()
+        if launcher is not None:
+            end_with_parent(int(launcher), signal.SIGTERM)
         main(arguments)
         status = 0
     except (Stopped, KeyboardInterrupt) as error:

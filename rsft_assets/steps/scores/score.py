@@ -22,10 +22,13 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.engines.opening import engine_kind
 from rsft_assets.steps.processes import hardware
+from rsft_assets.steps.processes.child import end, spawn_context
 from rsft_assets.steps.processes.program import log_to_stderr, requested, run_step, step_parser
 from rsft_assets.steps.records.provenance import command, publish_for
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.scoring import score_checkpoints
+
+_GRACE_SECONDS = 20.0
 
 
 def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = False) -> list[Output]:
@@ -76,8 +79,7 @@ def _side_by_side(
     each = replace(placement, workers=max(1, placement.workers // shares))
     done: list[Output] = []
     failed: list[str] = []
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(shares, mp_context=spawn, initializer=_begin, initargs=(command(),)) as pool:
+    with ProcessPoolExecutor(shares, mp_context=spawn_context(), initializer=_begin, initargs=(command(),)) as pool:
         try:
             futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
             for future in as_completed(futures):
@@ -86,8 +88,7 @@ def _side_by_side(
                 failed += found[1]
         except BaseException as error:
             # Finished scores are kept; nobody waits for the rest.
-            for process in multiprocessing.active_children():
-                process.terminate()
+            end(multiprocessing.active_children(), seconds=_GRACE_SECONDS)
             if isinstance(error, BrokenProcessPool):
                 raise StepError("a scoring process died; finished scores are kept, run it again") from error
             raise

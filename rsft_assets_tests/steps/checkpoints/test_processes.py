@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.checkpoints.training import launch
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT
 from rsft_assets.steps.checkpoints.training.launch import trainer
 from rsft_assets.steps.checkpoints.training.state import saved_states
@@ -203,17 +202,6 @@ def test_a_stop_before_the_processes_have_met_ends_them_all(tmp_path, store, stu
     code, output = finish(process)
     assert code == TRY_AGAIN, output[-2000:]
     assert gone(pids)
-
-
-def test_one_that_waits_for_another_that_has_left_is_ended(monkeypatch):
-    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
-    waiting = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
-    assert waiting.stdout.readline() == b"1\n"
-    left = subprocess.Popen([sys.executable, "-c", ""])
-    left.wait()
-    launch._end([waiting, left], saving=True)
-    assert (waiting.returncode, left.returncode) == (-signal.SIGKILL, 0)
 
 
 def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):

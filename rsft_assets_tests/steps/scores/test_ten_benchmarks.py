@@ -164,7 +164,7 @@ def test_right_answers_are_right_in_all_ten(locked, judges, monkeypatch):
 
 def test_what_cannot_be_had_or_judged_is_a_state_and_no_number(locked, mirror, monkeypatch):
     monkeypatch.delenv("RSFT_JUDGES", raising=False)
-    monkeypatch.setattr(sandbox, "supported", lambda: "no jail on this machine")
+    monkeypatch.setattr(sandbox, "supported", lambda: "no sandbox on this machine")
     for gated in ("Idavidrein/gpqa", "LLM-Tuning-Safety/HEx-PHI"):
         (mirror / gated).rename(mirror / gated.replace("/", "_"))
     study, store, refs = locked()
@@ -192,7 +192,7 @@ def test_a_pickle_that_would_run_something_stops_its_benchmark_only(locked, mirr
     monkeypatch.setattr(scoring_module, "open_engine", lambda *_: oracle)
     kept = [ref for ref in refs if ref.benchmark in ("lcb_v2", "math500")]
     if sandbox.isolation_problem():
-        pytest.skip("no jail here, so tests are never read")
+        pytest.skip("no sandbox here, so tests are never read")
     with pytest.raises(StepError, match=r"1 failed, 1 done(?s:.*)private_test_cases cannot be read.*only text is read"):
         score(study, store, kept)
     assert not (tmp_path / "ran").exists()

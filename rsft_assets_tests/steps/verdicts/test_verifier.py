@@ -96,19 +96,19 @@ def test_memory_beyond_the_limit_is_undecided():
 
 
 def test_a_worker_full_of_what_it_has_learnt_is_replaced_and_nobody_is_blamed(verifier, monkeypatch):
-    full = [worker.pid for worker in verifier._crew.workers()]
+    full = [worker.pid for worker in verifier._pool.start()]
     monkeypatch.setattr(Worker, "is_full", lambda worker, limits: worker.pid in full)
     judged = list(verifier.judge(Answer(str(number), "5", rf"\boxed{{{number}}}") for number in range(600)))
     assert [judgement.id for judgement in judged if judgement.verdict == "correct"] == ["5"]
     assert sum(judgement.verdict == "wrong" for judgement in judged) == 599
-    assert not {worker.pid for worker in verifier._crew.workers()} & set(full)
+    assert not {worker.pid for worker in verifier._pool.start()} & set(full)
 
 
 def test_a_killed_worker_costs_one_answer_at_most(verifier):
     def answers():
         for number in range(3_000):
             if number == 1_500:
-                os.kill(verifier._crew.workers()[0].pid, signal.SIGKILL)
+                os.kill(verifier._pool.start()[0].pid, signal.SIGKILL)
             yield Answer(str(number), "5", rf"\boxed{{{number}}}")
 
     judged = list(verifier.judge(answers()))
@@ -119,16 +119,16 @@ def test_a_killed_worker_costs_one_answer_at_most(verifier):
 def test_a_stop_between_an_order_and_its_reply_stays_a_stop(monkeypatch):
     real, sent = ForkServer._order, []
 
-    def stopped(nursery, command, pid, descriptors=None):
-        if command == b"B" and not sent:
-            sent.append(socket.send_fds(nursery._control, [ORDER.pack(command, pid)], []))
+    def stopped(server, command, pid, descriptors=None):
+        if command == b"K" and not sent:
+            sent.append(socket.send_fds(server._control, [ORDER.pack(command, pid)], []))
             raise Stopped("SIGTERM")
-        return real(nursery, command, pid, descriptors)
+        return real(server, command, pid, descriptors)
 
     def answers():
         for number in range(3_000):
             if number == 1_500:
-                os.kill(own._crew.workers()[0].pid, signal.SIGKILL)
+                os.kill(own._pool.start()[0].pid, signal.SIGKILL)
             yield Answer(str(number), "5", rf"\boxed{{{number}}}")
 
     monkeypatch.setattr(ForkServer, "_order", stopped)
@@ -183,7 +183,7 @@ from rsft_assets.steps.verdicts.verifier.verifier import Answer, Limits, Verifie
 assert not {"torch", "vllm", "transformers", "sympy"} & set(sys.modules)
 v = Verifier(workers=2, limits=Limits(seconds=600))
 list(v.judge([Answer("", "5", "5")]))
-print(v._crew._nursery._process.pid, *[w.pid for w in v._crew.workers()], flush=True)
+print(v._pool._fork_server._process.pid, *[w.pid for w in v._pool.start()], flush=True)
 list(v.judge([Answer("", "5", r"\\boxed{10000000!/9999999!}")] * 2))
 """
 

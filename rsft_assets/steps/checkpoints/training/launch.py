@@ -11,6 +11,10 @@ On several machines, start the step itself under torchrun on each, with RSFT_HOM
 process then plans, and the others follow it:
 
     torchrun --nnodes 2 --nproc-per-node 8 … -m rsft_assets.steps.checkpoints.train checkpoints/… --partition …
+
+Why not torch's elastic agent (tried with torch 2.13): it kills processes a fixed time after SIGTERM, in the middle of
+a save; killed with -9, it leaves them running; it replaces the step's signal handlers, and in a thread, which each of
+several runs has, passes no signal on; and it needs torch, 3 s, before it starts the first process.
 """
 
 import contextlib
@@ -18,7 +22,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -29,8 +32,9 @@ from pathlib import Path
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job
+from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.hardware import gpus
-from rsft_assets.steps.processes.parent_death import end_with_parent
+from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
 from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.provenance import publish_for
@@ -74,13 +78,14 @@ def trainer(folder: Path, placement: Placement, beside: RunSlot | None = None) -
         try:
             _watch(processes, job, beside)
         except (Stopped, KeyboardInterrupt) as stop:
-            _end(processes, saving=True)
+            # They save together; once one has left, the others may wait for it in vain.
+            end(processes, seconds=_GRACE_SECONDS, after_first=True)
             raise Stopped(str(stop) or "Ctrl-C") from None
 
     try:
         yield train_to_the_end
     finally:
-        _end(processes)
+        end(processes, seconds=_GRACE_SECONDS)
 
 
 def under_torchrun() -> bool:
@@ -129,7 +134,7 @@ def dismiss_followers(placement: Placement, home: Path) -> None:
         _tell(None)
 
 
-def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None) -> subprocess.Popen[bytes]:
+def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None) -> Child:
     environment = {
         **os.environ,
         "RANK": str(rank),
@@ -142,13 +147,13 @@ def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None
     if sys.platform == "linux" and (placement.device == "cpu" or not gpus()):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder), str(os.getpid())]
+    command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
     # The first process speaks for all, in this one's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
-        return subprocess.Popen(command, env=environment, stdout=own or 2, stderr=own, start_new_session=True)
+        return Child(command, env=environment, stdout=own or 2, stderr=own)
 
 
-def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: RunSlot | None) -> None:
+def _watch(processes: list[Child], job: Job, beside: RunSlot | None) -> None:
     """Until all have ended well, or one has not."""
     while True:
         if beside is not None and beside.stop.is_set():
@@ -162,9 +167,9 @@ def _watch(processes: list[subprocess.Popen[bytes]], job: Job, beside: RunSlot |
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job) -> None:
+def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
     # The process that failed first often is not the one with the reason: others give up when it goes.
-    _end(processes)
+    end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
@@ -181,36 +186,17 @@ def _raise_failure(processes: list[subprocess.Popen[bytes]], rank: int, job: Job
     )
 
 
-def _end(processes: list[subprocess.Popen[bytes]], *, saving: bool = False) -> None:
-    """Ask those still running to end, then make them; where they save their state first, it takes what it takes."""
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    # They save together; once one has left, the others may wait for it in vain.
-    while saving and all(process.poll() is None for process in processes):
-        time.sleep(_LOOK_EVERY_SECONDS)
-    until = time.monotonic() + _GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def main(folder: Path, parent: int) -> int:
+def main(folder: Path) -> int:
     """One training process, from the job that its folder holds or will hold; the exit status says how it ended."""
-    # The kernel ends this process when the one that started it is killed (Linux), and at SIGTERM, unless the loop
-    # runs and has a state to save: no handler of ours would be called while processes wait for each other.
-    end_with_parent(signal.SIGKILL)
+    # SIGTERM ends this process unless the loop runs and has a state to save: no handler of ours would be called while
+    # processes wait for each other.
+    end_with_parent(int(os.environ[PARENT_SETTING]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     from rsft_assets.steps.checkpoints.training.process import load_libraries, run_job
 
     load_libraries()
-    while os.getppid() == parent and not (folder / JOB_FILE).exists():
+    while not (folder / JOB_FILE).exists():
         time.sleep(_LOOK_EVERY_SECONDS)
-    if os.getppid() != parent:
-        return TRY_AGAIN
     rank = os.environ["RANK"]
     try:
         job = Job.read(folder / JOB_FILE)
@@ -227,4 +213,4 @@ def main(folder: Path, parent: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""LiveCodeBench: programs found in answers, run in the jail against the private tests, the first failure ends it.
+"""LiveCodeBench: programs found in answers, run in the sandbox against the private tests, the first failure ends it.
 
 `authors` takes the last ```python block anywhere; `strict` the last one after the thinking. A test that could not be
 run for want of isolation is "not run", never a failure; a time-out is said to be one.
@@ -131,7 +131,7 @@ def same_value(output: str, expected: str) -> bool:
 
 
 def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: Tools) -> Iterator[list[Grade]]:
-    # Answers without code go round the jail; the order of the others is that of the samples.
+    # Answers without code skip the sandbox; the order of the others is that of the samples.
     first, second = tee((sample, code_in(sample.text, grader)) for sample in samples)
     outcomes = tools.sandbox.run(_program(sample.item, code) for sample, code in second if code is not None)
     for _, code in first:

@@ -1,6 +1,6 @@
-"""The walls of the jail, by system calls: namespaces, a root of its own, no privileges, a filter of calls.
+"""The isolation of the sandbox, by system calls: namespaces, a root of its own, no privileges, a filter of calls.
 
-Comes in: nothing but the calling process. Goes out: that process inside the walls, or an `OSError`. Standard library
+Comes in: nothing but the calling process. Goes out: that process, isolated, or an `OSError`. Standard library
 only, Linux on x86-64 or arm64 only; elsewhere `supported()` says no, and code is not run.
 """
 
@@ -19,7 +19,7 @@ _NEW_NAMESPACES = (
 _MS_RDONLY, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV = 1, 4096, 16384, 1 << 18, 2, 4
 _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_FILTER = 1, 38, 22, 2
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_FILTER = 38, 22, 2
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SYSCALLS: dict[str, dict[str, Any]] = {
     "x86_64": {
@@ -51,7 +51,7 @@ so that threads fall back on clone)."""
 
 
 def supported() -> str:
-    """Why the walls cannot be built on this machine, in words; empty where they may."""
+    """Why programs cannot be isolated on this machine, in words; empty where they may."""
     if sys.platform != "linux" or platform.machine() not in _ARCHITECTURES:
         return f"code is only isolated on Linux (x86-64, arm64), this is {sys.platform} {platform.machine()}"
     return ""
@@ -68,12 +68,7 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def die_with_parent() -> None:
-    """Be killed when the parent dies."""
-    _libc().prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
-
-
-def leave_the_world() -> None:
+def enter_namespaces() -> None:
     """New user, mount, process, network, IPC and host name spaces; processes forked from here on are inside."""
     user, group = os.getuid(), os.getgid()
     _check(_libc().unshare(_NEW_NAMESPACES), "unshare")
@@ -89,7 +84,7 @@ def change_root(readable: list[str], scratch_bytes: int) -> None:
     _check(libc.mount(b"none", b"/", none, _MS_REC | _MS_PRIVATE, none), "private mounts")
     root = Path("/tmp")
     options = f"size={scratch_bytes},nr_inodes=4096,mode=755".encode()
-    _check(libc.mount(b"jail", bytes(root), b"tmpfs", _MS_NOSUID | _MS_NODEV, options), "tmpfs")
+    _check(libc.mount(b"sandbox", bytes(root), b"tmpfs", _MS_NOSUID | _MS_NODEV, options), "tmpfs")
     # Once the new root has moved from /tmp to /, the old one shows its own /tmp again, which may hold Python.
     for name in ("old", "tmp", "dev"):
         (root / name).mkdir()

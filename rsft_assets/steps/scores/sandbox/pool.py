@@ -1,9 +1,9 @@
-"""Programs and their inputs in, outputs out: the client of the jailers.
+"""Programs and their inputs in, outputs out: the client of the sandbox servers.
 
-    with SandboxPool(workers=2) as prison:
-        for outcome in prison.run(programs): ...
+    with SandboxPool(workers=2) as sandbox:
+        for outcome in sandbox.run(programs): ...
 
-Each worker drives a jailer process of its own, which gets no environment. A jailer that does not answer in time is
+Each worker drives a server process of its own, which gets no environment. A server that does not answer in time is
 killed with its whole process group and replaced; the program that was in it counts as timed out.
 """
 
@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.scores.sandbox.isolation import supported
 
 _SERVER = Path(__file__).with_name("server.py")
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Program:
-    """One program and its tests; `accept(output, expected)` judges outside the jail."""
+    """One program and its tests; `accept(output, expected)` judges outside the sandbox."""
 
     code: str
     tests: tuple[Case, ...]
@@ -66,7 +66,7 @@ class Program:
 @dataclass(frozen=True)
 class Outcome:
     """How far a program came; `status` is passed, wrong, what stopped it (time, memory, output, error, killed), or
-    no-isolation where no jail could be built: it was then not run.
+    no-isolation where no sandbox could be opened: it was then not run.
     """
 
     status: str
@@ -76,7 +76,7 @@ class Outcome:
 
 
 class SandboxPool:
-    """A context manager; leaving it ends the jailers and all that is in their jails."""
+    """A context manager; leaving it ends the servers and all that is in their sandboxes."""
 
     def __init__(self, *, workers: int = 2, limits: CodeLimits = CodeLimits()) -> None:
         self.limits, self._workers = limits, workers
@@ -84,9 +84,9 @@ class SandboxPool:
         self._all: list[SandboxServer] = []
         self._pool = ThreadPoolExecutor(workers)
         for _ in range(workers):
-            jailer = SandboxServer(limits)
-            self._all.append(jailer)
-            self._idle.put(jailer)
+            server = SandboxServer(limits)
+            self._all.append(server)
+            self._idle.put(server)
 
     def run(self, programs: Iterable[Program]) -> Iterator[Outcome]:
         """One outcome for each program, in order, reading a bounded number ahead."""
@@ -99,11 +99,11 @@ class SandboxPool:
             yield waiting.popleft().result()
 
     def _one(self, program: Program) -> Outcome:
-        jailer = self._idle.get()
+        server = self._idle.get()
         try:
-            return jailer.judge(program)
+            return server.judge(program)
         finally:
-            self._idle.put(jailer)
+            self._idle.put(server)
 
     def __enter__(self) -> Self:
         return self
@@ -111,17 +111,17 @@ class SandboxPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for jailer in self._all:
-            jailer.end()
+        for server in self._all:
+            server.end()
         self._pool.shutdown(cancel_futures=True)
 
 
 class SandboxServer:
-    """One jailer process, started when it is needed."""
+    """One server process, started when it is needed."""
 
     def __init__(self, limits: CodeLimits) -> None:
         self.limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._number = 0
 
     def judge(self, program: Program) -> Outcome:
@@ -132,24 +132,24 @@ class SandboxServer:
         job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
         opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
         while opened is not None and opened.get("number") != self._number:
-            # The program before brought its jail down after its last answer.
+            # The program before ended its sandbox after its last answer.
             opened = self._answer(_SETUP_SECONDS)
         if opened is None or opened["status"] != "ready":
             self.end()
-            return Outcome(NO_ISOLATION, 0, 0.0, (opened or {}).get("stderr") or "the jail did not open")
+            return Outcome(NO_ISOLATION, 0, 0.0, (opened or {}).get("stderr") or "the sandbox did not open")
         passed = 0
         for test in program.tests:
             answer = self._ask({"input": test.given}, self.limits.seconds + _GRACE_SECONDS)
             if answer is None:
                 self.end()
-                return Outcome("time", passed, time.monotonic() - started, "the jail had to be torn down")
+                return Outcome("time", passed, time.monotonic() - started, "the sandbox had to be killed")
             if answer["status"] != "ok":
                 detail = answer["stderr"].strip().rpartition("\n")[2][:200]
                 return self._left(Outcome(answer["status"], passed, time.monotonic() - started, detail))
             try:
                 right = program.accept(answer["output"], test.expected)
             except BaseException:
-                self.end()  # the next program must not find this one's jail
+                self.end()  # the next program must not find this one's sandbox
                 raise
             if not right:
                 return self._left(Outcome("wrong", passed, time.monotonic() - started))
@@ -161,15 +161,14 @@ class SandboxServer:
         return outcome
 
     def _ask(self, value: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-        """The answer to a frame, None where none came in time or the jailer died."""
+        """The answer to a frame, None where none came in time or the server died."""
         if self._process is None:
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [sys.executable, "-I", str(_SERVER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={},
-                start_new_session=True,
                 cwd="/",
             )
         return self._answer(seconds) if self._send(value) else None
@@ -207,12 +206,10 @@ class SandboxServer:
         return bytes(data)
 
     def end(self) -> None:
-        """Kill the jailer and, since its jails die with it, everything inside."""
+        """Kill the server and, since its sandboxes end with it, everything inside."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            with contextlib.suppress(BrokenPipeError, OSError):
-                self._process.communicate(timeout=_GRACE_SECONDS)
+            with contextlib.suppress(BrokenPipeError), self._process:
+                end([self._process], seconds=0.0)
             self._process = None
 
 

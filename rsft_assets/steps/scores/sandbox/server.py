@@ -1,10 +1,10 @@
-"""The jailer: a small process that puts one program after another into a jail of its own.
+"""The server: a small process that runs one program after another, each in a sandbox of its own.
 
     python -I server.py          # frames on standard input, frames on standard output
 
-A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "limits"} opens a jail; then tests,
-{"input"}, each answered by {"status", "output", "stderr", "seconds"}; then {"end": true}. Inside, process 1 of the jail
-is ours and never runs the program itself: every test runs in a child without privileges, and when it is over, process 1
+A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "limits"} opens a sandbox; then tests,
+{"input"}, each answered by {"status", "output", "stderr", "seconds"}; then {"end": true}. Process 1 of the sandbox is
+ours and never runs the program itself: every test runs in a child without privileges, and when it is over, process 1
 kills whatever is left in its process space. Expected outputs never come in here.
 """
 
@@ -24,7 +24,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "processes"))
 import isolation
+from parent_death import PARENT_SETTING, end_with_parent
+
+del sys.path[:2]
 
 _STDERR_KEPT = 2_000
 _LEAVING_SECONDS = 0.02
@@ -70,41 +74,44 @@ def write_frame(value: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    """One jail after another, until standard input ends."""
+    """One sandbox after another, until standard input ends."""
+    end_with_parent(int(os.environ.pop(PARENT_SETTING, os.getppid())))
+    server = os.getpid()
     readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
     isolation.prepare()
     gc.freeze()
     # Python's own handler would let a program interrupt process 1.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while (job := read_frame()) is not None:
-        if "code" not in job:  # meant for a jail that has come down
+        if "code" not in job:  # meant for a sandbox that has ended
             continue
         builder = os.fork()
         if builder == 0:
-            _build(job, readable)
+            _open(job, readable, server)
         os.waitpid(builder, 0)
 
 
-def _build(job: dict[str, Any], readable: list[str]) -> NoReturn:
-    """Leave the world, and fork process 1 of the jail."""
-    isolation.die_with_parent()
+def _open(job: dict[str, Any], readable: list[str], server: int) -> NoReturn:
+    """Enter new namespaces, and fork process 1 of the sandbox."""
+    end_with_parent(server)
     try:
-        isolation.leave_the_world()
+        isolation.enter_namespaces()
         first = os.fork()
     except OSError as error:
         write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
         os._exit(1)
     if first == 0:
-        _rule(job, readable)
+        _serve_tests(job, readable)
     if os.waitpid(first, 0)[1]:
-        down = {"status": "killed", "output": "", "stderr": "the program brought its jail down", "seconds": 0.0}
+        down = {"status": "killed", "output": "", "stderr": "the program ended its sandbox", "seconds": 0.0}
         write_frame({**down, "number": job["number"]})
     os._exit(0)
 
 
-def _rule(job: dict[str, Any], readable: list[str]) -> NoReturn:
+def _serve_tests(job: dict[str, Any], readable: list[str]) -> NoReturn:
     """Process 1: run test after test."""
-    isolation.die_with_parent()
+    # Its parent is outside its process space, where the number of that reads 0.
+    end_with_parent(0)
     try:
         isolation.change_root(readable, job["limits"]["scratch_bytes"])
     except OSError as error:
@@ -171,7 +178,7 @@ def _watch(out: int, err: int, deadline: float, most: int) -> tuple[bytes, bytes
 
 
 def _end_all(child: int) -> int:
-    """Kill everything in the jail but process 1, and gather it."""
+    """Kill everything in the sandbox but process 1, and wait for it."""
     # The child may have closed its ends and gone on: a moment to leave by itself, then it is made to.
     handle = os.pidfd_open(child)
     ended = bool(select.select([handle], [], [], _LEAVING_SECONDS)[0])
@@ -203,7 +210,7 @@ def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
     """The child: shut every door, then be the program."""
     code = 1
     try:
-        # Out of the jailer's process group, which a signal reaches across all isolation.
+        # Out of the server's process group, which a signal reaches across all isolation.
         os.setsid()
         os.dup2(stdin, 0)
         os.dup2(out if job["kind"] == "stdin" else os.open("/dev/null", os.O_WRONLY), 1)

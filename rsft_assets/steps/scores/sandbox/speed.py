@@ -1,6 +1,6 @@
 """How slow this machine is, so that a time limit means the same everywhere.
 
-A known-good program of fixed work is timed inside the jail. Limits are stretched where it takes longer than on the
+A known-good program of fixed work is timed in the sandbox. Limits are stretched where it takes longer than on the
 machine that the reference was taken on, never shortened.
 """
 
@@ -26,8 +26,8 @@ print(count(int(input())))
 def slowness(workers: int) -> float:
     """Time of the reference program here over its time there, every worker busy with it, at least 1."""
     program = Program(_WORK, (Case("2000000", "148933"),), lambda output, expected: output.strip() == expected)
-    with SandboxPool(workers=workers, limits=CodeLimits(seconds=60.0)) as prison:
-        outcomes: list[Outcome] = list(prison.run([program] * workers))
+    with SandboxPool(workers=workers, limits=CodeLimits(seconds=60.0)) as sandbox:
+        outcomes: list[Outcome] = list(sandbox.run([program] * workers))
     slowest = max(outcome.seconds for outcome in outcomes)
     return min(max(1.0, slowest / REFERENCE_SECONDS), _MOST)
 

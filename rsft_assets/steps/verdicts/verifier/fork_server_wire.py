@@ -3,7 +3,7 @@
 import struct
 
 ORDER = struct.Struct("=cq")
-"""An order to the nursery: F (fork) or B (bury), and a process id."""
+"""An order to the fork server: F (fork) or K (kill), and a process id."""
 REPLY = struct.Struct("=q")
 """A process id, or an exit state as `waitpid` tells it."""
 BOARD = struct.Struct("@QQQ16s")

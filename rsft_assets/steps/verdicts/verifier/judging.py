@@ -46,8 +46,8 @@ class Outcome(NamedTuple):
 class Judging:
     """One pass over a stream of tasks."""
 
-    def __init__(self, crew: WorkerPool, tasks: Iterator[Task]) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, tasks: Iterator[Task]) -> None:
+        self._pool = pool
         self._tasks = enumerate(tasks)
         self._held: Work | None = None
         self._chunk_size = _CHUNK_FIRST
@@ -73,8 +73,8 @@ class Judging:
             self._collect()
 
     def _read_ahead(self) -> None:
-        wanted = 2 * self._crew.size
-        room = self._crew.limits.waiting_answers
+        wanted = 2 * self._pool.size
+        room = self._pool.limits.waiting_answers
         while not self._at_end and len(self._queue) < wanted and self._read - self._yielded < room:
             if chunk := self._next_chunk():
                 self._queue.append(chunk)
@@ -111,17 +111,17 @@ class Judging:
     def _dispatch(self) -> None:
         if not self._queue:
             return
-        for worker in list(self._crew.workers()):
+        for worker in list(self._pool.start()):
             if self._queue and not worker.busy:
                 chunk = self._queue.popleft()
-                worker = self._crew.rested(worker)
+                worker = self._pool.rested(worker)
                 try:
-                    worker.give(chunk, self._crew.refused)
+                    worker.give(chunk, self._pool.refused)
                 except (BrokenPipeError, ConnectionResetError):
                     self._lose(worker, "crash")
 
     def _collect(self) -> None:
-        busy = {worker.connection: worker for worker in self._crew.hired if worker.busy}
+        busy = {worker.connection: worker for worker in self._pool.workers if worker.busy}
         if not busy:
             return
         for connection in wait(list(busy), 0 if self._yielded in self._outcomes else _POLL_SECONDS):
@@ -136,9 +136,9 @@ class Judging:
             self._watch()
 
     def _watch(self) -> None:
-        workers = list(self._crew.hired)
+        workers = list(self._pool.workers)
         for worker in [worker for worker in workers if worker.busy]:
-            if reason := worker.over_limit(self._crew.limits):
+            if reason := worker.over_limit(self._pool.limits):
                 self._lose(worker, reason)
             elif self._someone_idles(workers) and worker.busy_with()[2] > _STALLED_SECONDS:
                 self._queue.extendleft([returned] if (returned := worker.take_back()) else [])
@@ -149,7 +149,7 @@ class Judging:
     def _lose(self, worker: Worker, reason: str) -> None:
         """Replace a worker; what it was busy with is undecided, the rest goes to others."""
         number, name, seconds = worker.busy_with()
-        state = self._crew.replace(worker)
+        state = self._pool.replace(worker)
         log.info("worker %d replaced (%s, state %d)", worker.pid, reason, state)
         if number == NOBODY:
             self._deaths += 1
@@ -160,6 +160,6 @@ class Judging:
                 )
         if worker.pending.pop(number, None):
             self._outcomes[number] = Outcome("undecided", None, reason, seconds)
-            self._crew.refuse(name, reason)
+            self._pool.refuse(name, reason)
         if worker.pending:
             self._queue.appendleft(list(worker.pending.values()))

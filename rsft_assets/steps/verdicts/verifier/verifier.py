@@ -68,7 +68,7 @@ class Verifier:
     def __init__(self, *, workers: int = 2, limits: Limits = Limits()) -> None:  # noqa: B008
         if workers < 1:
             raise StepError(f"workers is {workers}; give at least 1")
-        self._crew = WorkerPool(workers, limits)
+        self._pool = WorkerPool(workers, limits)
         self._judging = False
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class Verifier:
 
     def close(self) -> None:
         """End the workers; a later `judge` starts new ones."""
-        self._crew.close()
+        self._pool.close()
 
     def judge(self, answers: Iterable[Answer]) -> Iterator[Judgement]:
         """One judgement for each answer, in the same order, reading ahead no further than the limits say."""
@@ -90,20 +90,20 @@ class Verifier:
         self._judging = True
         ids: deque[str] = deque()
         try:
-            for outcome in Judging(self._crew, _tasks(answers, ids)).run():
+            for outcome in Judging(self._pool, _tasks(answers, ids)).run():
                 yield self._judgement(ids.popleft(), outcome)
         except (Stopped, KeyboardInterrupt):
             # It may have come in the middle of an order to the workers; ending them all needs none.
-            self._crew.close()
+            self._pool.close()
             raise
         finally:
             self._judging = False
-            self._crew.dismiss_busy()
+            self._pool.replace_busy()
 
     def _judgement(self, answer_id: str, outcome: Outcome) -> Judgement:
         extracted = outcome.extracted
-        if extracted is not None and len(extracted) > self._crew.limits.extracted_chars:
-            extracted = extracted[: self._crew.limits.extracted_chars - 1] + "…"
+        if extracted is not None and len(extracted) > self._pool.limits.extracted_chars:
+            extracted = extracted[: self._pool.limits.extracted_chars - 1] + "…"
         return Judgement(answer_id, outcome.verdict, extracted, outcome.reason, outcome.seconds)
 
 

@@ -1,4 +1,4 @@
-r"""Formulas of many shapes that the nursery reads before it forks, so that no worker meets them first.
+r"""Formulas of many shapes that the fork server reads before it forks, so that no worker meets them first.
 
 Comes in: a judge. Goes out: nothing; ANTLR's tables, compiled patterns and lazily imported modules stay in memory that
 all workers share. ANTLR learns its decisions from what it reads: a formula of a new shape costs ten times what the

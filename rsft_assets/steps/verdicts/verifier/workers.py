@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY
 from rsft_assets.steps.verdicts.verifier.limits import Limits
 
@@ -99,48 +100,48 @@ class WorkerPool:
         self.limits = limits
         self.refused: dict[bytes, str] = {}
         self.size = size
-        self._nursery: ForkServer | None = None
-        self.hired: list[Worker] = []
+        self._fork_server: ForkServer | None = None
+        self.workers: list[Worker] = []
 
-    def workers(self) -> list[Worker]:
-        """All of them, started if need be."""
-        self._nursery = self._nursery or ForkServer(self.limits)
-        while len(self.hired) < self.size:
-            self.hired.append(self._nursery.hire())
-        return self.hired
+    def start(self) -> list[Worker]:
+        """All workers, started if need be."""
+        self._fork_server = self._fork_server or ForkServer(self.limits)
+        while len(self.workers) < self.size:
+            self.workers.append(self._fork_server.start())
+        return self.workers
 
     def replace(self, worker: Worker) -> int:
         """A fresh worker in the place of this one; the exit state of the old one."""
-        assert self._nursery
-        state = self._nursery.bury(worker)
-        self.hired[self.hired.index(worker)] = self._nursery.hire()
+        assert self._fork_server
+        state = self._fork_server.kill(worker)
+        self.workers[self.workers.index(worker)] = self._fork_server.start()
         return state
 
     def rested(self, worker: Worker) -> Worker:
         """This worker, or a fresh one where it is full of what it has learnt."""
         if not worker.is_full(self.limits):
             return worker
-        place = self.hired.index(worker)
+        place = self.workers.index(worker)
         self.replace(worker)
-        return self.hired[place]
+        return self.workers[place]
 
     def refuse(self, name: bytes, reason: str) -> None:
         """Let no worker try this step again."""
         if name and len(self.refused) < _REFUSED_MOST:
             self.refused[name] = reason
 
-    def dismiss_busy(self) -> None:
+    def replace_busy(self) -> None:
         """Put fresh workers in the place of those that still work on what nobody waits for."""
-        for worker in [worker for worker in self.hired if worker.busy]:
+        for worker in [worker for worker in self.workers if worker.busy]:
             self.replace(worker)
 
     def close(self) -> None:
         """End all of them."""
-        for worker in self.hired:
+        for worker in self.workers:
             worker.connection.close()
-        if self._nursery:
-            self._nursery.close()
-        self.hired, self._nursery = [], None
+        if self._fork_server:
+            self._fork_server.close()
+        self.workers, self._fork_server = [], None
 
 
 class ForkServer:
@@ -149,7 +150,7 @@ class ForkServer:
     def __init__(self, limits: Limits) -> None:
         self._control, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -157,7 +158,7 @@ class ForkServer:
                 env=_environment(),
             )
 
-    def hire(self) -> Worker:
+    def start(self) -> Worker:
         """A new worker; waits for the imports the first time."""
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as file:
@@ -166,10 +167,10 @@ class ForkServer:
             page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         return Worker(pid, Connection(ours.detach()), page)
 
-    def bury(self, worker: Worker) -> int:
+    def kill(self, worker: Worker) -> int:
         """Kill a worker if it still lives; its exit state as `waitpid` tells it."""
         worker.connection.close()
-        return self._order(b"B", worker.pid)
+        return self._order(b"K", worker.pid)
 
     def close(self) -> None:
         self._control.close()
@@ -190,7 +191,7 @@ class ForkServer:
         state = self._process.wait()
         return StepError(
             f"the verifier's process {self._process.pid} ended with state {state}; see its error output above. "
-            "If an import failed, install math-verify (pip install 'rsft_assets[verify]'); else run again"
+            "If an import failed, reinstall it (pip install --force-reinstall math-verify); else run again"
         )
 
 

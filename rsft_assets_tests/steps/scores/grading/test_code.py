@@ -1,4 +1,4 @@
-"""The jail against hostile programs, and LiveCodeBench's way of judging."""
+"""The sandbox against hostile programs, and LiveCodeBench's way of judging."""
 
 import ast
 import base64
@@ -6,6 +6,9 @@ import json
 import os
 import pickle
 import re
+import signal
+import subprocess
+import sys
 import time
 import zlib
 from dataclasses import replace
@@ -156,13 +159,13 @@ def test_a_hostile_program_ends_in_its_own_state(sandbox, hasty, name):
     sandbox = hasty if "time" in expected else sandbox
     outcome = run(sandbox, code)
     assert outcome.status in expected, outcome
-    assert {path.name for path in set(Path("/tmp").iterdir()) - before if "jail" in path.name} == set()
+    assert {path.name for path in set(Path("/tmp").iterdir()) - before} & {"old", "tmp", "dev", "usr"} == set()
     # The next one is unharmed.
     assert run(sandbox, "print('fine')").status == "passed"
 
 
 @needs_isolation
-def test_a_jail_that_comes_down_after_its_last_answer_costs_the_next_program_nothing():
+def test_a_sandbox_that_ends_after_its_last_answer_costs_the_next_program_nothing():
     with SandboxPool(workers=1, limits=LIMITS) as alone:
         for _ in range(20):
             run(alone, HOSTILE["limits process 1"][0])
@@ -175,12 +178,43 @@ def test_no_process_is_left():
     with SandboxPool(workers=2, limits=replace(LIMITS, seconds=2.5)) as sandbox:
         run(sandbox, HOSTILE["starts threads without end"][0])
         assert run(sandbox, "import time\ntime.sleep(60)").status == "time"
-        ours = [jailer._process.pid for jailer in sandbox._all if jailer._process]
+        ours = [server._process.pid for server in sandbox._all if server._process]
         assert ours
     # The kernel takes a moment to clear a killed process with many threads away.
     deadline = time.monotonic() + 20
     while (left := _left_of(ours)) and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert left == []
+
+
+OWNER = """
+import sys
+from rsft_assets.steps.scores.sandbox.pool import Case, CodeLimits, Program, SandboxPool
+program = Program("import time; time.sleep(600)", (Case("", ""),), lambda output, expected: True)
+with SandboxPool(workers=1, limits=CodeLimits(seconds=600.0)) as sandbox:
+    server = sandbox._all[0]
+    waits = server._answer
+    def opened(seconds):
+        answer = waits(seconds)
+        print(server._process.pid, flush=True)
+        return answer
+    server._answer = opened
+    list(sandbox.run([program]))
+"""
+
+
+@needs_isolation
+def test_no_process_is_left_of_an_owner_that_is_killed():
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    session = int(owner.stdout.readline())
+    assert _left_of([session])
+    owner.kill()
+    owner.wait()
+    deadline = time.monotonic() + 20
+    while (left := _left_of([session])) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in left:
+        os.kill(int(process.name), signal.SIGKILL)
     assert left == []
 
 
@@ -190,7 +224,7 @@ def _left_of(sessions):
 
 
 def _started_by(process, sessions):
-    """Whether a process belongs to a jailer's session: the sixth number of its stat."""
+    """Whether a process belongs to a server's session: the sixth number of its stat."""
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[3]) in sessions
     except OSError:
@@ -229,13 +263,13 @@ def test_an_answer_too_deep_to_read_is_wrong_and_the_next_program_is_unharmed(sa
 
 
 @needs_isolation
-def test_a_jail_that_cannot_be_built_costs_one_program_only(sandbox, monkeypatch):
+def test_a_sandbox_that_cannot_be_opened_costs_one_program_only(sandbox, monkeypatch):
     asked = SandboxServer._ask
     refusals = iter([{"status": "no-isolation", "stderr": "no more name spaces"}])
 
-    def refused_once(jailer, value, seconds):
+    def refused_once(server, value, seconds):
         refusal = next(refusals, None)
-        return {**refusal, "number": value["number"]} if refusal else asked(jailer, value, seconds)
+        return {**refusal, "number": value["number"]} if refusal else asked(server, value, seconds)
 
     monkeypatch.setattr(SandboxServer, "_ask", refused_once)
     item = Item("i", "Say 4.", None, "easy", {"public_test_cases": '[{"input": "2", "output": "4"}]'})
