@@ -1,0 +1,158 @@
+"""Which stages a change of which file drifts: every file of the package is changed, and none is forgotten."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rsft_assets.specs.lineage import TABLE_OF, Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.code import PACKAGE, PLUMBING, Code, code_of
+from rsft_assets.steps.records.drift import drift
+from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.scores.grading.tasks import TASKS
+from rsft_assets_tests.finished_study import finish, tiny_study
+
+NO_STAGE = (
+    *("", "commands", "defs", "runs", "specs", "steps"),
+    *("steps/processes", "steps/questions", "steps/questions/planning", "steps/questions/tracing"),
+    *("steps/results", "steps/figures", "steps/report"),
+)
+"""Folders that make nothing of a stage."""
+STAGES_OF = {
+    "steps/queries": {"queries"},
+    "steps/responses": {"responses"},
+    "steps/verdicts": {"verdicts"},
+    "steps/verdicts/verifier": {"verdicts", "audits", "datasets", "scores"},
+    "steps/audits": {"audits"},
+    "steps/datasets": {"datasets"},
+    "steps/base_models": {"base_models"},
+    "steps/checkpoints": {"checkpoints"},
+    "steps/checkpoints/training": {"checkpoints", "base_models"},
+    "steps/benchmarks": {"benchmarks"},
+    "steps/scores": {"scores"},
+    "steps/scores/grading": {"scores"},
+    "steps/scores/sandbox": {"scores"},
+    "steps/engines": {"responses", "scores", "base_models"},
+    "steps/nano": {"queries", "responses", "audits", "base_models", "benchmarks", "scores"},
+}
+"""Folder -> the stages that a change of any of its files drifts."""
+RECORDS = {
+    "hub": {"queries", "responses", "datasets", "base_models", "checkpoints", "benchmarks"},
+    "ids": {"queries", "responses", "audits", "datasets"},
+    "rows": {"queries", "responses", "verdicts", "audits", "datasets", "base_models", "benchmarks", "scores"},
+}
+"""Files of `records` that make content -> the stages that use them."""
+
+
+def expected(path: str) -> set[str]:
+    folder, _, name = path.rpartition("/")
+    if folder == "steps/records":
+        stem = name.removesuffix(".py")
+        return set() if stem in (*PLUMBING, "__init__") else RECORDS[stem]
+    return set() if folder in NO_STAGE else STAGES_OF[folder]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of the package that may be changed."""
+    copy = tmp_path_factory.mktemp("code") / "rsft_assets"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "dbt_like_sql"))
+    (copy / "__pycache__").mkdir()  # where readings are kept
+    return copy
+
+
+def versions(package: Path) -> dict[str, str]:
+    code = Code(package)
+    return {stage: code.version(stage) for stage in TABLE_OF}
+
+
+def test_every_file_drifts_exactly_the_stages_that_it_makes(package):
+    before = versions(package)
+    files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert len(files) > 240, "the walk must see the package"
+    wrong = {}
+    for path in files:
+        text = path.read_text()
+        path.write_text(f"{text}\nCHANGED = 1\n")
+        after = versions(package)
+        path.write_text(text)
+        name = path.relative_to(package).as_posix()
+        drifted = {stage for stage in TABLE_OF if after[stage] != before[stage]}
+        if drifted != expected(name):
+            wrong[name] = (drifted, expected(name))
+    assert not wrong
+    assert versions(package) == before
+
+
+def test_every_stage_drifts_by_something():
+    named = set().union(*STAGES_OF.values())
+    assert named == set(TABLE_OF)
+    assert not PLUMBING.keys() & RECORDS.keys()
+    assert all(len(why) > 10 for why in PLUMBING.values())
+
+
+@pytest.mark.parametrize("grader", sorted({module for module, _ in TASKS.values()}))
+def test_a_grader_drifts_the_scores_of_its_own_tasks_alone(package, grader):
+    def of_tasks() -> dict[str, str]:
+        code = Code(package)
+        return {task: code.version("scores", task) for task in TASKS}
+
+    before = of_tasks()
+    path = package.parent.joinpath(*grader.split(".")).with_suffix(".py")
+    text = path.read_text()
+    path.write_text(f"{text}\nCHANGED = 1\n")
+    after = of_tasks()
+    path.write_text(text)
+    drifted = {task for task in TASKS if after[task] != before[task]}
+    assert drifted == {task for task, (module, _) in TASKS.items() if module == grader}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""Judges answers', '"""Gives a verdict on answers'),
+        ("\nfrom typing", "\n# why: a comment\nfrom typing"),
+        ("    def close(self)", "\n    def close(self)"),
+    ],
+)
+def test_words_for_people_drift_nothing(package, old, new):
+    before = versions(package)
+    path = package / "steps/verdicts/verifier/verifier.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    after = versions(package)
+    path.write_text(text)
+    assert after == before
+
+
+def test_a_data_file_of_a_room_counts(package):
+    before = versions(package)
+    path = package / "steps/nano/words.json"
+    path.write_text("[]")
+    after = versions(package)
+    path.unlink()
+    assert {stage for stage in TABLE_OF if after[stage] != before[stage]} == STAGES_OF["steps/nano"]
+
+
+def test_an_output_of_other_code_drifts_in_words(tmp_path):
+    study, store = tiny_study(), Store(tmp_path)
+    finish(study, store, stages=("queries",))
+    output = store.current(Ref("queries/tiny-sums"))
+    assert drift(study, store, output) == []
+    older = replace(output.manifest, made_by={**output.manifest.made_by, "code": "0123456789"})
+    now = code_of(study, output.manifest.ref)
+    assert drift(study, store, Output(output.folder, older)) == [
+        f"the code of queries has changed since (was 0123456789, is {now})"
+    ]
+
+
+def test_scores_of_two_benchmarks_have_versions_of_their_own():
+    study = load_study()
+    partition = f"{study.runs_of('qwen3-14b')[0].name}|640"
+    math, aime, gpqa = (
+        code_of(study, Ref(f"scores/qwen3-14b/{b}", partition)) for b in ("math500", "aime24", "gpqa_diamond")
+    )
+    assert math == aime != gpqa
