@@ -10,12 +10,13 @@ processes of multiprocessing's, from `spawn_context`; `end` takes both.
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -45,15 +46,16 @@ class Child(subprocess.Popen[bytes]):
             os.killpg(self.pid, signal.SIGKILL)
 
 
+Process = Child | BaseProcess
+
+
 def spawn_context() -> SpawnContext:
     """What multiprocessing starts new interpreters with; they end with this process."""
     end_spawned_with_this()
     return multiprocessing.get_context("spawn")
 
 
-def end(
-    processes: Sequence[Child | BaseProcess], *, seconds: float, ask: bool = True, after_first: bool = False
-) -> None:
+def end(processes: Sequence[Process], *, seconds: float, ask: bool = True, after_first: bool = False) -> None:
     """Ask processes to end, allow them these seconds together, then kill what is left of them and log what it was.
 
     Only the leader of a group is asked: it ends the others itself, and may need them to save its state. With
@@ -64,30 +66,23 @@ def end(
             process.terminate()
     while after_first and all(process.exitcode is None for process in processes):
         time.sleep(_LOOK_EVERY_SECONDS)
-    until = time.monotonic() + seconds
-    while _running(processes) and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_SECONDS)
+    _wait(processes, time.monotonic() + seconds)
     for process in processes:
-        for left in _left(process):
-            log.info("killing process %d, left by process %s: %s", left, process.pid, _command_line(left))
+        for pid, command in _left(process):
+            log.info("killing process %d, left by process %s: %s", pid, process.pid, command)
         process.kill()
-    while _running(processes):
+    _wait(processes, math.inf)
+
+
+def _wait(processes: Sequence[Process], until: float) -> None:
+    while any(process.exitcode is None for process in processes) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _running(processes: Sequence[Child | BaseProcess]) -> bool:
-    return any(process.exitcode is None for process in processes)
-
-
-def _left(process: Child | BaseProcess) -> list[int]:
-    """Living processes of a group; of a process that leads none, itself."""
-    if isinstance(process, BaseProcess):
-        return [process.pid] if process.pid and process.exitcode is None else []
-    everyone = ((int(entry.name), process_stat(int(entry.name))) for entry in Path("/proc").glob("[0-9]*"))
-    return [pid for pid, stat in everyone if stat and stat[0] not in "ZX" and int(stat[2]) == process.pid]
-
-
-def _command_line(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    return "ended meanwhile"
+def _left(leader: Process) -> Iterator[tuple[int, str]]:
+    """What runs of its group, and as which command; a process of multiprocessing's leads none."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid, stat = int(entry.name), process_stat(int(entry.name))
+        if stat and stat[0] not in "ZX" and leader.pid in (pid, int(stat[2])):
+            with contextlib.suppress(OSError):
+                yield pid, (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()

@@ -4,11 +4,9 @@ Where `RSFT_EVENTS` names a file, each event is appended there as one JSON line,
 the log has the same.
 """
 
-import contextlib
 import json
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from rsft_assets.steps.processes.child import Child
 
 EVENTS_SETTING = "RSFT_EVENTS"
 _SAY_EVERY_SECONDS = 1.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 
@@ -82,21 +80,16 @@ def send(event: dict[str, Any]) -> None:
 
 def follow(process: Child, path: Path) -> Iterator[dict[str, Any]]:
     """Whole events as they come, until the process has ended and all are read."""
-    position = 0
-    while True:
+    position, ended = 0, False
+    while not ended:
         ended = process.poll() is not None
         if path.exists():
             with path.open("rb") as file:
                 file.seek(position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    position += len(line)
-                    yield json.loads(line)
-        if ended:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_SECONDS)
+                lines = file.read().rpartition(b"\n")[0]
+            position += len(lines) + 1 if lines else 0
+            yield from map(json.loads, lines.splitlines())
+        time.sleep(0.0 if ended else _POLL_SECONDS)
 
 
 def say_published(ref: Ref, folder: Path) -> None:

@@ -41,10 +41,8 @@ def is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and is not yet waited for does not."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return process_stat(pid)[:1] not in (["Z"], ["X"])
 
 
@@ -68,11 +66,6 @@ def _signal_after(parent: int, number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def _if_spawned() -> None:
-    parent = os.environ.get(PARENT_SETTING)
-    if parent and "--multiprocessing-fork" in sys.orig_argv:
-        end_with_parent(int(parent))
-        end_spawned_with_this()
-
-
-_if_spawned()
+if PARENT_SETTING in os.environ and "--multiprocessing-fork" in sys.orig_argv:
+    end_with_parent(int(os.environ[PARENT_SETTING]))
+    end_spawned_with_this()

@@ -48,9 +48,9 @@ class Steps:
             "OMP_NUM_THREADS": "1",
         }
         self.log = folder / f"{name}.log"
-        assert self.start("fetch_queries", "queries/many").wait() == 0
+        assert self.start("queries.fetch", "queries/many").wait() == 0
 
-    def start(self, verb="generate", asset="responses/many"):
+    def start(self, verb="responses.generate", asset="responses/many"):
         command = [sys.executable, "-m", f"rsft_assets.steps.{verb}", asset]
         # Not a pipe: whatever a killed step leaves behind would hold it open.
         with self.log.open("w") as log:
