@@ -73,7 +73,16 @@ def test_loading_definitions_again_parses_no_file():
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(["--help"], 0), (["plan"], 2), (["plan", "--help"], 0), (["doctor"], 0), (["trace", "scores/qwen3-14"], 2)],
+    [
+        (["--help"], 0),
+        (["plan"], 2),
+        (["plan", "--help"], 0),
+        (["plan", "scores/qwen3-14/*"], 2),
+        (["plan", "scores/qwen3-14b/math500", "--run", "5e-5_8x256_math-cot-20k", "--step", "640", "--upstream"], 0),
+        (["materialize", "scores/qwen3-14b/math50"], 2),
+        (["doctor"], 0),
+        (["trace", "scores/qwen3-14"], 2),
+    ],
 )
 def test_what_dagster_is_not_asked_does_not_import_it(tmp_path, words, status):
     code = (
