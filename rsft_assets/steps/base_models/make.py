@@ -6,8 +6,6 @@ In: a hub repository or its mirror, or a mixture of documents. Out: a model in H
 made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.
 """
 
-import argparse
-import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -15,11 +13,9 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement, load_placement
-from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
-
-log = logging.getLogger(__name__)
 
 
 def make_base_model(
@@ -34,14 +30,13 @@ def make_base_model(
                 _adopt(build, model, model.origin)
             else:
                 _pretrain(study, store, build, model, model.origin, chosen, force=force)
-    assert build.finished is not None
     if isinstance(model.origin, Pretraining):
         from rsft_assets.steps.base_models.probes import Level, refuse_below
 
         # A gate may have been raised since the base was made.
-        levels = {name: Level(**level) for name, level in build.finished.stats.get("skills", {}).items()}
+        levels = {name: Level(**level) for name, level in build.output.stats.get("skills", {}).items()}
         refuse_below(levels, model.origin.gate, model.name)
-    return build.finished
+    return build.output
 
 
 def _adopt(build: Build, model: Model, hub: Hub) -> None:
@@ -85,11 +80,5 @@ def _pretrain(
     pretrain.forget(store, build.identity.ref)
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        make_base_model(study, Store.from_env(), ref, force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(make_base_model, __doc__)

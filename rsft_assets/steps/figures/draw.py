@@ -112,8 +112,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
                 "numbers": sum(len(rows[of]) for of in drawn),
             }
             build.publish(stats)
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _last(store: Store, identity: Identity) -> Output | None:

@@ -74,8 +74,7 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
                     build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)}
                 )
                 build.publish({"studies": studies})
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:

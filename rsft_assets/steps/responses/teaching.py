@@ -8,7 +8,6 @@ A procedure says in `truth` what it did right and wrong; the column is for count
 
 import contextlib
 import json
-import logging
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ from rsft_assets.specs.hub import Generator
 from rsft_assets.specs.responses import Pool
 from rsft_assets.steps.engines.protocol import request_seed
 from rsft_assets.steps.nano.teacher import procedure
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

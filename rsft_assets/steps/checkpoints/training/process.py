@@ -4,7 +4,6 @@ In: a job. Out: checkpoints published by the first process (or a pretrained mode
 the rolling state, and `error-<rank>.json` where it failed.
 """
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ from rsft_assets.steps.checkpoints.training.models import load_model, load_token
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch
 from rsft_assets.steps.records.store import Store
-
-log = logging.getLogger(__name__)
 
 
 def load_libraries() -> None:
