@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection
 
 Rows = list[dict[str, Any]]
 Ends = tuple[Any, Any, Any]
@@ -47,11 +46,27 @@ class Answer:
             self.traces[words] = trace
 
 
-def ask(db: "DuckDBPyConnection", query: str, study: str) -> Rows:
-    """Rows of one query, as dictionaries; `$study` is the study."""
-    cursor = db.execute(query, {"study": study})
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+@dataclass(frozen=True)
+class Tables:
+    """The results tables, asked about one study."""
+
+    db: DuckDBPyConnection
+    study: str
+
+    def ask(self, query: str) -> Rows:
+        """Rows of one query, as dictionaries; `$study` is the study."""
+        cursor = self.db.execute(query, {"study": self.study})
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def with_ends(column: str, heading: str) -> dict[str, str]:
+    """Headings of a number and of the ends of its interval."""
+    return {column: heading, f"{column}_low": "low", f"{column}_high": "high"}
+
+
+def capitalised(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def percent(value: float | None) -> str:
@@ -73,6 +88,11 @@ def points(value: float | None, low: float | None = None, high: float | None = N
     return f"{words} (95 % interval {ends})"
 
 
+def points_of(row: dict[str, Any], column: str) -> str:
+    """The same for a column of a row, whose interval stands in `<column>_low` and `<column>_high`."""
+    return points(row[column], row[f"{column}_low"], row[f"{column}_high"], unit=row["unit"])
+
+
 def difference_of(one: Ends, other: Ends) -> Ends | None:
     """`one` minus `other` with an interval made of both (MOVER, which takes them as unrelated); None without both.
 
@@ -92,13 +112,12 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 
 def arms(rows: Rows, table: str) -> Rows:
     """One row for each arm (model, set, schedule) and benchmark; its `trace` leads to every training seed of it."""
+    names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        key = tuple(row[name] for name in ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric"))
-        found.setdefault(key, {**row, "arm": arm(row)})
+        found.setdefault(tuple(row[name] for name in names), {**row, "arm": arm(row)})
     for row in found.values():
         if (row.get("seeds") or 1) > 1:
-            names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
             row["trace"] = f"{table}[{','.join(f'{name}={row[name]}' for name in names)}]"
     return list(found.values())
 

@@ -1,6 +1,6 @@
 """What does the model change: its size, and what it has read before?"""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rsft_assets.steps.report.answer import (
     MOST,
@@ -9,8 +9,8 @@ from rsft_assets.steps.report.answer import (
     Answer,
     Ends,
     Rows,
+    Tables,
     arms,
-    ask,
     count_of,
     difference_of,
     listed,
@@ -18,21 +18,19 @@ from rsft_assets.steps.report.answer import (
     percent,
     points,
     seeds_of,
+    with_ends,
 )
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-def size(db: "DuckDBPyConnection", study: str) -> Answer:
+def size(tables: Tables) -> Answer:
     """The same recipe on models of other sizes, and on models of one size that have read something else."""
     table = "marts.capability_curves"
     answer = Answer("size", "What does the model change?", figures=("capability_curves",), table=table)
-    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL", study), table)
+    rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL"), table)
     answer.columns = {
         **{"dataset": "data", "model": "model", "parameters": "parameters", "mixture": "has read"},
-        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", "arm_gain": "gain", "arm_gain_low": "low"},
-        **{"arm_gain_high": "high", "best_step": "best step", "trace": "trace"},
+        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", **with_ends("arm_gain", "gain")},
+        **{"best_step": "best step", "trace": "trace"},
     }
     recipes: dict[tuple[str, ...], Rows] = {}
     for row in rows:

@@ -1,6 +1,6 @@
 """Did it generalise, and where? Which data?"""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rsft_assets.steps.report.answer import (
     GROUPS,
@@ -9,32 +9,31 @@ from rsft_assets.steps.report.answer import (
     SKILLS,
     Answer,
     Rows,
+    Tables,
     arm,
     arms,
-    ask,
+    capitalised,
     count_of,
     listed,
     one_seed,
-    points,
+    points_of,
     seeds,
     seeds_of,
+    with_ends,
 )
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _ARM = {"arm": "arm", "title": "benchmark", "seeds": "seeds"}
 _TABLE = "marts.data_comparison"
 
 
-def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
+def generalised(tables: Tables) -> Answer:
     """Gains over the base by group of benchmarks."""
     answer = Answer("generalised", "Did it generalise, and where?", figures=("data_comparison",), table=_TABLE)
-    rows = arms(ask(db, f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL", study), _TABLE)
+    rows = arms(tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL"), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"base_value": "base", "seed_mean": "score", "arm_gain": "gain", "arm_gain_low": "low"},
-        **{"arm_gain_high": "high", "items": "items", "trace": "trace"},
+        **{"base_value": "base", "seed_mean": "score", **with_ends("arm_gain", "gain")},
+        **{"items": "items", "trace": "trace"},
     }
     answer.rows = rows
     if not rows:
@@ -47,7 +46,7 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
         up = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0]
         down = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] < 0]
         answer.say(
-            f"{words[0].upper()}{words[1:]}: of {count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
+            f"{capitalised(words)}: of {count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
             f"{len(down)} lose beyond noise; {len(mine) - len(up) - len(down)} cannot be told from no change."
         )
         for found, surest in (
@@ -55,22 +54,22 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
             (min(down, key=lambda row: row["arm_gain_high"], default=None), "loss"),
         ):
             if found:
-                gain = points(found["arm_gain"], found["arm_gain_low"], found["arm_gain_high"], unit=found["unit"])
                 answer.say(
-                    f"The surest {surest} {words} is {found['arm']} on {found['title']}, {gain}, over {seeds(found)}.",
+                    f"The surest {surest} {words} is {found['arm']} on {found['title']}, "
+                    f"{points_of(found, 'arm_gain')}, over {seeds(found)}.",
                     found["trace"],
                 )
     _other_domains(answer, rows)
-    _on_the_way(db, study, answer)
+    _on_the_way(tables, answer)
     one_seed(answer, rows)
     return answer
 
 
-def _on_the_way(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+def _on_the_way(tables: Tables, answer: Answer) -> None:
     """Gains out of domain that were there on the way and are not there at the end."""
     table = "marts.score_trajectories"
     where = f"{OURS} AND benchmark_group = 'ood-reasoning' AND arm_gain IS NOT NULL"
-    steps = ask(db, f"SELECT * FROM {table} WHERE {where} ORDER BY step", study)
+    steps = tables.ask(f"SELECT * FROM {table} WHERE {where} ORDER BY step")
     found = []
     for key in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
         mine = [row for row in steps if (arm(row), row["benchmark"]) == key]
@@ -80,16 +79,12 @@ def _on_the_way(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
-            f"{arm(best)} on {best['title']} stood {_gain(best)} over its base at step {best['step']} and ends at "
-            f"{_gain(last)}, over {seeds(best)}; the step was chosen after looking.",
+            f"{arm(best)} on {best['title']} stood {points_of(best, 'arm_gain')} over its base at step {best['step']} "
+            f"and ends at {points_of(last, 'arm_gain')}, over {seeds(best)}; the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:
         answer.say(f"{len(found) - MOST} more gained out of domain on the way and lost it again.")
-
-
-def _gain(row: dict[str, Any]) -> str:
-    return points(row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], unit=row["unit"])
 
 
 def _other_domains(answer: Answer, rows: Rows) -> None:
@@ -105,15 +100,15 @@ def _other_domains(answer: Answer, rows: Rows) -> None:
         )
 
 
-def which_data(db: "DuckDBPyConnection", study: str) -> Answer:
+def which_data(tables: Tables) -> Answer:
     """Sets against the reference set of the same model and schedule."""
     answer = Answer("which_data", "Which data?", figures=("data_comparison", "data_yield"), table=_TABLE)
     query = f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} AND difference IS NOT NULL AND NOT is_reference"
-    rows = arms(ask(db, query, study), _TABLE)
+    rows = arms(tables.ask(query), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"seed_mean": "score", "reference": "reference", "arm_difference": "difference"},
-        **{"arm_difference_low": "low", "arm_difference_high": "high", "trace": "trace"},
+        **{"seed_mean": "score", "reference": "reference", **with_ends("arm_difference", "difference")},
+        "trace": "trace",
     }
     answer.rows = rows
     if not rows:
@@ -147,6 +142,5 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
 
 
 def _apart(row: dict[str, Any], schedule: bool) -> str:
-    ends = row["arm_difference"], row["arm_difference_low"], row["arm_difference_high"]
     who = f"{row['model']}, {row['schedule']}" if schedule else row["model"]
-    return f"{row['title']} ({who}) {points(*ends, unit=row['unit'])}"
+    return f"{row['title']} ({who}) {points_of(row, 'arm_difference')}"

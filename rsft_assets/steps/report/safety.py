@@ -1,35 +1,38 @@
 """What did it cost in safety? And is it the thinking that costs it, or the training?"""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.report.answer import SOURCE, Answer, Rows, arms, ask, count_of, listed, points, seeds
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report.answer import (
+    SOURCE,
+    Answer,
+    Rows,
+    Tables,
+    arms,
+    capitalised,
+    count_of,
+    listed,
+    points_of,
+    seeds,
+    with_ends,
+)
 
 _TABLE = "marts.safety_tradeoff"
-_HARM = ("arm_harm", "arm_harm_low", "arm_harm_high")
-_TWIN = ("twin_harm", "twin_harm_low", "twin_harm_high")
-_OVER = ("harm_over_twin", "harm_over_twin_low", "harm_over_twin_high")
 
 
-def safety(db: "DuckDBPyConnection", study: str) -> Answer:
+def safety(tables: Tables) -> Answer:
     """Harm beside the reasoning gain, arm by arm, and beside the twin without thinking."""
     answer = Answer("safety", "What did it cost in safety?", figures=("safety_tradeoff",), table=_TABLE)
     query = f"""
         SELECT *, safety_benchmark AS benchmark FROM {_TABLE}
         WHERE {SOURCE} AND (source = 'paper' OR grader = 'strict') AND study = $study AND state = 'available'
             AND reading IS NOT NULL"""
-    every = ask(db, query, study)
+    every = tables.ask(query)
     rows = _arms(every)
     answer.columns = {
-        **{"arm": "arm", "thinking": "thinking", "seeds": "seeds", "arm_reasoning_gain": "reasoning gain"},
-        **{"arm_reasoning_gain_low": "low", "arm_reasoning_gain_high": "high", "benchmark": "benchmark"},
-        **{"reading": "of", "metric": "metric", **dict(zip(_HARM, ("harm", "low", "high"), strict=True))},
-        **dict(zip(_TWIN, ("twin's harm", "low", "high"), strict=True)),
-        **dict(zip(_OVER, ("over twin", "low", "high"), strict=True)),
-        "trace": "trace",
+        **{"arm": "arm", "thinking": "thinking", "seeds": "seeds", **with_ends("arm_reasoning_gain", "reasoning gain")},
+        **{"benchmark": "benchmark", "reading": "of", "metric": "metric", **with_ends("arm_harm", "harm")},
+        **{**with_ends("twin_harm", "twin's harm"), **with_ends("harm_over_twin", "over twin"), "trace": "trace"},
     }
     answer.rows = rows
     if not rows:
@@ -67,11 +70,6 @@ def _what(row: dict[str, Any]) -> str:
     return f"{mixed if row['reading'] == 'harm' else row['reading']} on {row['benchmark']}"
 
 
-def _interval(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    value, low, high = (row[name] for name in names)
-    return points(value, low, high, unit=row["unit"])
-
-
 def _harms(answer: Answer, mine: Rows, shared: str) -> None:
     """How many arms of one schedule became less safe, with thinking and without."""
     for thinking, words in ((True, "trained with thinking"), (False, "trained without thinking")):
@@ -82,11 +80,10 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         safer = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
         worst = max(of, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
-        said = _what(worst)
         answer.say(
-            f"{said[0].upper()}{said[1:]}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
+            f"{capitalised(_what(worst))}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
             f"than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
-            f"{_interval(worst, _HARM)}, over {seeds(worst)}.",
+            f"{points_of(worst, 'arm_harm')}, over {seeds(worst)}.",
             worst["trace"],
         )
 
@@ -96,7 +93,7 @@ def _elsewhere(answer: Answer, mine: Rows) -> None:
     hurt = [row for row in mine if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
     if hurt:
         worst = max(hurt, key=lambda row: row["arm_harm"])
-        named = [f"{row['arm']} {_interval(row, _HARM)}" for row in hurt]
+        named = [f"{row['arm']} {points_of(row, 'arm_harm')}" for row in hurt]
         answer.say(
             f"Under other schedules, {len(hurt)} of {count_of(len(mine), 'arm')} became worse beyond noise, in "
             f"{_what(worst)}: {listed(named)}.",
@@ -122,8 +119,8 @@ def _twins(answer: Answer, pairs: Rows) -> None:
             told = "the two cannot be told apart"
         answer.say(
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
-            f"({row['dataset']}) {_interval(row, _HARM)}{own}, without ({row['twin_dataset']}) "
-            f"{_interval(row, _TWIN)}{other}; the difference is {_interval(row, _OVER)} over "
+            f"({row['dataset']}) {points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
+            f"{points_of(row, 'twin_harm')}{other}; the difference is {points_of(row, 'harm_over_twin')} over "
             f"{_seeds(row['twin_pairs'])}: {told}.",
             row["trace"],
         )

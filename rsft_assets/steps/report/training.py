@@ -1,37 +1,32 @@
 """Does it pay to repeat data?"""
 
-from typing import TYPE_CHECKING
-
 from rsft_assets.steps.report.answer import (
     OURS,
     SKILLS,
     Answer,
     Rows,
+    Tables,
     arms,
-    ask,
     count_of,
     listed,
-    points,
+    points_of,
     seeds,
+    with_ends,
 )
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-def repetition(db: "DuckDBPyConnection", study: str) -> Answer:
+def repetition(tables: Tables) -> Answer:
     """Schedules at equal steps, and shorter or longer ones beside the usual one."""
     answer = Answer("repetition", "Does it pay to repeat data, or to train longer?", figures=("schedule_comparison",))
     table = "marts.schedule_comparison"
-    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}", study), table)
+    rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}"), table)
     answer.table = table
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
         **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
-        **{"arm_difference": "to reference", "arm_difference_low": "low", "arm_difference_high": "high"},
-        **{"arm_method": "method", "fresh_difference": "to rows seen less often"},
-        **{"fresh_difference_low": "low", "fresh_difference_high": "high"},
-        **{"usual_difference": "to the usual length", "usual_difference_low": "low", "usual_difference_high": "high"},
+        **{**with_ends("arm_difference", "to reference"), "arm_method": "method"},
+        **with_ends("fresh_difference", "to rows seen less often"),
+        **with_ends("usual_difference", "to the usual length"),
         "trace": "trace",
     }
     answer.rows = rows
@@ -78,11 +73,7 @@ def _beyond_noise(rows: Rows, name: str) -> str:
     words = []
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
-        told = [
-            f"{row['title']} "
-            + points(*(row[f"{name}_difference{end}"] for end in ("", "_low", "_high")), unit=row["unit"])
-            for row in mine
-        ]
+        told = [f"{row['title']} {points_of(row, f'{name}_difference')}" for row in mine]
         words.append(f"beyond noise {kind} on {listed(told, len(told)) or 'none'}")
     return f"{', '.join(words)}, of {count_of(len(rows), 'benchmark')}"
 
@@ -101,8 +92,7 @@ def _repeated(mine: Rows, answer: Answer) -> None:
         + (f"; no interval is known on {listed(without)}." if without else ".")
     )
     for row in sorted((row for row in mine if row["title"] not in without), key=lambda row: row["position"]):
-        ends = row["fresh_difference_low"], row["fresh_difference_high"]
-        apart = points(row["fresh_difference"], *ends, unit=row["unit"])
+        apart = points_of(row, "fresh_difference")
         answer.say(f"On {row['title']}, {row['arm']} against {row['fresh']}: {apart}.", row["trace"])
 
 
@@ -125,7 +115,4 @@ def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
     known = [row for row in mine if row["arm_difference_low"] is not None]
     if known:
         most = max(known, key=lambda row: abs(row["arm_difference"]))
-        apart = points(
-            most["arm_difference"], most["arm_difference_low"], most["arm_difference_high"], unit=most["unit"]
-        )
-        answer.say(f"Furthest apart on {most['title']}: {apart}.", most["trace"])
+        answer.say(f"Furthest apart on {most['title']}: {points_of(most, 'arm_difference')}.", most["trace"])

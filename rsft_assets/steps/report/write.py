@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -28,12 +31,9 @@ from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, write_json
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
-from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
 REPORT = Ref("report")
@@ -77,31 +77,30 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
     return build.output
 
 
-def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
+def answers_of(db: DuckDBPyConnection, of: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
+    tables = Tables(db, of)
     asked = (enough.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
-    answers = [_answered(ask, db, of) for ask in (*asked, safety.safety, lengths.length)]
-    return [*answers, _answered(partial(trust.trusted, results=results), db, of)]
+    answers = [_answered(ask, tables) for ask in (*asked, safety.safety, lengths.length)]
+    return [*answers, _answered(partial(trust.trusted, results=results), tables)]
 
 
-def _answered(asked: Callable[["DuckDBPyConnection", str], Answer], db: "DuckDBPyConnection", of: str) -> Answer:
+def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
     """An answer, or, where a table that it needs could not be built, the word on that in its place."""
-    import duckdb
-
     try:
-        return asked(db, of)
+        return asked(tables)
     except duckdb.CatalogException as error:
         about = asked.func if isinstance(asked, partial) else asked
         why = str(error).splitlines()[0].removeprefix("Catalog Error: ")
-        rows = db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'").fetchall()
+        failed = tables.db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'")
         missing = [f"Not available: a table that this is computed from could not be built ({why})"]
-        missing += [f"{table}: {problem}" for table, problem in rows]
+        missing += [f"{table}: {problem}" for table, problem in failed.fetchall()]
         question = f"Not answered: {(about.__doc__ or '').splitlines()[0]}"
         return Answer(about.__name__, question, missing=missing)
 
 
 def _write(
-    db: "DuckDBPyConnection", of: str, folder: Path, figures: dict[str, Output | None], results: Results | None
+    db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Output | None], results: Results | None
 ) -> None:
     pictures = {}
     for name, output in figures.items():
