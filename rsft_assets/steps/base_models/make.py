@@ -16,6 +16,7 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 
 def make_base_model(
@@ -41,7 +42,7 @@ def make_base_model(
 
 def _adopt(build: Build, model: Model, hub: Hub) -> None:
     from rsft_assets.steps.checkpoints.training.checkpoints import link_model
-    from rsft_assets.steps.checkpoints.training.models import allow_remote_code, load_tokenizer, parameters_of
+    from rsft_assets.steps.checkpoints.training.models import parameters_of
     from rsft_assets.steps.records.hub import model_folder, where_from
 
     remote = allow_remote_code(model)

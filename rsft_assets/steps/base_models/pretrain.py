@@ -24,12 +24,13 @@ from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES
 from rsft_assets.steps.checkpoints.training.job import Job
 from rsft_assets.steps.checkpoints.training.launch import trainer
-from rsft_assets.steps.checkpoints.training.models import load_tokenizer, new_qwen3, parameters_of
+from rsft_assets.steps.checkpoints.training.models import new_qwen3, parameters_of
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, document_rows, key_of
 from rsft_assets.steps.processes.hardware import cores, gpus
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 
 log = logging.getLogger(__name__)
 MICRO_TOKENS = 4_096

@@ -17,10 +17,11 @@ from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.training.checkpoints import link_model
-from rsft_assets.steps.checkpoints.training.models import allow_remote_code, parameters_of
+from rsft_assets.steps.checkpoints.training.models import parameters_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.hub import NoAccess, model_folder, where_from
 from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 NOT_AVAILABLE = "not available: its authors published the weights alone"
 

@@ -37,6 +37,7 @@ from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 if TYPE_CHECKING:
     from rsft_assets.steps.checkpoints.training.job import Job
@@ -164,7 +165,6 @@ def _job(
     from rsft_assets.steps.checkpoints.preparation import check_fits, tokenise
     from rsft_assets.steps.checkpoints.training.engine import device_of
     from rsft_assets.steps.checkpoints.training.job import Job
-    from rsft_assets.steps.checkpoints.training.models import allow_remote_code
 
     model = study.models[run.model]
     allow_remote_code(model)

@@ -14,11 +14,12 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool, Sampling
-from rsft_assets.steps.engines.chat import load_tokenizer, render_chat
+from rsft_assets.steps.engines.chat import render_chat
 from rsft_assets.steps.engines.opening import engine_kind, open_engine
 from rsft_assets.steps.engines.protocol import Completion, Engine, Request
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.records.hub import model_folder
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 from rsft_assets.steps.responses.teaching import Asked, Teaching, sample_seed
 
 

@@ -26,10 +26,11 @@ from rsft_assets.steps.checkpoints.training.engine import (
 )
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
-from rsft_assets.steps.checkpoints.training.models import load_model, load_tokenizer, write_model
+from rsft_assets.steps.checkpoints.training.models import load_model, write_model
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 
 
 def load_libraries() -> None:

@@ -103,7 +103,7 @@ def training_rows(path: Path, tokenizer: Any) -> Iterator[tuple[list[int], int]]
     """(token ids, prompt length) of every example of a training set."""
     import pyarrow.parquet as pq
 
-    end = end_token(tokenizer)
+    end = tokenizer.eos_token_id
     number = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["message", "response"]):
@@ -131,7 +131,7 @@ def prompt_texts(tokenizer: Any, messages: list[list[dict[str, str]]]) -> list[s
 
 def document_rows(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """(token ids, 0) of plain documents: every token is trained."""
-    end = end_token(tokenizer)
+    end = tokenizer.eos_token_id
     held: list[str] = []
     for text in texts:
         held.append(text)
@@ -140,13 +140,6 @@ def document_rows(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[i
             held = []
     if held:
         yield from (([*ids, end], 0) for ids in tokenizer(held, add_special_tokens=False)["input_ids"])
-
-
-def end_token(tokenizer: Any) -> int:
-    """Id of the one token that ends a response."""
-    if tokenizer.eos_token_id is None:
-        raise StepError(f"the tokenizer in {tokenizer.name_or_path} names no end token; set eos_token there")
-    return int(tokenizer.eos_token_id)
 
 
 def drop_default_system_prompt(tokenizer: Any) -> None:
