@@ -1,13 +1,13 @@
 """What a build says of itself, inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.steps.results.publishing import Results, format_version
 from rsft_assets.steps.results.sql_files import SqlTable
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _SHAPES = {
     "facts": "key VARCHAR, value VARCHAR",
@@ -21,11 +21,9 @@ _SHAPES = {
 
 
 def write_account(
-    db: "DuckDBPyConnection", results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
+    db: DuckDBPyConnection, results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
 ) -> None:
     """Replace the tables of schema `build`."""
-    import pyarrow as pa
-
     of = {entry.table: entry for entry in entries}
     rows: dict[str, list[tuple[Any, ...]]] = {
         "facts": [

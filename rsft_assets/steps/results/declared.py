@@ -3,15 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.in_domain import group_for
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import Study
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal", "neither")
 """Metrics that count what should not happen; of every other one more is better."""
@@ -57,10 +57,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 
-def write_declared(db: "DuckDBPyConnection", study: Study, digests: dict[str, str]) -> dict[str, str]:
+def write_declared(db: DuckDBPyConnection, study: Study, digests: dict[str, str]) -> dict[str, str]:
     """Write `declared.*` where its content has changed; the digest of each table."""
-    import pyarrow as pa
-
     db.execute("CREATE SCHEMA IF NOT EXISTS declared")
     fresh = {}
     for table, columns in COLUMNS.items():

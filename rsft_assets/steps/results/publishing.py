@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.record_tables import INPUTS_DDL, OUTPUTS_DDL, RECORD_TABLES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -203,9 +205,6 @@ def _is_newer(db: "DuckDBPyConnection") -> bool:
 def format_version() -> str:
     """What a database must have been made with for a build to go on from it."""
     import duckdb
-
-    from rsft_assets.specs.fingerprint import fingerprint
-    from rsft_assets.steps.results.record_tables import INPUTS_DDL, OUTPUTS_DDL, RECORD_TABLES
 
     shape = fingerprint([OUTPUTS_DDL, INPUTS_DDL, *(table.ddl for table in RECORD_TABLES)])
     return f"{BUILD_VERSION} {duckdb.__version__} {shape[:12]}"

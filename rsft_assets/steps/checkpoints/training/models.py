@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Pretraining
@@ -65,8 +66,6 @@ def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], toke
 
 def parameters_of(folder: Path) -> int:
     """Number of weights in a folder's safetensors files, from their headers."""
-    from safetensors import SafetensorError, safe_open
-
     total = 0
     for path in folder.glob("*.safetensors"):
         try:

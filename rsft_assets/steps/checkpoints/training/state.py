@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
@@ -45,8 +47,6 @@ class State:
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(kind/name, tensor) of everything, one at a time."""
-        from safetensors import safe_open
-
         for name in sorted(self.files):
             with safe_open(self.folder / name, framework="pt") as part:
                 for key in part.keys():  # noqa: SIM118 - not a mapping
@@ -94,8 +94,6 @@ def save(session: Session, folder: Path, step: int, belongs_to: dict[str, Any], 
 
 
 def _write_parts(session: Session, folder: Path) -> dict[str, int]:
-    from safetensors.torch import save_file
-
     files: dict[str, int] = {}
     held: dict[str, torch.Tensor] = {}
 

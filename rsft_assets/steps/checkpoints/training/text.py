@@ -4,6 +4,7 @@ In: a training set's Parquet file or plain documents, a tokenizer, a length limi
 arrays that every training process maps into memory.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from rsft_assets.specs.errors import StepError
 
@@ -101,8 +103,6 @@ def collect(rows: Iterable[tuple[Sequence[int], int]], limit: int) -> Tokens:
 
 def training_rows(path: Path, tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """(token ids, prompt length) of every example of a training set."""
-    import pyarrow.parquet as pq
-
     end = tokenizer.eos_token_id
     number = 0
     with pq.ParquetFile(path) as file:
@@ -167,6 +167,4 @@ def describe(tokens: Tokens, name: str, limit: int) -> str:
 
 def key_of(**facts: Any) -> str:
     """A short name for a tokenised set: everything that decides its content."""
-    import hashlib
-
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
