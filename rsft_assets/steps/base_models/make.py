@@ -7,7 +7,6 @@ made here also holds `curves.parquet`. A killed pretraining goes on from its rol
 """
 
 from dataclasses import asdict
-from typing import Any
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
@@ -30,7 +29,10 @@ def make_base_model(
             if isinstance(model.origin, Hub):
                 _adopt(build, model, model.origin)
             else:
-                _pretrain(study, store, build, model, model.origin, chosen, force=force)
+                from rsft_assets.steps.base_models.pretrain import forget, pretrain
+
+                build.publish(stats=pretrain(study, build, model.origin, chosen, force=force))
+                forget(build)
     if isinstance(model.origin, Pretraining):
         from rsft_assets.steps.base_models.probes import Level, refuse_below
 
@@ -60,25 +62,6 @@ def _adopt(build: Build, model: Model, hub: Hub) -> None:
     build.origin = "adopted"
     build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
     build.publish(stats={"parameters": parameters_of(build.folder), "files": len(kept)})
-
-
-def _pretrain(
-    study: Study, store: Store, build: Build, model: Model, spec: Pretraining, placement: Placement, *, force: bool
-) -> None:
-    from rsft_assets.steps.base_models import pretrain
-
-    stats: dict[str, Any] = pretrain.pretrain(
-        study,
-        store,
-        build.identity.ref,
-        spec,
-        placement=placement,
-        out=build.folder,
-        identity=build.identity.fingerprint,
-        force=force,
-    )
-    build.publish(stats=stats)
-    pretrain.forget(store, build.identity.ref)
 
 
 if __name__ == "__main__":

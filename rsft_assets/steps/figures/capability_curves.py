@@ -28,9 +28,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "
         "lines join models of one family. Open points: no interval."
     )
-    words += style.seed_words(rows)
-    if any(row["source"] == "paper" for row in rows):
-        words += " Published: the paper's numbers, intervals as for two unrelated samples."
+    words += style.seed_words(rows, " Published: the paper's numbers, intervals as for two unrelated samples.")
     style.note(canvas, words, 46 * min(3, len(panels)))
     return canvas
 

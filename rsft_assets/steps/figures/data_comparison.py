@@ -30,9 +30,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
         "misses 0 is a gain or loss beyond noise. Open points: no interval."
     )
-    words += style.seed_words(rows)
-    if any(row["source"] == "paper" for row in rows):
-        words += " * published by the paper: intervals as for two unrelated samples."
+    words += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
     style.note(canvas, words, 50 * min(3, len(panels)))
     return canvas
 

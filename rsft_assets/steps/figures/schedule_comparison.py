@@ -32,8 +32,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
             "size; the short upright line is the score of the latter, and a line that misses it is a difference "
             "beyond noise."
         )
-    words += style.seed_words(rows)
-    words += " * published by the paper." if any(row["source"] == "paper" for row in rows) else ""
+    words += style.seed_words(rows, " * published by the paper.")
     style.note(canvas, words, 48 * min(3, len(panels)))
     return canvas
 

@@ -184,11 +184,13 @@ def by_arm(rows: Rows) -> dict[Any, Rows]:
     return by(rows, "source", "model", "dataset", "schedule")
 
 
-def seed_words(rows: Rows) -> str:
-    """How several training seeds are shown, said only where there are several."""
-    if all((row.get("seeds") or 1) == 1 for row in rows):
-        return ""
-    return " Small faint points are training seeds; the large one is their mean, its interval for items and seeds both."
+def seed_words(rows: Rows, published: str = "") -> str:
+    """How several training seeds are shown, and what was published, said only where there are such."""
+    words = ""
+    if any((row.get("seeds") or 1) > 1 for row in rows):
+        words += " Small faint points are training seeds; the large one is their mean, its interval for items and "
+        words += "seeds both."
+    return words + (published if published and any(row["source"] == "paper" for row in rows) else "")
 
 
 def in_group_order(rows: Rows) -> Rows:

@@ -14,6 +14,14 @@ from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.store import Store
 
 
+def parser_of_all(description: str | None, assets: str, force: str, *spellings: str) -> argparse.ArgumentParser:
+    """The arguments of a stage that makes all it has at once; `assets` and `force` are the help of these two."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", nargs="*", help=assets)
+    parser.add_argument(*spellings, "--force", dest="force", action="store_true", help=force)
+    return parser
+
+
 def run_stage(make: Callable[..., object], description: str | None) -> NoReturn:
     """Make one output after the other with `make(study, store, ref, force=...)`."""
 

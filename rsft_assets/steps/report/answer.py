@@ -127,15 +127,15 @@ def arm(row: dict[str, Any]) -> str:
     return f"{row['model']}_{row['dataset']}_{row['schedule']}"
 
 
-def seeds(row: dict[str, Any]) -> str:
-    """How many training seeds a number stands on."""
-    return "one training seed" if (row.get("seeds") or 1) == 1 else f"{row['seeds']} training seeds"
+def seeds(number: int | None) -> str:
+    """How many training seeds a number stands on; of what was published one is known."""
+    return "one training seed" if (number or 1) == 1 else f"{number} training seeds"
 
 
 def seeds_of(rows: Rows) -> str:
     """The same for several numbers."""
     numbers = sorted({row["seeds"] for row in rows})
-    return seeds(rows[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
+    return seeds(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
 
 
 def one_seed(answer: Answer, rows: Rows) -> None:

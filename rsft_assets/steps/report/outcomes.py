@@ -56,7 +56,7 @@ def generalised(tables: Tables) -> Answer:
             if found:
                 answer.say(
                     f"The surest {surest} {words} is {found['arm']} on {found['title']}, "
-                    f"{points_of(found, 'arm_gain')}, over {seeds(found)}.",
+                    f"{points_of(found, 'arm_gain')}, over {seeds(found['seeds'])}.",
                     found["trace"],
                 )
     _other_domains(answer, rows)
@@ -80,7 +80,8 @@ def _on_the_way(tables: Tables, answer: Answer) -> None:
     for best, last in found[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {points_of(best, 'arm_gain')} over its base at step {best['step']} "
-            f"and ends at {points_of(last, 'arm_gain')}, over {seeds(best)}; the step was chosen after looking.",
+            f"and ends at {points_of(last, 'arm_gain')}, over {seeds(best['seeds'])}; the step was chosen "
+            "after looking.",
             last["trace"],
         )
     if len(found) > MOST:

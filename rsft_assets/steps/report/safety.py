@@ -83,7 +83,7 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         answer.say(
             f"{capitalised(_what(worst))}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
             f"than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
-            f"{points_of(worst, 'arm_harm')}, over {seeds(worst)}.",
+            f"{points_of(worst, 'arm_harm')}, over {seeds(worst['seeds'])}.",
             worst["trace"],
         )
 
@@ -110,7 +110,8 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         )
     for row in (row for mine in _by_reading(pairs) for row in mine):
         counts = {row["seeds"], row["twin_seeds"], row["twin_pairs"]}
-        own, other = ("", "") if len(counts) == 1 else (f" over {seeds(row)}", f" over {_seeds(row['twin_seeds'])}")
+        over = [f" over {seeds(row[name])}" for name in ("seeds", "twin_seeds")]
+        own, other = over if len(counts) > 1 else ("", "")
         if row["harm_over_twin_low"] is None:
             told = "without an interval the two cannot be told apart"
         elif row["is_harm_over_twin_beyond_noise"]:
@@ -121,10 +122,6 @@ def _twins(answer: Answer, pairs: Rows) -> None:
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
             f"({row['dataset']}) {points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
             f"{points_of(row, 'twin_harm')}{other}; the difference is {points_of(row, 'harm_over_twin')} over "
-            f"{_seeds(row['twin_pairs'])}: {told}.",
+            f"{seeds(row['twin_pairs'])}: {told}.",
             row["trace"],
         )
-
-
-def _seeds(number: int) -> str:
-    return seeds({"seeds": number})

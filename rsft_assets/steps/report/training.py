@@ -64,7 +64,7 @@ def _other_lengths(rows: Rows, answer: Answer) -> None:
         answer.say(
             f"{'Shorter' if first['total_steps'] < first['usual_steps'] else 'Longer'} training, {first['arm']} "
             f"({first['total_steps']} steps, {rate}) against {first['usual']} ({first['usual_steps']} steps), end "
-            f"against end, over {seeds({'seeds': first['usual_seeds']})}: {_beyond_noise(mine, 'usual')}."
+            f"against end, over {seeds(first['usual_seeds'])}: {_beyond_noise(mine, 'usual')}."
         )
 
 
@@ -87,7 +87,7 @@ def _repeated(mine: Rows, answer: Answer) -> None:
     answer.say(
         f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
         f"({_passes(first['fresh_rows'], first['fresh_passes'])}), equal in steps, batch and rows read, over "
-        f"{seeds({'seeds': first['fresh_seeds']})}: beyond noise better on {listed(better) or 'none'}, worse on "
+        f"{seeds(first['fresh_seeds'])}: beyond noise better on {listed(better) or 'none'}, worse on "
         f"{listed(worse) or 'none'}, of {count_of(len(mine), 'benchmark')}"
         + (f"; no interval is known on {listed(without)}." if without else ".")
     )
@@ -109,7 +109,7 @@ def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
     sizes = f", in batches of {here} against {there}" if there and there != here else ""
     answer.say(
         f"{first['arm']} ({_passes(first['rows'], first['passes'])}) against "
-        f"{first['reference']} at equal steps{sizes}, over {seeds(first)}: beyond noise worse on "
+        f"{first['reference']} at equal steps{sizes}, over {seeds(first['seeds'])}: beyond noise worse on "
         f"{listed(worse) or 'none'}, better on {listed(better) or 'none'}, of {count_of(len(mine), 'benchmark')}."
     )
     known = [row for row in mine if row["arm_difference_low"] is not None]

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -29,6 +28,7 @@ from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.questions.tracing.links import damage
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
 from rsft_assets.steps.report.answer import Answer, Tables
@@ -54,12 +54,13 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
     """Write the report of every study that has a number; kept where neither tables nor figures changed."""
     results = read_results(store)
     with open_results(store) as db:
-        figures = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        found = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        figures = {name: output for name, output in found.items() if output is not None}
         links = [
             InputRecord(f"figures/{name}", "", output.digest, output.folder.relative_to(store.home).as_posix())
             for name, output in figures.items()
-            if output is not None
         ]
+        digests = {name: output.digest for name, output in figures.items()}
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
         identity = Identity(REPORT, {"code": _code()}, tuple(links))
@@ -70,9 +71,7 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
                 for of in studies:
                     _write(db, of, build.folder, figures, results)
                     progress.step(1, of)
-                write_json(
-                    build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)}
-                )
+                write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
     return build.output
 
@@ -99,12 +98,10 @@ def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
         return Answer(about.__name__, question, missing=missing)
 
 
-def _write(
-    db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Output | None], results: Results | None
-) -> None:
+def _write(db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Output], results: Results | None) -> None:
     pictures = {}
     for name, output in figures.items():
-        if output is not None and of in output.stats.get("drawn", ()):
+        if of in output.stats.get("drawn", ()):
             pictures[name] = output.file(f"{of}.svg")
     ours = db.execute("SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [of]).fetchall()
     about = [
@@ -122,13 +119,9 @@ def _write(
             "Their intervals are computed here, as if each item had been answered once, and cannot be paired by item."
         )
     receipt = {"build of the results": results.build_id if results else "none"}
-    receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items() if output is not None}
+    receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
     text = page(f"Report: the {of} study", about, answers_of(db, of, results), pictures, receipt)
     (folder / f"{of}.html").write_text(text, encoding="utf-8")
-
-
-def _receipts(figures: dict[str, Output | None]) -> dict[str, Any]:
-    return {name: output.digest for name, output in figures.items() if output is not None}
 
 
 def _code() -> str:
@@ -206,13 +199,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise StepError(f"{len(bad)} of {len(findings)} do not match; draw and write them again: rsft report")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", nargs="*", help="ignored: there is one report")
-    parser.add_argument("--check", action="store_true", help="match, drifted or missing inputs, for every figure")
-    parser.add_argument("--force", action="store_true", help="write again even where nothing changed")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main, _parser())
+    parser = parser_of_all(__doc__, "ignored: there is one report", "write again even where nothing changed")
+    parser.add_argument("--check", action="store_true", help="match, drifted or missing inputs, for every figure")
+    run_step(main, parser)

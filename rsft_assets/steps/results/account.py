@@ -3,10 +3,9 @@
 import json
 from typing import Any
 
-import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from rsft_assets.steps.results.publishing import Results, format_version
+from rsft_assets.steps.results.publishing import Results, format_version, insert
 from rsft_assets.steps.results.sql_files import SqlTable
 
 _SHAPES = {
@@ -53,9 +52,5 @@ def write_account(
         ]
     for name, shape in _SHAPES.items():
         db.execute(f"CREATE OR REPLACE TABLE build.{name} ({shape})")
-        if rows[name]:
-            # One table at a time: DuckDB's executemany takes a millisecond a row.
-            columns = [list(column) for column in zip(*rows[name], strict=True)]
-            db.register("fresh_rows", pa.table({f"c{i}": column for i, column in enumerate(columns)}))
-            db.execute(f"INSERT INTO build.{name} FROM fresh_rows")
-            db.unregister("fresh_rows")
+        names = [column.split()[0].strip('"') for column in shape.split(", ")]
+        insert(db, f"build.{name}", [dict(zip(names, row, strict=True)) for row in rows[name]])

@@ -22,6 +22,7 @@ from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results import publishing
 from rsft_assets.steps.results import tables as building
@@ -146,7 +147,7 @@ def _finish(
 
 
 def main(arguments: argparse.Namespace) -> None:
-    results = build_results(load_study(), Store.from_env(), force=arguments.anew)
+    results = build_results(load_study(), Store.from_env(), force=arguments.force)
     for words in _in_few_lines(results.problems):
         log.warning("%s", words)
     if results.failures:
@@ -163,12 +164,6 @@ def _in_few_lines(problems: tuple[tuple[str, str], ...]) -> list[str]:
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", nargs="*", help="ignored: one build makes all tables that are out of date")
-    parser.add_argument("--anew", "--force", action="store_true", help="from the files alone, nothing kept")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main, _parser())
+    about_assets = "ignored: one build makes all tables that are out of date"
+    run_step(main, parser_of_all(__doc__, about_assets, "from the files alone, nothing kept", "--anew"))

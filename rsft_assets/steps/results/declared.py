@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.in_domain import group_for
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.results.publishing import insert
 
 LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal", "neither")
 """Metrics that count what should not happen; of every other one more is better."""
@@ -69,10 +69,7 @@ def write_declared(db: DuckDBPyConnection, study: Study, digests: dict[str, str]
             continue
         shape = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
         db.execute(f"CREATE OR REPLACE TABLE {name} ({shape})")
-        if rows:
-            db.register("fresh_rows", pa.Table.from_pylist(rows))
-            db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM fresh_rows")
-            db.unregister("fresh_rows")
+        insert(db, name, rows)
     return fresh
 
 

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Iterable
 
 import duckdb
-import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.outputs_found import Found, find_outputs, output_id, ref_parts
+from rsft_assets.steps.results.publishing import insert
 from rsft_assets.steps.results.record_tables import (
     INPUTS_DDL,
     OUTPUTS_DDL,
@@ -127,28 +127,23 @@ def _insert(db: DuckDBPyConnection, table: RecordTable, ids: dict[str, int]) -> 
 
 def _write_outputs(db: DuckDBPyConnection, found: list[Found], problems: list[tuple[str, str]]) -> None:
     columns = [row[0] for row in db.execute("SELECT name FROM pragma_table_info('records.outputs')").fetchall()]
-    outputs = pa.Table.from_pylist([dict(zip(columns, _output_row(one), strict=True)) for one in found])
-    edges = pa.Table.from_pylist(
-        [
-            {
-                "output_id": one.id,
-                "asset": asset,
-                "partition": partition,
-                "digest": digest,
-                "folder": folder,
-                "input_id": output_id(folder, digest),
-            }
-            for one in found
-            for asset, partition, digest, folder in one.inputs
-        ]
-    )
-    words = pa.Table.from_pylist([{"place": place, "problem": problem} for place, problem in problems])
+    outputs = [dict(zip(columns, _output_row(one), strict=True)) for one in found]
+    edges = [
+        {
+            "output_id": one.id,
+            "asset": asset,
+            "partition": partition,
+            "digest": digest,
+            "folder": folder,
+            "input_id": output_id(folder, digest),
+        }
+        for one in found
+        for asset, partition, digest, folder in one.inputs
+    ]
+    words = [{"place": place, "problem": problem} for place, problem in problems]
     for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", words)):
         db.execute(f"DELETE FROM records.{table}")
-        if rows.num_rows:
-            db.register("fresh_rows", rows)
-            db.execute(f"INSERT INTO records.{table} BY NAME SELECT * FROM fresh_rows")
-            db.unregister("fresh_rows")
+        insert(db, f"records.{table}", rows)
 
 
 def _output_row(one: Found) -> tuple[object, ...]:

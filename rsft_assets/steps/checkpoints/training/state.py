@@ -45,6 +45,13 @@ class State:
                 return f"{path} has changed since it was written (checksum differs)"
         return None
 
+    def require_sound(self) -> None:
+        """A `StepError` where it is damaged."""
+        if problem := self.check():
+            raise StepError(
+                f"{problem}; delete {self.folder} and materialize again: training starts over from the base"
+            )
+
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(kind/name, tensor) of everything, one at a time."""
         for name in sorted(self.files):
@@ -131,8 +138,7 @@ def _full(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.T
 
 def load_weights(model: Any, state: State) -> None:
     """Put a state's weights into a model that DeepSpeed has not wrapped yet."""
-    if problem := state.check():
-        raise StepError(f"{problem}; delete {state.folder} and materialize again: training starts over from the base")
+    state.require_sound()
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for key, tensor in state.tensors():
@@ -144,8 +150,7 @@ def load_weights(model: Any, state: State) -> None:
 @torch.no_grad()
 def load_optimiser(session: Session, state: State) -> None:
     """Put a state's master weights and moments into the wrapped model; at stage 3 its weights, too."""
-    if problem := state.check():
-        raise StepError(f"{problem}; delete {state.folder} and materialize again: training starts over from the base")
+    state.require_sound()
     for flat in _flat_parameters(session):
         session.adam.state[flat] = {
             "step": torch.tensor(float(state.step), device=flat.device),

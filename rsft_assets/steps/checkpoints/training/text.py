@@ -5,6 +5,7 @@ arrays that every training process maps into memory.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -131,15 +132,9 @@ def prompt_texts(tokenizer: Any, messages: list[list[dict[str, str]]]) -> list[s
 
 def document_rows(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """(token ids, 0) of plain documents: every token is trained."""
-    end = tokenizer.eos_token_id
-    held: list[str] = []
-    for text in texts:
-        held.append(text)
-        if len(held) == _ROWS_AT_ONCE:
-            yield from (([*ids, end], 0) for ids in tokenizer(held, add_special_tokens=False)["input_ids"])
-            held = []
-    if held:
-        yield from (([*ids, end], 0) for ids in tokenizer(held, add_special_tokens=False)["input_ids"])
+    end, texts = tokenizer.eos_token_id, iter(texts)
+    while some := list(itertools.islice(texts, _ROWS_AT_ONCE)):
+        yield from (([*ids, end], 0) for ids in tokenizer(some, add_special_tokens=False)["input_ids"])
 
 
 def drop_default_system_prompt(tokenizer: Any) -> None:
