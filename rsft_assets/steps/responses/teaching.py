@@ -29,6 +29,13 @@ class Asked:
     query: dict[str, Any]
 
 
+def response_row(one: Asked, seed: int, text: str, engine: str, **known: Any) -> dict[str, Any]:
+    """A row of `responses`; what is not `known` of it is None."""
+    unknown = dict.fromkeys(("prompt_tokens", "response_tokens", "finish_reason", "mean_logprob"))
+    ids = {"response_id": one.response_id, "query_id": one.query["query_id"], "sample": one.sample, "seed": seed}
+    return {**ids, "text": text, "engine": engine, **unknown, **known}
+
+
 class Teaching(Protocol):
     """A teacher ready to answer."""
 
@@ -77,19 +84,7 @@ class ProceduralTeaching:
         for one in asked:
             seed = sample_seed(self.pool, one)
             worked = self._answer(json.loads(one.query["fields"]), random.Random(f"{self.origin.seed} {seed}"))
-            yield {
-                "response_id": one.response_id,
-                "query_id": one.query["query_id"],
-                "sample": one.sample,
-                "seed": seed,
-                "text": worked.text,
-                "prompt_tokens": None,
-                "response_tokens": None,
-                "finish_reason": "stop",
-                "mean_logprob": None,
-                "engine": self._engine,
-                "truth": worked.truth,
-            }
+            yield response_row(one, seed, worked.text, self._engine, finish_reason="stop", truth=worked.truth)
 
     def note(self) -> str:
         return ""
