@@ -1,10 +1,12 @@
-"""One answered question, and the words that numbers are put in."""
+"""One answered question, and the rows that it is computed from."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from duckdb import DuckDBPyConnection
+
+from rsft_assets.steps.report import phrases
 
 Rows = list[dict[str, Any]]
 Ends = tuple[Any, Any, Any]
@@ -60,39 +62,6 @@ class Tables:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def with_ends(column: str, heading: str) -> dict[str, str]:
-    """Headings of a number and of the ends of its interval."""
-    return {column: heading, f"{column}_low": "low", f"{column}_high": "high"}
-
-
-def capitalised(words: str) -> str:
-    return words[0].upper() + words[1:]
-
-
-def percent(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %"
-
-
-def points(value: float | None, low: float | None = None, high: float | None = None, *, unit: str = "share") -> str:
-    """A difference in percentage points (or raw for rewards), with its interval where there is one."""
-    if value is None:
-        return "not known"
-    scale, word = (100, " points") if unit == "share" else (1, "")
-    words = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
-    if low is None or high is None:
-        return f"{words} (no interval)"
-    if unit == "share":
-        # A share cannot change by more than all of it.
-        low, high = max(low, -1.0), min(high, 1.0)
-    ends = f"{scale * low:+z.1f} to {scale * high:+z.1f}" if unit == "share" else f"{low:+z.2f} to {high:+z.2f}"
-    return f"{words} (95 % interval {ends})"
-
-
-def points_of(row: dict[str, Any], column: str) -> str:
-    """The same for a column of a row, whose interval stands in `<column>_low` and `<column>_high`."""
-    return points(row[column], row[f"{column}_low"], row[f"{column}_high"], unit=row["unit"])
-
-
 def difference_of(one: Ends, other: Ends) -> Ends | None:
     """`one` minus `other` with an interval made of both (MOVER, which takes them as unrelated); None without both.
 
@@ -103,11 +72,6 @@ def difference_of(one: Ends, other: Ends) -> Ends | None:
         return None
     apart: float = a - b
     return apart, apart - math.hypot(a - a_low, b_high - b), apart + math.hypot(a_high - a, b - b_low)
-
-
-def count_of(number: int, noun: str, plural: str = "") -> str:
-    """1 run, 2 runs, no run."""
-    return f"{number or 'no'} {noun if number <= 1 else plural or noun + 's'}"
 
 
 def arms(rows: Rows, table: str) -> Rows:
@@ -127,28 +91,11 @@ def arm(row: dict[str, Any]) -> str:
     return f"{row['model']}_{row['dataset']}_{row['schedule']}"
 
 
-def seeds(number: int | None) -> str:
-    """How many training seeds a number stands on; of what was published one is known."""
-    return "one training seed" if (number or 1) == 1 else f"{number} training seeds"
-
-
-def seeds_of(rows: Rows) -> str:
-    """The same for several numbers."""
-    numbers = sorted({row["seeds"] for row in rows})
-    return seeds(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
-
-
 def one_seed(answer: Answer, rows: Rows) -> None:
     """Say of how many arms only one training seed is known."""
     single = {row["arm"] for row in rows if row["seeds"] == 1}
     if single:
         answer.missing.append(
-            f"{count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed only: "
-            "the intervals hold for these weights, not for the recipe."
+            f"{phrases.count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed "
+            "only: the intervals hold for these weights, not for the recipe."
         )
-
-
-def listed(words: list[str], most: int = 5) -> str:
-    shown = words[:most]
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(shown) + more

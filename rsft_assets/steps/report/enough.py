@@ -5,23 +5,8 @@ In: `marts.dip_and_recovery`, judged arm by arm, and which runs have no score. O
 
 from typing import Any
 
-from rsft_assets.steps.report.answer import (
-    GROUPS,
-    MOST,
-    OURS,
-    SKILLS,
-    SOURCE,
-    Answer,
-    Rows,
-    Tables,
-    arms,
-    capitalised,
-    count_of,
-    listed,
-    one_seed,
-    points_of,
-    with_ends,
-)
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, SOURCE, Answer, Rows, Tables, arms, one_seed
 
 _TABLE = "marts.dip_and_recovery"
 _MOST_ARMS = 5
@@ -36,9 +21,9 @@ def long_enough(tables: Tables) -> Answer:
     answer.table = _TABLE
     answer.columns = {
         **{"arm": "arm", "title": "benchmark", "seeds": "seeds", "arm_peak_step": "peak", "arm_valley_step": "valley"},
-        **{"arm_top_step": "top", **with_ends("arm_fall", "fall"), **with_ends("arm_rise", "rise")},
+        **{"arm_top_step": "top", **phrases.with_ends("arm_fall", "fall"), **phrases.with_ends("arm_rise", "rise")},
         **{"arm_valley_seeds": "seeds with both", "arm_erosion_step": "best before the end"},
-        **with_ends("arm_erosion", "from there to the end"),
+        **phrases.with_ends("arm_erosion", "from there to the end"),
         **{"arm_erosion_seeds": "seeds with it", "trace": "trace"},
     }
     answer.rows = [row for row in every if row["arm_valley_step"] is not None or row["arm_erosion_step"] is not None]
@@ -62,11 +47,13 @@ def _not_judged(every: Rows, answer: Answer) -> None:
         )
     elif short:
         answer.missing.append(
-            f"{count_of(short, 'arm-benchmark pair')} cannot be judged, with fewer than three steps that are scored in "
-            "all seeds."
+            f"{phrases.count_of(short, 'arm-benchmark pair')} cannot be judged, with fewer than three steps that "
+            "are scored in all seeds."
         )
     if without:
-        answer.missing.append(f"{count_of(without, 'arm-benchmark pair')} cannot be judged for want of an interval.")
+        answer.missing.append(
+            f"{phrases.count_of(without, 'arm-benchmark pair')} cannot be judged for want of an interval."
+        )
 
 
 def _counts(judged: Rows, answer: Answer) -> None:
@@ -87,7 +74,7 @@ def _counts(judged: Rows, answer: Answer) -> None:
     for group, words in GROUPS.items():
         mine = [row for row in judged if row["run_group"] == group]
         if mine:
-            answer.say(f"{capitalised(words)}: of {_counted(mine)}.")
+            answer.say(f"{phrases.capitalised(words)}: of {_counted(mine)}.")
 
 
 def _counted(rows: Rows) -> str:
@@ -95,8 +82,8 @@ def _counted(rows: Rows) -> str:
     several = [row for row in dips if row["seeds"] > 1]
     lost = [row for row in rows if row["is_arm_erosion_beyond_noise"]]
     both = sum(row["is_arm_erosion_beyond_noise"] for row in dips)
-    words = f"{count_of(len(rows), 'arm-benchmark pair')}, {_that(len(dips), 'dips and rises', 'dip and rise')} again "
-    words += "beyond noise"
+    words = f"{phrases.count_of(len(rows), 'arm-benchmark pair')}, "
+    words += f"{_that(len(dips), 'dips and rises', 'dip and rise')} again beyond noise"
     if several:
         held = sum(row["arm_valley_seeds"] == row["seeds"] for row in several)
         words += f" (in every seed in {held} of {len(several)} with several training seeds)"
@@ -120,8 +107,8 @@ def _dips(judged: Rows, answer: Answer) -> None:
         held = f"in {row['arm_valley_seeds']} of {row['seeds']} seeds" if row["seeds"] > 1 else "with one training seed"
         answer.say(
             f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
-            f"{points_of(row, 'arm_fall')}, from there to step {row['arm_top_step']} {points_of(row, 'arm_rise')}, "
-            f"{held}.",
+            f"{phrases.points_of(row, 'arm_fall')}, from there to step {row['arm_top_step']} "
+            f"{phrases.points_of(row, 'arm_rise')}, {held}.",
             row["trace"],
         )
     if len(dips) > MOST:
@@ -151,10 +138,10 @@ def _over_fitted(judged: Rows, answer: Answer) -> None:
         several = [row for row in mine if row["seeds"] > 1]
         held = sum(row["arm_erosion_seeds"] == row["seeds"] for row in several)
         seeds = f"in every seed on {held}" if several else "one training seed"
-        told.append(f"{name} on {len(mine)} of {count_of(there, 'benchmark')} ({seeds})")
+        told.append(f"{name} on {len(mine)} of {phrases.count_of(there, 'benchmark')} ({seeds})")
     answer.say(
         "Over-fitted, that is at the end beyond noise below a best step that was a trained one: "
-        f"{listed(told, _MOST_ARMS)}."
+        f"{phrases.listed(told, _MOST_ARMS)}."
     )
 
 
@@ -164,7 +151,7 @@ def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
     if not faint:
         return
     least = min(faint, key=lambda row: row["items_to_settle"] or 10**9)
-    words = f"{count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
+    words = f"{phrases.count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
     if least["items_to_settle"]:
         words += (
             f"; the nearest to being settled is {least['run']} on {least['title']}, which would take about "
@@ -185,5 +172,6 @@ def _not_available(tables: Tables, answer: Answer) -> None:
         gone = [name for name in names if name not in there]
         if gone and known:
             answer.missing.append(
-                f"Not available for {len(gone)} of {count_of(len(names), what)}, which have no score: {listed(gone)}."
+                f"Not available for {len(gone)} of {phrases.count_of(len(names), what)}, which have no score: "
+                f"{phrases.listed(gone)}."
             )

@@ -5,7 +5,8 @@ from collections import Counter
 from statistics import NormalDist
 from typing import Any
 
-from rsft_assets.steps.report.answer import Answer, Rows, Tables, arm, count_of, percent, with_ends
+from rsft_assets.steps.report.answer import Answer, Rows, Tables, arm
+from rsft_assets.steps.report.phrases import count_of, percent, with_ends
 
 MOST_SENTENCES = 8
 """Of arms in words; the table holds them all."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import (
     MOST,
     OURS,
@@ -11,14 +12,8 @@ from rsft_assets.steps.report.answer import (
     Rows,
     Tables,
     arms,
-    count_of,
     difference_of,
-    listed,
     one_seed,
-    percent,
-    points,
-    seeds_of,
-    with_ends,
 )
 
 
@@ -29,7 +24,7 @@ def size(tables: Tables) -> Answer:
     rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL"), table)
     answer.columns = {
         **{"dataset": "data", "model": "model", "parameters": "parameters", "mixture": "has read"},
-        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", **with_ends("arm_gain", "gain")},
+        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", **phrases.with_ends("arm_gain", "gain")},
         **{"best_step": "best step", "trace": "trace"},
     }
     recipes: dict[tuple[str, ...], Rows] = {}
@@ -83,9 +78,9 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         apart = difference_of(_ends(row), _ends(beside)) if beside else None
         if beside is None or apart is None:
             continue
-        words = f"{row['title']} by {points(*apart, unit=row['unit'])}"
+        words = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
         if row["unit"] == "share":
-            words += f", bases {percent(row['base_value'])} and {percent(beside['base_value'])}"
+            words += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
         if apart[1] > 0:
             more.append(words)
         elif apart[2] < 0:
@@ -98,9 +93,9 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         return
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "
-        f"{seeds_of([first, second])}: gains more on {listed(more, MOST) or 'none'}; less on "
-        f"{listed(less, MOST) or 'none'}; not to be told apart on {same} of "
-        f"{count_of(len(more) + len(less) + same, 'benchmark')}."
+        f"{phrases.seeds_of([first, second])}: gains more on {phrases.listed(more, MOST) or 'none'}; less on "
+        f"{phrases.listed(less, MOST) or 'none'}; not to be told apart on {same} of "
+        f"{phrases.count_of(len(more) + len(less) + same, 'benchmark')}."
     )
 
 

@@ -2,25 +2,8 @@
 
 from typing import Any
 
-from rsft_assets.steps.report.answer import (
-    GROUPS,
-    MOST,
-    OURS,
-    SKILLS,
-    Answer,
-    Rows,
-    Tables,
-    arm,
-    arms,
-    capitalised,
-    count_of,
-    listed,
-    one_seed,
-    points_of,
-    seeds,
-    seeds_of,
-    with_ends,
-)
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, Answer, Rows, Tables, arm, arms, one_seed
 
 _ARM = {"arm": "arm", "title": "benchmark", "seeds": "seeds"}
 _TABLE = "marts.data_comparison"
@@ -32,7 +15,7 @@ def generalised(tables: Tables) -> Answer:
     rows = arms(tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL"), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"base_value": "base", "seed_mean": "score", **with_ends("arm_gain", "gain")},
+        **{"base_value": "base", "seed_mean": "score", **phrases.with_ends("arm_gain", "gain")},
         **{"items": "items", "trace": "trace"},
     }
     answer.rows = rows
@@ -46,7 +29,7 @@ def generalised(tables: Tables) -> Answer:
         up = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0]
         down = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] < 0]
         answer.say(
-            f"{capitalised(words)}: of {count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
+            f"{phrases.capitalised(words)}: of {phrases.count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
             f"{len(down)} lose beyond noise; {len(mine) - len(up) - len(down)} cannot be told from no change."
         )
         for found, surest in (
@@ -56,7 +39,7 @@ def generalised(tables: Tables) -> Answer:
             if found:
                 answer.say(
                     f"The surest {surest} {words} is {found['arm']} on {found['title']}, "
-                    f"{points_of(found, 'arm_gain')}, over {seeds(found['seeds'])}.",
+                    f"{phrases.points_of(found, 'arm_gain')}, over {phrases.seeds(found['seeds'])}.",
                     found["trace"],
                 )
     _other_domains(answer, rows)
@@ -79,9 +62,9 @@ def _on_the_way(tables: Tables, answer: Answer) -> None:
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
-            f"{arm(best)} on {best['title']} stood {points_of(best, 'arm_gain')} over its base at step {best['step']} "
-            f"and ends at {points_of(last, 'arm_gain')}, over {seeds(best['seeds'])}; the step was chosen "
-            "after looking.",
+            f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
+            f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; the "
+            "step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:
@@ -94,10 +77,10 @@ def _other_domains(answer: Answer, rows: Rows) -> None:
     into = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] == "in-domain"))
     out = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] != "in-domain"))
     if moved:
-        datasets = listed(list(dict.fromkeys(row["dataset"] for row in moved)))
+        datasets = phrases.listed(list(dict.fromkeys(row["dataset"] for row in moved)))
         answer.say(
             f"In domain is the kind of question that an arm was trained on: for {datasets} that is "
-            f"{listed(into) or 'no benchmark'}, and {listed(out) or 'none'} is out of domain."
+            f"{phrases.listed(into) or 'no benchmark'}, and {phrases.listed(out) or 'none'} is out of domain."
         )
 
 
@@ -108,7 +91,7 @@ def which_data(tables: Tables) -> Answer:
     rows = arms(tables.ask(query), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"seed_mean": "score", "reference": "reference", **with_ends("arm_difference", "difference")},
+        **{"seed_mean": "score", "reference": "reference", **phrases.with_ends("arm_difference", "difference")},
         "trace": "trace",
     }
     answer.rows = rows
@@ -135,13 +118,13 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
         mine.sort(key=lambda row: -abs(row["arm_difference"]))
         told += len(mine)
         if mine:
-            parts.append(f"{kind} on {listed([_apart(row, schedules) for row in mine], MOST)}")
+            parts.append(f"{kind} on {phrases.listed([_apart(row, schedules) for row in mine], MOST)}")
     rest = len(rows) - told
     if rest:
-        parts.append(f"not to be told apart on {rest} of {count_of(len(rows), 'arm-benchmark pair')}")
-    answer.say(f"{who}, over {seeds_of(rows)}: {'; '.join(parts)}.")
+        parts.append(f"not to be told apart on {rest} of {phrases.count_of(len(rows), 'arm-benchmark pair')}")
+    answer.say(f"{who}, over {phrases.seeds_of(rows)}: {'; '.join(parts)}.")
 
 
 def _apart(row: dict[str, Any], schedule: bool) -> str:
     who = f"{row['model']}, {row['schedule']}" if schedule else row["model"]
-    return f"{row['title']} ({who}) {points_of(row, 'arm_difference')}"
+    return f"{row['title']} ({who}) {phrases.points_of(row, 'arm_difference')}"

@@ -3,19 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from rsft_assets.steps.report.answer import (
-    SOURCE,
-    Answer,
-    Rows,
-    Tables,
-    arms,
-    capitalised,
-    count_of,
-    listed,
-    points_of,
-    seeds,
-    with_ends,
-)
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import SOURCE, Answer, Rows, Tables, arms
 
 _TABLE = "marts.safety_tradeoff"
 
@@ -30,9 +19,18 @@ def safety(tables: Tables) -> Answer:
     every = tables.ask(query)
     rows = _arms(every)
     answer.columns = {
-        **{"arm": "arm", "thinking": "thinking", "seeds": "seeds", **with_ends("arm_reasoning_gain", "reasoning gain")},
-        **{"benchmark": "benchmark", "reading": "of", "metric": "metric", **with_ends("arm_harm", "harm")},
-        **{**with_ends("twin_harm", "twin's harm"), **with_ends("harm_over_twin", "over twin"), "trace": "trace"},
+        **{
+            "arm": "arm",
+            "thinking": "thinking",
+            "seeds": "seeds",
+            **phrases.with_ends("arm_reasoning_gain", "reasoning gain"),
+        },
+        **{"benchmark": "benchmark", "reading": "of", "metric": "metric", **phrases.with_ends("arm_harm", "harm")},
+        **{
+            **phrases.with_ends("twin_harm", "twin's harm"),
+            **phrases.with_ends("harm_over_twin", "over twin"),
+            "trace": "trace",
+        },
     }
     answer.rows = rows
     if not rows:
@@ -81,9 +79,9 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         worst = max(of, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
         answer.say(
-            f"{capitalised(_what(worst))}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
-            f"than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
-            f"{points_of(worst, 'arm_harm')}, over {seeds(worst['seeds'])}.",
+            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(of), 'arm')} {words}{under}, {len(hurt)} "
+            f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
+            f"{phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
             worst["trace"],
         )
 
@@ -93,10 +91,10 @@ def _elsewhere(answer: Answer, mine: Rows) -> None:
     hurt = [row for row in mine if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
     if hurt:
         worst = max(hurt, key=lambda row: row["arm_harm"])
-        named = [f"{row['arm']} {points_of(row, 'arm_harm')}" for row in hurt]
+        named = [f"{row['arm']} {phrases.points_of(row, 'arm_harm')}" for row in hurt]
         answer.say(
-            f"Under other schedules, {len(hurt)} of {count_of(len(mine), 'arm')} became worse beyond noise, in "
-            f"{_what(worst)}: {listed(named)}.",
+            f"Under other schedules, {len(hurt)} of {phrases.count_of(len(mine), 'arm')} became worse beyond noise, in "
+            f"{_what(worst)}: {phrases.listed(named)}.",
             worst["trace"] if len(hurt) == 1 else "",
         )
 
@@ -110,7 +108,7 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         )
     for row in (row for mine in _by_reading(pairs) for row in mine):
         counts = {row["seeds"], row["twin_seeds"], row["twin_pairs"]}
-        over = [f" over {seeds(row[name])}" for name in ("seeds", "twin_seeds")]
+        over = [f" over {phrases.seeds(row[name])}" for name in ("seeds", "twin_seeds")]
         own, other = over if len(counts) > 1 else ("", "")
         if row["harm_over_twin_low"] is None:
             told = "without an interval the two cannot be told apart"
@@ -120,8 +118,8 @@ def _twins(answer: Answer, pairs: Rows) -> None:
             told = "the two cannot be told apart"
         answer.say(
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
-            f"({row['dataset']}) {points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
-            f"{points_of(row, 'twin_harm')}{other}; the difference is {points_of(row, 'harm_over_twin')} over "
-            f"{seeds(row['twin_pairs'])}: {told}.",
+            f"({row['dataset']}) {phrases.points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
+            f"{phrases.points_of(row, 'twin_harm')}{other}; the difference is {phrases.points_of(row, 'harm_over_twin')} "
+            f"over {phrases.seeds(row['twin_pairs'])}: {told}.",
             row["trace"],
         )

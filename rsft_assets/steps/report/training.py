@@ -1,18 +1,7 @@
 """Does it pay to repeat data?"""
 
-from rsft_assets.steps.report.answer import (
-    OURS,
-    SKILLS,
-    Answer,
-    Rows,
-    Tables,
-    arms,
-    count_of,
-    listed,
-    points_of,
-    seeds,
-    with_ends,
-)
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, arms
 
 
 def repetition(tables: Tables) -> Answer:
@@ -24,9 +13,9 @@ def repetition(tables: Tables) -> Answer:
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
         **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
-        **{**with_ends("arm_difference", "to reference"), "arm_method": "method"},
-        **with_ends("fresh_difference", "to rows seen less often"),
-        **with_ends("usual_difference", "to the usual length"),
+        **{**phrases.with_ends("arm_difference", "to reference"), "arm_method": "method"},
+        **phrases.with_ends("fresh_difference", "to rows seen less often"),
+        **phrases.with_ends("usual_difference", "to the usual length"),
         "trace": "trace",
     }
     answer.rows = rows
@@ -64,7 +53,7 @@ def _other_lengths(rows: Rows, answer: Answer) -> None:
         answer.say(
             f"{'Shorter' if first['total_steps'] < first['usual_steps'] else 'Longer'} training, {first['arm']} "
             f"({first['total_steps']} steps, {rate}) against {first['usual']} ({first['usual_steps']} steps), end "
-            f"against end, over {seeds(first['usual_seeds'])}: {_beyond_noise(mine, 'usual')}."
+            f"against end, over {phrases.seeds(first['usual_seeds'])}: {_beyond_noise(mine, 'usual')}."
         )
 
 
@@ -73,9 +62,9 @@ def _beyond_noise(rows: Rows, name: str) -> str:
     words = []
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
-        told = [f"{row['title']} {points_of(row, f'{name}_difference')}" for row in mine]
-        words.append(f"beyond noise {kind} on {listed(told, len(told)) or 'none'}")
-    return f"{', '.join(words)}, of {count_of(len(rows), 'benchmark')}"
+        told = [f"{row['title']} {phrases.points_of(row, f'{name}_difference')}" for row in mine]
+        words.append(f"beyond noise {kind} on {phrases.listed(told, len(told)) or 'none'}")
+    return f"{', '.join(words)}, of {phrases.count_of(len(rows), 'benchmark')}"
 
 
 def _repeated(mine: Rows, answer: Answer) -> None:
@@ -87,17 +76,17 @@ def _repeated(mine: Rows, answer: Answer) -> None:
     answer.say(
         f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
         f"({_passes(first['fresh_rows'], first['fresh_passes'])}), equal in steps, batch and rows read, over "
-        f"{seeds(first['fresh_seeds'])}: beyond noise better on {listed(better) or 'none'}, worse on "
-        f"{listed(worse) or 'none'}, of {count_of(len(mine), 'benchmark')}"
-        + (f"; no interval is known on {listed(without)}." if without else ".")
+        f"{phrases.seeds(first['fresh_seeds'])}: beyond noise better on {phrases.listed(better) or 'none'}, worse on "
+        f"{phrases.listed(worse) or 'none'}, of {phrases.count_of(len(mine), 'benchmark')}"
+        + (f"; no interval is known on {phrases.listed(without)}." if without else ".")
     )
     for row in sorted((row for row in mine if row["title"] not in without), key=lambda row: row["position"]):
-        apart = points_of(row, "fresh_difference")
+        apart = phrases.points_of(row, "fresh_difference")
         answer.say(f"On {row['title']}, {row['arm']} against {row['fresh']}: {apart}.", row["trace"])
 
 
 def _passes(rows: int, passes: float) -> str:
-    return f"{rows:,} rows, {count_of(round(passes), 'pass', 'passes')}"
+    return f"{rows:,} rows, {phrases.count_of(round(passes), 'pass', 'passes')}"
 
 
 def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
@@ -109,10 +98,11 @@ def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
     sizes = f", in batches of {here} against {there}" if there and there != here else ""
     answer.say(
         f"{first['arm']} ({_passes(first['rows'], first['passes'])}) against "
-        f"{first['reference']} at equal steps{sizes}, over {seeds(first['seeds'])}: beyond noise worse on "
-        f"{listed(worse) or 'none'}, better on {listed(better) or 'none'}, of {count_of(len(mine), 'benchmark')}."
+        f"{first['reference']} at equal steps{sizes}, over {phrases.seeds(first['seeds'])}: beyond noise worse on "
+        f"{phrases.listed(worse) or 'none'}, better on {phrases.listed(better) or 'none'}, of "
+        f"{phrases.count_of(len(mine), 'benchmark')}."
     )
     known = [row for row in mine if row["arm_difference_low"] is not None]
     if known:
         most = max(known, key=lambda row: abs(row["arm_difference"]))
-        answer.say(f"Furthest apart on {most['title']}: {points_of(most, 'arm_difference')}.", most["trace"])
+        answer.say(f"Furthest apart on {most['title']}: {phrases.points_of(most, 'arm_difference')}.", most["trace"])

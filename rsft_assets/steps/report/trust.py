@@ -1,6 +1,7 @@
 """Can this number be trusted? What is missing, cut, undecided, mixed or broken, and what the verification was worth."""
 
-from rsft_assets.steps.report.answer import Answer, Tables, count_of, listed, percent
+from rsft_assets.steps.report.answer import Answer, Tables
+from rsft_assets.steps.report.phrases import count_of, listed, percent
 from rsft_assets.steps.results.publishing import Results
 
 
