@@ -63,8 +63,8 @@ def _on_the_way(tables: Tables, answer: Answer) -> None:
     for best, last in found[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
-            f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; the "
-            "step was chosen after looking.",
+            f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
+            "the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:

@@ -80,8 +80,8 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         under = f" under {shared}, the schedule of most arms" if shared else ""
         answer.say(
             f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(of), 'arm')} {words}{under}, {len(hurt)} "
-            f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
-            f"{phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
+            f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of "
+            f"{worst['arm']}, {phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
             worst["trace"],
         )
 
@@ -119,7 +119,7 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         answer.say(
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
             f"({row['dataset']}) {phrases.points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
-            f"{phrases.points_of(row, 'twin_harm')}{other}; the difference is {phrases.points_of(row, 'harm_over_twin')} "
-            f"over {phrases.seeds(row['twin_pairs'])}: {told}.",
+            f"{phrases.points_of(row, 'twin_harm')}{other}; the difference is "
+            f"{phrases.points_of(row, 'harm_over_twin')} over {phrases.seeds(row['twin_pairs'])}: {told}.",
             row["trace"],
         )
