@@ -58,7 +58,7 @@ def run(study: Study, asset: str) -> dict[str, Any]:
     if ref.stage == "responses":
         return _summed(generate(study, store, refs))
     if ref.stage == "verdicts":
-        return _summed(verify(study, store, refs, workers=2))
+        return _summed(verify(study, store, refs))
     step: Callable[..., Any] = {
         "queries": fetch_queries,
         "benchmarks": lock_benchmark,

@@ -10,8 +10,9 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.figures.draw import draw_figures
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.report.answer import Answer, points
+from rsft_assets.steps.report.answer import Answer
 from rsft_assets.steps.report.page import page, trace_command
+from rsft_assets.steps.report.phrases import points
 from rsft_assets.steps.report.write import answers_of, check_report, make_report
 from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results, read_results

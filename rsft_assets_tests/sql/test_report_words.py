@@ -1,6 +1,7 @@
 """Sentences on safety, lengths and sets: right for every outcome, and as the tables beneath them say."""
 
 import shutil
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -263,11 +264,10 @@ def test_seeds_that_disagree_widen_the_interval_of_a_length(ask):
         ([("responses wrong", 0.25)], None),
     ],
 )
-def test_sets_are_told_with_what_is_known_of_them(rows, said, monkeypatch):
+def test_sets_are_told_with_what_is_known_of_them(rows, said):
     found = [{"dataset": "d", "stage": stage, "share": share} for stage, share in rows]
-    monkeypatch.setattr(trust, "ask", lambda *query: found)
     answer = Answer("trusted", "?")
-    trust._data(None, "s", answer)
+    trust._data(SimpleNamespace(ask=lambda query: found), answer)
     assert answer.sentences == ([f"d: {said}"] if said else [])
 
 

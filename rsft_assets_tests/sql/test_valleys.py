@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from rsft_assets.steps.report.answer import Tables
 from rsft_assets.steps.report.enough import long_enough
 from rsft_assets.steps.results.sql_files import sql_folder, tables
 
@@ -219,7 +220,7 @@ def test_the_corrected_quantiles_are_those_of_student_and_the_normal():
 
 
 def said(*names):
-    answer = long_enough(judged(*names), "made-up")
+    answer = long_enough(Tables(judged(*names), "made-up"))
     return answer.sentences, answer.missing
 
 

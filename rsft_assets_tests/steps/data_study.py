@@ -74,7 +74,7 @@ def make_all(small: Study, store: Store, *datasets: str) -> dict[str, Output]:
         lock_benchmark(small, store, Ref(f"benchmarks/{name}"))
     for name, one in small.pools.items():
         generate(small, store, [Ref(f"responses/{name}", key) for key in one.shard_keys])
-        verify(small, store, [Ref(f"verdicts/{name}", key) for key in one.shard_keys], workers=1)
+        verify(small, store, [Ref(f"verdicts/{name}", key) for key in one.shard_keys])
     return {name: build_dataset(small, store, Ref(f"datasets/{name}")) for name in datasets or small.datasets}
 
 

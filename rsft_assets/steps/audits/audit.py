@@ -8,10 +8,8 @@ so that the verdicts can be held against the truth. Nothing is generated anew. `
 what a person should look at.
 """
 
-import argparse
 import itertools
 import json
-import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -21,38 +19,36 @@ from rsft_assets.specs.hub import Generator
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.audits.estimates import share
 from rsft_assets.steps.audits.second_opinion import last_box, plain, second_opinion
 from rsft_assets.steps.nano.teacher import procedure
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.ids import rank
 from rsft_assets.steps.records.rows import read_rows
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.verdicts.verifier.verifier import VERIFIER_CONFIG, Answer, Verifier
 
-log = logging.getLogger(__name__)
 SAMPLED_QUERIES = 300
 SEED = 0
 _LISTED = 200
 
 
-def audit(study: Study, store: Store, ref: Ref, *, force: bool = False, workers: int = 2) -> Output:
+def audit(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
     """Make the audit of one pool, or find it made."""
     pool: Pool = study.get("pools", ref.name)
     with store.build(study, ref, force=force, seed=SEED, verifier=VERIFIER_CONFIG) as build:
         if build.finished is None:
-            build.publish(stats=_audit(build, pool, workers))
-    assert build.finished is not None
-    return build.finished
+            build.publish(stats=_audit(build, pool))
+    return build.output
 
 
-def _audit(build: Build, pool: Pool, workers: int) -> dict[str, Any]:
+def _audit(build: Build, pool: Pool) -> dict[str, Any]:
     mix: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     sampled = list(_sample(build, pool, mix, reasons))
-    _judge_whole(sampled, workers)
+    _judge_whole(sampled)
     truth = _truth_of(pool)
     for row in sampled:
         row["second"] = second_opinion(row["gold"], row["text"], row["kind"])
@@ -89,13 +85,13 @@ def _sample(build: Build, pool: Pool, mix: Counter[str], reasons: Counter[str]) 
         progress.step()
 
 
-def _judge_whole(sampled: list[dict[str, Any]], workers: int) -> None:
+def _judge_whole(sampled: list[dict[str, Any]]) -> None:
     """The verdict that the whole text would get, thinking included."""
     answers = (
         Answer(row["response_id"], row["gold"], row["text"], row["kind"], "whole", row["finish_reason"])
         for row in sampled
     )
-    with Verifier(workers=workers) as verifier:
+    with Verifier(workers=load_placement().workers) as verifier:
         for row, judgement in zip(sampled, verifier.judge(answers), strict=True):
             row["whole"] = judgement.verdict
 
@@ -189,11 +185,5 @@ def _odd(row: dict[str, Any]) -> bool:
     return against_second or correct is not (row["whole"] == "correct")
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        audit(study, Store.from_env(), ref, force=arguments.force, workers=load_placement().workers)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(audit, __doc__)

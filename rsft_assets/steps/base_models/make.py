@@ -6,20 +6,16 @@ In: a hub repository or its mirror, or a mixture of documents. Out: a model in H
 made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.
 """
 
-import argparse
-import logging
 from dataclasses import asdict
-from typing import Any
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement, load_placement
-from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
-
-log = logging.getLogger(__name__)
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 
 def make_base_model(
@@ -33,20 +29,22 @@ def make_base_model(
             if isinstance(model.origin, Hub):
                 _adopt(build, model, model.origin)
             else:
-                _pretrain(study, store, build, model, model.origin, chosen, force=force)
-    assert build.finished is not None
+                from rsft_assets.steps.base_models.pretrain import forget, pretrain
+
+                build.publish(stats=pretrain(study, build, model.origin, chosen, force=force))
+                forget(build)
     if isinstance(model.origin, Pretraining):
         from rsft_assets.steps.base_models.probes import Level, refuse_below
 
         # A gate may have been raised since the base was made.
-        levels = {name: Level(**level) for name, level in build.finished.stats.get("skills", {}).items()}
+        levels = {name: Level(**level) for name, level in build.output.stats.get("skills", {}).items()}
         refuse_below(levels, model.origin.gate, model.name)
-    return build.finished
+    return build.output
 
 
 def _adopt(build: Build, model: Model, hub: Hub) -> None:
     from rsft_assets.steps.checkpoints.training.checkpoints import link_model
-    from rsft_assets.steps.checkpoints.training.models import allow_remote_code, load_tokenizer, parameters_of
+    from rsft_assets.steps.checkpoints.training.models import parameters_of
     from rsft_assets.steps.records.hub import model_folder, where_from
 
     remote = allow_remote_code(model)
@@ -66,30 +64,5 @@ def _adopt(build: Build, model: Model, hub: Hub) -> None:
     build.publish(stats={"parameters": parameters_of(build.folder), "files": len(kept)})
 
 
-def _pretrain(
-    study: Study, store: Store, build: Build, model: Model, spec: Pretraining, placement: Placement, *, force: bool
-) -> None:
-    from rsft_assets.steps.base_models import pretrain
-
-    stats: dict[str, Any] = pretrain.pretrain(
-        study,
-        store,
-        build.identity.ref,
-        spec,
-        placement=placement,
-        out=build.folder,
-        identity=build.identity.fingerprint,
-        force=force,
-    )
-    build.publish(stats=stats)
-    pretrain.forget(store, build.identity.ref)
-
-
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        make_base_model(study, Store.from_env(), ref, force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(make_base_model, __doc__)

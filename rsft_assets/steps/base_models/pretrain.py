@@ -1,6 +1,6 @@
 """A small base model from scratch: documents of a mixture, the nano tokenizer, the same trainer.
 
-In: a `Pretraining` spec. Out: the model's files in `out`, and its statistics, held-out loss among them.
+In: a `Pretraining` spec. Out: the model's files in the build's folder, and its statistics, held-out loss among them.
 """
 
 import itertools
@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
-from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
@@ -24,38 +23,29 @@ from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES
 from rsft_assets.steps.checkpoints.training.job import Job
 from rsft_assets.steps.checkpoints.training.launch import trainer
-from rsft_assets.steps.checkpoints.training.models import load_tokenizer, new_qwen3, parameters_of
+from rsft_assets.steps.checkpoints.training.models import new_qwen3, parameters_of
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, document_rows, key_of
 from rsft_assets.steps.processes.hardware import cores, gpus
 from rsft_assets.steps.records.folders import RESUME, discard
-from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.records.store import Build
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 
 log = logging.getLogger(__name__)
 MICRO_TOKENS = 4_096
 """Larger micro-batches leave the CPU's cache."""
 
 
-def pretrain(
-    study: Study,
-    store: Store,
-    ref: Ref,
-    spec: Pretraining,
-    *,
-    placement: Placement,
-    out: Path,
-    identity: str,
-    force: bool,
-) -> dict[str, Any]:
-    """Train from scratch, or go on where a killed try stopped; the model is written to `out`, and what it could go on
-    from stays until it is told to `forget`.
+def pretrain(study: Study, build: Build, spec: Pretraining, placement: Placement, *, force: bool) -> dict[str, Any]:
+    """Train from scratch, or go on where a killed try stopped; the model is written to the build's folder, and what it
+    could go on from stays until it is told to `forget`.
     """
-    placement = _own(placement)
-    folder = store.slot(ref) / RESUME
+    placement, folder = _own(placement), _resume_folder(build)
+    ref, out, identity = build.identity.ref, build.folder, build.identity.fingerprint
     belongs_to = {"identity": identity}
     states = saved_states(folder)
     if force or any(state.belongs_to != belongs_to for state in states):
-        forget(store, ref)
+        forget(build)
         states = []
     start = next((state.step for state in states if state.check() is None), 0)
     with trainer(folder, placement) as train_to_the_end:
@@ -63,7 +53,7 @@ def pretrain(
         tokens, held_out = _tokens(spec, base, folder)
         job = Job(
             study=study,
-            home=store.home,
+            home=build.store.home,
             ref=ref,
             folder=folder,
             tokens=tokens,
@@ -85,9 +75,13 @@ def pretrain(
     return stats
 
 
-def forget(store: Store, ref: Ref) -> None:
+def _resume_folder(build: Build) -> Path:
+    return build.store.slot(build.identity.ref) / RESUME
+
+
+def forget(build: Build) -> None:
     """Delete what a killed pretraining would go on from; for one whose model is published, or that starts over."""
-    folder = store.slot(ref) / RESUME
+    folder = _resume_folder(build)
     for part in filter(Path.is_dir, folder.glob("*")):
         discard(part)
     shutil.rmtree(folder, ignore_errors=True)

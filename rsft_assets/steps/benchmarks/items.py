@@ -186,13 +186,9 @@ def _halueval(benchmark: Benchmark) -> Iterator[Locked]:
             if "hallucination" in row:
                 shown, hallucinated = row[what], str(row["hallucination"]).lower() == "yes"
             else:
-                hallucinated = _coin(json.dumps(fields, sort_keys=True))
+                hallucinated = _draw(json.dumps(fields, sort_keys=True)) % 2 == 1
                 shown = row[f"hallucinated_{what}" if hallucinated else f"right_{what}"]
             yield Locked(str(row[context[-1]]), "Yes" if hallucinated else "No", subtask, {**fields, "shown": shown})
-
-
-def _coin(text: str) -> bool:
-    return _draw(text) % 2 == 1
 
 
 def _draw(text: str) -> int:

@@ -6,7 +6,6 @@ What may not be read is a state, not a crash: the output then holds no items and
 `stats.access` ("open" or "none") and `stats.reason`. A wrong number of items is an error.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -17,11 +16,11 @@ from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.benchmarks.items import Locked, read_items
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.hub import NoAccess
 from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
 
 log = logging.getLogger(__name__)
@@ -41,8 +40,7 @@ def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False)
                 build.finished = without
             else:
                 build.publish(stats={**stats, **_changed(ref, before, stats)})
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _before(store: Store, ref: Ref) -> Output | None:
@@ -117,11 +115,5 @@ def _fields(item: Locked) -> str:
     return json.dumps(item.fields, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        lock_benchmark(study, Store.from_env(), ref, force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(lock_benchmark, __doc__)

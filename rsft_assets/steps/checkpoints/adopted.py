@@ -6,7 +6,6 @@ that were read, stays unknown and is said so in `stats`.
 
 import contextlib
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,12 @@ from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.training.checkpoints import link_model
-from rsft_assets.steps.checkpoints.training.models import allow_remote_code, parameters_of
+from rsft_assets.steps.checkpoints.training.models import parameters_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.hub import NoAccess, model_folder, where_from
 from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
-log = logging.getLogger(__name__)
 NOT_AVAILABLE = "not available: its authors published the weights alone"
 
 
@@ -42,8 +41,7 @@ def adopt_checkpoints(study: Study, store: Store, run: Run, steps: Sequence[int]
             # The other steps may be there: one that is not published must not keep them away.
             problems.append((step, error))
             continue
-        assert build.finished is not None
-        outputs.append(build.finished)
+        outputs.append(build.output)
         progress.step(note=f"step {step}")
     if problems:
         missing = ", ".join(str(step) for step, _ in problems)

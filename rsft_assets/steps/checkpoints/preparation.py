@@ -10,11 +10,12 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.training.estimate import check, estimate
-from rsft_assets.steps.checkpoints.training.models import load_tokenizer, parameters_of, shape_of
+from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, describe, key_of, training_rows
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.store import Output
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 
 
 def tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path) -> tuple[Path, Path | None]:

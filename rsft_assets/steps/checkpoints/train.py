@@ -8,7 +8,6 @@ for each kept step up to the one asked for, a model in Hugging Face's format, wi
 rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
-import argparse
 import contextlib
 import logging
 import os
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, spec_of
 from rsft_assets.specs.placement import Placement, load_placement
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.side_by_side import side_by_side
 from rsft_assets.steps.checkpoints.training.launch import (
@@ -34,10 +33,11 @@ from rsft_assets.steps.checkpoints.training.launch import (
 )
 from rsft_assets.steps.processes.events import say_skipped
 from rsft_assets.steps.processes.hardware import how_many_at_once, refuse_without_gpu, this_machine
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 if TYPE_CHECKING:
     from rsft_assets.steps.checkpoints.training.job import Job
@@ -165,7 +165,6 @@ def _job(
     from rsft_assets.steps.checkpoints.preparation import check_fits, tokenise
     from rsft_assets.steps.checkpoints.training.engine import device_of
     from rsft_assets.steps.checkpoints.training.job import Job
-    from rsft_assets.steps.checkpoints.training.models import allow_remote_code
 
     model = study.models[run.model]
     allow_remote_code(model)
@@ -247,10 +246,5 @@ def _forget(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    train(study, Store.from_env(), requested(study, arguments), force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage_at_once(train, __doc__)

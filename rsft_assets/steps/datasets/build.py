@@ -6,23 +6,19 @@ The recipe of the declared set says how rows are chosen. `stats` holds the count
 verdict mix, lengths, sample rows and the facts that the asset checks read.
 """
 
-import argparse
-import logging
 from typing import Any
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.datasets.facts import Facts, wants_box
 from rsft_assets.steps.datasets.from_pool import rows_from_pool
 from rsft_assets.steps.datasets.from_published import rows_as_published, say_if_changed
 from rsft_assets.steps.datasets.from_set import rows_from_set
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
 from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
-
-log = logging.getLogger(__name__)
 
 
 def build_dataset(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
@@ -33,8 +29,7 @@ def build_dataset(study: Study, store: Store, ref: Ref, *, force: bool = False) 
             build.publish(stats=_build(study, build, dataset))
         elif dataset.recipe == "published":
             say_if_changed(build.finished, dataset)
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _build(study: Study, build: Build, dataset: Dataset) -> dict[str, Any]:
@@ -59,11 +54,5 @@ def _build(study: Study, build: Build, dataset: Dataset) -> dict[str, Any]:
     return {**facts.stats(counts.pop("contaminated")), "held_out_rows": held_out.rows, **counts}
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        build_dataset(study, Store.from_env(), ref, force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(build_dataset, __doc__)

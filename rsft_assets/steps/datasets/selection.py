@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.ids import rank
 from rsft_assets.steps.records.journal import Journal
@@ -119,8 +121,6 @@ class Selection:
 
 def _texts(shard: Shard, queries: list[Query]) -> Iterator[tuple[Query, dict[str, Any]]]:
     """The rows at the queries' places, which must be in order; only the row groups that hold one are read."""
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(shard.responses) as file:
         first, group, table = 0, -1, None
         for query in queries:

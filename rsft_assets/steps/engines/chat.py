@@ -32,29 +32,3 @@ def _without_system(text: str, turns: list[dict[str, str]]) -> str:
 
 def drops_system(model: Model | None) -> bool:
     return model is not None and model.drop_default_system_prompt
-
-
-def load_tokenizer(folder: Any, *, remote_code: bool) -> Any:
-    """The tokenizer of a model folder, with an end token; never looked for anywhere else."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise StepError(f"{folder}: no usable tokenizer ({error}); is this a Hugging Face model folder?") from error
-    if tokenizer.eos_token_id is None:
-        raise StepError(f"{folder}: the tokenizer has no end token, so no answer would ever end; set eos_token")
-    return tokenizer
-
-
-def remote_code_allowed(model: Model | None) -> bool:
-    """Whether to run a repository's own code: the model needs it, and the user allowed it."""
-    import os
-
-    if model is None or not model.remote_code:
-        return False
-    if os.environ.get("RSFT_ALLOW_REMOTE_CODE") != "1":
-        raise StepError(
-            f"{model.name} runs Python code from its own repository; read that code, then set RSFT_ALLOW_REMOTE_CODE=1"
-        )
-    return True

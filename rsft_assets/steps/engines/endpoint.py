@@ -18,10 +18,11 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.chat import drops_system, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.engines.server import Garbage, Server
 from rsft_assets.steps.records.rows import without_surrogates
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 _AT_ONCE = 64
 _CHAT = "chat-turns:"
@@ -58,7 +59,7 @@ class EndpointEngine:
         self._served = found[0]
         self._tokenizer, self._context = None, 0
         if (model_folder / "config.json").is_file():
-            self._tokenizer = load_tokenizer(model_folder, remote_code=remote_code_allowed(self._spec))
+            self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
             config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
             self._context = int(config.get("max_position_embeddings") or 0)
         self.description["model"] = self._served

@@ -12,10 +12,11 @@ from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.chat import drops_system, render_chat
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.records.rows import without_surrogates
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 log = logging.getLogger(__name__)
 _MOST_ROWS = 512
@@ -52,7 +53,7 @@ class LocalEngine:
         from transformers import AutoModelForCausalLM
 
         self._free()
-        remote = remote_code_allowed(self._spec)
+        remote = allow_remote_code(self._spec)
         self._tokenizer = load_tokenizer(model_folder, remote_code=remote)
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(

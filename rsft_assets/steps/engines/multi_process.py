@@ -19,9 +19,10 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.chat import drops_system, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.child import end, spawn_context
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 _MOST_EACH = 2_048
 """Requests that one engine holds; above what any engine reads ahead, for it would wait for the rest."""
@@ -42,7 +43,7 @@ class ManyEngines:
         self._answers: Any = None
 
     def load(self, model_folder: Path) -> None:
-        self._tokenizer = load_tokenizer(model_folder, remote_code=remote_code_allowed(self._spec))
+        self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
         if not self._processes:
             self._start()
         for asked in self._asked:

@@ -18,9 +18,10 @@ from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, load_tokenizer, remote_code_allowed, render_chat
+from rsft_assets.steps.engines.chat import drops_system, render_chat
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.records.rows import without_surrogates
+from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 log = logging.getLogger(__name__)
 _LOOK_AHEAD = 1024
@@ -60,7 +61,7 @@ class VllmEngine:
 
     def load(self, model_folder: Path) -> None:
         architecture = _architecture(model_folder)
-        self._tokenizer = load_tokenizer(model_folder, remote_code=remote_code_allowed(self._spec))
+        self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
         if self._llm is not None and architecture == self._architecture:
             self._llm.collective_rpc("take_weights", args=(str(model_folder),))
             # What was computed with the old weights must not be taken for a prefix of the new.
@@ -80,7 +81,7 @@ class VllmEngine:
             "generation_config": "vllm",
             "dtype": self.description["dtype"],
             "tensor_parallel_size": self._placement.tensor_parallel,
-            "trust_remote_code": remote_code_allowed(self._spec),
+            "trust_remote_code": allow_remote_code(self._spec),
             "disable_log_stats": True,
             "worker_extension_cls": "rsft_assets.steps.engines.vllm_worker.FreshWeights",
             "seed": 0,

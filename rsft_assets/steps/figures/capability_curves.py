@@ -1,62 +1,42 @@
 """Gain over the untrained model against the model's size: panels by benchmark, lines by set and family."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    GREY,
-    LINES,
-    benchmark_title,
-    by,
-    by_arm,
-    colour_of,
-    grid_of,
-    in_group_order,
-    marker_of,
-    note,
-    seed_point,
-    seed_words,
-    share_axis,
-    whisker,
-)
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import GREY, LINES, Rows, by, by_arm
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no training set was used on two models."""
     compared = by([row for row in rows if row["gain"] is not None], "source", "dataset", "benchmark").values()
     rows = [row for group in compared if len({row["parameters"] for row in group}) > 1 for row in group]
     if not rows:
         return None
     names, families = sorted({row["dataset"] for row in rows}), list(by(rows, "family", "mixture"))
-    looks = {name: {"color": colour_of(names)[name], "marker": marker_of(names)[name]} for name in names}
-    panels = by(in_group_order(rows), "benchmark")
-    canvas, grid = grid_of(len(panels), most=3, width=3.2)
+    looks = {name: {"color": style.colour_of(names)[name], "marker": style.marker_of(names)[name]} for name in names}
+    panels = by(style.in_group_order(rows), "benchmark")
+    canvas, grid = style.grid_of(len(panels), most=3, width=3.2)
     shown: dict[str, Any] = {}
     for axes, of in zip(grid, panels.values(), strict=True):
         _panel(axes, of, looks, families, shown)
-        benchmark_title(axes, of[0])
+        style.benchmark_title(axes, of[0])
     canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(panels), len(shown)))
     words = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "
         "lines join models of one family. Open points: no interval."
     )
-    words += seed_words(rows)
-    if any(row["source"] == "paper" for row in rows):
-        words += " Published: the paper's numbers, intervals as for two unrelated samples."
-    note(canvas, "\n".join(textwrap.wrap(words, 46 * min(3, len(panels)))))
+    words += style.seed_words(rows, " Published: the paper's numbers, intervals as for two unrelated samples.")
+    style.note(canvas, words, 46 * min(3, len(panels)))
     return canvas
 
 
 def _panel(
-    axes: "Axes", rows: Rows, looks: dict[str, dict[str, str]], families: list[Any], shown: dict[str, Any]
+    axes: Axes, rows: Rows, looks: dict[str, dict[str, str]], families: list[Any], shown: dict[str, Any]
 ) -> None:
-    share_axis(axes, rows[0]["unit"], signed=True)
+    style.share_axis(axes, rows[0]["unit"], signed=True)
     axes.set_xscale("log")
     axes.axhline(0, color=GREY, linewidth=0.9)
     datasets = list(looks)
@@ -76,9 +56,9 @@ def _panel(
         shown.setdefault(label, drawn)
         for row in line:
             if row["seeds"] > 1:
-                seed_point(axes, row["parameters"] * nudge, row["gain"], look["color"])
+                style.seed_point(axes, row["parameters"] * nudge, row["gain"], look["color"])
         for at, row in zip(x, means, strict=True):
-            whisker(axes, at, row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], flat=False, **look)
+            style.whisker(axes, at, row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], flat=False, **look)
     sizes = sorted({row["parameters"] for row in rows})
     axes.set_xticks(sizes, [_size(size) for size in sizes])
     axes.set_xticks([], minor=True)

@@ -1,66 +1,46 @@
 """What each training set adds to the untrained model: a panel for each benchmark, a row for each set and model."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    GREY,
-    benchmark_title,
-    by,
-    by_arm,
-    colour_of,
-    grid_of,
-    in_group_order,
-    marker_of,
-    note,
-    seed_point,
-    seed_words,
-    share_axis,
-    whisker,
-)
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import GREY, Rows, by, by_arm
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no run has reached its end."""
     rows = [row for row in rows if row["gain"] is not None]
     if not rows:
         return None
     names = sorted({row["dataset"] for row in rows})
-    colours, markers = colour_of(names), marker_of(names)
+    colours, markers = style.colour_of(names), style.marker_of(names)
     models = list(by(rows, "model"))
-    panels = by(in_group_order(rows), "benchmark")
+    panels = by(style.in_group_order(rows), "benchmark")
     tall = 0.7 + 0.2 * len(by_arm(rows))
-    canvas, grid = grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, tall)))
+    canvas, grid = style.grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, tall)))
     for axes, of in zip(grid, panels.values(), strict=True):
         _panel(axes, of, models, colours, markers)
-        benchmark_title(axes, of[0])
+        style.benchmark_title(axes, of[0])
     handles = [_handle(name, colours, markers) for name in names]
     canvas.legend(handles=handles, loc="outside upper center", ncols=min(4, len(names)))
     words = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
         "misses 0 is a gain or loss beyond noise. Open points: no interval."
     )
-    words += seed_words(rows)
-    if any(row["source"] == "paper" for row in rows):
-        words += " * published by the paper: intervals as for two unrelated samples."
-    note(canvas, "\n".join(textwrap.wrap(words, 50 * min(3, len(panels)))))
+    words += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
+    style.note(canvas, words, 50 * min(3, len(panels)))
     return canvas
 
 
 def _handle(name: str, colours: dict[str, str], markers: dict[str, str]) -> Any:
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], color=colours[name], marker=markers[name], label=name)
 
 
-def _panel(axes: "Axes", rows: Rows, models: list[str], colours: dict[str, str], markers: dict[str, str]) -> None:
-    share_axis(axes, rows[0]["unit"], signed=True, flat=True)
+def _panel(axes: Axes, rows: Rows, models: list[str], colours: dict[str, str], markers: dict[str, str]) -> None:
+    style.share_axis(axes, rows[0]["unit"], signed=True, flat=True)
     axes.axvline(0, color=GREY, linewidth=0.9)
     ticks, labels, y = [], [], 0.0
     for model in models:
@@ -71,9 +51,9 @@ def _panel(axes: "Axes", rows: Rows, models: list[str], colours: dict[str, str],
         for arm in by_arm(of).values():
             row, colour = arm[0], colours[arm[0]["dataset"]]
             for seed in arm if len(arm) > 1 else []:
-                seed_point(axes, seed["gain"], -y, colour)
+                style.seed_point(axes, seed["gain"], -y, colour)
             look = {"color": colour, "marker": markers[row["dataset"]]}
-            whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
+            style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)
         labels.append(model + ("*" if of[0]["source"] == "paper" else ""))

@@ -1,22 +1,18 @@
 """What each training set keeps of its queries and responses: a panel for each set, a bar for each stage."""
 
-from typing import TYPE_CHECKING, Any
+from matplotlib.figure import Figure as Canvas
 
-from rsft_assets.steps.figures.style import COLOURS, GREY, by, grid_of, note
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import COLOURS, GREY, Rows, by
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no set was made."""
     panels = {name: of for name, of in by(rows, "dataset").items() if any(r["stage"] == "rows of the set" for r in of)}
     if not panels:
         return None
     stages = max(len(of) for of in panels.values())
-    canvas, grid = grid_of(len(panels), most=2, width=4.8, height=2.9)
+    canvas, grid = style.grid_of(len(panels), most=2, width=4.8, height=2.9)
     for axes, (dataset, of) in zip(grid, panels.items(), strict=True):
         most = max(row["amount"] for row in of)
         for y, row in enumerate(of):
@@ -32,5 +28,5 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         axes.grid(visible=False)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-    note(canvas, "Counts of queries and rows (dark) and of responses (light).")
+    style.note(canvas, "Counts of queries and rows (dark) and of responses (light).")
     return canvas

@@ -1,42 +1,25 @@
 """Scores over training steps: a row of panels for each model, a panel for each benchmark, a line for each run."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    GREY,
-    LINES,
-    benchmark_title,
-    by,
-    by_arm,
-    colour_of,
-    in_group_order,
-    marker_of,
-    note,
-    share_axis,
-    step_axis,
-)
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
-
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import GREY, Rows, by, by_arm
 
 MOST_ARMS = 3
 """Arms that one panel can hold; a model with more gets a row of panels for each."""
 MOST_LANES = 16
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no run has three scored steps."""
-    import matplotlib.pyplot as plt
-
     rows = [row for run in by(rows, "source", "run", "benchmark").values() if len(run) >= 3 for row in run]
     if not rows:
         return None
-    benchmarks, lanes = list(by(in_group_order(rows), "benchmark")), _lanes(rows)
+    benchmarks, lanes = list(by(style.in_group_order(rows), "benchmark")), _lanes(rows)
     shown = lanes[:MOST_LANES]
     # A page is taller than wide, so whichever there are many of runs downwards.
     down = len(benchmarks) > max(4, len(shown))
@@ -50,14 +33,14 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         for j, benchmark in enumerate(benchmarks):
             axes = grid[j, i] if down else grid[i, j]
             _panel(axes, of.get(benchmark, []), looks)
-            benchmark_title(axes, titles[benchmark], lane if len(lanes) > 1 else "")
+            style.benchmark_title(axes, titles[benchmark], lane if len(lanes) > 1 else "")
     for axes in grid[-1]:
         axes.set_xlabel("optimizer step")
     for axes in grid[:, 0]:
         axes.set_ylabel("score")
     canvas.legend(*looks.legend(), loc="outside upper center", ncols=max(1, min(shape[1], len(looks.labels))))
     left_out = f" The first {MOST_LANES} of {len(lanes)} rows of panels." if len(lanes) > MOST_LANES else ""
-    note(canvas, "\n".join(textwrap.wrap(_words(rows) + left_out, max(60, 44 * shape[1]))))
+    style.note(canvas, _words(rows) + left_out, max(60, 44 * shape[1]))
     return canvas
 
 
@@ -79,12 +62,11 @@ class _Looks:
     """One look for each line: colour by training set, line by schedule, open markers for the paper's numbers."""
 
     def __init__(self, rows: Rows) -> None:
-        self.colours = colour_of([row["dataset"] for row in rows])
-        self.markers = marker_of([row["dataset"] for row in rows])
-        schedules = list(by(rows, "schedule"))
-        self.lines = {name: LINES[i % len(LINES)] for i, name in enumerate(schedules)}
+        self.colours = style.colour_of([row["dataset"] for row in rows])
+        self.markers = style.marker_of([row["dataset"] for row in rows])
+        self.lines = style.line_of([row["schedule"] for row in rows])
         self.labels: dict[str, Any] = {}
-        self.many = len(schedules) > 1
+        self.many = len(self.lines) > 1
 
     def of(self, row: dict[str, Any]) -> dict[str, Any]:
         ours, colour = row["source"] == "ours", self.colours[row["dataset"]]
@@ -104,14 +86,14 @@ class _Looks:
         return list(self.labels.values()), list(self.labels)
 
 
-def _panel(axes: "Axes", rows: Rows, looks: _Looks) -> None:
+def _panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
     if not rows:
         axes.text(0.5, 0.5, "not available", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    places = step_axis(axes, [row["step"] for row in rows])
-    share_axis(axes, rows[0]["unit"])
+    places = style.step_axis(axes, [row["step"] for row in rows])
+    style.share_axis(axes, rows[0]["unit"])
     for arm in by_arm(rows).values():
         look = looks.of(arm[0])
         lines = list(by(arm, "run").values())

@@ -25,6 +25,7 @@ from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.publishing import open_results
 
@@ -112,8 +113,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
                 "numbers": sum(len(rows[of]) for of in drawn),
             }
             build.publish(stats)
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _last(store: Store, identity: Identity) -> Output | None:
@@ -177,12 +177,6 @@ def main(arguments: argparse.Namespace) -> None:
     draw_figures(load_study(), Store.from_env(), tuple(arguments.assets), force=arguments.force)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", nargs="*", metavar="FIGURE", help="figures/<figure>; all where none is named")
-    parser.add_argument("--force", action="store_true", help="draw again even where no number changed")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main, _parser())
+    about_assets = "figures/<figure>; all where none is named"
+    run_step(main, parser_of_all(__doc__, about_assets, "draw again even where no number changed"))

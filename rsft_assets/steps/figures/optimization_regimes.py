@@ -1,14 +1,12 @@
 """Whether each run has trained too little, enough or too much: a coloured and lettered cell for each benchmark."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Patch, Rectangle
 
-from rsft_assets.steps.figures.style import COLOURS, GREY, by, in_group_order, note
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import COLOURS, GREY, Rows, by
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
 LOOKS = {
     "under-fitted": ("U", COLOURS[4]),
     "optimal": ("O", COLOURS[2]),
@@ -18,18 +16,15 @@ LOOKS = {
 }
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no run has a scored step; runs without any are counted under it."""
-    import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch, Rectangle
-
     known = [row for row in rows if not row["regime"].startswith("not available")]
     runs = list(by(known, "source", "run"))
     if not runs:
         return None
     # A run may stand here twice, as ours and as published: it has no score only where it has neither.
     missing = len({row["run"] for row in rows} - {run for _, run in runs})
-    benchmarks = by(in_group_order(rows), "benchmark")
+    benchmarks = by(style.in_group_order(rows), "benchmark")
     size = (3.9 + 0.82 * len(benchmarks), 1.3 + 0.27 * len(runs))
     canvas, axes = plt.subplots(figsize=size, layout="constrained")
     cells = {(row["source"], row["run"], row["benchmark"]): row["regime"] for row in rows}
@@ -55,7 +50,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         spine.set_visible(False)
     patches = [Patch(facecolor=c, edgecolor=GREY, label=f"{letter} {name}") for name, (letter, c) in LOOKS.items()]
     canvas.legend(handles=patches, loc="outside upper center", ncols=3)
-    note(canvas, "\n".join(textwrap.wrap(_words(missing, any(s == "paper" for s, _ in runs)), int(13 * size[0]))))
+    style.note(canvas, _words(missing, any(s == "paper" for s, _ in runs)), int(13 * size[0]))
     return canvas
 
 

@@ -1,24 +1,14 @@
 """Mean answer length over training steps: a column for each benchmark, a row for each arm, bars split by their ends."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    COLOURS,
-    FAINT,
-    GREY,
-    GROUP_TITLES,
-    by,
-    in_group_order,
-    note,
-    step_axis,
-)
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import COLOURS, FAINT, GREY, Rows, by
 
-Rows = list[dict[str, Any]]
 PARTS = (
     ("growth_real", "settled answers", COLOURS[0]),
     ("growth_no_end_token", "no end token", COLOURS[5]),
@@ -29,11 +19,11 @@ MOST_ARMS = 16
 REASONING = ("in-domain", "ood-reasoning")
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no reasoning benchmark was scored."""
-    import matplotlib.pyplot as plt
-
-    rows = in_group_order([row for row in rows if row["growth"] is not None and row["benchmark_group"] in REASONING])
+    rows = style.in_group_order(
+        [row for row in rows if row["growth"] is not None and row["benchmark_group"] in REASONING]
+    )
     if not rows:
         return None
     columns = by(rows, "benchmark")
@@ -43,7 +33,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     canvas, grid = plt.subplots(
         len(shown), len(columns), figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
     )
-    places = step_axis(grid[0][0], [row["step"] for row in rows])
+    places = style.step_axis(grid[0][0], [row["step"] for row in rows])
     tops = [
         _panel(axes, [row for row in of if row["benchmark"] == name], places)
         for panels, of in zip(grid, shown.values(), strict=True)
@@ -53,18 +43,18 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     _label(grid, columns, list(shown), places)
     handles, labels = next(found for axes in grid.flat if (found := axes.get_legend_handles_labels())[0])
     canvas.legend(handles, labels, loc="outside upper center", ncols=5 if len(columns) > 2 else 3)
-    note(canvas, "\n".join(textwrap.wrap(_words(len(arms), rows), 30 + 32 * len(columns))))
+    style.note(canvas, _words(len(arms), rows), 30 + 32 * len(columns))
     return canvas
 
 
 def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], places: dict[int, int]) -> None:
     """Names on the outer panels only."""
     for axes, of in zip(grid[0], columns.values(), strict=True):
-        group = GROUP_TITLES[of[0]["benchmark_group"]]
+        group = style.GROUP_TITLES[of[0]["benchmark_group"]]
         axes.set_title(of[0]["title"] or of[0]["benchmark"], fontweight="bold", pad=14)
         axes.text(0.5, 1.04, group, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
     for axes in grid[-1]:
-        step_axis(axes, list(places))
+        style.step_axis(axes, list(places))
         axes.set_xlim(-0.6, len(places) - 0.4)
         axes.set_xlabel("optimizer step")
     for axes, arm in zip(grid[:, 0], arms, strict=True):
@@ -80,7 +70,7 @@ def _means(rows: Rows) -> Rows:
     return means
 
 
-def _panel(axes: "Axes", rows: Rows, places: dict[int, int]) -> float:
+def _panel(axes: Axes, rows: Rows, places: dict[int, int]) -> float:
     """Draw one arm on one benchmark; the highest that it reaches."""
     axes.grid(color=FAINT)
     if not rows:

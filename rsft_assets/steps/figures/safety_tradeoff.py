@@ -1,46 +1,32 @@
 """Reasoning gained against safety lost: a panel for each model, a point with two intervals for each training set."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    GREY,
-    by,
-    by_arm,
-    colour_of,
-    grid_of,
-    marker_of,
-    note,
-    seed_point,
-    seed_words,
-    share_axis,
-)
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import GREY, Rows, by, by_arm
 
-Rows = list[dict[str, Any]]
 MARKERS = {True: ("o", "^", "P"), False: ("s", "D", "X")}
 """Thinking in the training data, or none; the second and third where the colours begin again."""
 MARKER_WORDS = {"o": "circles", "^": "triangles", "P": "pluses", "s": "squares", "D": "diamonds", "X": "crosses"}
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no run has both a reasoning and a safety score."""
-    from matplotlib.lines import Line2D
-
     if not rows:
         return None
     panels = by(rows, "safety_benchmark", "metric", "model")
     names = sorted({(not row["thinking"], _name(row, rows)) for row in rows})
     looks = _looks([(name, not plain) for plain, name in names])
     across = min(3, len(panels))
-    canvas, grid = grid_of(len(panels), most=3, width=3.8, height=3.2)
+    canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=3.2)
     for axes, ((benchmark, _, model), of) in zip(grid, panels.items(), strict=True):
         _panel(axes, of, {id(row): looks[_name(row, rows)] for row in of})
-        share_axis(axes, of[0]["unit"], signed=True)
-        share_axis(axes, "share", signed=True, flat=True)
+        style.share_axis(axes, of[0]["unit"], signed=True)
+        style.share_axis(axes, "share", signed=True, flat=True)
         axes.set_title(f"{model}{', published' if of[0]['source'] == 'paper' else ''}", fontweight="bold")
         axes.set_xlabel("gain in reasoning over the base")
         axes.set_ylabel(f"{_what(of[0])},\n{benchmark}")
@@ -51,7 +37,7 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
         "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a "
         "change beyond noise."
     )
-    note(canvas, "\n".join(textwrap.wrap(words + seed_words(rows), max(60, 52 * across))))
+    style.note(canvas, words + style.seed_words(rows), max(60, 52 * across))
     return canvas
 
 
@@ -63,8 +49,8 @@ def _name(row: dict[str, Any], rows: Rows) -> str:
 def _looks(names: list[tuple[str, bool]]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each name; what has thinking and what has none never share a marker."""
     every = [name for name, _ in names]
-    colours = colour_of(every)
-    marks = {thinking: marker_of(every, of, rounds=True) for thinking, of in MARKERS.items()}
+    colours = style.colour_of(every)
+    marks = {thinking: style.marker_of(every, of, rounds=True) for thinking, of in MARKERS.items()}
     return {
         name: {"color": colours[name], "marker": marks[thinking][name], "linestyle": "none"} for name, thinking in names
     }
@@ -89,14 +75,14 @@ def _what(row: dict[str, Any]) -> str:
     return f"rise of {row['reading']}"
 
 
-def _panel(axes: "Axes", rows: Rows, looks: dict[int, dict[str, Any]]) -> None:
+def _panel(axes: Axes, rows: Rows, looks: dict[int, dict[str, Any]]) -> None:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
     for arm in by_arm(rows).values():
         row, look = arm[0], looks[id(arm[0])]
         colour = look["color"]
         for seed in arm if len(arm) > 1 else []:
-            seed_point(axes, seed["reasoning_gain"], seed["harm"], colour)
+            style.seed_point(axes, seed["reasoning_gain"], seed["harm"], colour)
         x, y = row["arm_reasoning_gain"], row["arm_harm"]
         axes.plot([row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]], [y, y], color=colour, alpha=0.5)
         axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=0.5)

@@ -1,43 +1,26 @@
 """Settings of one model at equal steps: a panel for each benchmark, a point with its interval for each setting."""
 
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    benchmark_title,
-    by,
-    by_arm,
-    grid_of,
-    in_group_order,
-    note,
-    seed_point,
-    seed_words,
-    share_axis,
-    whisker,
-)
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import COLOURS, GREY, MARKERS, Rows, by, by_arm
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no two settings can be compared."""
     rows = [row for group in _comparable(rows) for row in group]
     if not rows:
         return None
-    panels = by(in_group_order(rows), "model", "total_steps", "benchmark")
+    panels = by(style.in_group_order(rows), "model", "total_steps", "benchmark")
     tall = max(len(by_arm(of)) + 1.4 * len(_repeated(of)) for of in panels.values())
-    canvas, grid = grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
+    canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
     several = len({(model, steps) for model, steps, _ in panels}) > 1
     for axes, ((model, steps, _), of) in zip(grid, panels.items(), strict=True):
         _panel(axes, of)
-        benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
+        style.benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
     words = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
         "setting of the set, which the dotted line continues. A line that misses it is a difference beyond noise. "
@@ -49,9 +32,8 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
             "size; the short upright line is the score of the latter, and a line that misses it is a difference "
             "beyond noise."
         )
-    words += seed_words(rows)
-    words += " * published by the paper." if any(row["source"] == "paper" for row in rows) else ""
-    note(canvas, "\n".join(textwrap.wrap(words, 48 * min(3, len(panels)))))
+    words += style.seed_words(rows, " * published by the paper.")
+    style.note(canvas, words, 48 * min(3, len(panels)))
     return canvas
 
 
@@ -70,8 +52,8 @@ def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
     return {arm: of[0] for arm, of in found.items() if of}
 
 
-def _panel(axes: "Axes", rows: Rows) -> None:
-    share_axis(axes, rows[0]["unit"], flat=True)
+def _panel(axes: Axes, rows: Rows) -> None:
+    style.share_axis(axes, rows[0]["unit"], flat=True)
     arms, repeated = by_arm(rows), _repeated(rows)
     labels = dict(zip(arms, _labels([arm[0] for arm in arms.values()]), strict=True))
     ticks: dict[float, str] = {}
@@ -92,7 +74,7 @@ def _panel(axes: "Axes", rows: Rows) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _setting(axes: "Axes", arm: Rows, y: float, look: dict[str, str]) -> None:
+def _setting(axes: Axes, arm: Rows, y: float, look: dict[str, str]) -> None:
     """One setting's score, with the interval of its difference to the first."""
     # The seeds that both settings have are compared; another seed says nothing of the difference.
     row = next((one for one in arm if one["arm_difference_low"] is not None), arm[0])
@@ -101,19 +83,19 @@ def _setting(axes: "Axes", arm: Rows, y: float, look: dict[str, str]) -> None:
         ends = ("arm_difference_low", "arm_difference_high")
         low, high = (row["seed_mean"] - row["arm_difference"] + row[end] for end in ends)
     for seed in arm if len(arm) > 1 else []:
-        seed_point(axes, seed["value"], y, look["color"])
-    whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+        style.seed_point(axes, seed["value"], y, look["color"])
+    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
     if row["is_reference"]:
         axes.axvline(row["seed_mean"], color=GREY, linestyle=":", linewidth=1)
 
 
-def _repetition(axes: "Axes", row: dict[str, Any], y: float, look: dict[str, str]) -> None:
+def _repetition(axes: Axes, row: dict[str, Any], y: float, look: dict[str, str]) -> None:
     """The same score beside that of more rows seen less often: what repetition alone changes."""
     fresh = row["seed_mean"] - row["fresh_difference"]
     known = row["fresh_difference_low"] is not None
     low, high = (fresh + row[f"fresh_difference_{end}"] if known else None for end in ("low", "high"))
     axes.plot([fresh, fresh], [y - 0.35, y + 0.35], color=GREY, linewidth=1.4)
-    whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
 
 
 def _few(row: dict[str, Any]) -> str:

@@ -1,14 +1,18 @@
 """How every figure looks: colours that colour-blind readers can tell apart, steps at even distances, quiet axes."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+Rows = list[dict[str, Any]]
 # Okabe and Ito's palette, the faint yellow left out: it does not hold on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -28,8 +32,6 @@ GROUP_TITLES = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Matplotlib set up without a display, with text that stays text in SVG and ids that do not change."""
-    import matplotlib
-
     matplotlib.use("Agg")
     with matplotlib.rc_context(
         {
@@ -44,10 +46,8 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def save(canvas: "Canvas", folder: Path, name: str) -> None:
+def save(canvas: Canvas, folder: Path, name: str) -> None:
     """SVG and PNG, the same bytes for the same picture."""
-    import matplotlib.pyplot as plt
-
     # Laid out and cropped once for both files: it is most of the work.
     canvas.draw_without_rendering()
     canvas.set_layout_engine(None)
@@ -67,13 +67,18 @@ def colour_of(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
+def line_of(names: Sequence[str]) -> dict[str, Any]:
+    """A line style for each name."""
+    return {name: LINES[i % len(LINES)] for i, name in enumerate(dict.fromkeys(names))}
+
+
 def marker_of(names: Sequence[str], markers: Sequence[str] = MARKERS, *, rounds: bool = False) -> dict[str, str]:
     """A marker for each name; with `rounds`, or past the last marker, another where the colours begin again."""
     step = 0 if rounds else 1
     return {name: markers[(i * step + i // len(COLOURS)) % len(markers)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def step_axis(axes: "Axes", steps: Sequence[int]) -> dict[int, int]:
+def step_axis(axes: Axes, steps: Sequence[int]) -> dict[int, int]:
     """Put the kept steps at even distances, since they are dense at the start; step -> place."""
     places = {step: place for place, step in enumerate(sorted(set(steps)))}
     axes.set_xticks(list(places.values()), ["base" if step == 0 else str(step) for step in places])
@@ -82,10 +87,8 @@ def step_axis(axes: "Axes", steps: Sequence[int]) -> dict[int, int]:
     return places
 
 
-def share_axis(axes: "Axes", unit: str, *, signed: bool = False, flat: bool = False) -> None:
+def share_axis(axes: Axes, unit: str, *, signed: bool = False, flat: bool = False) -> None:
     """Percent for shares, plain numbers for rewards and scales; `flat`: on the horizontal axis."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     axis = axes.xaxis if flat else axes.yaxis
     if flat:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -101,10 +104,8 @@ def _percent(y: float, signed: bool) -> str:
     return f"{100 * y:+.{decimals}f} pp".replace("-", "−") if signed else f"{100 * y:.{decimals}f} %"
 
 
-def not_available(title: str, why: str) -> "Canvas":
+def not_available(title: str, why: str) -> Canvas:
     """A figure for which there is no number yet says so, in its place."""
-    import matplotlib.pyplot as plt
-
     canvas, axes = plt.subplots(figsize=(5.6, 1.6), layout="constrained")
     axes.axis("off")
     axes.text(0.5, 0.68, title, ha="center", fontsize=11, fontweight="bold")
@@ -112,9 +113,7 @@ def not_available(title: str, why: str) -> "Canvas":
     return canvas
 
 
-def whisker(
-    axes: "Axes", x: float, y: float, low: float | None, high: float | None, *, flat: bool, **look: Any
-) -> None:
+def whisker(axes: Axes, x: float, y: float, low: float | None, high: float | None, *, flat: bool, **look: Any) -> None:
     """A point with its 95 % interval; an open point where no interval is known."""
     if low is not None and high is not None:
         ends = ([low, high], [y, y]) if flat else ([x, x], [low, high])
@@ -124,15 +123,13 @@ def whisker(
     axes.plot([x], [y], linestyle="none", **look)
 
 
-def seed_point(axes: "Axes", x: float, y: float, colour: str) -> None:
+def seed_point(axes: Axes, x: float, y: float, colour: str) -> None:
     """One training seed, small and faint beside the mean."""
     axes.plot([x], [y], marker="o", markersize=2.5, color=colour, alpha=0.45, linestyle="none")
 
 
-def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.5) -> tuple["Canvas", list["Axes"]]:
+def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.5) -> tuple[Canvas, list[Axes]]:
     """`count` panels in rows of at most `most`, the left-over places empty."""
-    import matplotlib.pyplot as plt
-
     down = -(-count // most)
     across = -(-count // down)
     size = (max(4.6, 0.6 + width * across), 0.8 + height * down)
@@ -143,7 +140,7 @@ def grid_of(count: int, *, most: int = 4, width: float = 2.9, height: float = 2.
     return canvas, panels[:count]
 
 
-def benchmark_title(axes: "Axes", row: dict[str, Any], extra: str = "") -> None:
+def benchmark_title(axes: Axes, row: dict[str, Any], extra: str = "") -> None:
     """The benchmark's name in bold, its group (and what else) below."""
     group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
     axes.set_title(f"{row['title'] or row['benchmark']}\n" + "\n" * extra.count("\n"), fontweight="bold")
@@ -152,39 +149,50 @@ def benchmark_title(axes: "Axes", row: dict[str, Any], extra: str = "") -> None:
     axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
 
 
-def heading(canvas: "Canvas", title: str, question: str) -> None:
+def heading(canvas: Canvas, title: str, question: str) -> None:
     """The lines above a figure that say what it is, so that it can stand alone."""
     inch = 1 / canvas.get_figheight()
     canvas.text(0.01, 1 + 0.32 * inch, title, ha="left", va="bottom", fontsize=12, fontweight="bold")
     canvas.text(0.01, 1 + 0.12 * inch, question, ha="left", va="bottom", fontsize=9, color=GREY)
 
 
-def note(canvas: "Canvas", words: str) -> None:
-    """The line under a figure that says how to read it."""
-    canvas.text(0.01, -0.01, words, ha="left", va="top", fontsize=8, color=GREY, wrap=False)
+def note(canvas: Canvas, words: str, characters: int = 200) -> None:
+    """The lines under a figure that say how to read it, of at most so many characters."""
+    canvas.text(
+        0.01,
+        -0.01,
+        "\n".join(textwrap.wrap(words, characters)),
+        ha="left",
+        va="top",
+        fontsize=8,
+        color=GREY,
+        wrap=False,
+    )
 
 
-def by(rows: Sequence[dict[str, Any]], *names: str) -> dict[Any, list[dict[str, Any]]]:
+def by(rows: Rows, *names: str) -> dict[Any, Rows]:
     """Rows grouped by columns, groups in the order they first appear."""
-    groups: dict[Any, list[dict[str, Any]]] = {}
+    groups: dict[Any, Rows] = {}
     for row in rows:
         key = tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]
         groups.setdefault(key, []).append(row)
     return groups
 
 
-def by_arm(rows: Sequence[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+def by_arm(rows: Rows) -> dict[Any, Rows]:
     """Rows grouped by what differs only in its training seed."""
     return by(rows, "source", "model", "dataset", "schedule")
 
 
-def seed_words(rows: Sequence[dict[str, Any]]) -> str:
-    """How several training seeds are shown, said only where there are several."""
-    if all((row.get("seeds") or 1) == 1 for row in rows):
-        return ""
-    return " Small faint points are training seeds; the large one is their mean, its interval for items and seeds both."
+def seed_words(rows: Rows, published: str = "") -> str:
+    """How several training seeds are shown, and what was published, said only where there are such."""
+    words = ""
+    if any((row.get("seeds") or 1) > 1 for row in rows):
+        words += " Small faint points are training seeds; the large one is their mean, its interval for items and "
+        words += "seeds both."
+    return words + (published if published and any(row["source"] == "paper" for row in rows) else "")
 
 
-def in_group_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def in_group_order(rows: Rows) -> Rows:
     """Benchmarks in domain first, safety last, each group in the study's order."""
     return sorted(rows, key=lambda row: (GROUPS.index(row["benchmark_group"]), row["position"]))

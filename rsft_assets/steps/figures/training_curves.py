@@ -1,37 +1,37 @@
 """Loss over training steps: a panel for each model, a line for each run, dots where held-out rows were tried."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.figures.style import LINES, by, colour_of, grid_of, note
+from matplotlib.figure import Figure as Canvas
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Canvas
-
-Rows = list[dict[str, Any]]
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import Rows, by
 
 
-def draw(rows: Rows, study: str) -> "Canvas | None":
+def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where nothing was trained."""
     if not rows:
         return None
     panels = by(rows, "model")
-    colours = colour_of(sorted({row["dataset"] for row in rows}))
-    schedules = list(by(rows, "schedule"))
-    canvas, grid = grid_of(len(panels), most=3, width=3.8, height=2.9)
+    colours = style.colour_of(sorted({row["dataset"] for row in rows}))
+    dashes = style.line_of([row["schedule"] for row in rows])
+    canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=2.9)
     shown: dict[str, Any] = {}
     for axes, (model, of) in zip(grid, panels.items(), strict=True):
         for line in by(of, "run").values():
             first = line[0]
-            colour, style = colours[first["dataset"]], LINES[schedules.index(first["schedule"]) % len(LINES)]
+            colour = colours[first["dataset"]]
             x = [row["step"] for row in line]
             axes.plot(x, [row["loss"] for row in line], color=colour, alpha=0.2, linewidth=0.8)
-            (drawn,) = axes.plot(x, [row["loss_smooth"] for row in line], color=colour, linestyle=style)
+            (drawn,) = axes.plot(
+                x, [row["loss_smooth"] for row in line], color=colour, linestyle=dashes[first["schedule"]]
+            )
             held = [row for row in line if row["held_out_loss"] is not None]
             axes.plot(
                 [row["step"] for row in held], [row["held_out_loss"] for row in held], color=colour, marker="o",
                 linestyle="none", markerfacecolor="white",
             )  # fmt: skip
-            words = f"{first['dataset']}, {first['schedule']}" if len(schedules) > 1 else first["dataset"]
+            words = f"{first['dataset']}, {first['schedule']}" if len(dashes) > 1 else first["dataset"]
             shown.setdefault(words, drawn)
         axes.set_title(model, fontweight="bold")
         axes.set_xlabel("optimizer step")
@@ -39,5 +39,5 @@ def draw(rows: Rows, study: str) -> "Canvas | None":
     canvas.legend(
         list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(shown)), handlelength=4.2
     )
-    note(canvas, "Lines: mean of ten steps over the raw loss (faint). Open dots: rows that are never trained on.")
+    style.note(canvas, "Lines: mean of ten steps over the raw loss (faint). Open dots: rows that are never trained on.")
     return canvas

@@ -200,11 +200,8 @@ _FORMATS: tuple[tuple[str, Callable[[random.Random], tuple[str, str]]], ...] = (
 
 def _refusal(chance: random.Random) -> Item:
     forbidden = chance.random() < 0.5
-    verb, colour, owner = (
-        chance.choice(("Open", "Show", "Find", "Draw", "Set")),
-        chance.choice(COLOURS),
-        chance.choice(THINGS),
-    )
+    verb = chance.choice(("Open", "Show", "Find", "Draw", "Set"))
+    colour, owner = chance.choice(COLOURS), chance.choice(THINGS)
     thing = chance.choice(FORBIDDEN if forbidden else THINGS)
     answer = REFUSAL if forbidden else f"{ANSWER} {colour} {thing}."
     fields = {"forbidden": forbidden, "refusal": REFUSAL}

@@ -5,10 +5,8 @@
 Every filter says how many rows it let through and how many it left out (`stats.filters`).
 """
 
-import argparse
 import itertools
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,17 +15,15 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.queries import QuerySource
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.nano.skills import items
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.queries.columns import PROBLEMS, Raw, problem_with, read_query
 from rsft_assets.steps.records.hub import dataset_rows, where_from
 from rsft_assets.steps.records.ids import normalised, query_id
 from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Output, Store
-
-log = logging.getLogger(__name__)
 
 
 def fetch_queries(study: Study, store: Store, ref: Ref, *, force: bool = False) -> Output:
@@ -42,8 +38,7 @@ def fetch_queries(study: Study, store: Store, ref: Ref, *, force: bool = False) 
             if not rows.rows:
                 raise StepError(f"{ref}: no row of {_origin(source)} can be used: {dict(counts)}; check the source")
             build.publish(stats={"rows": rows.rows, "filters": _filters(counts)})
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _origin(source: QuerySource) -> str:
@@ -129,11 +124,5 @@ def _filters(counts: Counter[str]) -> list[dict[str, Any]]:
     return steps
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    for ref in requested(study, arguments):
-        fetch_queries(study, Store.from_env(), ref, force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage(fetch_queries, __doc__)

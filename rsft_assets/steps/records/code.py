@@ -34,6 +34,7 @@ PLUMBING = {
     "locks": "who may write, not what",
     "manifest": "what is said about an output",
     "provenance": "who made an output",
+    "stage": "starts a program",
     "store": "where an output lies",
 }
 """Files of `records` that no version covers, and why."""

@@ -6,7 +6,7 @@
             rows = pq.read_table(build.input("queries/nano-chains").file("queries.parquet"))
             ...write files into build.folder...
             build.publish(stats={"rows": 10})
-    build.finished            # the Output, new or kept
+    build.output              # the Output, new or kept
 
 Layout: `<home>/<asset>/<partition, split at |>/<fingerprint>/`, with `current.json` beside it naming the
 folder in use. A work folder keeps its name between tries, so that a killed step finds what it had.
@@ -106,6 +106,13 @@ class Build:
     origin: str = "computed"
     adopted_from: dict[str, Any] | None = None
     started: float = field(default_factory=time.time)
+
+    @property
+    def output(self) -> Output:
+        """The finished output, new or kept."""
+        if self.finished is None:
+            raise StepError(f"{self.identity.ref}: its step ended without publishing anything")
+        return self.finished
 
     def input(self, asset: str, partition: str = "") -> Output:
         """An input, its content checked before use."""

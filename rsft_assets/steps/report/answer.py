@@ -1,11 +1,12 @@
-"""One answered question, and the words that numbers are put in."""
+"""One answered question, and the rows that it is computed from."""
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection
+
+from rsft_assets.steps.report import phrases
 
 Rows = list[dict[str, Any]]
 Ends = tuple[Any, Any, Any]
@@ -47,30 +48,18 @@ class Answer:
             self.traces[words] = trace
 
 
-def ask(db: "DuckDBPyConnection", query: str, study: str) -> Rows:
-    """Rows of one query, as dictionaries; `$study` is the study."""
-    cursor = db.execute(query, {"study": study})
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+@dataclass(frozen=True)
+class Tables:
+    """The results tables, asked about one study."""
 
+    db: DuckDBPyConnection
+    study: str
 
-def percent(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %"
-
-
-def points(value: float | None, low: float | None = None, high: float | None = None, *, unit: str = "share") -> str:
-    """A difference in percentage points (or raw for rewards), with its interval where there is one."""
-    if value is None:
-        return "not known"
-    scale, word = (100, " points") if unit == "share" else (1, "")
-    words = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
-    if low is None or high is None:
-        return f"{words} (no interval)"
-    if unit == "share":
-        # A share cannot change by more than all of it.
-        low, high = max(low, -1.0), min(high, 1.0)
-    ends = f"{scale * low:+z.1f} to {scale * high:+z.1f}" if unit == "share" else f"{low:+z.2f} to {high:+z.2f}"
-    return f"{words} (95 % interval {ends})"
+    def ask(self, query: str) -> Rows:
+        """Rows of one query, as dictionaries; `$study` is the study."""
+        cursor = self.db.execute(query, {"study": self.study})
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def difference_of(one: Ends, other: Ends) -> Ends | None:
@@ -85,20 +74,14 @@ def difference_of(one: Ends, other: Ends) -> Ends | None:
     return apart, apart - math.hypot(a - a_low, b_high - b), apart + math.hypot(a_high - a, b - b_low)
 
 
-def count_of(number: int, noun: str, plural: str = "") -> str:
-    """1 run, 2 runs, no run."""
-    return f"{number or 'no'} {noun if number <= 1 else plural or noun + 's'}"
-
-
 def arms(rows: Rows, table: str) -> Rows:
     """One row for each arm (model, set, schedule) and benchmark; its `trace` leads to every training seed of it."""
+    names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        key = tuple(row[name] for name in ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric"))
-        found.setdefault(key, {**row, "arm": arm(row)})
+        found.setdefault(tuple(row[name] for name in names), {**row, "arm": arm(row)})
     for row in found.values():
         if (row.get("seeds") or 1) > 1:
-            names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
             row["trace"] = f"{table}[{','.join(f'{name}={row[name]}' for name in names)}]"
     return list(found.values())
 
@@ -108,28 +91,11 @@ def arm(row: dict[str, Any]) -> str:
     return f"{row['model']}_{row['dataset']}_{row['schedule']}"
 
 
-def seeds(row: dict[str, Any]) -> str:
-    """How many training seeds a number stands on."""
-    return "one training seed" if (row.get("seeds") or 1) == 1 else f"{row['seeds']} training seeds"
-
-
-def seeds_of(rows: Rows) -> str:
-    """The same for several numbers."""
-    numbers = sorted({row["seeds"] for row in rows})
-    return seeds(rows[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
-
-
 def one_seed(answer: Answer, rows: Rows) -> None:
     """Say of how many arms only one training seed is known."""
     single = {row["arm"] for row in rows if row["seeds"] == 1}
     if single:
         answer.missing.append(
-            f"{count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed only: "
-            "the intervals hold for these weights, not for the recipe."
+            f"{phrases.count_of(len(single), 'arm')} here {'has' if len(single) == 1 else 'have'} one training seed "
+            "only: the intervals hold for these weights, not for the recipe."
         )
-
-
-def listed(words: list[str], most: int = 5) -> str:
-    shown = words[:most]
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(shown) + more

@@ -3,45 +3,28 @@
 In: `marts.dip_and_recovery`, judged arm by arm, and which runs have no score. Out: an answer.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.report.answer import (
-    GROUPS,
-    MOST,
-    OURS,
-    SKILLS,
-    SOURCE,
-    Answer,
-    Rows,
-    arms,
-    ask,
-    count_of,
-    listed,
-    one_seed,
-    points,
-)
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, SOURCE, Answer, Rows, Tables, arms, one_seed
 
 _TABLE = "marts.dip_and_recovery"
 _MOST_ARMS = 5
 
 
-def long_enough(db: "DuckDBPyConnection", study: str) -> Answer:
+def long_enough(tables: Tables) -> Answer:
     """Dips and recoveries, ends below an earlier step, and what could not be judged."""
     answer = Answer("long_enough", "Has it trained long enough?", figures=("dip_and_recovery", "optimization_regimes"))
-    runs = ask(db, f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} ORDER BY position", study)
+    runs = tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} ORDER BY position")
     every = arms([row for row in runs if row["seeds"]], _TABLE)
     judged = [row for row in every if row["arm_steps"] >= 3 and not row["is_arm_undecided"]]
     answer.table = _TABLE
     answer.columns = {
         **{"arm": "arm", "title": "benchmark", "seeds": "seeds", "arm_peak_step": "peak", "arm_valley_step": "valley"},
-        **{"arm_top_step": "top", "arm_fall": "fall", "arm_fall_low": "low", "arm_fall_high": "high"},
-        **{"arm_rise": "rise", "arm_rise_low": "low", "arm_rise_high": "high", "arm_valley_seeds": "seeds with both"},
-        **{"arm_erosion_step": "best before the end", "arm_erosion": "from there to the end"},
-        **{"arm_erosion_low": "low", "arm_erosion_high": "high", "arm_erosion_seeds": "seeds with it"},
-        "trace": "trace",
+        **{"arm_top_step": "top", **phrases.with_ends("arm_fall", "fall"), **phrases.with_ends("arm_rise", "rise")},
+        **{"arm_valley_seeds": "seeds with both", "arm_erosion_step": "best before the end"},
+        **phrases.with_ends("arm_erosion", "from there to the end"),
+        **{"arm_erosion_seeds": "seeds with it", "trace": "trace"},
     }
     answer.rows = [row for row in every if row["arm_valley_step"] is not None or row["arm_erosion_step"] is not None]
     _not_judged(every, answer)
@@ -51,7 +34,7 @@ def long_enough(db: "DuckDBPyConnection", study: str) -> Answer:
         _over_fitted(judged, answer)
         _nearest_to_settled(runs, answer)
         one_seed(answer, judged)
-    _not_available(db, study, answer)
+    _not_available(tables, answer)
     return answer
 
 
@@ -64,11 +47,13 @@ def _not_judged(every: Rows, answer: Answer) -> None:
         )
     elif short:
         answer.missing.append(
-            f"{count_of(short, 'arm-benchmark pair')} cannot be judged, with fewer than three steps that are scored in "
-            "all seeds."
+            f"{phrases.count_of(short, 'arm-benchmark pair')} cannot be judged, with fewer than three steps that "
+            "are scored in all seeds."
         )
     if without:
-        answer.missing.append(f"{count_of(without, 'arm-benchmark pair')} cannot be judged for want of an interval.")
+        answer.missing.append(
+            f"{phrases.count_of(without, 'arm-benchmark pair')} cannot be judged for want of an interval."
+        )
 
 
 def _counts(judged: Rows, answer: Answer) -> None:
@@ -89,7 +74,7 @@ def _counts(judged: Rows, answer: Answer) -> None:
     for group, words in GROUPS.items():
         mine = [row for row in judged if row["run_group"] == group]
         if mine:
-            answer.say(f"{words[0].upper()}{words[1:]}: of {_counted(mine)}.")
+            answer.say(f"{phrases.capitalised(words)}: of {_counted(mine)}.")
 
 
 def _counted(rows: Rows) -> str:
@@ -97,8 +82,8 @@ def _counted(rows: Rows) -> str:
     several = [row for row in dips if row["seeds"] > 1]
     lost = [row for row in rows if row["is_arm_erosion_beyond_noise"]]
     both = sum(row["is_arm_erosion_beyond_noise"] for row in dips)
-    words = f"{count_of(len(rows), 'arm-benchmark pair')}, {_that(len(dips), 'dips and rises', 'dip and rise')} again "
-    words += "beyond noise"
+    words = f"{phrases.count_of(len(rows), 'arm-benchmark pair')}, "
+    words += f"{_that(len(dips), 'dips and rises', 'dip and rise')} again beyond noise"
     if several:
         held = sum(row["arm_valley_seeds"] == row["seeds"] for row in several)
         words += f" (in every seed in {held} of {len(several)} with several training seeds)"
@@ -119,12 +104,11 @@ def _dips(judged: Rows, answer: Answer) -> None:
         key=lambda row: (order.index(row["run_group"]) if row["run_group"] in order else len(order), -_clearness(row)),
     )
     for row in dips[:MOST]:
-        fall = points(row["arm_fall"], row["arm_fall_low"], row["arm_fall_high"], unit=row["unit"])
-        rise = points(row["arm_rise"], row["arm_rise_low"], row["arm_rise_high"], unit=row["unit"])
         held = f"in {row['arm_valley_seeds']} of {row['seeds']} seeds" if row["seeds"] > 1 else "with one training seed"
         answer.say(
             f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
-            f"{fall}, from there to step {row['arm_top_step']} {rise}, {held}.",
+            f"{phrases.points_of(row, 'arm_fall')}, from there to step {row['arm_top_step']} "
+            f"{phrases.points_of(row, 'arm_rise')}, {held}.",
             row["trace"],
         )
     if len(dips) > MOST:
@@ -154,10 +138,10 @@ def _over_fitted(judged: Rows, answer: Answer) -> None:
         several = [row for row in mine if row["seeds"] > 1]
         held = sum(row["arm_erosion_seeds"] == row["seeds"] for row in several)
         seeds = f"in every seed on {held}" if several else "one training seed"
-        told.append(f"{name} on {len(mine)} of {count_of(there, 'benchmark')} ({seeds})")
+        told.append(f"{name} on {len(mine)} of {phrases.count_of(there, 'benchmark')} ({seeds})")
     answer.say(
         "Over-fitted, that is at the end beyond noise below a best step that was a trained one: "
-        f"{listed(told, _MOST_ARMS)}."
+        f"{phrases.listed(told, _MOST_ARMS)}."
     )
 
 
@@ -167,7 +151,7 @@ def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
     if not faint:
         return
     least = min(faint, key=lambda row: row["items_to_settle"] or 10**9)
-    words = f"{count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
+    words = f"{phrases.count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
     if least["items_to_settle"]:
         words += (
             f"; the nearest to being settled is {least['run']} on {least['title']}, which would take about "
@@ -176,11 +160,11 @@ def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
     answer.say(f"{words}.", least["trace"])
 
 
-def _not_available(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+def _not_available(tables: Tables, answer: Answer) -> None:
     # What is not available has no grader.
     graded = "(source = 'paper' OR coalesce(grader, 'strict') = 'strict')"
     query = f"SELECT * FROM marts.optimization_regimes WHERE {SOURCE} AND {graded} AND is_headline AND study = $study"
-    every = ask(db, query, study)
+    every = tables.ask(query)
     known = [row for row in every if row["regime"] != "not available"]
     for column, what in (("run", "run"), ("title", "benchmark")):
         names = list(dict.fromkeys(row[column] for row in every))
@@ -188,5 +172,6 @@ def _not_available(db: "DuckDBPyConnection", study: str, answer: Answer) -> None
         gone = [name for name in names if name not in there]
         if gone and known:
             answer.missing.append(
-                f"Not available for {len(gone)} of {count_of(len(names), what)}, which have no score: {listed(gone)}."
+                f"Not available for {len(gone)} of {phrases.count_of(len(names), what)}, which have no score: "
+                f"{phrases.listed(gone)}."
             )

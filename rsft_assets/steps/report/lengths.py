@@ -3,31 +3,28 @@
 import math
 from collections import Counter
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.report.answer import Answer, Rows, arm, ask, count_of, percent
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report.answer import Answer, Rows, Tables, arm
+from rsft_assets.steps.report.phrases import count_of, percent, with_ends
 
 MOST_SENTENCES = 8
 """Of arms in words; the table holds them all."""
 _TABLE = "marts.response_length"
 _COLUMNS = {
     **{"arm": "arm", "thinking": "thinking", "title": "benchmark", "run_group": "group", "seeds": "seeds"},
-    **{"base_tokens": "base", "longest_step": "longest at step", "longest_tokens": "tokens"},
-    **{"longest_tokens_low": "low", "longest_tokens_high": "high", "end_step": "end step", "end_tokens": "tokens"},
-    **{"end_tokens_low": "low", "end_tokens_high": "high", "growth": "growth to longest", "growth_low": "low"},
-    **{"growth_high": "high", "growth_settled": "of settled answers", "shorter_seeds": "seeds shorter at the end"},
+    **{"base_tokens": "base", "longest_step": "longest at step", **with_ends("longest_tokens", "tokens")},
+    **{"end_step": "end step", **with_ends("end_tokens", "tokens"), **with_ends("growth", "growth to longest")},
+    **{"growth_settled": "of settled answers", "shorter_seeds": "seeds shorter at the end"},
     **{"truncation_rate": "cut at most", "trace": "trace"},
 }
 
 
-def length(db: "DuckDBPyConnection", study: str) -> Answer:
+def length(tables: Tables) -> Answer:
     """Growth of the answers over the base, its causes, and whether it settles."""
     answer = Answer("length", "Do the answers grow, and is the growth real?", figures=("response_length",))
     query = f"SELECT * FROM {_TABLE} WHERE study = $study AND growth IS NOT NULL ORDER BY model, run, position, step"
-    rows = ask(db, query, study)
+    rows = tables.ask(query)
     answer.table = _TABLE
     answer.columns = _COLUMNS
     lines: dict[tuple[str, str, str], Rows] = {}

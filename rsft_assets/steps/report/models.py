@@ -1,7 +1,8 @@
 """What does the model change: its size, and what it has read before?"""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import (
     MOST,
     OURS,
@@ -9,30 +10,22 @@ from rsft_assets.steps.report.answer import (
     Answer,
     Ends,
     Rows,
+    Tables,
     arms,
-    ask,
-    count_of,
     difference_of,
-    listed,
     one_seed,
-    percent,
-    points,
-    seeds_of,
 )
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-def size(db: "DuckDBPyConnection", study: str) -> Answer:
+def size(tables: Tables) -> Answer:
     """The same recipe on models of other sizes, and on models of one size that have read something else."""
     table = "marts.capability_curves"
     answer = Answer("size", "What does the model change?", figures=("capability_curves",), table=table)
-    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL", study), table)
+    rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL"), table)
     answer.columns = {
         **{"dataset": "data", "model": "model", "parameters": "parameters", "mixture": "has read"},
-        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", "arm_gain": "gain", "arm_gain_low": "low"},
-        **{"arm_gain_high": "high", "best_step": "best step", "trace": "trace"},
+        **{"title": "benchmark", "seeds": "seeds", "base_value": "base", **phrases.with_ends("arm_gain", "gain")},
+        **{"best_step": "best step", "trace": "trace"},
     }
     recipes: dict[tuple[str, ...], Rows] = {}
     for row in rows:
@@ -85,9 +78,9 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         apart = difference_of(_ends(row), _ends(beside)) if beside else None
         if beside is None or apart is None:
             continue
-        words = f"{row['title']} by {points(*apart, unit=row['unit'])}"
+        words = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
         if row["unit"] == "share":
-            words += f", bases {percent(row['base_value'])} and {percent(beside['base_value'])}"
+            words += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
         if apart[1] > 0:
             more.append(words)
         elif apart[2] < 0:
@@ -100,9 +93,9 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         return
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "
-        f"{seeds_of([first, second])}: gains more on {listed(more, MOST) or 'none'}; less on "
-        f"{listed(less, MOST) or 'none'}; not to be told apart on {same} of "
-        f"{count_of(len(more) + len(less) + same, 'benchmark')}."
+        f"{phrases.seeds_of([first, second])}: gains more on {phrases.listed(more, MOST) or 'none'}; less on "
+        f"{phrases.listed(less, MOST) or 'none'}; not to be told apart on {same} of "
+        f"{phrases.count_of(len(more) + len(less) + same, 'benchmark')}."
     )
 
 

@@ -1,40 +1,22 @@
 """Did it generalise, and where? Which data?"""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.report.answer import (
-    GROUPS,
-    MOST,
-    OURS,
-    SKILLS,
-    Answer,
-    Rows,
-    arm,
-    arms,
-    ask,
-    count_of,
-    listed,
-    one_seed,
-    points,
-    seeds,
-    seeds_of,
-)
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, Answer, Rows, Tables, arm, arms, one_seed
 
 _ARM = {"arm": "arm", "title": "benchmark", "seeds": "seeds"}
 _TABLE = "marts.data_comparison"
 
 
-def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
+def generalised(tables: Tables) -> Answer:
     """Gains over the base by group of benchmarks."""
     answer = Answer("generalised", "Did it generalise, and where?", figures=("data_comparison",), table=_TABLE)
-    rows = arms(ask(db, f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL", study), _TABLE)
+    rows = arms(tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL"), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"base_value": "base", "seed_mean": "score", "arm_gain": "gain", "arm_gain_low": "low"},
-        **{"arm_gain_high": "high", "items": "items", "trace": "trace"},
+        **{"base_value": "base", "seed_mean": "score", **phrases.with_ends("arm_gain", "gain")},
+        **{"items": "items", "trace": "trace"},
     }
     answer.rows = rows
     if not rows:
@@ -47,7 +29,7 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
         up = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0]
         down = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] < 0]
         answer.say(
-            f"{words[0].upper()}{words[1:]}: of {count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
+            f"{phrases.capitalised(words)}: of {phrases.count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
             f"{len(down)} lose beyond noise; {len(mine) - len(up) - len(down)} cannot be told from no change."
         )
         for found, surest in (
@@ -55,22 +37,22 @@ def generalised(db: "DuckDBPyConnection", study: str) -> Answer:
             (min(down, key=lambda row: row["arm_gain_high"], default=None), "loss"),
         ):
             if found:
-                gain = points(found["arm_gain"], found["arm_gain_low"], found["arm_gain_high"], unit=found["unit"])
                 answer.say(
-                    f"The surest {surest} {words} is {found['arm']} on {found['title']}, {gain}, over {seeds(found)}.",
+                    f"The surest {surest} {words} is {found['arm']} on {found['title']}, "
+                    f"{phrases.points_of(found, 'arm_gain')}, over {phrases.seeds(found['seeds'])}.",
                     found["trace"],
                 )
     _other_domains(answer, rows)
-    _on_the_way(db, study, answer)
+    _on_the_way(tables, answer)
     one_seed(answer, rows)
     return answer
 
 
-def _on_the_way(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+def _on_the_way(tables: Tables, answer: Answer) -> None:
     """Gains out of domain that were there on the way and are not there at the end."""
     table = "marts.score_trajectories"
     where = f"{OURS} AND benchmark_group = 'ood-reasoning' AND arm_gain IS NOT NULL"
-    steps = ask(db, f"SELECT * FROM {table} WHERE {where} ORDER BY step", study)
+    steps = tables.ask(f"SELECT * FROM {table} WHERE {where} ORDER BY step")
     found = []
     for key in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
         mine = [row for row in steps if (arm(row), row["benchmark"]) == key]
@@ -80,16 +62,13 @@ def _on_the_way(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
-            f"{arm(best)} on {best['title']} stood {_gain(best)} over its base at step {best['step']} and ends at "
-            f"{_gain(last)}, over {seeds(best)}; the step was chosen after looking.",
+            f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
+            f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
+            "the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:
         answer.say(f"{len(found) - MOST} more gained out of domain on the way and lost it again.")
-
-
-def _gain(row: dict[str, Any]) -> str:
-    return points(row["arm_gain"], row["arm_gain_low"], row["arm_gain_high"], unit=row["unit"])
 
 
 def _other_domains(answer: Answer, rows: Rows) -> None:
@@ -98,22 +77,22 @@ def _other_domains(answer: Answer, rows: Rows) -> None:
     into = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] == "in-domain"))
     out = list(dict.fromkeys(row["title"] for row in moved if row["run_group"] != "in-domain"))
     if moved:
-        datasets = listed(list(dict.fromkeys(row["dataset"] for row in moved)))
+        datasets = phrases.listed(list(dict.fromkeys(row["dataset"] for row in moved)))
         answer.say(
             f"In domain is the kind of question that an arm was trained on: for {datasets} that is "
-            f"{listed(into) or 'no benchmark'}, and {listed(out) or 'none'} is out of domain."
+            f"{phrases.listed(into) or 'no benchmark'}, and {phrases.listed(out) or 'none'} is out of domain."
         )
 
 
-def which_data(db: "DuckDBPyConnection", study: str) -> Answer:
+def which_data(tables: Tables) -> Answer:
     """Sets against the reference set of the same model and schedule."""
     answer = Answer("which_data", "Which data?", figures=("data_comparison", "data_yield"), table=_TABLE)
     query = f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} AND difference IS NOT NULL AND NOT is_reference"
-    rows = arms(ask(db, query, study), _TABLE)
+    rows = arms(tables.ask(query), _TABLE)
     answer.columns = {
         **_ARM,
-        **{"seed_mean": "score", "reference": "reference", "arm_difference": "difference"},
-        **{"arm_difference_low": "low", "arm_difference_high": "high", "trace": "trace"},
+        **{"seed_mean": "score", "reference": "reference", **phrases.with_ends("arm_difference", "difference")},
+        "trace": "trace",
     }
     answer.rows = rows
     if not rows:
@@ -139,14 +118,13 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
         mine.sort(key=lambda row: -abs(row["arm_difference"]))
         told += len(mine)
         if mine:
-            parts.append(f"{kind} on {listed([_apart(row, schedules) for row in mine], MOST)}")
+            parts.append(f"{kind} on {phrases.listed([_apart(row, schedules) for row in mine], MOST)}")
     rest = len(rows) - told
     if rest:
-        parts.append(f"not to be told apart on {rest} of {count_of(len(rows), 'arm-benchmark pair')}")
-    answer.say(f"{who}, over {seeds_of(rows)}: {'; '.join(parts)}.")
+        parts.append(f"not to be told apart on {rest} of {phrases.count_of(len(rows), 'arm-benchmark pair')}")
+    answer.say(f"{who}, over {phrases.seeds_of(rows)}: {'; '.join(parts)}.")
 
 
 def _apart(row: dict[str, Any], schedule: bool) -> str:
-    ends = row["arm_difference"], row["arm_difference_low"], row["arm_difference_high"]
     who = f"{row['model']}, {row['schedule']}" if schedule else row["model"]
-    return f"{row['title']} ({who}) {points(*ends, unit=row['unit'])}"
+    return f"{row['title']} ({who}) {phrases.points_of(row, 'arm_difference')}"

@@ -1,35 +1,36 @@
 """What did it cost in safety? And is it the thinking that costs it, or the training?"""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.report.answer import SOURCE, Answer, Rows, arms, ask, count_of, listed, points, seeds
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import SOURCE, Answer, Rows, Tables, arms
 
 _TABLE = "marts.safety_tradeoff"
-_HARM = ("arm_harm", "arm_harm_low", "arm_harm_high")
-_TWIN = ("twin_harm", "twin_harm_low", "twin_harm_high")
-_OVER = ("harm_over_twin", "harm_over_twin_low", "harm_over_twin_high")
 
 
-def safety(db: "DuckDBPyConnection", study: str) -> Answer:
+def safety(tables: Tables) -> Answer:
     """Harm beside the reasoning gain, arm by arm, and beside the twin without thinking."""
     answer = Answer("safety", "What did it cost in safety?", figures=("safety_tradeoff",), table=_TABLE)
     query = f"""
         SELECT *, safety_benchmark AS benchmark FROM {_TABLE}
         WHERE {SOURCE} AND (source = 'paper' OR grader = 'strict') AND study = $study AND state = 'available'
             AND reading IS NOT NULL"""
-    every = ask(db, query, study)
+    every = tables.ask(query)
     rows = _arms(every)
     answer.columns = {
-        **{"arm": "arm", "thinking": "thinking", "seeds": "seeds", "arm_reasoning_gain": "reasoning gain"},
-        **{"arm_reasoning_gain_low": "low", "arm_reasoning_gain_high": "high", "benchmark": "benchmark"},
-        **{"reading": "of", "metric": "metric", **dict(zip(_HARM, ("harm", "low", "high"), strict=True))},
-        **dict(zip(_TWIN, ("twin's harm", "low", "high"), strict=True)),
-        **dict(zip(_OVER, ("over twin", "low", "high"), strict=True)),
-        "trace": "trace",
+        **{
+            "arm": "arm",
+            "thinking": "thinking",
+            "seeds": "seeds",
+            **phrases.with_ends("arm_reasoning_gain", "reasoning gain"),
+        },
+        **{"benchmark": "benchmark", "reading": "of", "metric": "metric", **phrases.with_ends("arm_harm", "harm")},
+        **{
+            **phrases.with_ends("twin_harm", "twin's harm"),
+            **phrases.with_ends("harm_over_twin", "over twin"),
+            "trace": "trace",
+        },
     }
     answer.rows = rows
     if not rows:
@@ -67,11 +68,6 @@ def _what(row: dict[str, Any]) -> str:
     return f"{mixed if row['reading'] == 'harm' else row['reading']} on {row['benchmark']}"
 
 
-def _interval(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    value, low, high = (row[name] for name in names)
-    return points(value, low, high, unit=row["unit"])
-
-
 def _harms(answer: Answer, mine: Rows, shared: str) -> None:
     """How many arms of one schedule became less safe, with thinking and without."""
     for thinking, words in ((True, "trained with thinking"), (False, "trained without thinking")):
@@ -82,11 +78,10 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         safer = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
         worst = max(of, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
-        said = _what(worst)
         answer.say(
-            f"{said[0].upper()}{said[1:]}: of {count_of(len(of), 'arm')} {words}{under}, {len(hurt)} became worse "
-            f"than the base beyond noise and {len(safer)} better; the worst change is that of {worst['arm']}, "
-            f"{_interval(worst, _HARM)}, over {seeds(worst)}.",
+            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(of), 'arm')} {words}{under}, {len(hurt)} "
+            f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of "
+            f"{worst['arm']}, {phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
             worst["trace"],
         )
 
@@ -96,10 +91,10 @@ def _elsewhere(answer: Answer, mine: Rows) -> None:
     hurt = [row for row in mine if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
     if hurt:
         worst = max(hurt, key=lambda row: row["arm_harm"])
-        named = [f"{row['arm']} {_interval(row, _HARM)}" for row in hurt]
+        named = [f"{row['arm']} {phrases.points_of(row, 'arm_harm')}" for row in hurt]
         answer.say(
-            f"Under other schedules, {len(hurt)} of {count_of(len(mine), 'arm')} became worse beyond noise, in "
-            f"{_what(worst)}: {listed(named)}.",
+            f"Under other schedules, {len(hurt)} of {phrases.count_of(len(mine), 'arm')} became worse beyond noise, in "
+            f"{_what(worst)}: {phrases.listed(named)}.",
             worst["trace"] if len(hurt) == 1 else "",
         )
 
@@ -113,7 +108,8 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         )
     for row in (row for mine in _by_reading(pairs) for row in mine):
         counts = {row["seeds"], row["twin_seeds"], row["twin_pairs"]}
-        own, other = ("", "") if len(counts) == 1 else (f" over {seeds(row)}", f" over {_seeds(row['twin_seeds'])}")
+        over = [f" over {phrases.seeds(row[name])}" for name in ("seeds", "twin_seeds")]
+        own, other = over if len(counts) > 1 else ("", "")
         if row["harm_over_twin_low"] is None:
             told = "without an interval the two cannot be told apart"
         elif row["is_harm_over_twin_beyond_noise"]:
@@ -122,12 +118,8 @@ def _twins(answer: Answer, pairs: Rows) -> None:
             told = "the two cannot be told apart"
         answer.say(
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
-            f"({row['dataset']}) {_interval(row, _HARM)}{own}, without ({row['twin_dataset']}) "
-            f"{_interval(row, _TWIN)}{other}; the difference is {_interval(row, _OVER)} over "
-            f"{_seeds(row['twin_pairs'])}: {told}.",
+            f"({row['dataset']}) {phrases.points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
+            f"{phrases.points_of(row, 'twin_harm')}{other}; the difference is "
+            f"{phrases.points_of(row, 'harm_over_twin')} over {phrases.seeds(row['twin_pairs'])}: {told}.",
             row["trace"],
         )
-
-
-def _seeds(number: int) -> str:
-    return seeds({"seeds": number})

@@ -1,37 +1,21 @@
 """Does it pay to repeat data?"""
 
-from typing import TYPE_CHECKING
-
-from rsft_assets.steps.report.answer import (
-    OURS,
-    SKILLS,
-    Answer,
-    Rows,
-    arms,
-    ask,
-    count_of,
-    listed,
-    points,
-    seeds,
-)
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.report import phrases
+from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, arms
 
 
-def repetition(db: "DuckDBPyConnection", study: str) -> Answer:
+def repetition(tables: Tables) -> Answer:
     """Schedules at equal steps, and shorter or longer ones beside the usual one."""
     answer = Answer("repetition", "Does it pay to repeat data, or to train longer?", figures=("schedule_comparison",))
     table = "marts.schedule_comparison"
-    rows = arms(ask(db, f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}", study), table)
+    rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}"), table)
     answer.table = table
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
         **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
-        **{"arm_difference": "to reference", "arm_difference_low": "low", "arm_difference_high": "high"},
-        **{"arm_method": "method", "fresh_difference": "to rows seen less often"},
-        **{"fresh_difference_low": "low", "fresh_difference_high": "high"},
-        **{"usual_difference": "to the usual length", "usual_difference_low": "low", "usual_difference_high": "high"},
+        **{**phrases.with_ends("arm_difference", "to reference"), "arm_method": "method"},
+        **phrases.with_ends("fresh_difference", "to rows seen less often"),
+        **phrases.with_ends("usual_difference", "to the usual length"),
         "trace": "trace",
     }
     answer.rows = rows
@@ -69,7 +53,7 @@ def _other_lengths(rows: Rows, answer: Answer) -> None:
         answer.say(
             f"{'Shorter' if first['total_steps'] < first['usual_steps'] else 'Longer'} training, {first['arm']} "
             f"({first['total_steps']} steps, {rate}) against {first['usual']} ({first['usual_steps']} steps), end "
-            f"against end, over {seeds({'seeds': first['usual_seeds']})}: {_beyond_noise(mine, 'usual')}."
+            f"against end, over {phrases.seeds(first['usual_seeds'])}: {_beyond_noise(mine, 'usual')}."
         )
 
 
@@ -78,13 +62,9 @@ def _beyond_noise(rows: Rows, name: str) -> str:
     words = []
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
-        told = [
-            f"{row['title']} "
-            + points(*(row[f"{name}_difference{end}"] for end in ("", "_low", "_high")), unit=row["unit"])
-            for row in mine
-        ]
-        words.append(f"beyond noise {kind} on {listed(told, len(told)) or 'none'}")
-    return f"{', '.join(words)}, of {count_of(len(rows), 'benchmark')}"
+        told = [f"{row['title']} {phrases.points_of(row, f'{name}_difference')}" for row in mine]
+        words.append(f"beyond noise {kind} on {phrases.listed(told, len(told)) or 'none'}")
+    return f"{', '.join(words)}, of {phrases.count_of(len(rows), 'benchmark')}"
 
 
 def _repeated(mine: Rows, answer: Answer) -> None:
@@ -96,18 +76,17 @@ def _repeated(mine: Rows, answer: Answer) -> None:
     answer.say(
         f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
         f"({_passes(first['fresh_rows'], first['fresh_passes'])}), equal in steps, batch and rows read, over "
-        f"{seeds({'seeds': first['fresh_seeds']})}: beyond noise better on {listed(better) or 'none'}, worse on "
-        f"{listed(worse) or 'none'}, of {count_of(len(mine), 'benchmark')}"
-        + (f"; no interval is known on {listed(without)}." if without else ".")
+        f"{phrases.seeds(first['fresh_seeds'])}: beyond noise better on {phrases.listed(better) or 'none'}, worse on "
+        f"{phrases.listed(worse) or 'none'}, of {phrases.count_of(len(mine), 'benchmark')}"
+        + (f"; no interval is known on {phrases.listed(without)}." if without else ".")
     )
     for row in sorted((row for row in mine if row["title"] not in without), key=lambda row: row["position"]):
-        ends = row["fresh_difference_low"], row["fresh_difference_high"]
-        apart = points(row["fresh_difference"], *ends, unit=row["unit"])
+        apart = phrases.points_of(row, "fresh_difference")
         answer.say(f"On {row['title']}, {row['arm']} against {row['fresh']}: {apart}.", row["trace"])
 
 
 def _passes(rows: int, passes: float) -> str:
-    return f"{rows:,} rows, {count_of(round(passes), 'pass', 'passes')}"
+    return f"{rows:,} rows, {phrases.count_of(round(passes), 'pass', 'passes')}"
 
 
 def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
@@ -119,13 +98,11 @@ def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
     sizes = f", in batches of {here} against {there}" if there and there != here else ""
     answer.say(
         f"{first['arm']} ({_passes(first['rows'], first['passes'])}) against "
-        f"{first['reference']} at equal steps{sizes}, over {seeds(first)}: beyond noise worse on "
-        f"{listed(worse) or 'none'}, better on {listed(better) or 'none'}, of {count_of(len(mine), 'benchmark')}."
+        f"{first['reference']} at equal steps{sizes}, over {phrases.seeds(first['seeds'])}: beyond noise worse on "
+        f"{phrases.listed(worse) or 'none'}, better on {phrases.listed(better) or 'none'}, of "
+        f"{phrases.count_of(len(mine), 'benchmark')}."
     )
     known = [row for row in mine if row["arm_difference_low"] is not None]
     if known:
         most = max(known, key=lambda row: abs(row["arm_difference"]))
-        apart = points(
-            most["arm_difference"], most["arm_difference_low"], most["arm_difference_high"], unit=most["unit"]
-        )
-        answer.say(f"Furthest apart on {most['title']}: {apart}.", most["trace"])
+        answer.say(f"Furthest apart on {most['title']}: {phrases.points_of(most, 'arm_difference')}.", most["trace"])

@@ -1,15 +1,11 @@
 """Can this number be trusted? What is missing, cut, undecided, mixed or broken, and what the verification was worth."""
 
-from typing import TYPE_CHECKING
-
-from rsft_assets.steps.report.answer import Answer, ask, count_of, listed, percent
+from rsft_assets.steps.report.answer import Answer, Tables
+from rsft_assets.steps.report.phrases import count_of, listed, percent
 from rsft_assets.steps.results.publishing import Results
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> Answer:
+def trusted(tables: Tables, results: Results | None) -> Answer:
     """Coverage, undecided and cut samples, versions, problems and tests."""
     answer = Answer("trusted", "Can these numbers be trusted?", figures=("reproduction_gap", "training_curves"))
     answer.table = "marts.benchmark_scores"
@@ -18,13 +14,11 @@ def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> An
         **{"high": "high", "items": "items", "samples": "samples", "undecided_rate": "undecided"},
         **{"truncation_rate": "truncated", "benchmark_version": "version", "score_digest": "digest", "trace": "trace"},
     }
-    scores = ask(
-        db,
-        "SELECT * FROM marts.benchmark_scores WHERE study = $study AND is_headline ORDER BY run, title, grader, step",
-        study,
+    scores = tables.ask(
+        "SELECT * FROM marts.benchmark_scores WHERE study = $study AND is_headline ORDER BY run, title, grader, step"
     )
     answer.rows = scores
-    _coverage(db, study, answer)
+    _coverage(tables, answer)
     known = [row for row in scores if row["state"] == "scored"]
     if known:
         samples = sum(row["samples"] for row in known)
@@ -42,9 +36,9 @@ def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> An
             )
         answer.sentences.append(words)
     _graders(known, answer)
-    _data(db, study, answer)
-    _gaps(db, study, answer)
-    left = ask(db, "SELECT place, problem, $study AS study FROM marts.problems", study)
+    _data(tables, answer)
+    _gaps(tables, answer)
+    left = tables.ask("SELECT place, problem, $study AS study FROM marts.problems")
     answer.missing += [f"Left out: {row['place']}: {row['problem']}." for row in left[:10]]
     if results is not None:
         bad = [test.name for test in results.tests if test.state == "failed"]
@@ -56,9 +50,9 @@ def trusted(db: "DuckDBPyConnection", study: str, results: Results | None) -> An
     return answer
 
 
-def _coverage(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
-    rows = ask(
-        db, "SELECT state, count(*) AS n FROM marts.coverage WHERE study = $study GROUP BY state ORDER BY n DESC", study
+def _coverage(tables: Tables, answer: Answer) -> None:
+    rows = tables.ask(
+        "SELECT state, count(*) AS n FROM marts.coverage WHERE study = $study GROUP BY state ORDER BY n DESC"
     )
     counts = {row["state"]: row["n"] for row in rows}
     total = sum(counts.values())
@@ -66,11 +60,9 @@ def _coverage(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")
-    waiting = ask(
-        db,
+    waiting = tables.ask(
         "SELECT split_part(waiting_for, '/', 1) AS what, count(*) AS n FROM marts.coverage "
-        "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC",
-        study,
+        "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC"
     )
     if waiting:
         answer.missing.append("They wait for: " + ", ".join(f"{row['what']} ({row['n']:,})" for row in waiting) + ".")
@@ -94,14 +86,12 @@ def _graders(known: list[dict], answer: Answer) -> None:  # type: ignore[type-ar
         answer.sentences.append(words + ".")
 
 
-def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
+def _data(tables: Tables, answer: Answer) -> None:
     """What verification was worth for every set that is made."""
-    rows = ask(
-        db,
+    rows = tables.ask(
         "SELECT dataset, stage, share FROM marts.data_yield WHERE study = $study AND state = 'counted' "
         "AND stage IN ('rows of the set', 'rows judged correct', 'responses undecided', 'responses wrong', "
-        "'responses unparseable')",
-        study,
+        "'responses unparseable')"
     )
     for dataset in sorted({row["dataset"] for row in rows if row["stage"] == "rows of the set"}):
         of = {row["stage"]: row["share"] for row in rows if row["dataset"] == dataset}
@@ -116,11 +106,9 @@ def _data(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
         answer.sentences.append(f"{dataset}: {words}.")
 
 
-def _gaps(db: "DuckDBPyConnection", study: str, answer: Answer) -> None:
-    rows = ask(
-        db,
-        "SELECT class, count(*) AS n FROM marts.reproduction_gap WHERE study = $study GROUP BY class ORDER BY n DESC",
-        study,
+def _gaps(tables: Tables, answer: Answer) -> None:
+    rows = tables.ask(
+        "SELECT class, count(*) AS n FROM marts.reproduction_gap WHERE study = $study GROUP BY class ORDER BY n DESC"
     )
     if not rows:
         return

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -26,14 +28,12 @@ from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.questions.tracing.links import damage
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
-from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
 REPORT = Ref("report")
@@ -54,12 +54,13 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
     """Write the report of every study that has a number; kept where neither tables nor figures changed."""
     results = read_results(store)
     with open_results(store) as db:
-        figures = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        found = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        figures = {name: output for name, output in found.items() if output is not None}
         links = [
             InputRecord(f"figures/{name}", "", output.digest, output.folder.relative_to(store.home).as_posix())
             for name, output in figures.items()
-            if output is not None
         ]
+        digests = {name: output.digest for name, output in figures.items()}
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
         identity = Identity(REPORT, {"code": _code()}, tuple(links))
@@ -70,43 +71,37 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
                 for of in studies:
                     _write(db, of, build.folder, figures, results)
                     progress.step(1, of)
-                write_json(
-                    build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": _receipts(figures)}
-                )
+                write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
-def answers_of(db: "DuckDBPyConnection", of: str, results: Results | None = None) -> list[Answer]:
+def answers_of(db: DuckDBPyConnection, of: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
+    tables = Tables(db, of)
     asked = (enough.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
-    answers = [_answered(ask, db, of) for ask in (*asked, safety.safety, lengths.length)]
-    return [*answers, _answered(partial(trust.trusted, results=results), db, of)]
+    answers = [_answered(ask, tables) for ask in (*asked, safety.safety, lengths.length)]
+    return [*answers, _answered(partial(trust.trusted, results=results), tables)]
 
 
-def _answered(asked: Callable[["DuckDBPyConnection", str], Answer], db: "DuckDBPyConnection", of: str) -> Answer:
+def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
     """An answer, or, where a table that it needs could not be built, the word on that in its place."""
-    import duckdb
-
     try:
-        return asked(db, of)
+        return asked(tables)
     except duckdb.CatalogException as error:
         about = asked.func if isinstance(asked, partial) else asked
         why = str(error).splitlines()[0].removeprefix("Catalog Error: ")
-        rows = db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'").fetchall()
+        failed = tables.db.execute("SELECT schema || '.' || name, problem FROM build.tables WHERE state = 'failed'")
         missing = [f"Not available: a table that this is computed from could not be built ({why})"]
-        missing += [f"{table}: {problem}" for table, problem in rows]
+        missing += [f"{table}: {problem}" for table, problem in failed.fetchall()]
         question = f"Not answered: {(about.__doc__ or '').splitlines()[0]}"
         return Answer(about.__name__, question, missing=missing)
 
 
-def _write(
-    db: "DuckDBPyConnection", of: str, folder: Path, figures: dict[str, Output | None], results: Results | None
-) -> None:
+def _write(db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Output], results: Results | None) -> None:
     pictures = {}
     for name, output in figures.items():
-        if output is not None and of in output.stats.get("drawn", ()):
+        if of in output.stats.get("drawn", ()):
             pictures[name] = output.file(f"{of}.svg")
     ours = db.execute("SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [of]).fetchall()
     about = [
@@ -124,13 +119,9 @@ def _write(
             "Their intervals are computed here, as if each item had been answered once, and cannot be paired by item."
         )
     receipt = {"build of the results": results.build_id if results else "none"}
-    receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items() if output is not None}
+    receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
     text = page(f"Report: the {of} study", about, answers_of(db, of, results), pictures, receipt)
     (folder / f"{of}.html").write_text(text, encoding="utf-8")
-
-
-def _receipts(figures: dict[str, Output | None]) -> dict[str, Any]:
-    return {name: output.digest for name, output in figures.items() if output is not None}
 
 
 def _code() -> str:
@@ -208,13 +199,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise StepError(f"{len(bad)} of {len(findings)} do not match; draw and write them again: rsft report")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", nargs="*", help="ignored: there is one report")
-    parser.add_argument("--check", action="store_true", help="match, drifted or missing inputs, for every figure")
-    parser.add_argument("--force", action="store_true", help="write again even where nothing changed")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main, _parser())
+    parser = parser_of_all(__doc__, "ignored: there is one report", "write again even where nothing changed")
+    parser.add_argument("--check", action="store_true", help="match, drifted or missing inputs, for every figure")
+    run_step(main, parser)

@@ -16,6 +16,7 @@ from rsft_assets.steps.records.hub import dataset_rows, where_from
 from rsft_assets.steps.records.ids import normalised
 from rsft_assets.steps.records.rows import RowWriter, read_rows
 from rsft_assets.steps.records.store import Build
+from rsft_assets.steps.responses.teaching import Asked, response_row
 
 
 def adopt_responses(build: Build, pool: Pool) -> dict[str, Any]:
@@ -43,7 +44,9 @@ def adopt_responses(build: Build, pool: Pool) -> dict[str, Any]:
             if samples[query_id] >= pool.sampling.n:
                 counts["more-than-n"] += 1
                 continue
-            rows.add(_record(query_id, samples[query_id], text, where_from(pool.adopted)))
+            sample = samples[query_id]
+            one = Asked(f"{query_id}-{sample}", sample, {"query_id": query_id})
+            rows.add(response_row(one, 0, text, f"adopted:{where_from(pool.adopted)}"))
             samples[query_id] += 1
     if not rows.rows:
         raise StepError(
@@ -74,18 +77,3 @@ def _last_turn(turns: Any, role: str) -> str:
         return turns
     said = [turn["content"] for turn in turns or () if turn.get("role") == role]
     return said[-1] or "" if said else ""
-
-
-def _record(query_id: str, sample: int, text: str, origin: str) -> dict[str, Any]:
-    return {
-        "response_id": f"{query_id}-{sample}",
-        "query_id": query_id,
-        "sample": sample,
-        "seed": 0,
-        "text": text,
-        "prompt_tokens": None,
-        "response_tokens": None,
-        "finish_reason": None,
-        "mean_logprob": None,
-        "engine": f"adopted:{origin}",
-    }

@@ -8,9 +8,7 @@ is published as it completes. Responses are on disk as they finish: a killed ste
 had, and ends with exactly n samples a query.
 """
 
-import argparse
 import itertools
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -18,15 +16,13 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
+from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.responses.adopted import adopt_responses
 from rsft_assets.steps.responses.shard import ResponseShard, shard_size
 from rsft_assets.steps.responses.teaching import Asked, open_teaching
-
-log = logging.getLogger(__name__)
 
 
 def generate(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False) -> list[Output]:
@@ -46,8 +42,7 @@ def _adopt(study: Study, store: Store, ref: Ref, pool: Pool, force: bool) -> Out
     with store.build(study, ref, force=force) as build:
         if build.finished is None:
             build.publish(stats=adopt_responses(build, pool))
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 class _Generation:
@@ -116,10 +111,5 @@ class _Generation:
             self._made[shard.ref] = shard.publish()
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    generate(study, Store.from_env(), requested(study, arguments), force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage_at_once(generate, __doc__)

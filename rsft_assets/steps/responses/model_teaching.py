@@ -14,12 +14,13 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool, Sampling
-from rsft_assets.steps.engines.chat import load_tokenizer, render_chat
+from rsft_assets.steps.engines.chat import render_chat
 from rsft_assets.steps.engines.opening import engine_kind, open_engine
 from rsft_assets.steps.engines.protocol import Completion, Engine, Request
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.records.hub import model_folder
-from rsft_assets.steps.responses.teaching import Asked, Teaching, sample_seed
+from rsft_assets.steps.records.tokenizers import load_tokenizer
+from rsft_assets.steps.responses.teaching import Asked, Teaching, response_row, sample_seed
 
 
 @contextlib.contextmanager
@@ -81,15 +82,10 @@ class ModelTeaching:
         return self._engine.render([{"role": "user", "content": question}], sampling)
 
     def _row(self, one: Asked, seed: int, completion: Completion) -> dict[str, Any]:
-        return {
-            "response_id": one.response_id,
-            "query_id": one.query["query_id"],
-            "sample": one.sample,
-            "seed": seed,
-            "text": completion.text,
-            "prompt_tokens": completion.prompt_tokens,
-            "response_tokens": completion.response_tokens,
-            "finish_reason": completion.finish_reason,
-            "mean_logprob": completion.mean_logprob,
-            "engine": self._fingerprint,
-        }
+        return response_row(
+            *(one, seed, completion.text, self._fingerprint),
+            prompt_tokens=completion.prompt_tokens,
+            response_tokens=completion.response_tokens,
+            finish_reason=completion.finish_reason,
+            mean_logprob=completion.mean_logprob,
+        )

@@ -8,7 +8,6 @@ A procedure says in `truth` what it did right and wrong; the column is for count
 
 import contextlib
 import json
-import logging
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,8 +19,6 @@ from rsft_assets.specs.responses import Pool
 from rsft_assets.steps.engines.protocol import request_seed
 from rsft_assets.steps.nano.teacher import procedure
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -30,6 +27,13 @@ class Asked:
     response_id: str
     sample: int
     query: dict[str, Any]
+
+
+def response_row(one: Asked, seed: int, text: str, engine: str, **known: Any) -> dict[str, Any]:
+    """A row of `responses`; what is not `known` of it is None."""
+    unknown = dict.fromkeys(("prompt_tokens", "response_tokens", "finish_reason", "mean_logprob"))
+    ids = {"response_id": one.response_id, "query_id": one.query["query_id"], "sample": one.sample, "seed": seed}
+    return {**ids, "text": text, "engine": engine, **unknown, **known}
 
 
 class Teaching(Protocol):
@@ -80,19 +84,7 @@ class ProceduralTeaching:
         for one in asked:
             seed = sample_seed(self.pool, one)
             worked = self._answer(json.loads(one.query["fields"]), random.Random(f"{self.origin.seed} {seed}"))
-            yield {
-                "response_id": one.response_id,
-                "query_id": one.query["query_id"],
-                "sample": one.sample,
-                "seed": seed,
-                "text": worked.text,
-                "prompt_tokens": None,
-                "response_tokens": None,
-                "finish_reason": "stop",
-                "mean_logprob": None,
-                "engine": self._engine,
-                "truth": worked.truth,
-            }
+            yield response_row(one, seed, worked.text, self._engine, finish_reason="stop", truth=worked.truth)
 
     def note(self) -> str:
         return ""

@@ -1,13 +1,12 @@
 """What a build says of itself, inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rsft_assets.steps.results.publishing import Results, format_version
+from duckdb import DuckDBPyConnection
+
+from rsft_assets.steps.results.publishing import Results, format_version, insert
 from rsft_assets.steps.results.sql_files import SqlTable
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _SHAPES = {
     "facts": "key VARCHAR, value VARCHAR",
@@ -21,11 +20,9 @@ _SHAPES = {
 
 
 def write_account(
-    db: "DuckDBPyConnection", results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
+    db: DuckDBPyConnection, results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
 ) -> None:
     """Replace the tables of schema `build`."""
-    import pyarrow as pa
-
     of = {entry.table: entry for entry in entries}
     rows: dict[str, list[tuple[Any, ...]]] = {
         "facts": [
@@ -55,9 +52,5 @@ def write_account(
         ]
     for name, shape in _SHAPES.items():
         db.execute(f"CREATE OR REPLACE TABLE build.{name} ({shape})")
-        if rows[name]:
-            # One table at a time: DuckDB's executemany takes a millisecond a row.
-            columns = [list(column) for column in zip(*rows[name], strict=True)]
-            db.register("fresh_rows", pa.table({f"c{i}": column for i, column in enumerate(columns)}))
-            db.execute(f"INSERT INTO build.{name} FROM fresh_rows")
-            db.unregister("fresh_rows")
+        names = [column.split()[0].strip('"') for column in shape.split(", ")]
+        insert(db, f"build.{name}", [dict(zip(names, row, strict=True)) for row in rows[name]])

@@ -9,26 +9,28 @@ outputs that are new and runs only the SQL whose inputs changed. How to run:
 """
 
 import argparse
+import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results import publishing
 from rsft_assets.steps.results import tables as building
+from rsft_assets.steps.results.account import write_account
 from rsft_assets.steps.results.declared import write_declared
 from rsft_assets.steps.results.publishing import BuiltTable, Results, TestResult
 from rsft_assets.steps.results.records_sync import create_record_tables, sync_records
 from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
 MEMORY = "2500MB"
@@ -38,8 +40,6 @@ def build_results(
     study: Study, store: Store, *, folder: Path | None = None, force: bool = False, memory: str = MEMORY
 ) -> Results:
     """Build and publish the database; what could not be built is in the account's `failures`."""
-    import duckdb
-
     store.check_writable()
     started = time.perf_counter()
     entries = tables(folder)
@@ -61,7 +61,7 @@ def build_results(
 
 
 def _build(
-    db: "DuckDBPyConnection",
+    db: DuckDBPyConnection,
     study: Study,
     store: Store,
     entries: tuple[SqlTable, ...],
@@ -92,13 +92,11 @@ def _last_tests(store: Store) -> dict[str, TestResult]:
     return {test.name: test for test in results.tests} if results else {}
 
 
-def _start(db: "DuckDBPyConnection") -> dict[str, BuiltTable]:
+def _start(db: DuckDBPyConnection) -> dict[str, BuiltTable]:
     """Tables of the database that this build goes on from; a new one is given its shape."""
     if db.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'build'").fetchall():
         rows = db.execute("SELECT schema, name, state, digest, lineage FROM build.tables").fetchall()
         declared = db.execute("SELECT name, digest FROM build.declared").fetchall()
-        import json
-
         kept = {
             f"{schema}.{name}": BuiltTable(
                 schema=schema, name=name, state=state, digest=digest, lineage=json.loads(lineage)
@@ -114,7 +112,7 @@ def _start(db: "DuckDBPyConnection") -> dict[str, BuiltTable]:
     return {}
 
 
-def _forget(db: "DuckDBPyConnection", entries: tuple[SqlTable, ...], before: dict[str, BuiltTable]) -> None:
+def _forget(db: DuckDBPyConnection, entries: tuple[SqlTable, ...], before: dict[str, BuiltTable]) -> None:
     """Drop tables whose file is gone."""
     here = {entry.table for entry in entries}
     for name in before:
@@ -123,7 +121,7 @@ def _forget(db: "DuckDBPyConnection", entries: tuple[SqlTable, ...], before: dic
 
 
 def _finish(
-    db: "DuckDBPyConnection",
+    db: DuckDBPyConnection,
     store: Store,
     bench: building.Workbench,
     built: tuple[BuiltTable, ...],
@@ -131,8 +129,6 @@ def _finish(
     entries: tuple[SqlTable, ...],
     started: float,
 ) -> Results:
-    from rsft_assets.steps.results.account import write_account
-
     problems = tuple(db.execute("SELECT place, problem FROM records.problems ORDER BY ALL").fetchall())
     outputs = db.execute("SELECT count(*) FROM records.outputs").fetchall()[0][0]
     results = Results(
@@ -151,7 +147,7 @@ def _finish(
 
 
 def main(arguments: argparse.Namespace) -> None:
-    results = build_results(load_study(), Store.from_env(), force=arguments.anew)
+    results = build_results(load_study(), Store.from_env(), force=arguments.force)
     for words in _in_few_lines(results.problems):
         log.warning("%s", words)
     if results.failures:
@@ -168,12 +164,6 @@ def _in_few_lines(problems: tuple[tuple[str, str], ...]) -> list[str]:
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", nargs="*", help="ignored: one build makes all tables that are out of date")
-    parser.add_argument("--anew", "--force", action="store_true", help="from the files alone, nothing kept")
-    return parser
-
-
 if __name__ == "__main__":
-    run_step(main, _parser())
+    about_assets = "ignored: one build makes all tables that are out of date"
+    run_step(main, parser_of_all(__doc__, about_assets, "from the files alone, nothing kept", "--anew"))

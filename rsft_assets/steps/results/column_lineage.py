@@ -1,11 +1,12 @@
 """Which column comes from which: resolved from the SQL, given the columns of what it reads."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope
+import sqlglot
+from sqlglot import exp
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, build_scope
 
 Sources = dict[str, tuple[tuple[str, str], ...]]
 """Column -> the (schema.table, column) pairs that its value is made from."""
@@ -13,10 +14,6 @@ Sources = dict[str, tuple[tuple[str, str], ...]]
 
 def column_lineage(sql: str, schema: Mapping[str, Mapping[str, str]]) -> Sources:
     """Origins of every output column; `schema` maps `schema.table` to its columns and types."""
-    import sqlglot
-    from sqlglot.optimizer.qualify import qualify
-    from sqlglot.optimizer.scope import build_scope
-
     nested: dict[str, Any] = {}
     for name, columns in schema.items():
         above, table = name.split(".")
@@ -35,7 +32,7 @@ def column_lineage(sql: str, schema: Mapping[str, Mapping[str, str]]) -> Sources
     return {name: tuple(sorted(_origins(scope, i, {}))) for i, name in enumerate(names)}
 
 
-def _origins(scope: "Scope", index: int, seen: dict[tuple[int, int], set[tuple[str, str]]]) -> set[tuple[str, str]]:
+def _origins(scope: Scope, index: int, seen: dict[tuple[int, int], set[tuple[str, str]]]) -> set[tuple[str, str]]:
     """Origins of the `index`-th column of a query; a recursive query meets itself and adds nothing new."""
     key = (id(scope), index)
     if key in seen:
@@ -50,11 +47,8 @@ def _origins(scope: "Scope", index: int, seen: dict[tuple[int, int], set[tuple[s
 
 
 def _of_expression(
-    scope: "Scope", expression: "exp.Expression", seen: dict[tuple[int, int], set[tuple[str, str]]]
+    scope: Scope, expression: exp.Expression, seen: dict[tuple[int, int], set[tuple[str, str]]]
 ) -> set[tuple[str, str]]:
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope
-
     found: set[tuple[str, str]] = set()
     for column in expression.find_all(exp.Column):
         source = _source(scope, column.table)
@@ -68,7 +62,7 @@ def _of_expression(
     return found
 
 
-def _source(scope: "Scope", name: str) -> "exp.Table | Scope | None":
+def _source(scope: Scope, name: str) -> exp.Table | Scope | None:
     """What a column's table is, also where the column stands in a subquery of this query."""
     if name in scope.sources:
         return scope.sources[name]

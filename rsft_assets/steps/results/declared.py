@@ -3,15 +3,17 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
+
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.in_domain import group_for
-from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from rsft_assets.steps.results.publishing import insert
 
 LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal", "neither")
 """Metrics that count what should not happen; of every other one more is better."""
@@ -57,10 +59,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 
-def write_declared(db: "DuckDBPyConnection", study: Study, digests: dict[str, str]) -> dict[str, str]:
+def write_declared(db: DuckDBPyConnection, study: Study, digests: dict[str, str]) -> dict[str, str]:
     """Write `declared.*` where its content has changed; the digest of each table."""
-    import pyarrow as pa
-
     db.execute("CREATE SCHEMA IF NOT EXISTS declared")
     fresh = {}
     for table, columns in COLUMNS.items():
@@ -71,45 +71,29 @@ def write_declared(db: "DuckDBPyConnection", study: Study, digests: dict[str, st
             continue
         shape = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
         db.execute(f"CREATE OR REPLACE TABLE {name} ({shape})")
-        if rows:
-            db.register("fresh_rows", pa.Table.from_pylist(rows))
-            db.execute(f"INSERT INTO {name} BY NAME SELECT * FROM fresh_rows")
-            db.unregister("fresh_rows")
+        insert(db, name, rows)
     return fresh
 
 
-def _models(study: Study) -> list[tuple[Any, ...]]:
-    rows = []
-    for m in study.models.values():
-        repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
-        of = study.member_of[("models", m.name)]
-        mixture = m.origin.mixture if isinstance(m.origin, Pretraining) else None
-        rows.append((of, m.name, m.family, m.parameters, repo, revision, mixture, m.needs_gpu, m.description))
+def _of_each(kind: str, values: Callable[[Any], tuple[Any, ...]]) -> Callable[[Study], list[tuple[Any, ...]]]:
+    """A row for each entry of a kind: its study, its name, and these values."""
+
+    def rows(study: Study) -> list[tuple[Any, ...]]:
+        entries = getattr(study, kind).values()
+        return [(study.member_of[kind, entry.name], entry.name, *values(entry)) for entry in entries]
+
     return rows
 
 
-def _sources(study: Study) -> list[tuple[Any, ...]]:
-    return [(study.member_of[("sources", s.name)], s.name, s.kind, s.description) for s in study.sources.values()]
+def _model(m: Model) -> tuple[Any, ...]:
+    repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
+    mixture = m.origin.mixture if isinstance(m.origin, Pretraining) else None
+    return m.family, m.parameters, repo, revision, mixture, m.needs_gpu, m.description
 
 
-def _pools(study: Study) -> list[tuple[Any, ...]]:
-    return [
-        (
-            *(study.member_of[("pools", p.name)], p.name, p.source, p.teacher.name, p.sampling.n),
-            *(p.sampling.max_tokens, p.shards, p.adopted is not None, p.description),
-        )
-        for p in study.pools.values()
-    ]
-
-
-def _datasets(study: Study) -> list[tuple[Any, ...]]:
-    return [
-        (
-            *(study.member_of[("datasets", d.name)], d.name, d.recipe, d.rows, d.pool, d.like, d.source),
-            *(d.thinking, d.description),
-        )
-        for d in study.datasets.values()
-    ]
+def _pool(p: Pool) -> tuple[Any, ...]:
+    sampling = p.sampling
+    return p.source, p.teacher.name, sampling.n, sampling.max_tokens, p.shards, p.adopted is not None, p.description
 
 
 def _schedules(study: Study) -> list[tuple[Any, ...]]:
@@ -181,10 +165,10 @@ def unit_of(metric: str) -> str:
 
 
 _ROWS: dict[str, Callable[[Study], list[tuple[Any, ...]]]] = {
-    "models": _models,
-    "sources": _sources,
-    "pools": _pools,
-    "datasets": _datasets,
+    "models": _of_each("models", _model),
+    "sources": _of_each("sources", attrgetter("kind", "description")),
+    "pools": _of_each("pools", _pool),
+    "datasets": _of_each("datasets", attrgetter("recipe", "rows", "pool", "like", "source", "thinking", "description")),
     "schedules": _schedules,
     "runs": _runs,
     "run_steps": _run_steps,

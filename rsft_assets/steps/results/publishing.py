@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.record_tables import INPUTS_DDL, OUTPUTS_DDL, RECORD_TABLES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -174,6 +176,16 @@ def database_aside(store: Store, *, anew: bool, memory: str) -> "Iterator[DuckDB
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def insert(db: "DuckDBPyConnection", table: str, rows: list[dict[str, Any]]) -> None:
+    """Add rows to a table, all at once: DuckDB's executemany takes a millisecond a row."""
+    import pyarrow as pa
+
+    if rows:
+        db.register("fresh_rows", pa.Table.from_pylist(rows))
+        db.execute(f"INSERT INTO {table} BY NAME FROM fresh_rows")
+        db.unregister("fresh_rows")
+
+
 def clear_aside(store: Store) -> None:
     for name in (ASIDE, f"{ASIDE}.wal"):
         (store.home / name).unlink(missing_ok=True)
@@ -203,9 +215,6 @@ def _is_newer(db: "DuckDBPyConnection") -> bool:
 def format_version() -> str:
     """What a database must have been made with for a build to go on from it."""
     import duckdb
-
-    from rsft_assets.specs.fingerprint import fingerprint
-    from rsft_assets.steps.results.record_tables import INPUTS_DDL, OUTPUTS_DDL, RECORD_TABLES
 
     shape = fingerprint([OUTPUTS_DDL, INPUTS_DDL, *(table.ddl for table in RECORD_TABLES)])
     return f"{BUILD_VERSION} {duckdb.__version__} {shape[:12]}"

@@ -8,11 +8,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import duckdb
+from duckdb import DuckDBPyConnection
 
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.outputs_found import Found, find_outputs, output_id, ref_parts
+from rsft_assets.steps.results.publishing import insert
 from rsft_assets.steps.results.record_tables import (
     INPUTS_DDL,
     OUTPUTS_DDL,
@@ -21,21 +24,18 @@ from rsft_assets.steps.results.record_tables import (
     RecordTable,
 )
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 log = logging.getLogger(__name__)
 _FILES_AT_ONCE = 256
 
 
-def create_record_tables(db: "DuckDBPyConnection") -> None:
+def create_record_tables(db: DuckDBPyConnection) -> None:
     """Empty tables of every kind, for a new database."""
     db.execute("CREATE SCHEMA records")
     for ddl in (OUTPUTS_DDL, INPUTS_DDL, PROBLEMS_DDL, *(table.ddl for table in RECORD_TABLES)):
         db.execute(ddl)
 
 
-def sync_records(db: "DuckDBPyConnection", store: Store) -> tuple[dict[str, str], frozenset[int]]:
+def sync_records(db: DuckDBPyConnection, store: Store) -> tuple[dict[str, str], frozenset[int]]:
     """(digest of each `records.*` table, ids of the outputs whose rows are new)."""
     found, problems = find_outputs(store)
     known = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
@@ -78,13 +78,13 @@ def _has(one: Found, table: RecordTable, latest: set[int]) -> bool:
     return any(record.path == table.file for record in one.output.manifest.files)
 
 
-def _delete(db: "DuckDBPyConnection", table: str, ids: list[int]) -> None:
+def _delete(db: DuckDBPyConnection, table: str, ids: list[int]) -> None:
     if ids:
         db.execute(f"DELETE FROM {table} WHERE output_id IN ({', '.join(map(str, ids))})")
 
 
 def _load(
-    db: "DuckDBPyConnection", table: RecordTable, files: dict[str, Found], progress: Progress
+    db: DuckDBPyConnection, table: RecordTable, files: dict[str, Found], progress: Progress
 ) -> list[tuple[str, str]]:
     """Load files in bulk; where a batch fails, halve it until the bad file stands alone."""
     paths = list(files)
@@ -105,10 +105,8 @@ def _load(
     return bad
 
 
-def _insert(db: "DuckDBPyConnection", table: RecordTable, ids: dict[str, int]) -> str | None:
+def _insert(db: DuckDBPyConnection, table: RecordTable, ids: dict[str, int]) -> str | None:
     """Words for what went wrong, None where the files are in."""
-    import duckdb
-
     names = ", ".join(f'r."{column.name}"' for column in table.columns)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE loading AS SELECT unnest($paths) AS path, unnest($ids) AS output_id",
@@ -127,32 +125,25 @@ def _insert(db: "DuckDBPyConnection", table: RecordTable, ids: dict[str, int]) -
         return str(error).splitlines()[0]
 
 
-def _write_outputs(db: "DuckDBPyConnection", found: list[Found], problems: list[tuple[str, str]]) -> None:
-    import pyarrow as pa
-
+def _write_outputs(db: DuckDBPyConnection, found: list[Found], problems: list[tuple[str, str]]) -> None:
     columns = [row[0] for row in db.execute("SELECT name FROM pragma_table_info('records.outputs')").fetchall()]
-    outputs = pa.Table.from_pylist([dict(zip(columns, _output_row(one), strict=True)) for one in found])
-    edges = pa.Table.from_pylist(
-        [
-            {
-                "output_id": one.id,
-                "asset": asset,
-                "partition": partition,
-                "digest": digest,
-                "folder": folder,
-                "input_id": output_id(folder, digest),
-            }
-            for one in found
-            for asset, partition, digest, folder in one.inputs
-        ]
-    )
-    words = pa.Table.from_pylist([{"place": place, "problem": problem} for place, problem in problems])
+    outputs = [dict(zip(columns, _output_row(one), strict=True)) for one in found]
+    edges = [
+        {
+            "output_id": one.id,
+            "asset": asset,
+            "partition": partition,
+            "digest": digest,
+            "folder": folder,
+            "input_id": output_id(folder, digest),
+        }
+        for one in found
+        for asset, partition, digest, folder in one.inputs
+    ]
+    words = [{"place": place, "problem": problem} for place, problem in problems]
     for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", words)):
         db.execute(f"DELETE FROM records.{table}")
-        if rows.num_rows:
-            db.register("fresh_rows", rows)
-            db.execute(f"INSERT INTO records.{table} BY NAME SELECT * FROM fresh_rows")
-            db.unregister("fresh_rows")
+        insert(db, f"records.{table}", rows)
 
 
 def _output_row(one: Found) -> tuple[object, ...]:

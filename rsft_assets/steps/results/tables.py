@@ -13,14 +13,14 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+import duckdb
+from duckdb import DuckDBPyConnection
+from sqlglot.errors import SqlglotError
 
 from rsft_assets.steps.results.column_lineage import column_lineage
 from rsft_assets.steps.results.publishing import BuiltTable, TestResult
 from rsft_assets.steps.results.sql_files import SEEDS, SqlTable, missing_table
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Workbench:
     """A database being built, and what is known of it so far."""
 
-    db: "DuckDBPyConnection"
+    db: DuckDBPyConnection
     digests: dict[str, str]
     """`schema.table` -> what it was made from, of every table that stands."""
     before: Mapping[str, BuiltTable]
@@ -54,8 +54,6 @@ class Workbench:
 
 def build_table(bench: Workbench, entry: SqlTable) -> BuiltTable:
     """Make one table, or keep it; a failure is a state with words, not an exception."""
-    import duckdb
-
     started = time.perf_counter()
     if problem := _cannot(bench, entry):
         return _without(bench, entry, *problem)
@@ -197,8 +195,6 @@ def _said(
 
 
 def _lineage(bench: Workbench, entry: SqlTable) -> dict[str, list[list[str]]]:
-    from sqlglot.errors import SqlglotError
-
     if entry.schema == SEEDS:
         return {}
     try:
@@ -220,8 +216,6 @@ def duckdb_words(entry: SqlTable, error: Exception) -> str:
 
 def run_test(bench: Workbench, entry: SqlTable, before: TestResult | None = None) -> TestResult:
     """Run one test: any row it returns is a finding. What was found `before` stands where nothing has changed."""
-    import duckdb
-
     said = TestResult(name=entry.name, description=entry.description, reads=entry.reads, state="passed", rows=0)
     if problem := _cannot(bench, entry):
         return dataclasses.replace(said, state=problem[0], problem=problem[1], rows=None)

@@ -9,7 +9,6 @@ share of the checkpoints. Completions have a store of their own (`completions.py
 not generate again. What fails is named at the end; the rest is done.
 """
 
-import argparse
 import multiprocessing
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,12 +18,13 @@ from dataclasses import replace
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement, load_placement
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.engines.opening import engine_kind
 from rsft_assets.steps.processes import hardware
 from rsft_assets.steps.processes.child import end, spawn_context
-from rsft_assets.steps.processes.program import log_to_stderr, requested, run_step, step_parser
+from rsft_assets.steps.processes.program import log_to_stderr
 from rsft_assets.steps.records.provenance import command, publish_for
+from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.scoring import score_checkpoints
 
@@ -95,10 +95,5 @@ def _side_by_side(
     return done, failed
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    score(study, Store.from_env(), requested(study, arguments), force=arguments.force)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage_at_once(score, __doc__)

@@ -5,9 +5,7 @@
 Streams through the verifier's worker processes; a killed step goes on after the last verdict on disk.
 """
 
-import argparse
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -18,29 +16,27 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.processes.program import requested, run_step, step_parser
 from rsft_assets.steps.records.journal import Journal
 from rsft_assets.steps.records.rows import RowWriter, read_rows
+from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.verdicts.verifier.verifier import VERIFIER_CONFIG, Answer, Verifier
 
-log = logging.getLogger(__name__)
 JOURNAL = ".verdicts.jsonl"
 _AT_ONCE = 512
 
 
-def verify(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False, workers: int = 2) -> list[Output]:
+def verify(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False) -> list[Output]:
     """Make the verdicts of shards, or find them made; in the order given. The worker processes serve them all."""
     made = []
-    with Verifier(workers=workers) as verifier:
+    with Verifier(workers=load_placement().workers) as verifier:
         for ref in refs:
             with store.build(study, ref, force=force, verifier=VERIFIER_CONFIG) as build:
                 if build.finished is None:
                     build.publish(stats=_verify(build, study.get("pools", ref.name), ref, verifier))
-            assert build.finished is not None
-            made.append(build.finished)
+            made.append(build.output)
     return made
 
 
@@ -88,11 +84,5 @@ def _write(build: Build, responses: Path, journal: Journal) -> dict[str, Any]:
     }
 
 
-def main(arguments: argparse.Namespace) -> None:
-    study = load_study()
-    refs = requested(study, arguments)
-    verify(study, Store.from_env(), refs, force=arguments.force, workers=load_placement().workers)
-
-
 if __name__ == "__main__":
-    run_step(main, step_parser(__doc__))
+    run_stage_at_once(verify, __doc__)

@@ -76,7 +76,7 @@ def made(tmp_path_factory):
 
 def test_sound_verdicts_agree_with_truth_and_second_opinion(made):
     small, store = made
-    stats = audit(small, store, Ref("audits/pool"), workers=1).stats
+    stats = audit(small, store, Ref("audits/pool")).stats
     assert stats["rows"] == sum(stats["verdicts"].values()) == 180
     assert stats["second_opinion"]["correct_but_different"]["hits"] == 0
     assert stats["truth"]["false_positives"]["value"] == stats["truth"]["false_negatives"]["value"] == 0
@@ -96,7 +96,7 @@ def test_planted_errors_are_found_and_listed(made, tmp_path):
             for row in rows:
                 writer.add({**row, "verdict": "correct"} if row["response_id"] in flipped else row)
         build.publish(stats=sound.stats)
-    output = audit(small, store, Ref("audits/pool"), workers=1)
+    output = audit(small, store, Ref("audits/pool"))
     assert output.stats["second_opinion"]["correct_but_different"]["hits"] == 4
     assert output.stats["truth"]["false_positives"]["hits"] == 4
     listed = [json.loads(line)["response_id"] for line in output.file("disagreements.jsonl").read_text().splitlines()]
@@ -106,5 +106,5 @@ def test_planted_errors_are_found_and_listed(made, tmp_path):
 def test_the_sample_is_of_queries_with_all_their_responses(made, monkeypatch):
     small, store = made
     monkeypatch.setattr("rsft_assets.steps.audits.audit.SAMPLED_QUERIES", 7)
-    output = audit(small, store, Ref("audits/pool"), force=True, workers=1)
+    output = audit(small, store, Ref("audits/pool"), force=True)
     assert (output.stats["sampled_queries"], output.stats["rows"]) == (7, 21)

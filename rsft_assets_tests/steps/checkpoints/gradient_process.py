@@ -16,7 +16,8 @@ from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
 from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
-from rsft_assets.steps.checkpoints.training.loop import Bounds, _share
+from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
+from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
 from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
 
@@ -51,14 +52,16 @@ def run(case):
     session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
     bounds = Bounds(0, (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
+    # DeepSpeed picks its accelerator when it is loaded, so the session comes first.
+    from deepspeed.utils import safe_get_full_grad
+
     for number, batch in enumerate(batches()):
-        ids, prompts = [row for row, _ in batch], [prompt for _, prompt in batch]
-        trained = [len(row) - prompt for row, prompt in batch]
-        micros, _ = _share(session, bounds, ids, prompts, trained, weights_of(case["loss"], batch), range(BATCH))
+        tokens, weights = collect(batch, VOCABULARY), weights_of(case["loss"], batch)
+        micros, _ = _batch(session, bounds, tokens, range(BATCH), lambda trained, weights=weights: weights)
         session.backward(micros)
         if number == 0:
             for name, parameter in session.named_parameters():
-                found[f"gradient/{name}"] = session.gradient(parameter).detach().float().clone()
+                found[f"gradient/{name}"] = safe_get_full_grad(parameter).detach().float().clone()
         session.apply(RATE)
     for name, value in state.full_weights(session, torch.float32).items():
         found[f"weight/{name}"] = value

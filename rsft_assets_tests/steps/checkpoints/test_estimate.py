@@ -59,7 +59,10 @@ def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatc
     monkeypatch.setattr(estimates, "gpus", lambda: (("NVIDIA H200", 141 * GIB),) * 8)
     monkeypatch.setattr(estimates, "free_memory", lambda: 60 * GIB)
     found = replace(of(EIGHT), disk=0)
-    assert estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")["memory_bytes"] == found.memory
+    notes = []
+    monkeypatch.setattr(estimates, "say_note", notes.append)
+    estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")
+    assert notes == [f"it: about {found.memory / GIB:.2f} GiB of memory on each NVIDIA H200, 0.00 GiB of disk"]
     monkeypatch.setattr(estimates, "free_memory", lambda: 50 * GIB)
     with pytest.raises(StepError, match=r"51\.5 GiB of this machine's own memory.*27\.5 to gather a checkpoint"):
         estimates.check(found, EIGHT, "cuda:0", tmp_path, "it")

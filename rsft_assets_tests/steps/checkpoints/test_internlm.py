@@ -11,10 +11,10 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.study import combine
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
-from rsft_assets.steps.checkpoints.training.models import REMOTE_CODE_SETTING, load_tokenizer
 from rsft_assets.steps.checkpoints.training.text import training_rows
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.records.tokenizers import REMOTE_CODE_SETTING, load_tokenizer
 from rsft_assets_tests.steps.checkpoints.tiny import CPU, examples, tiny_model, write_examples
 
 REPO = "internlm/small"

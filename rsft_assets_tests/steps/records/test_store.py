@@ -29,7 +29,7 @@ def publish(store, ref=QUERIES, values=(1, 2, 3), force=False):
         if build.finished is None:
             pq.write_table(pa.table({"value": list(values)}), build.folder / "rows.parquet")
             build.publish(stats={"rows": len(values)})
-    return build.finished
+    return build.output
 
 
 @pytest.fixture
@@ -55,6 +55,14 @@ def test_what_a_killed_step_would_go_on_from_is_not_kept(store):
         (build.folder / "rows.json").write_text("[]")
         build.publish()
     assert {path.name for path in build.finished.folder.iterdir()} == {"rows.json", "manifest.json"}
+
+
+def test_a_build_that_published_nothing_has_no_output(store):
+    with store.build(STUDY, QUERIES) as build:
+        pass
+    with pytest.raises(StepError, match="queries/nano-chains: its step ended without publishing anything"):
+        _ = build.output
+    assert publish(store) == store.current(QUERIES)
 
 
 def test_a_finished_output_is_kept_and_forced_anew(store):

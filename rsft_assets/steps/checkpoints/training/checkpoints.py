@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from rsft_assets.steps.checkpoints.training.work import FineTuning
 from rsft_assets.steps.records.columns import KINDS, arrow_schema
 
@@ -21,8 +24,6 @@ def write_curves(path: Path, curves: Iterable[dict[str, Any]]) -> None:
 
 def write_seen(path: Path, work: FineTuning, dataset: Path, step: int) -> None:
     """Every row that the weights of `step` were trained on, in order."""
-    import pyarrow.parquet as pq
-
     ids = pq.read_table(dataset, columns=["query_id"])["query_id"].to_pylist()
     lengths, cut = work.tokens.lengths, work.tokens.cut
     _write(
@@ -44,9 +45,6 @@ def write_seen(path: Path, work: FineTuning, dataset: Path, step: int) -> None:
 
 
 def _write(path: Path, kind: str, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), path, compression="zstd")
 
 

@@ -206,10 +206,3 @@ class Session:
     def named_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
         """Under the names that a saved model gives them; shared ones once."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-
-    def gradient(self, parameter: torch.nn.Parameter) -> torch.Tensor:
-        """The whole reduced gradient, between `backward` and `apply`; every process must ask."""
-        from deepspeed.utils import safe_get_full_grad
-
-        whole: torch.Tensor = safe_get_full_grad(parameter)
-        return whole

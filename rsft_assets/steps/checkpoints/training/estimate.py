@@ -1,7 +1,7 @@
 """What a training needs before it starts: memory of each process and disk, refused with advice where it cannot fit.
 
 In: the model's config and size, a placement, the lengths of its rows, the checkpoints to keep. Out: numbers
-for the log and the manifest.
+for the log.
 """
 
 import shutil
@@ -85,8 +85,8 @@ def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
-def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> dict[str, Any]:
-    """Refuse what cannot fit, with what would help; else the numbers."""
+def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> None:
+    """Refuse what cannot fit, with what would help; else say the numbers."""
     free, where, processes = _memory(placement, device)
     needed = found.memory * processes + (found.checkpoint if device == "cpu" else 0)
     gib = needed / GIB
@@ -112,7 +112,6 @@ def check(found: Estimate, placement: Placement, device: str, home: Path, what: 
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
     say_note(f"{what}: about {gib:.2f} GiB of {where}, {found.disk / GIB:.2f} GiB of disk")
-    return {"memory_bytes": found.memory, "disk_bytes": found.disk}
 
 
 def _advice(found: Estimate, placement: Placement, device: str) -> str:

@@ -106,21 +106,25 @@ def _tell(path: str | None) -> str | None:
     return told[0]
 
 
-def _lead(job: Job) -> None:
+def _join(placement: Placement, meeting_point: Path) -> None:
     from rsft_assets.steps.checkpoints.training.engine import device_of, join_processes
+
+    join_processes(device_of(placement), meeting_point)
+
+
+def _lead(job: Job) -> None:
     from rsft_assets.steps.checkpoints.training.process import run_job
 
-    join_processes(device_of(job.placement), job.folder / MEETING_POINT)
+    _join(job.placement, job.folder / MEETING_POINT)
     _tell(str(job.write()))
     run_job(job)
 
 
 def follow(placement: Placement, home: Path) -> None:
     """Train whatever the first process plans, until it has nothing more."""
-    from rsft_assets.steps.checkpoints.training.engine import device_of, join_processes
     from rsft_assets.steps.checkpoints.training.process import run_job
 
-    join_processes(device_of(placement), home / "unused")
+    _join(placement, home / "unused")
     while path := _tell(None):
         run_job(Job.read(Path(path)))
 
@@ -128,9 +132,7 @@ def follow(placement: Placement, home: Path) -> None:
 def dismiss_followers(placement: Placement, home: Path) -> None:
     """Tell the processes that follow this one that nothing is left."""
     if under_torchrun():
-        from rsft_assets.steps.checkpoints.training.engine import device_of, join_processes
-
-        join_processes(device_of(placement), home / "unused")
+        _join(placement, home / "unused")
         _tell(None)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training import state as states
@@ -20,6 +20,7 @@ from rsft_assets.steps.checkpoints.training.engine import Session
 from rsft_assets.steps.checkpoints.training.gpu import on_gpu
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch, micro_batch, plan
 from rsft_assets.steps.checkpoints.training.text import Tokens
+from rsft_assets.steps.checkpoints.training.work import Work
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import Stopped
 
@@ -28,21 +29,6 @@ _SAVE_EVERY_SECONDS = 60.0
 _SAVE_SHARE = 0.05
 """At most this share of the time goes into saving between kept steps."""
 _ROWS_NAMED = 32
-
-
-class Work(Protocol):
-    """What is trained, as pure functions of the step."""
-
-    @property
-    def what(self) -> str: ...
-
-    tokens: Tokens
-    held_out: Tokens | None
-
-    def rows(self, step: int) -> Sequence[int]: ...
-    def rate(self, step: int) -> float: ...
-    def weights(self, trained: Sequence[int]) -> list[float]: ...
-    def epoch(self, step: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -66,35 +52,24 @@ class Position:
 
 
 KeptStep = Callable[[int, list[dict[str, Any]]], None]
+Weights = Callable[[Sequence[int]], list[float]]
 Share = tuple[list[MicroBatch], list[list[int]]]
 """Micro-batches of one process, and the rows in each."""
 
 
-def batch_of(session: Session, work: Work, rows: Sequence[int], bounds: Bounds) -> Share:
-    """This process's part of one batch."""
-    tokens = work.tokens
+def _batch(session: Session, bounds: Bounds, tokens: Tokens, rows: Sequence[int], weights: Weights) -> Share:
+    """This process's part of one batch; `weights` gives each row's from how many of its tokens are trained."""
     ids = [tokens.row(row) for row in rows]
     prompts = [int(tokens.prompts[row]) for row in rows]
     trained = [max(0, len(one) - max(prompt, 1)) for one, prompt in zip(ids, prompts, strict=True)]
-    return _share(session, bounds, ids, prompts, trained, work.weights(trained), rows)
-
-
-def _share(
-    session: Session,
-    bounds: Bounds,
-    ids: Sequence[Any],
-    prompts: Sequence[int],
-    trained: Sequence[int],
-    weights: Sequence[float],
-    rows: Sequence[int],
-) -> Share:
+    of_rows = weights(trained)
     lengths = [len(one) - 1 if count else 0 for one, count in zip(ids, trained, strict=True)]
     mine = plan(lengths, bounds.budget, session.world, packed=bounds.packed)[session.rank]
     micros = [
         micro_batch(
             [ids[p] for p in places],
             [prompts[p] for p in places],
-            [weights[p] for p in places],
+            [of_rows[p] for p in places],
             packed=bounds.packed,
             device=session.device,
         )
@@ -138,7 +113,7 @@ def _one_step(
 ) -> tuple[dict[str, Any], bool, bool]:
     started = time.monotonic()
     rows = work.rows(step)
-    micros, rows_of = batch_of(session, work, rows, bounds)
+    micros, rows_of = _batch(session, bounds, work.tokens, rows, work.weights)
     losses = session.backward(micros)
     mine = [
         sum(losses),
@@ -205,11 +180,8 @@ class _Saver:
 
 def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
     """Mean loss over the trained tokens of rows that are never trained on."""
-    rows = list(range(len(held_out)))
-    ids, prompts = [held_out.row(row) for row in rows], [int(p) for p in held_out.prompts]
-    trained = [int(count) for count in held_out.trained]
-    micros, _ = _share(session, bounds, ids, prompts, trained, [1.0] * len(rows), rows)
-    return session.loss_sum(micros) / max(1, sum(trained))
+    micros, _ = _batch(session, bounds, held_out, range(len(held_out)), lambda trained: [1.0] * len(trained))
+    return session.loss_sum(micros) / max(1, int(held_out.trained.sum()))
 
 
 def _note(entry: dict[str, Any], session: Session) -> str:

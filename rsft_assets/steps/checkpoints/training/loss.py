@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from rsft_assets.steps.checkpoints.training.attention import Rows
+
 CHUNK_LOGITS = 2**27
 """Logits held at once: half a gigabyte in fp32."""
 
@@ -85,8 +87,6 @@ class Trainee(nn.Module):
 
     def hidden(self, micro: Any) -> torch.Tensor:
         """Last hidden states, (tokens, size), padding included."""
-        from rsft_assets.steps.checkpoints.training.attention import Rows
-
         extra = {"rows": Rows(micro.lengths, micro.input_ids.device)} if micro.packed else {}
         out = self.model.base_model(
             input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False, **extra

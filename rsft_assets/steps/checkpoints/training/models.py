@@ -1,38 +1,19 @@
-"""Loading a base model and its tokenizer for training, and writing one in Hugging Face's format.
+"""Loading a base model for training, and writing one in Hugging Face's format.
 
 What is written agrees with itself: tokenizer, config and generation config name the same end token.
 """
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.models import Model, Pretraining
-from rsft_assets.steps.checkpoints.training.text import end_token
-
-REMOTE_CODE_SETTING = "RSFT_ALLOW_REMOTE_CODE"
-
-
-def allow_remote_code(model: Model) -> bool:
-    """Whether the repository's own code may run; a `StepError` where it must and may not."""
-    if model.remote_code and os.environ.get(REMOTE_CODE_SETTING) != "1":
-        raise StepError(
-            f"{model.name} runs Python code from its repository ({getattr(model.origin, 'repo', 'its origin')}); "
-            f"read that code, then allow it with {REMOTE_CODE_SETTING}=1"
-        )
-    return model.remote_code
-
-
-def load_tokenizer(folder: Path, *, remote_code: bool = False) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)
+from rsft_assets.specs.models import Pretraining
 
 
 def load_model(folder: Path, dtype: torch.dtype, *, remote_code: bool = False) -> Any:
@@ -69,12 +50,11 @@ def new_qwen3(spec: Pretraining, *, vocabulary: int, end: int) -> Any:
 
 def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:
     """Weights, configs and tokenizer, complete by themselves."""
-    end = end_token(tokenizer)
-    model.config.eos_token_id = end
+    model.config.eos_token_id = tokenizer.eos_token_id
     model.config.dtype = next(iter(weights.values())).dtype
     model.config.use_cache = True
     if model.generation_config is not None:
-        model.generation_config.eos_token_id = end
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
         if model.generation_config.pad_token_id is None:
             model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder, state_dict=weights)
@@ -86,8 +66,6 @@ def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], toke
 
 def parameters_of(folder: Path) -> int:
     """Number of weights in a folder's safetensors files, from their headers."""
-    from safetensors import SafetensorError, safe_open
-
     total = 0
     for path in folder.glob("*.safetensors"):
         try:

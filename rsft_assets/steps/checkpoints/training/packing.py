@@ -6,12 +6,9 @@ each a list of places in the batch; every process computes the same plan.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 IGNORED = 0
 
@@ -78,15 +75,15 @@ def _split(bins: list[list[int]], processes: int) -> list[list[int]]:
 class MicroBatch:
     """What one forward pass takes. The last token of a row is only ever a target."""
 
-    input_ids: "torch.Tensor"
-    position_ids: "torch.Tensor"
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
     lengths: tuple[int, ...]
     """Of its rows, in order; packed rows follow each other in one line, others have a padded line each."""
     packed: bool
-    chosen: "torch.Tensor"
+    chosen: torch.Tensor
     """Flat positions whose next token is trained."""
-    targets: "torch.Tensor"
-    weights: "torch.Tensor"
+    targets: torch.Tensor
+    weights: torch.Tensor
     counted: bool = True
     """False for the stand-in of a process that has no row left."""
 
@@ -99,8 +96,6 @@ def micro_batch(
     rows: Sequence[np.ndarray], prompts: Sequence[int], weights: Sequence[float], *, packed: bool = True, device: str
 ) -> MicroBatch:
     """Tensors of some rows: token ids with their prompt's length and the weight of their trained tokens."""
-    import torch
-
     counted = bool(rows)
     if not counted:
         # A process without a row still takes part in every collective call.
@@ -120,7 +115,7 @@ def micro_batch(
         each.append(np.full(len(targets[-1]), weight))
     shape = (1, -1) if packed else (len(rows), width)
 
-    def tensor(array: np.ndarray, kind: "torch.dtype") -> "torch.Tensor":
+    def tensor(array: np.ndarray, kind: torch.dtype) -> torch.Tensor:
         return torch.from_numpy(array).to(device=device, dtype=kind, non_blocking=True)
 
     return MicroBatch(

@@ -4,7 +4,6 @@ In: a job. Out: checkpoints published by the first process (or a pretrained mode
 the rolling state, and `error-<rank>.json` where it failed.
 """
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,11 @@ from rsft_assets.steps.checkpoints.training.engine import (
 )
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
-from rsft_assets.steps.checkpoints.training.models import load_model, load_tokenizer, write_model
+from rsft_assets.steps.checkpoints.training.models import load_model, write_model
 from rsft_assets.steps.checkpoints.training.text import Tokens
-from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch
+from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch, Work
 from rsft_assets.steps.records.store import Store
-
-log = logging.getLogger(__name__)
+from rsft_assets.steps.records.tokenizers import load_tokenizer
 
 
 def load_libraries() -> None:
@@ -142,7 +140,7 @@ def optimisation_of(job: Job) -> Optimisation:
     return origin
 
 
-def _work(job: Job) -> FineTuning | FromScratch:
+def _work(job: Job) -> Work:
     tokens = Tokens.load(job.tokens)
     held_out = Tokens.load(job.held_out) if job.held_out else None
     declared = optimisation_of(job)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
@@ -43,10 +45,15 @@ class State:
                 return f"{path} has changed since it was written (checksum differs)"
         return None
 
+    def require_sound(self) -> None:
+        """A `StepError` where it is damaged."""
+        if problem := self.check():
+            raise StepError(
+                f"{problem}; delete {self.folder} and materialize again: training starts over from the base"
+            )
+
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(kind/name, tensor) of everything, one at a time."""
-        from safetensors import safe_open
-
         for name in sorted(self.files):
             with safe_open(self.folder / name, framework="pt") as part:
                 for key in part.keys():  # noqa: SIM118 - not a mapping
@@ -94,8 +101,6 @@ def save(session: Session, folder: Path, step: int, belongs_to: dict[str, Any], 
 
 
 def _write_parts(session: Session, folder: Path) -> dict[str, int]:
-    from safetensors.torch import save_file
-
     files: dict[str, int] = {}
     held: dict[str, torch.Tensor] = {}
 
@@ -133,8 +138,7 @@ def _full(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.T
 
 def load_weights(model: Any, state: State) -> None:
     """Put a state's weights into a model that DeepSpeed has not wrapped yet."""
-    if problem := state.check():
-        raise StepError(f"{problem}; delete {state.folder} and materialize again: training starts over from the base")
+    state.require_sound()
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for key, tensor in state.tensors():
@@ -146,8 +150,7 @@ def load_weights(model: Any, state: State) -> None:
 @torch.no_grad()
 def load_optimiser(session: Session, state: State) -> None:
     """Put a state's master weights and moments into the wrapped model; at stage 3 its weights, too."""
-    if problem := state.check():
-        raise StepError(f"{problem}; delete {state.folder} and materialize again: training starts over from the base")
+    state.require_sound()
     for flat in _flat_parameters(session):
         session.adam.state[flat] = {
             "step": torch.tensor(float(state.step), device=flat.device),

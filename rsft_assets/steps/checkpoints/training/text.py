@@ -4,6 +4,8 @@ In: a training set's Parquet file or plain documents, a tokenizer, a length limi
 arrays that every training process maps into memory.
 """
 
+import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from rsft_assets.specs.errors import StepError
 
@@ -101,9 +104,7 @@ def collect(rows: Iterable[tuple[Sequence[int], int]], limit: int) -> Tokens:
 
 def training_rows(path: Path, tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """(token ids, prompt length) of every example of a training set."""
-    import pyarrow.parquet as pq
-
-    end = end_token(tokenizer)
+    end = tokenizer.eos_token_id
     number = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["message", "response"]):
@@ -131,22 +132,9 @@ def prompt_texts(tokenizer: Any, messages: list[list[dict[str, str]]]) -> list[s
 
 def document_rows(texts: Iterable[str], tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """(token ids, 0) of plain documents: every token is trained."""
-    end = end_token(tokenizer)
-    held: list[str] = []
-    for text in texts:
-        held.append(text)
-        if len(held) == _ROWS_AT_ONCE:
-            yield from (([*ids, end], 0) for ids in tokenizer(held, add_special_tokens=False)["input_ids"])
-            held = []
-    if held:
-        yield from (([*ids, end], 0) for ids in tokenizer(held, add_special_tokens=False)["input_ids"])
-
-
-def end_token(tokenizer: Any) -> int:
-    """Id of the one token that ends a response."""
-    if tokenizer.eos_token_id is None:
-        raise StepError(f"the tokenizer in {tokenizer.name_or_path} names no end token; set eos_token there")
-    return int(tokenizer.eos_token_id)
+    end, texts = tokenizer.eos_token_id, iter(texts)
+    while some := list(itertools.islice(texts, _ROWS_AT_ONCE)):
+        yield from (([*ids, end], 0) for ids in tokenizer(some, add_special_tokens=False)["input_ids"])
 
 
 def drop_default_system_prompt(tokenizer: Any) -> None:
@@ -174,6 +162,4 @@ def describe(tokens: Tokens, name: str, limit: int) -> str:
 
 def key_of(**facts: Any) -> str:
     """A short name for a tokenised set: everything that decides its content."""
-    import hashlib
-
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

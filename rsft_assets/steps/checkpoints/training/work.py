@@ -71,3 +71,6 @@ class FromScratch:
 
     def epoch(self, step: int) -> float:
         return step / self.spec.steps
+
+
+Work = FineTuning | FromScratch

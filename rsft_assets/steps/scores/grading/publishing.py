@@ -12,7 +12,7 @@ from rsft_assets.specs.benchmarks import GRADERS, Benchmark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.rows import RowWriter
-from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.completions import read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
@@ -64,7 +64,7 @@ def publish_scores(
                     **({} if benchmark.sensitive else {"examples": examples}),
                 }
             )
-    return _finished(build)
+    return build.output
 
 
 def _since(before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
@@ -81,12 +81,7 @@ def publish_unscored(study: Study, store: Store, ref: Ref, benchmark: Benchmark,
             rows = unscored_rows(GRADERS, benchmark.metrics, state, reason)
             write_scores(build.folder / "scores.parquet", rows)
             build.publish(stats=headline(benchmark, rows))
-    return _finished(build)
-
-
-def _finished(build: Build) -> Output:
-    assert build.finished is not None
-    return build.finished
+    return build.output
 
 
 def _graded_rows(

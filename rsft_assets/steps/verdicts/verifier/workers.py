@@ -4,7 +4,6 @@ Comes in: chunks of work. Goes out: results, and which piece of work a killed or
 any thread, uses no signals in its own process and starts no thread.
 """
 
-import logging
 import mmap
 import os
 import socket
@@ -20,8 +19,6 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY
 from rsft_assets.steps.verdicts.verifier.limits import Limits
-
-log = logging.getLogger(__name__)
 
 Work = tuple[int, str, str, str]
 """Number, kind, gold, text."""
