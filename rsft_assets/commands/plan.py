@@ -14,6 +14,7 @@ from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep
 from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 _COLUMNS = {
@@ -37,28 +38,11 @@ def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
     return f"estimated: {words} (afterwards: rsft plan --last)" if words else ""
 
 
-def run_plan_command(
-    selections: Sequence[str],
-    *,
-    runs: Sequence[str] = (),
-    steps: Sequence[int] = (),
-    partitions: Sequence[str] = (),
-    upstream: bool = False,
-    as_json: bool = False,
-) -> int:
+def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     """Print what a selection would cost; the exit status."""
     study, store = load_study(), Store.from_env()
-    named = bool(runs or steps or partitions)
-    plan = make_plan(
-        study,
-        store,
-        selections,
-        runs=runs,
-        steps=steps,
-        partitions=partitions,
-        upstream=upstream,
-        assume_inputs=named,
-    )
+    named = bool(selection.runs or selection.steps or selection.partitions)
+    plan = make_plan(study, store, selection, assume_inputs=named)
     lines = estimate(plan)
     whole = total(lines)
     if as_json:
@@ -74,10 +58,9 @@ def run_plan_command(
     for words_past in plan.past_the_end:
         console.print(words_past, soft_wrap=True)
     if plan.waiting:
-        quoted = " ".join(f"'{selection}'" for selection in selections)
         console.print(
             f"{len(plan.waiting)} partitions wait for inputs that do not exist yet and are not counted; "
-            f"with what they are made from: rsft plan {quoted} --upstream",
+            f"with what they are made from: rsft plan {selection} --upstream",
             soft_wrap=True,
         )
     return 0

@@ -11,7 +11,6 @@ from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
-from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
 from rsft_assets.steps.records.store import Output, Store
@@ -65,10 +64,7 @@ def _code_version(figure: Figure) -> str:
 
 def digest_of(store: Store, key: str) -> str | None:
     """What is there now, if anything sound is."""
-    try:
-        output = store.current(Ref(key))
-    except StepError:
-        return None
+    output = store.sound(Ref(key))
     return output.digest if output else None
 
 

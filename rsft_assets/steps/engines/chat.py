@@ -1,9 +1,61 @@
 """Chat turns to prompt text by the model's own template; no system message is ever added."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
+from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.engines.protocol import Completion, Request
+from rsft_assets.steps.processes.closing import Closing
+from rsft_assets.steps.records.rows import without_surrogates
+
+
+class ModelEngine(Closing):
+    """What engines have in common that read a model's own tokenizer."""
+
+    def __init__(self, model: Model | None) -> None:
+        self._spec = model
+        self._tokenizer: Any = None
+
+    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
+        drop_system = self._spec is not None and self._spec.drop_default_system_prompt
+        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drop_system)
+
+    def _read_tokenizer(self, folder: Path) -> None:
+        self._tokenizer = load_tokenizer(folder, remote_code=self._remote_code())
+
+    def _remote_code(self) -> bool:
+        """Whether to run a repository's own code: the model needs it, and the user allowed it."""
+        if self._spec is None or not self._spec.remote_code:
+            return False
+        if os.environ.get("RSFT_ALLOW_REMOTE_CODE") != "1":
+            raise StepError(
+                f"{self._spec.name} runs Python code from its own repository; read that code, "
+                "then set RSFT_ALLOW_REMOTE_CODE=1"
+            )
+        return True
+
+    def _encode(self, prompt: str) -> list[int]:
+        ids: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        return ids or [self._tokenizer.eos_token_id]
+
+    def _completion(
+        self, request: Request, prompt_tokens: int, tokens: list[int], logprob: float | None, *, ended: bool
+    ) -> Completion:
+        """What was drawn for a request; the last of the tokens is the end token where it `ended` by itself."""
+        drawn = tokens[:-1] if ended else tokens
+        text = self._tokenizer.decode(drawn, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Completion(
+            id=request.id,
+            text=without_surrogates(text),
+            prompt_tokens=prompt_tokens,
+            response_tokens=len(tokens),
+            finish_reason="stop" if ended else "length",
+            ended_by_eos=ended,
+            mean_logprob=logprob / len(tokens) if logprob is not None and tokens else None,
+        )
 
 
 def render_chat(tokenizer: Any, turns: list[dict[str, str]], *, thinking: bool | None, drop_system: bool) -> str:
@@ -30,10 +82,6 @@ def _without_system(text: str, turns: list[dict[str, str]]) -> str:
     return text[start:]
 
 
-def drops_system(model: Model | None) -> bool:
-    return model is not None and model.drop_default_system_prompt
-
-
 def load_tokenizer(folder: Any, *, remote_code: bool) -> Any:
     """The tokenizer of a model folder, with an end token; never looked for anywhere else."""
     from transformers import AutoTokenizer
@@ -45,16 +93,3 @@ def load_tokenizer(folder: Any, *, remote_code: bool) -> Any:
     if tokenizer.eos_token_id is None:
         raise StepError(f"{folder}: the tokenizer has no end token, so no answer would ever end; set eos_token")
     return tokenizer
-
-
-def remote_code_allowed(model: Model | None) -> bool:
-    """Whether to run a repository's own code: the model needs it, and the user allowed it."""
-    import os
-
-    if model is None or not model.remote_code:
-        return False
-    if os.environ.get("RSFT_ALLOW_REMOTE_CODE") != "1":
-        raise StepError(
-            f"{model.name} runs Python code from its own repository; read that code, then set RSFT_ALLOW_REMOTE_CODE=1"
-        )
-    return True

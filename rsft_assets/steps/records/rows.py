@@ -7,7 +7,6 @@ for row in read_rows(path, columns=["query_id", "gold"]): ...
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rsft_assets.specs.errors import StepError
@@ -36,10 +35,8 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *problem: object) -> None:
+        if kind is None:
             self._flush()
         self._file.close()
 

@@ -2,10 +2,10 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.processes.closing import Closing
 
 if TYPE_CHECKING:
     from rsft_assets.steps.scores.grading.judges import Judge
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rsft_assets.steps.verdicts.verifier.verifier import Verifier
 
 
-class Tools:
+class Tools(Closing):
     """A context manager; leaving it ends every process that was started."""
 
     def __init__(self, placement: Placement, home: Path | None = None) -> None:
@@ -64,10 +64,5 @@ class Tools:
         of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
         return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._stack.close()
