@@ -67,15 +67,20 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
 
 
 def _table(lines: Sequence[Line], whole: Line) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     used = [quantity for quantity in _COLUMNS if quantity in whole.figures]
-    table.add_column("batch", overflow="fold")
-    for heading in ("parts", *(_COLUMNS[quantity] for quantity in used)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _columns("parts", used)
     for line in lines:
         table.add_row(_title(line), str(len(line.refs)), *_cells(line, used))
     table.add_section()
     table.add_row("total", str(len(whole.refs)), *_cells(whole, used))
+    return table
+
+
+def _columns(count: str, quantities: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("batch", overflow="fold")
+    for heading in (count, *(_COLUMNS[quantity] for quantity in quantities)):
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -143,12 +148,9 @@ def _totals(planned: Sequence[Line], took: Sequence[Line]) -> dict[str, Any]:
 
 
 def _comparison(planned: Sequence[Line], took: Sequence[Line]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     wholes = total(planned), total(took)
     used = [q for q in _COLUMNS if any(q in whole.figures for whole in wholes)]
-    table.add_column("batch", overflow="fold")
-    for heading in ("made", *(_COLUMNS[quantity] for quantity in used)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _columns("made", used)
     rows = [*zip(planned, took, strict=True), wholes]
     for before, after in rows:
         pairs = [(before.figures.get(quantity), after.figures.get(quantity), quantity) for quantity in used]

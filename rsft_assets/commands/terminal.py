@@ -59,7 +59,7 @@ class Display:
     def __exit__(self, *problem: Any) -> None:
         self.bars.__exit__(*problem)
 
-    def start(self, number: int, batch: Batch) -> None:
+    def start(self, number: int) -> None:
         self.counts.clear()
         self.bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
 
@@ -177,7 +177,7 @@ def run_plan(
     with open_instance(store) as instance, Display(plan.batches) as display, watching(display.watch):
         outcomes = run_batches(defs, instance, plan.batches, force=force, vital=vital)
         for number, batch in enumerate(plan.batches):
-            display.start(number, batch)
+            display.start(number)
             try:
                 outcome = next(outcomes, None)
             except (SQLAlchemyError, sqlite3.Error) as error:

@@ -1,7 +1,7 @@
 """Rows of a record in and out of Parquet, in bounded memory.
 
 with RowWriter(path, "queries") as rows:
-    rows.add({"query_id": ..., ...})          # every column of `columns.QUERIES`
+    rows.add({"query_id": ..., ...})          # every column of `KINDS["queries"]`
 for row in read_rows(path, columns=["query_id", "gold"]): ...
 """
 

@@ -25,7 +25,7 @@ from rsft_assets.steps.processes.hardware import refuse_without_gpu, this_machin
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.completions import Asked, CompletionSet
-from rsft_assets.steps.scores.grading.publishing import publish_scores, publish_unscored
+from rsft_assets.steps.scores.grading.publishing import Wanted, publish_scores, publish_unscored
 from rsft_assets.steps.scores.grading.task import Item
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
 from rsft_assets.steps.scores.grading.tools import Tools
@@ -70,17 +70,6 @@ class LazyEngine(Closing):
 
     def close(self) -> None:
         self._stack.close()
-
-
-@dataclass
-class Wanted:
-    """One benchmark of one checkpoint on its way to a score."""
-
-    ref: Ref
-    benchmark: Benchmark
-    items: list[Item]
-    texts: CompletionSet
-    completions: Output | None = None
 
 
 @dataclass
@@ -203,20 +192,8 @@ class Scoring:
                 log.info("first prompt of %s: %s", benchmark.name, json.dumps(prompt, ensure_ascii=False))
 
     def _guarded(self, entry: Wanted) -> None:
-        assert entry.completions is not None
         try:
-            self.done.append(
-                publish_scores(
-                    self.study,
-                    self.store,
-                    entry.ref,
-                    entry.benchmark,
-                    entry.items,
-                    entry.completions,
-                    self.tools,
-                    force=self.force,
-                )
-            )
+            self.done.append(publish_scores(self.study, self.store, entry, self.tools, force=self.force))
         except StepError as error:
             self.failed.append(f"{entry.ref}: {error}")
         except Exception as error:  # a broken grader must not cost the scores of the others

@@ -1,10 +1,11 @@
 """Upwards: everything that one query, response, item or output touches, and what of it cannot be read."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, partitions_of, score_ref
+from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys, checkpoint_ref, partitions_of, score_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.questions.tracing.links import current_node, damage, output_node, read_rows
@@ -16,9 +17,12 @@ _SHOWN = 12
 
 def outputs_of(study: Study, store: Store, asset: str, broken: list[Node]) -> list[Output]:
     """Current outputs of every partition of an asset; those that are damaged become nodes of `broken`."""
+    return _current(store, [Ref(asset, partition) for partition in partitions_of(study, asset) or ("",)], broken)
+
+
+def _current(store: Store, refs: Iterable[Ref], broken: list[Node]) -> list[Output]:
     found = []
-    for partition in partitions_of(study, asset) or ("",):
-        ref = Ref(asset, partition)
+    for ref in refs:
         try:
             output = store.current(ref)
         except StepError as error:
@@ -81,16 +85,15 @@ def query_up(
     node = Node(f"query {query_id}", "row", {"source": output.manifest.asset, "row": row["source_row"]})
     node.facts |= {"question": row["question"], "gold": row["gold"], "file": str(output.file("queries.parquet"))}
     node.problem = damage(output)
-    root = node
     source = output.manifest.ref.name
     for pool in study.pools.values():
         if pool.source == source:
-            root.add(_answers(study, store, pool.name, query_id, response_id))
+            node.add(_answers(study, store, pool.name, query_id, response_id))
     for dataset in study.datasets:
-        root.add(_in_set(study, store, dataset, query_id, response_id))
-    if not any(child.title.startswith("datasets/") for child in root.children):
-        root.add(Node("training sets", "group", {"note": "in none that is made"}))
-    return root
+        node.add(_in_set(study, store, dataset, query_id, response_id))
+    if not any(child.title.startswith("datasets/") for child in node.children):
+        node.add(Node("training sets", "group", {"note": "in none that is made"}))
+    return node
 
 
 def _answers(study: Study, store: Store, pool: str, query_id: str, response_id: str) -> Node | None:
@@ -139,13 +142,15 @@ def _in_set(study: Study, store: Store, dataset: str, query_id: str, response_id
 
 def _in_run(study: Study, store: Store, run: Run, query_id: str) -> Node | None:
     """When a run read the query, and which of its kept checkpoints and scores come after."""
-    made, broken = _checkpoints_of(study, store, run)
+    broken: list[Node] = []
+    trained = [checkpoint_ref(run, step) for step in study.steps_of(run) if step]
+    made = {output.manifest.ref.step: output for output in _current(store, trained, broken)}
     node = Node(f"run {run.name}", "group").add(*broken)
     if not made:
         return node if broken else None
     # Each checkpoint's file holds all steps before it, so the last speaks for all.
     last = made[max(made)]
-    if not any(record.path == "seen.parquet" for record in last.manifest.files):
+    if not last.has("seen.parquet"):
         node.facts = {"note": "adopted: the rows that it read are not published"}
         return node
     try:
@@ -161,26 +166,11 @@ def _in_run(study: Study, store: Store, run: Run, query_id: str) -> Node | None:
     scored: dict[str, list[int]] = defaultdict(list)
     for step in after:
         for benchmark in study.benchmarks_of(run.model):
-            if (store.slot(score_ref(run, step, benchmark.name)) / "current.json").is_file():
+            if store.exists(score_ref(run, step, benchmark.name)):
                 scored[benchmark.name].append(step)
     for name, at in scored.items():
         node.add(Node(f"scores/{run.model}/{name}", "group", {"at steps": at}))
     return node
-
-
-def _checkpoints_of(study: Study, store: Store, run: Run) -> tuple[dict[int, Output], list[Node]]:
-    """A run's trained checkpoints by step, and nodes for those that are damaged."""
-    made, broken = {}, []
-    for step in study.steps_of(run):
-        ref = Ref(f"checkpoints/{run.model}", f"{run.name}|{step}")
-        try:
-            output = store.current(ref) if step else None
-        except StepError as error:
-            broken.append(Node(str(ref), "missing", problem=str(error)))
-            continue
-        if output is not None:
-            made[step] = output
-    return made, broken
 
 
 def item_up(study: Study, store: Store, item_id: str, *, broken: list[Node] | None = None) -> Node | None:

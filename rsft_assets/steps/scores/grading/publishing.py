@@ -5,6 +5,7 @@ Comes in: stored completions and the items. Goes out: graded.parquet and scores.
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.store import Build, Output, Store
-from rsft_assets.steps.scores.completions import read_completions
+from rsft_assets.steps.scores.completions import CompletionSet, read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
@@ -23,18 +24,21 @@ _EXAMPLES = 3
 _EXTRACTED_CHARS = 200
 
 
-def publish_scores(
-    study: Study,
-    store: Store,
-    ref: Ref,
-    benchmark: Benchmark,
-    items: list[Item],
-    completions: Output,
-    tools: Tools,
-    *,
-    force: bool,
-) -> Output:
+@dataclass
+class Wanted:
+    """One benchmark of one checkpoint on its way to a score."""
+
+    ref: Ref
+    benchmark: Benchmark
+    items: list[Item]
+    texts: CompletionSet
+    completions: Output | None = None
+
+
+def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, force: bool) -> Output:
     """Grade with both graders and publish; the output in use where it is finished already."""
+    ref, benchmark, completions = wanted.ref, wanted.benchmark, wanted.completions
+    assert completions is not None
     found = task(benchmark.task)
     unavailable = found.unavailable()
     kept = store.current(ref)
@@ -45,7 +49,7 @@ def publish_scores(
             before = tools.judging_of(benchmark.name)
             examples: list[str] = []
             with RowWriter(build.folder / "graded.parquet", "graded") as graded:
-                for row in _graded_rows(found, benchmark, items, completions, tools, unavailable):
+                for row in _graded_rows(found, benchmark, wanted.items, completions, tools, unavailable):
                     graded.add(row)
                     tally.add(row)
                     if len(examples) < _EXAMPLES and not benchmark.sensitive:

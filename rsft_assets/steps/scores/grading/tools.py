@@ -1,6 +1,8 @@
 """What graders share while a step runs: worker processes and judges, each started at its first use."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +10,8 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.processes.closing import Closing
 
 if TYPE_CHECKING:
-    from rsft_assets.steps.scores.grading.judges import Judge
+    from rsft_assets.steps.scores.grading.judges import Judge, Question
+    from rsft_assets.steps.scores.grading.task import Sample
     from rsft_assets.steps.scores.sandbox.pool import SandboxPool
     from rsft_assets.steps.verdicts.verifier.verifier import Verifier
 
@@ -54,6 +57,17 @@ class Tools(Closing):
             judge = Judge(judge_specs()[role], self._home / "judgements" / benchmark)
             self.judges[(role, benchmark)] = self._stack.enter_context(judge)
         return self.judges[(role, benchmark)]
+
+    def replies(
+        self, benchmark: str, asked: "Mapping[str, Callable[[Sample], Question | None]]", samples: "Iterable[Sample]"
+    ) -> Iterator[dict[str, str | None]]:
+        """For each sample, in order, the raw reply of each role to what `asked` puts to it; None where that is None."""
+        replies = [
+            self.judge(role, benchmark).replies(map(question, stream))
+            for (role, question), stream in zip(asked.items(), tee(samples, len(asked)), strict=True)
+        ]
+        for of_sample in zip(*replies, strict=True):
+            yield dict(zip(asked, of_sample, strict=True))
 
     def judges_of(self, benchmark: str) -> dict[str, str]:
         """Who judged a benchmark: role and pinned name."""
