@@ -52,15 +52,19 @@ def _materialize_outstanding(string: str) -> None:
     if context is None or context.params.get("select") is None:
         return
     if _KEYS_BELOW.fullmatch(string.strip()):
-        _check_name(string)
-    if context.info_name == "materialize" and os.environ.get("DAGSTER_HOME"):
+        # An owner's spelling that names nothing is answered with the nearest names.
+        try:
+            select(load_study(), [string])
+        except SpecError as error:
+            raise click.UsageError(str(error)) from error
+    if context.info_name != "materialize":
+        return
+    if os.environ.get("DAGSTER_HOME"):
         from rsft_assets.runs.dead_runs import end_dead_runs
 
         # A killed run would hold its slot, and this one wait for it, for ever.
         with dg.DagsterInstance.get() as instance:
             end_dead_runs(instance)
-    if context.info_name != "materialize":
-        return
     if partitions := context.params.get("partition") or context.params.get("partition_range"):
         _refuse_full_names(partitions)
         return
@@ -91,11 +95,3 @@ def _refuse_full_names(partitions: str) -> None:
     if keys.keys() & set(typed):
         short = "...".join(keys.get(name, name) for name in typed)
         raise click.UsageError(f"{partitions!r}: in Dagster a partition does not name its model; use {short!r}")
-
-
-def _check_name(selection: str) -> None:
-    """An owner's spelling that names nothing is answered with the nearest names."""
-    try:
-        select(load_study(), [selection])
-    except SpecError as error:
-        raise click.UsageError(str(error)) from error

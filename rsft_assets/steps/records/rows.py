@@ -5,7 +5,7 @@ with RowWriter(path, "queries") as rows:
 for row in read_rows(path, columns=["query_id", "gold"]): ...
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,6 +55,13 @@ class RowWriter:
         if self._held:
             self._file.write_table(pa.Table.from_pylist(self._held, schema=self._schema))
             self._held, self._held_chars = [], 0
+
+
+def write_rows(path: Path, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One Parquet file of these rows."""
+    with RowWriter(path, kind) as writer:
+        for row in rows:
+            writer.add(row)
 
 
 def _text(value: Any) -> Any:

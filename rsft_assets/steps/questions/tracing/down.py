@@ -115,12 +115,7 @@ class Downwards:
             node.add(Node("completions", "missing", problem="its manifest names no completions"))
             return
         said = output.stats["completions"]
-        link = InputRecord(
-            texts.manifest.asset,
-            "",
-            said.get("digest", texts.digest),
-            texts.folder.relative_to(self.store.home).as_posix(),
-        )
+        link = InputRecord(texts.manifest.asset, "", said.get("digest", texts.digest), said["folder"])
         told, _ = follow(self.store, link, content=self.content)
         node.add(told)
 

@@ -6,13 +6,12 @@ Comes in: stored completions and the items. Goes out: graded.parquet and scores.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.benchmarks import GRADERS, Benchmark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.rows import RowWriter, write_rows
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.scores.completions import CompletionSet, read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
@@ -55,7 +54,7 @@ def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, 
                     if len(examples) < _EXAMPLES and not benchmark.sensitive:
                         examples.append(_example(row))
             rows = tally.rows()
-            write_scores(build.folder / "scores.parquet", rows)
+            write_rows(build.folder / "scores.parquet", "scores", rows)
             where = completions.folder.relative_to(store.home).as_posix()
             build.made_by["engine"] = completions.manifest.made_by.get("engine")
             build.publish(
@@ -80,10 +79,9 @@ def publish_unscored(study: Study, store: Store, ref: Ref, benchmark: Benchmark,
     """An output that says why there is no number."""
     with store.build(study, ref) as build:
         if build.finished is None:
-            with RowWriter(build.folder / "graded.parquet", "graded"):
-                pass
+            write_rows(build.folder / "graded.parquet", "graded", [])
             rows = unscored_rows(GRADERS, benchmark.metrics, state, reason)
-            write_scores(build.folder / "scores.parquet", rows)
+            write_rows(build.folder / "scores.parquet", "scores", rows)
             build.publish(stats=headline(benchmark, rows))
     return _finished(build)
 
@@ -153,9 +151,3 @@ def headline(benchmark: Benchmark, rows: list[dict[str, Any]]) -> dict[str, Any]
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def write_scores(path: Path, rows: list[dict[str, Any]]) -> None:
-    with RowWriter(path, "scores") as writer:
-        for row in rows:
-            writer.add(row)
