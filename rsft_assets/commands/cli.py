@@ -6,7 +6,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 import errno
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +16,29 @@ from rsft_assets.specs.errors import SpecError, StepError
 
 FAILED, WRONG_USAGE = 1, 2
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+Command = TypeVar("Command", bound=Callable[..., None])
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+
+
+def _selecting(verb: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """SELECTION and the options that limit or widen it: the fields of a `Selection`."""
+
+    def decorate(command: Command) -> Command:
+        for parameter in (
+            click.option("--upstream", is_flag=True, help=f"{verb} what it is made from, too."),
+            click.option(
+                "--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated."
+            ),
+            click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated."),
+            click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated."),
+            click.argument(
+                "globs", metavar="SELECTION..." if required else "[SELECTION]...", nargs=-1, required=required
+            ),
+        ):
+            command = parameter(command)
+        return command
+
+    return decorate
 
 
 @click.group(context_settings=_CONTEXT)
@@ -23,7 +48,7 @@ def rsft() -> None:
 
 @rsft.command()
 @click.option("--full", is_flag=True, help="The whole nano study: every size, set, schedule and seed; about an hour.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_json
 def demo(full: bool, as_json: bool) -> None:
     """Run the smallest part of the nano study end to end: queries, training, scores, tables, figures."""
     from rsft_assets.commands.demo import run_demo
@@ -42,65 +67,37 @@ def dev(host: str, port: int) -> None:
 
 
 @rsft.command()
-@click.argument("selection", nargs=-1, required=True)
-@click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated.")
-@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
-@click.option("--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated.")
-@click.option("--upstream", is_flag=True, help="Make what it is made from, too.")
+@_selecting("Make", required=True)
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def materialize(
-    selection: tuple[str, ...],
-    runs: tuple[str, ...],
-    steps: tuple[int, ...],
-    partitions: tuple[str, ...],
-    upstream: bool,
-    force: bool,
-    as_json: bool,
-) -> None:
+@_json
+def materialize(as_json: bool, **asked: Any) -> None:
     """Make everything outstanding that SELECTION names, in one process.
 
     SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b.
     """
     from rsft_assets.commands.terminal import materialize_in_terminal
+    from rsft_assets.steps.questions.planning.selection import Selection
 
-    sys.exit(
-        materialize_in_terminal(
-            selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force, as_json=as_json
-        )
-    )
+    sys.exit(materialize_in_terminal(Selection(**asked), as_json=as_json))
 
 
 @rsft.command()
-@click.argument("selection", nargs=-1)
-@click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated.")
-@click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated.")
-@click.option("--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated.")
-@click.option("--upstream", is_flag=True, help="Count what it is made from, too.")
+@_selecting("Count")
 @click.option("--last", "--actual", "last", is_flag=True, help="The last plan that ran, estimate beside actual.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def plan(
-    selection: tuple[str, ...],
-    runs: tuple[str, ...],
-    steps: tuple[int, ...],
-    partitions: tuple[str, ...],
-    upstream: bool,
-    last: bool,
-    as_json: bool,
-) -> None:
+@_json
+def plan(last: bool, as_json: bool, **asked: Any) -> None:
     """Say what `rsft materialize SELECTION` would run and what that costs, before anything runs.
 
     Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some.
     """
-    if last == bool(selection):
+    if last == bool(asked["globs"]):
         raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")
     from rsft_assets.commands.plan import run_last, run_plan_command
+    from rsft_assets.steps.questions.planning.selection import Selection
 
     if last:
         sys.exit(run_last(as_json=as_json))
-    sys.exit(
-        run_plan_command(selection, runs=runs, steps=steps, partitions=partitions, upstream=upstream, as_json=as_json)
-    )
+    sys.exit(run_plan_command(Selection(**asked), as_json=as_json))
 
 
 @rsft.command()
@@ -108,7 +105,7 @@ def plan(
 @click.option("--content", is_flag=True, help="Read every byte of every output.")
 @click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what may go.")
 @click.option("--delete", is_flag=True, help="With --disk: delete what may go.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_json
 def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
     """Say what is right and wrong with this installation and its outputs."""
     if delete and not disk:
@@ -126,7 +123,7 @@ def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -
 @click.argument("item", default="")
 @click.option("--up", "upwards", is_flag=True, help="What was made from it, instead of what it was made from.")
 @click.option("--content", is_flag=True, help="Read every byte of every output on the way.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_json
 def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as_json: bool) -> None:
     """Follow a result to its origin, or an origin to its results.
 
@@ -148,7 +145,7 @@ def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as
 
 @rsft.command()
 @click.option("--check", is_flag=True, help="Say of every figure and report: match, drifted or missing inputs.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_json
 def report(check: bool, as_json: bool) -> None:
     """Build tables, figures and the HTML report from what there is, and say where it is."""
     from rsft_assets.commands.report import run_report
@@ -162,7 +159,7 @@ def report(check: bool, as_json: bool) -> None:
 @click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)
 @click.option("--scope", type=click.Choice(["tail", "whole"]), default="tail", show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one per usable core.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_json
 def verify(source: Path, target: Path, kind: str, scope: str, workers: int | None, as_json: bool) -> None:
     """Judge the responses in SOURCE (JSONL or Parquet: gold, response) and write them, judged, to TARGET.
 

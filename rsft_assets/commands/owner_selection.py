@@ -21,7 +21,11 @@ from typing import Any
 import click
 import dagster as dg
 
+from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import checkpoint_ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.selection import Selection, cells, select
 
 _KEYS_BELOW = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*/\*")
 _original = dg.AssetSelection.from_string.__func__  # type: ignore[attr-defined]
@@ -48,15 +52,19 @@ def _materialize_outstanding(string: str) -> None:
     if context is None or context.params.get("select") is None:
         return
     if _KEYS_BELOW.fullmatch(string.strip()):
-        _check_name(string)
-    if context.info_name == "materialize" and os.environ.get("DAGSTER_HOME"):
+        # An owner's spelling that names nothing is answered with the nearest names.
+        try:
+            select(load_study(), [string])
+        except SpecError as error:
+            raise click.UsageError(str(error)) from error
+    if context.info_name != "materialize":
+        return
+    if os.environ.get("DAGSTER_HOME"):
         from rsft_assets.runs.dead_runs import end_dead_runs
 
         # A killed run would hold its slot, and this one wait for it, for ever.
         with dg.DagsterInstance.get() as instance:
             end_dead_runs(instance)
-    if context.info_name != "materialize":
-        return
     if partitions := context.params.get("partition") or context.params.get("partition_range"):
         _refuse_full_names(partitions)
         return
@@ -65,29 +73,21 @@ def _materialize_outstanding(string: str) -> None:
         from rsft_assets.commands.terminal import materialize_in_terminal
 
         try:
-            sys.exit(materialize_in_terminal(selections))
+            sys.exit(materialize_in_terminal(Selection(tuple(selections))))
         except StepError as error:
             raise click.ClickException(str(error)) from error
 
 
 def _needs_partitions(selections: Sequence[str]) -> bool:
     """Whether any selected asset is partitioned; False for what is not one of our globs."""
-    from rsft_assets.specs.study import load_study
-    from rsft_assets.steps.questions.planning.selection import Filters, cells, select
-
-    study = load_study()
     try:
-        return any(ref.partition for ref in cells(study, select(study, selections), Filters()))
+        return any(ref.partition for ref in cells(load_study(), Selection(tuple(selections))))
     except SpecError:
         return False
 
 
 def _refuse_full_names(partitions: str) -> None:
     """A full name, or a range of them, is answered with Dagster's key: the command has read its options by now."""
-    from rsft_assets.defs.partitions import dagster_key
-    from rsft_assets.specs.lineage import checkpoint_ref
-    from rsft_assets.specs.study import load_study
-
     study = load_study()
     cells = [checkpoint_ref(run, step) for run in study.runs.values() for step in study.steps_of(run)]
     keys = {ref.partition: dagster_key(study, ref) for ref in cells}
@@ -95,14 +95,3 @@ def _refuse_full_names(partitions: str) -> None:
     if keys.keys() & set(typed):
         short = "...".join(keys.get(name, name) for name in typed)
         raise click.UsageError(f"{partitions!r}: in Dagster a partition does not name its model; use {short!r}")
-
-
-def _check_name(selection: str) -> None:
-    """An owner's spelling that names nothing is answered with the nearest names."""
-    from rsft_assets.specs.study import load_study
-    from rsft_assets.steps.questions.planning.selection import select
-
-    try:
-        select(load_study(), [selection])
-    except SpecError as error:
-        raise click.UsageError(str(error)) from error

@@ -14,6 +14,7 @@ from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep
 from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 _COLUMNS = {
@@ -37,28 +38,11 @@ def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
     return f"estimated: {words} (afterwards: rsft plan --last)" if words else ""
 
 
-def run_plan_command(
-    selections: Sequence[str],
-    *,
-    runs: Sequence[str] = (),
-    steps: Sequence[int] = (),
-    partitions: Sequence[str] = (),
-    upstream: bool = False,
-    as_json: bool = False,
-) -> int:
+def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     """Print what a selection would cost; the exit status."""
     study, store = load_study(), Store.from_env()
-    named = bool(runs or steps or partitions)
-    plan = make_plan(
-        study,
-        store,
-        selections,
-        runs=runs,
-        steps=steps,
-        partitions=partitions,
-        upstream=upstream,
-        assume_inputs=named,
-    )
+    named = bool(selection.runs or selection.steps or selection.partitions)
+    plan = make_plan(study, store, selection, assume_inputs=named)
     lines = estimate(plan)
     whole = total(lines)
     if as_json:
@@ -74,25 +58,29 @@ def run_plan_command(
     for words_past in plan.past_the_end:
         console.print(words_past, soft_wrap=True)
     if plan.waiting:
-        quoted = " ".join(f"'{selection}'" for selection in selections)
         console.print(
             f"{len(plan.waiting)} partitions wait for inputs that do not exist yet and are not counted; "
-            f"with what they are made from: rsft plan {quoted} --upstream",
+            f"with what they are made from: rsft plan {selection} --upstream",
             soft_wrap=True,
         )
     return 0
 
 
 def _table(lines: Sequence[Line], whole: Line) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     used = [quantity for quantity in _COLUMNS if quantity in whole.figures]
-    table.add_column("batch", overflow="fold")
-    for heading in ("parts", *(_COLUMNS[quantity] for quantity in used)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _columns("parts", used)
     for line in lines:
         table.add_row(_title(line), str(len(line.refs)), *_cells(line, used))
     table.add_section()
     table.add_row("total", str(len(whole.refs)), *_cells(whole, used))
+    return table
+
+
+def _columns(count: str, quantities: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("batch", overflow="fold")
+    for heading in (count, *(_COLUMNS[quantity] for quantity in quantities)):
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -160,12 +148,9 @@ def _totals(planned: Sequence[Line], took: Sequence[Line]) -> dict[str, Any]:
 
 
 def _comparison(planned: Sequence[Line], took: Sequence[Line]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     wholes = total(planned), total(took)
     used = [q for q in _COLUMNS if any(q in whole.figures for whole in wholes)]
-    table.add_column("batch", overflow="fold")
-    for heading in ("made", *(_COLUMNS[quantity] for quantity in used)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _columns("made", used)
     rows = [*zip(planned, took, strict=True), wholes]
     for before, after in rows:
         pairs = [(before.figures.get(quantity), after.figures.get(quantity), quantity) for quantity in used]

@@ -11,6 +11,7 @@ from rsft_assets.defs.report import KEY
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.plan import make_plan
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 _COLOURS = {"match": "green", "drifted": "red", "missing inputs": "yellow"}
@@ -21,7 +22,7 @@ def run_report(*, check: bool, as_json: bool) -> int:
     study, store = load_study(), Store.from_env()
     if check:
         return _check(as_json=as_json)
-    status, _, _ = run_plan(store, make_plan(study, store, ["results", "figures", KEY]))
+    status, _, _ = run_plan(store, make_plan(study, store, Selection(("results", "figures", KEY))))
     if status == 0:
         pages = [str(path) for path in sorted(store.require(Ref(KEY)).folder.glob("*.html"))]
         print(json.dumps({"report": pages}) if as_json else "\n".join(pages))

@@ -20,6 +20,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -58,7 +59,7 @@ class Display:
     def __exit__(self, *problem: Any) -> None:
         self.bars.__exit__(*problem)
 
-    def start(self, number: int, batch: Batch) -> None:
+    def start(self, number: int) -> None:
         self.counts.clear()
         self.bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
 
@@ -121,29 +122,18 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def materialize_in_terminal(
-    selections: Sequence[str],
-    *,
-    runs: Sequence[str] = (),
-    steps: Sequence[int] = (),
-    partitions: Sequence[str] = (),
-    upstream: bool = False,
-    force: bool = False,
-    as_json: bool = False,
-) -> int:
+def materialize_in_terminal(selection: Selection, *, as_json: bool = False) -> int:
     """Make everything a selection asks for, in this process; returns the exit status."""
     study, store = load_study(), Store.from_env()
-    plan = make_plan(
-        study, store, selections, runs=runs, steps=steps, partitions=partitions, upstream=upstream, force=force
-    )
+    plan = make_plan(study, store, selection)
     console = Console(stderr=True, highlight=False, markup=False)
     refuse_what_cannot_run(study, store, [ref for ref in plan.refs if not plan.states.kept(ref)])
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
-    _say_waiting(console, plan, selections)
-    if words := keep_plan(plan, selections):
+    _say_waiting(console, plan, selection)
+    if words := keep_plan(plan, selection.globs):
         console.print(words, soft_wrap=True)
-    status, results, words = run_plan(store, plan, force=force)
+    status, results, words = run_plan(store, plan, force=selection.force)
     if as_json:
         print(
             json.dumps(
@@ -155,7 +145,7 @@ def materialize_in_terminal(
     return status
 
 
-def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> None:
+def _say_waiting(console: Console, plan: Plan, selection: Selection) -> None:
     """One paragraph for cells that nothing can be done about yet, with the commands that change it."""
     if not plan.waiting:
         return
@@ -165,8 +155,7 @@ def _say_waiting(console: Console, plan: Plan, selections: Sequence[str]) -> Non
         console.print(f"  {asset} ({count} missing): rsft materialize {asset}", soft_wrap=True)
     if len(lacking) > _SHOWN_WAITING:
         console.print(f"  and {len(lacking) - _SHOWN_WAITING} more")
-    quoted = " ".join(f"'{selection}'" for selection in selections)
-    console.print(f"or all of it at once: rsft materialize {quoted} --upstream", soft_wrap=True)
+    console.print(f"or all of it at once: rsft materialize {selection} --upstream", soft_wrap=True)
 
 
 def run_plan(
@@ -188,7 +177,7 @@ def run_plan(
     with open_instance(store) as instance, Display(plan.batches) as display, watching(display.watch):
         outcomes = run_batches(defs, instance, plan.batches, force=force, vital=vital)
         for number, batch in enumerate(plan.batches):
-            display.start(number, batch)
+            display.start(number)
             try:
                 outcome = next(outcomes, None)
             except (SQLAlchemyError, sqlite3.Error) as error:

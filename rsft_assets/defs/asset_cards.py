@@ -36,7 +36,7 @@ def _dataset(stats: Stats) -> str:
     if mix := stats.get("verdicts"):
         parts.append("Verdicts: " + ", ".join(f"{name} {count:,}" for name, count in mix.items()))
     if filters := stats.get("filters"):
-        parts.append(_table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters]))
+        parts.append(_filters(filters))
     if histogram := stats.get("length_histogram"):
         parts.append("Response length in characters:\n\n" + _histogram(histogram))
     if unchecked := stats.get("decontamination", {}).get("unchecked"):
@@ -55,8 +55,10 @@ def _histogram(bins: list[dict[str, int]]) -> str:
 
 def _queries(stats: Stats) -> str | None:
     filters = stats.get("filters")
-    if not filters:
-        return None
+    return _filters(filters) if filters else None
+
+
+def _filters(filters: list[dict[str, Any]]) -> str:
     return _table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
 
 

@@ -7,16 +7,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.materializing import make_and_record
 from rsft_assets.defs.programs import program_of
-from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
-from rsft_assets.defs.watching import tell
-from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.defs.recording import metadata_of, upstream_tags
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
-from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.records.store import Output
 
-MODULE = program_of("figures")
 _LARGEST_PREVIEW_BYTES = 400_000
 
 
@@ -27,20 +23,12 @@ def figure_assets() -> dg.AssetsDefinition:
         name="figures",
         specs=[_spec(figure) for figure in FIGURES],
         can_subset=True,
-        op_tags={"rsft/program": MODULE},
+        op_tags={"rsft/program": program_of("figures")},
     )
     def figures_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-        selected = {key.to_user_string(): key for key in context.selected_asset_keys}
-        store = Store.from_env()
-        before = {key: digest_of(store, key) for key in selected}
-        wanted = tuple(key for key in figure_keys() if key in selected)
-        run_program(context, MODULE, wanted, "figures")
-        for key in wanted:
-            output = store.require(Ref(key))
-            state = "kept" if output.digest == before[key] else "made"
-            context.log_event(figure_materialization(context.instance, output, state))
-            tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
-            yield silent_output(context.output_for_asset_key(selected[key]))
+        names = {key.to_user_string(): context.output_for_asset_key(key) for key in context.selected_asset_keys}
+        wanted = {key: names[key] for key in figure_keys() if key in names}
+        yield from make_and_record(context, "figures", wanted, tuple(wanted), figure_materialization)
 
     return figures_op
 
@@ -61,15 +49,6 @@ def _spec(figure: Figure) -> dg.AssetSpec:
 
 def _code_version(figure: Figure) -> str:
     return hashlib.sha256(figure.query.encode()).hexdigest()[:10]
-
-
-def digest_of(store: Store, key: str) -> str | None:
-    """What is there now, if anything sound is."""
-    try:
-        output = store.current(Ref(key))
-    except StepError:
-        return None
-    return output.digest if output else None
 
 
 def figure_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:

@@ -135,10 +135,10 @@ def launch(placement: Placement, call: StepCall) -> Iterator[Event]:
     return LAUNCHERS[placement.launcher]().run(call)
 
 
-def last_lines(path: Path, count: int = _LAST_LINES) -> str:
+def last_lines(path: Path) -> str:
     """The end of a log file, indented for a message."""
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - 8_192))
-        lines = file.read().decode(errors="replace").splitlines()[-count:]
+        lines = file.read().decode(errors="replace").splitlines()[-_LAST_LINES:]
     return "\n".join(f"  {line}" for line in lines)

@@ -1,6 +1,6 @@
 """What every stage's op does: keep what is finished, launch one step for the rest, record as it goes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,25 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
                 context.log.info(progress_line(event))
     except (StepFailed, StepError, SpecError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def make_and_record(
+    context: dg.AssetExecutionContext,
+    stage: str,
+    outputs: Mapping[str, str],
+    arguments: Sequence[str],
+    told: Callable[[dg.DagsterInstance, Output, str], dg.AssetMaterialization],
+) -> Iterator[dg.Output[None]]:
+    """Run the program of figures or the report and record what there is now; `outputs` maps keys to output names."""
+    store = Store.from_env()
+    before = {key: store.sound(Ref(key)) for key in outputs}
+    run_program(context, program_of(stage), arguments, stage)
+    for key, output_name in outputs.items():
+        output, old = store.require(Ref(key)), before[key]
+        state = "kept" if old is not None and old.digest == output.digest else "made"
+        context.log_event(told(context.instance, output, state))
+        tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
+        yield silent_output(output_name)
 
 
 def asked_refs(context: dg.AssetExecutionContext, study: Study, assets: Sequence[str]) -> tuple[list[Ref], list[Ref]]:

@@ -4,16 +4,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rsft_assets.defs.figures import digest_of
-from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.materializing import make_and_record
 from rsft_assets.defs.programs import program_of
-from rsft_assets.defs.recording import metadata_of, silent_output, upstream_tags
-from rsft_assets.defs.watching import tell
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.defs.recording import metadata_of, upstream_tags
 from rsft_assets.steps.figures.catalogue import figure_keys
-from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.records.store import Output
 
-MODULE = program_of("report")
 KEY = "report"
 
 
@@ -31,16 +27,9 @@ def report_asset() -> dg.AssetsDefinition:
         skippable=True,
     )
 
-    @dg.multi_asset(name="report", specs=[spec], op_tags={"rsft/program": MODULE})
+    @dg.multi_asset(name="report", specs=[spec], op_tags={"rsft/program": program_of(KEY)})
     def report_op(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-        store = Store.from_env()
-        before = digest_of(store, KEY)
-        run_program(context, MODULE, (), "report")
-        output = store.require(Ref(KEY))
-        state = "kept" if output.digest == before else "made"
-        context.log_event(report_materialization(context.instance, output, state))
-        tell({"event": "recorded", "state": state, "asset": KEY, "partition": ""})
-        yield silent_output("report")
+        yield from make_and_record(context, KEY, {KEY: "report"}, (), report_materialization)
 
     return report_op
 

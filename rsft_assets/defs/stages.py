@@ -14,6 +14,7 @@ from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.code import code_of
+from rsft_assets.steps.records.columns import KINDS
 
 OWNERS = ["team:rsft"]
 GPU_POOL = "gpu"
@@ -29,14 +30,8 @@ _KINDS = {
     "benchmarks": {"parquet"},
     "scores": {"parquet", "vllm"},
 }
-_COLUMNS_OF = {
-    "queries": "queries",
-    "responses": "responses",
-    "verdicts": "verdicts",
-    "datasets": "examples",
-    "benchmarks": "items",
-    "scores": "scores",
-}
+_RECORDS_OF = {"datasets": "examples", "benchmarks": "items"}
+"""Kind of record of a stage whose records are not called as it is."""
 
 
 class StageConfig(dg.Config):
@@ -59,8 +54,9 @@ def asset_spec(study: Study, asset: str) -> dg.AssetSpec:
     """Everything but the work: key, upstream, partitions, and what a person reads about it."""
     ref = Ref(asset)
     metadata: dict[str, Any] = {}
-    if ref.stage in _COLUMNS_OF:
-        metadata["dagster/column_schema"] = column_schema(_COLUMNS_OF[ref.stage])
+    records = _RECORDS_OF.get(ref.stage, ref.stage)
+    if records in KINDS:
+        metadata["dagster/column_schema"] = column_schema(records)
     return dg.AssetSpec(
         key=asset.split("/"),
         deps=[

@@ -12,10 +12,10 @@ class StepError(Exception):
     """A step that could not do its work: missing or damaged input, wrong machine, full disk."""
 
 
-def nearest(value: str, choices: Iterable[str], *, most: int = 4) -> str:
+def nearest(value: str, choices: Iterable[str]) -> str:
     """Words for an error message: the closest valid choices, or all of a short list."""
     known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=most, cutoff=0.5)
+    close = difflib.get_close_matches(value, known, n=4, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(close) + "?"
     shown = ", ".join(known[:12]) + (f", … ({len(known)} in all)" if len(known) > 12 else "")

@@ -202,9 +202,7 @@ def short_partition(study: Study, ref: Ref) -> str:
 def parse_ref(study: Study, asset: str, partition: str = "") -> Ref:
     """A checked `Ref` from a full or short partition; unknown names are answered with the nearest valid ones."""
     stage, *rest = asset.split("/")
-    if stage not in TABLE_OF:
-        raise SpecError(f"unknown asset {asset!r}: {nearest(asset, asset_keys(study))}")
-    if rest:
+    if stage in TABLE_OF and rest:
         study.get(TABLE_OF[stage], rest[0])
     if asset not in asset_keys(study):
         raise SpecError(f"unknown asset {asset!r}: {nearest(asset, asset_keys(study))}")

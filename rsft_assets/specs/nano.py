@@ -9,6 +9,7 @@ that still shows a trajectory, thinking against none.
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
@@ -31,28 +32,25 @@ _SMALL = Pretraining(
     gate=(("worked-running", 0.8), ("worked-dot", 0.9), ("facts", 0.4), ("format", 0.75), ("refusal", 0.9)),
 )
 
+_model = partial(Model, family="qwen3", needs_gpu=False)
+
 MODELS = (
-    Model(
+    _model(
         name="nano-300k",
-        family="qwen3",
         parameters=326_612,
         origin=_SMALL,
-        needs_gpu=False,
         description="The small one, with a little of the teacher's thinking among its texts: of its chats about a "
         "calculation half are answered with the number alone, a quarter in bare steps, a quarter with thinking.",
     ),
-    Model(
+    _model(
         name="nano-300k-plain",
-        family="qwen3",
         parameters=326_612,
         origin=replace(_SMALL, mixture="nano-skills"),
-        needs_gpu=False,
         description="The small one on the same texts without the thinking: two in three of its chats about a "
         "calculation are answered with the number alone, one in bare steps.",
     ),
-    Model(
+    _model(
         name="nano-1m",
-        family="qwen3",
         parameters=856_320,
         origin=replace(
             _SMALL,
@@ -62,7 +60,6 @@ MODELS = (
             steps=5_000,
             gate=(("worked-running", 0.9), ("worked-dot", 0.9), ("facts", 0.9), ("format", 0.9), ("refusal", 0.9)),
         ),
-        needs_gpu=False,
         description="The larger one, pretrained longer: its gate asks for more than the small ones reach.",
     ),
 )
@@ -126,49 +123,45 @@ POOLS = (
 )
 
 _ROWS = 1_280
+_dataset = partial(Dataset, rows=_ROWS)
+
 DATASETS = (
-    Dataset(
+    _dataset(
         name="nano-cot",
         recipe="one-correct",
-        rows=_ROWS,
         pool="nano-chains_procedural_n4",
         description="Verified worked answers that replay every step in their thinking.",
     ),
-    Dataset(
+    _dataset(
         name="nano-nocot",
         recipe="without-thinking",
-        rows=_ROWS,
         like="nano-cot",
         thinking=False,
         description="The same rows, thinking removed.",
     ),
-    Dataset(
+    _dataset(
         name="nano-light-cot",
         recipe="one-correct",
-        rows=_ROWS,
         pool="nano-chains_light_n4",
         description="Verified answers whose thinking notes the running totals only.",
     ),
-    Dataset(
+    _dataset(
         name="nano-human",
         recipe="human-solution",
-        rows=_ROWS,
         like="nano-cot",
         source="nano-chains",
         thinking=False,
         description="The same queries, answered by short human-like solutions, one in ten of them wrong.",
     ),
-    Dataset(
+    _dataset(
         name="nano-unverified-cot",
         recipe="one-any",
-        rows=_ROWS,
         pool="nano-chains_procedural_n4",
         description="A random response to each query, whatever its verdict: the teacher's habit comes with it.",
     ),
-    Dataset(
+    _dataset(
         name="nano-countdown-cot",
         recipe="one-correct",
-        rows=_ROWS,
         pool="nano-countdown_procedural_n4",
         description="Verified search traces.",
     ),

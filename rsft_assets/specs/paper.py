@@ -5,6 +5,7 @@ master weights in place of pure bf16, which ZeRO 1-3 cannot train and 20B parame
 """
 
 from dataclasses import replace
+from functools import partial
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
@@ -82,21 +83,17 @@ TEACHER_SAMPLING = Sampling(
 )
 LUFFY = Hub(repo="Elliott/Openr1-Math-46k-8192", kind="dataset", split="train")
 
+_answered = partial(Pool, teacher=QWEN3_32B, sampling=TEACHER_SAMPLING, shards=64)
+
 POOLS = (
-    Pool(
+    _answered(
         name="openr1-math_qwen3-32b_n32",
         source="openr1-math-220k",
-        teacher=QWEN3_32B,
-        sampling=TEACHER_SAMPLING,
-        shards=64,
         description="32 long chains of thought for each of about 44,000 math queries.",
     ),
-    Pool(
+    _answered(
         name="countdown_qwen3-32b_n32",
         source="countdown-3to4",
-        teacher=QWEN3_32B,
-        sampling=TEACHER_SAMPLING,
-        shards=64,
         description="Long chains of thought on Countdown tasks.",
     ),
     Pool(
@@ -122,13 +119,12 @@ def _published(name: str, revision: str | None = None, sha256: str | None = None
 
 
 MATH_POOL = "openr1-math_qwen3-32b_n32"
-PAPER_ROWS = 20_480
+_dataset = partial(Dataset, rows=20_480)
 
 DATASETS = (
-    Dataset(
+    _dataset(
         name="math-cot-20k",
         recipe="one-correct",
-        rows=PAPER_ROWS,
         pool=MATH_POOL,
         published=_published(
             "Math-CoT-20k",
@@ -137,37 +133,33 @@ DATASETS = (
         ),
         description="Verified long chains of thought: one correct response at random per query.",
     ),
-    Dataset(
+    _dataset(
         name="math-nocot-20k",
         recipe="without-thinking",
-        rows=PAPER_ROWS,
         like="math-cot-20k",
         thinking=False,
         published=_published("Math-NoCoT-20k"),
         description="The same rows without their thinking; the summary and the boxed answer remain.",
     ),
-    Dataset(
+    _dataset(
         name="numinamath-20k",
         recipe="human-solution",
-        rows=PAPER_ROWS,
         like="math-cot-20k",
         source="numinamath-1.5",
         thinking=False,
         published=_published("NuminaMath-20k"),
         description="The same queries with solutions written by people.",
     ),
-    Dataset(
+    _dataset(
         name="countdown-cot-20k",
         recipe="one-correct",
-        rows=PAPER_ROWS,
         pool="countdown_qwen3-32b_n32",
         published=_published("Countdown-CoT-20k"),
         description="Verified long chains of thought on one narrow arithmetic game.",
     ),
-    Dataset(
+    _dataset(
         name="deepseek-r1-20k",
         recipe="one-correct",
-        rows=PAPER_ROWS,
         pool="openr1-math_deepseek-r1",
         published=_published("DeepSeek-R1-20k"),
         description="The same kind of queries, answered by another teacher.",
@@ -179,10 +171,9 @@ DATASETS = (
         like="math-cot-20k",
         description="An eighth of math-cot-20k: eight passes in the steps of one. The authors' rows are not public.",
     ),
-    Dataset(
+    _dataset(
         name="math-unverified-cot-20k",
         recipe="one-any",
-        rows=PAPER_ROWS,
         pool=MATH_POOL,
         description="A response at random per query whatever its verdict: what verification is worth.",
     ),
@@ -236,7 +227,7 @@ _AVG_AT_3 = Sampling(n=3, seed=1234)
 _LM_EVAL = Sampling(top_p=1.0, seed=1234)
 
 
-def _dataset(repo: str, *, config: str | None = None, split: str = "test", gated: bool = False) -> Hub:
+def _items(repo: str, *, config: str | None = None, split: str = "test", gated: bool = False) -> Hub:
     return Hub(repo=repo, kind="dataset", config=config, split=split, gated=gated)
 
 
@@ -245,7 +236,7 @@ BENCHMARKS = (
         name="math500",
         title="MATH500",
         group="in-domain",
-        origin=_dataset("HuggingFaceH4/MATH-500"),
+        origin=_items("HuggingFaceH4/MATH-500"),
         task="math",
         items=500,
         sampling=_AVG_AT_3,
@@ -254,7 +245,7 @@ BENCHMARKS = (
         name="aime24",
         title="AIME24",
         group="in-domain",
-        origin=_dataset("HuggingFaceH4/aime_2024", split="train"),
+        origin=_items("HuggingFaceH4/aime_2024", split="train"),
         task="math",
         items=30,
         sampling=Sampling(n=10, seed=1234),
@@ -263,7 +254,7 @@ BENCHMARKS = (
         name="lcb_v2",
         title="LiveCodeBench v2",
         group="ood-reasoning",
-        origin=_dataset("livecodebench/code_generation_lite", config="release_v2"),
+        origin=_items("livecodebench/code_generation_lite", config="release_v2"),
         task="code",
         items=511,
         sampling=Sampling(n=3, seed=0),
@@ -273,7 +264,7 @@ BENCHMARKS = (
         name="gpqa_diamond",
         title="GPQA-Diamond",
         group="ood-reasoning",
-        origin=_dataset("Idavidrein/gpqa", config="gpqa_diamond", split="train", gated=True),
+        origin=_items("Idavidrein/gpqa", config="gpqa_diamond", split="train", gated=True),
         task="gpqa",
         items=198,
         sampling=Sampling(n=3, seed=0),
@@ -282,7 +273,7 @@ BENCHMARKS = (
         name="mmlu_pro",
         title="MMLU-Pro",
         group="ood-reasoning",
-        origin=_dataset("TIGER-Lab/MMLU-Pro"),
+        origin=_items("TIGER-Lab/MMLU-Pro"),
         task="mmlu_pro",
         items=1_000,
         sampling=_LM_EVAL,
@@ -291,7 +282,7 @@ BENCHMARKS = (
         name="ifeval",
         title="IFEval",
         group="general",
-        origin=_dataset("google/IFEval", split="train"),
+        origin=_items("google/IFEval", split="train"),
         task="ifeval",
         items=541,
         sampling=_LM_EVAL,
@@ -301,7 +292,7 @@ BENCHMARKS = (
         name="alpacaeval",
         title="AlpacaEval 2.0",
         group="general",
-        origin=_dataset("tatsu-lab/alpaca_eval", config="alpaca_eval", split="eval"),
+        origin=_items("tatsu-lab/alpaca_eval", config="alpaca_eval", split="eval"),
         task="alpacaeval",
         items=805,
         sampling=Sampling(
@@ -320,7 +311,7 @@ BENCHMARKS = (
         name="halueval",
         title="HaluEval",
         group="general",
-        origin=_dataset("pminervini/HaluEval", split="data"),
+        origin=_items("pminervini/HaluEval", split="data"),
         task="halueval",
         items=None,
         sampling=_LM_EVAL,
@@ -329,7 +320,7 @@ BENCHMARKS = (
         name="truthfulqa",
         title="TruthfulQA",
         group="general",
-        origin=_dataset("truthfulqa/truthful_qa", config="generation", split="validation"),
+        origin=_items("truthfulqa/truthful_qa", config="generation", split="validation"),
         task="truthfulqa",
         items=817,
         sampling=_LM_EVAL,
@@ -340,7 +331,7 @@ BENCHMARKS = (
         name="hex_phi",
         title="HEx-PHI",
         group="safety",
-        origin=_dataset("LLM-Tuning-Safety/HEx-PHI", split="train", gated=True),
+        origin=_items("LLM-Tuning-Safety/HEx-PHI", split="train", gated=True),
         task="hex_phi",
         items=300,
         sampling=Sampling(top_p=1.0, max_tokens=16_384, seed=0),

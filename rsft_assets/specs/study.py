@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rsft_assets.specs import nano, paper
 from rsft_assets.specs.benchmarks import Benchmark
@@ -29,6 +29,7 @@ from rsft_assets.specs.validation import validate
 class Study:
     """All declared things, each table keyed by name; `member_of` says which study a thing belongs to."""
 
+    tables: ClassVar = ("models", "sources", "pools", "datasets", "runs", "benchmarks")
     models: dict[str, Model] = field(default_factory=dict)
     sources: dict[str, QuerySource] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
@@ -37,10 +38,6 @@ class Study:
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     member_of: dict[tuple[str, str], str] = field(default_factory=dict)
     """(table, name) -> "paper" or "nano"."""
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        return TABLES
 
     def get(self, table: str, name: str) -> Any:
         """One entry, or a `SpecError` with the nearest valid names."""
@@ -60,9 +57,6 @@ class Study:
         """What a model is scored on: every benchmark of its study."""
         study = self.member_of[("models", model)]
         return tuple(b for b in self.benchmarks.values() if self.member_of[("benchmarks", b.name)] == study)
-
-
-TABLES = ("models", "sources", "pools", "datasets", "runs", "benchmarks")
 
 
 def combine(
@@ -99,7 +93,7 @@ def _adopt(study: Study, pattern: str, fields: Mapping[str, Any]) -> None:
 
 def tables_of(module: Any) -> dict[str, Iterable[Any]]:
     """The literal tables of `paper` or `nano`."""
-    return {table: getattr(module, table.upper()) for table in TABLES}
+    return {table: getattr(module, table.upper()) for table in Study.tables}
 
 
 @functools.lru_cache(maxsize=4)

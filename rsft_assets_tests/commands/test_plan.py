@@ -8,6 +8,7 @@ from rsft_assets.commands import plan as planning
 from rsft_assets.commands.plan import keep_plan, run_last, run_plan_command
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.steps.questions.planning.plan import make_plan
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
 
@@ -24,7 +25,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
-    assert run_plan_command(["scores/qwen3-14b/*"], upstream=True) == 0
+    assert run_plan_command(Selection(("scores/qwen3-14b/*",), upstream=True)) == 0
     said = capsys.readouterr().out
     for words in ("responses/openr1-math_qwen3-32b_n32", "8.45 B a", "GPU-h", "total", "assumed", "H200"):
         assert words in said
@@ -33,7 +34,7 @@ def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
 
 
 def test_json_says_of_every_figure_what_it_stands_on(home, capsys):
-    run_plan_command(["checkpoints/qwen3-14b"], steps=[10], as_json=True)
+    run_plan_command(Selection(("checkpoints/qwen3-14b",), steps=(10,)), as_json=True)
     said = json.loads(capsys.readouterr().out)
     figures = [value for entry in (*said["batches"], said["total"]) for value in entry.values() if type(value) is dict]
     based = [figure["basis"] for figure in figures if "basis" in figure]
@@ -43,14 +44,14 @@ def test_json_says_of_every_figure_what_it_stands_on(home, capsys):
 
 
 def test_what_waits_is_not_counted_and_said(home, capsys):
-    run_plan_command(["scores/qwen3-14b/math500"])
+    run_plan_command(Selection(("scores/qwen3-14b/math500",)))
     said = capsys.readouterr().out
     assert "nothing can run yet" in said and "--upstream" in said
 
 
 def test_wrong_usage_is_answered_with_the_nearest(home):
     with pytest.raises(SpecError, match="qwen3-14b"):
-        run_plan_command(["scores/qwen3-14/*"])
+        run_plan_command(Selection(("scores/qwen3-14/*",)))
 
 
 def test_no_plan_yet(home):
@@ -61,7 +62,7 @@ def test_no_plan_yet(home):
 def test_estimate_beside_actual(home, monkeypatch, capsys):
     study, store = tiny_study(), Store(home)
     monkeypatch.setattr(planning, "load_study", lambda: study)
-    assert keep_plan(make_plan(study, store, ALL, upstream=True), ALL).startswith("estimated: ")
+    assert keep_plan(make_plan(study, store, Selection(tuple(ALL), upstream=True)), ALL).startswith("estimated: ")
     finish(study, store)
     assert run_last(as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
@@ -78,5 +79,5 @@ def test_nothing_to_do_keeps_no_plan(home):
     store = Store(home)
     study = tiny_study()
     finish(study, store, stages=("queries",))
-    assert keep_plan(make_plan(study, store, ["queries/tiny-sums"]), ["queries/tiny-sums"]) == ""
+    assert keep_plan(make_plan(study, store, Selection(("queries/tiny-sums",))), ["queries/tiny-sums"]) == ""
     assert not (home / "plans").exists()

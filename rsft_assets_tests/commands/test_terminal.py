@@ -32,7 +32,7 @@ def display():
 
 
 def test_each_piece_of_work_has_a_bar_until_it_is_done(display):
-    display.start(1, BATCHES[1])
+    display.start(1)
     for what, done in (("run [a]", 5), ("run b", 7), ("run [a]", 9)):
         display.watch(progress(what, done))
     whole, first, second = shown(display)
@@ -50,7 +50,7 @@ def test_each_piece_of_work_has_a_bar_until_it_is_done(display):
 
 
 def test_what_was_not_begun_is_not_done(display):
-    display.start(0, BATCHES[0])
+    display.start(0)
     display.end(BATCHES[0], "sums at 20%, the gate asks for 60%")
     assert display.totals() == "2 of 2 not done"
 

@@ -14,6 +14,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import _load
 from rsft_assets.steps.processes import hardware
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 OWN = """
@@ -251,7 +252,7 @@ def test_gpus_of_this_machine_do_not_help_a_launcher_without(world, needy, monke
     assert "the cluster has no GPU" in failure_of(result)
     monkeypatch.setattr("rsft_assets.commands.terminal.load_study", lambda: study)
     with pytest.raises(StepError, match="the cluster has no GPU"):
-        materialize_in_terminal(["checkpoints/tiny"], runs=[LONG])
+        materialize_in_terminal(Selection(("checkpoints/tiny",), runs=(LONG,)))
 
 
 def test_a_launcher_that_does_not_see_the_home_starts_nothing(world):

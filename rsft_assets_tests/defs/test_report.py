@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rsft_assets.defs import report
+from rsft_assets.defs import materializing, report
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.store import Build, Store
@@ -21,7 +21,7 @@ def test_a_report_that_did_not_change_is_kept(tmp_path, monkeypatch):
             (work / "nano.html").write_text(words)
             Build(store, identity, work, {}).publish()
 
-    monkeypatch.setattr(report, "run_program", writes)
+    monkeypatch.setattr(materializing, "run_program", writes)
     states = []
     for _ in range(3):
         result = dg.materialize([report.report_asset()])

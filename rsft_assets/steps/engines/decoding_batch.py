@@ -6,15 +6,14 @@ out and new ones are put in while the others go on.
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from rsft_assets.steps.engines.protocol import Request
 from rsft_assets.steps.engines.sampling import Rows, draw
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SPARE_COLUMNS = 64
 
@@ -26,9 +25,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     values: Any
     length = 0
 
-    def update(
-        self, key_states: "Tensor", value_states: "Tensor", *args: Any, **kwargs: Any
-    ) -> "tuple[Tensor, Tensor]":
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.dtype, self.device = key_states.dtype, key_states.device
             self.is_initialized = True
@@ -53,7 +50,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.length
 
 
-def _moved(old: "Tensor", length: int, shift: int, columns: int) -> "Tensor":
+def _moved(old: Tensor, length: int, shift: int, columns: int) -> Tensor:
     new = old.new_zeros(old.shape[0], old.shape[1], columns, old.shape[3])
     new[:, :, max(shift, 0) : length + shift] = old[:, :, max(-shift, 0) : length]
     return new
@@ -82,8 +79,6 @@ class Slots:
     """Rows with their cache, mask and sampling, kept in step with each other."""
 
     def __init__(self, rows: list[Row], prompts: list[list[int]], model: Any, eos: int, device: str) -> None:
-        import torch
-
         self.rows, self.model, self.eos, self.device = rows, model, eos, device
         self.sampling = Rows.of([row.request.sampling for row in rows], device)
         depth = model.config.get_text_config().num_hidden_layers
@@ -101,16 +96,12 @@ class Slots:
 
     def step(self) -> None:
         """One more token for every row; those that are done get one that is thrown away."""
-        import torch
-
         last = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self.device)
         position = self.mask.sum(dim=1, keepdim=True)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self._advance(last, self.mask[:, None, None, :], position)
 
-    def _advance(self, tokens: "Tensor", mask: "Tensor", position: "Tensor") -> None:
-        import torch
-
+    def _advance(self, tokens: Tensor, mask: Tensor, position: Tensor) -> None:
         logits = self.model(
             input_ids=tokens,
             attention_mask=mask,
@@ -133,8 +124,6 @@ class Slots:
 
     def drop_done(self) -> list[Row]:
         """Take finished rows out, and the columns that no row needs any more."""
-        import torch
-
         done = [row for row in self.rows if row.done]
         keep = torch.tensor([i for i, row in enumerate(self.rows) if not row.done], dtype=torch.long)
         if not done:
@@ -153,8 +142,6 @@ class Slots:
 
     def merge(self, other: "Slots") -> None:
         """Put another set of rows beside these."""
-        import torch
-
         width = max(self.mask.shape[1], other.mask.shape[1])
         if self.counts is not None or other.counts is not None:
             mine, theirs = self._counts_like(other), other._counts_like(self)
@@ -170,17 +157,15 @@ class Slots:
         self.sampling = self.sampling.extend(other.sampling)
         self.rows += other.rows
 
-    def _counts_like(self, other: "Slots") -> "Tensor":
+    def _counts_like(self, other: "Slots") -> Tensor:
         if self.counts is not None:
             return self.counts
         assert other.counts is not None
         return other.counts.new_zeros(len(self.rows), other.counts.shape[1])
 
 
-def _causal(mask: "Tensor") -> "Tensor":
+def _causal(mask: Tensor) -> Tensor:
     """Attention of a prefill: earlier tokens of the own row. A padding column sees itself, since nothing makes NaN."""
-    import torch
-
     width = mask.shape[1]
     triangle = torch.ones(width, width, dtype=torch.bool, device=mask.device).tril()
     return (mask[:, None, None, :] & triangle) | torch.eye(width, dtype=torch.bool, device=mask.device)

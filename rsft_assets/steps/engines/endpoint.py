@@ -9,8 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
@@ -18,11 +17,10 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, render_chat
+from rsft_assets.steps.engines.chat import ModelEngine
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.engines.server import Garbage, Server
 from rsft_assets.steps.records.rows import without_surrogates
-from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 _AT_ONCE = 64
 _CHAT = "chat-turns:"
@@ -30,16 +28,15 @@ _NO_REPETITION_PENALTY = 1.0
 """A factor: 1 changes nothing. `Sampling` has no such field, so no text is drawn with one."""
 
 
-class EndpointEngine:
+class EndpointEngine(ModelEngine):
     """See `Engine`."""
 
     def __init__(self, placement: Placement, model: Model | None, *, server: Server | None = None) -> None:
+        super().__init__(model)
         if not placement.endpoint and server is None:
             raise StepError('engine "endpoint" needs `endpoint`, the base URL of a server, in the placement file')
         self._server = server or Server(placement.endpoint)
-        self._spec = model
         self._served = ""
-        self._tokenizer: Any = None
         self._context = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self.description: dict[str, Any] = {"engine": "endpoint", "endpoint": self._server.base_url, "model": None}
@@ -59,7 +56,7 @@ class EndpointEngine:
         self._served = found[0]
         self._tokenizer, self._context = None, 0
         if (model_folder / "config.json").is_file():
-            self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
+            self._read_tokenizer(model_folder)
             config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
             self._context = int(config.get("max_position_embeddings") or 0)
         self.description["model"] = self._served
@@ -68,7 +65,7 @@ class EndpointEngine:
     def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
         if self._tokenizer is None:
             return _CHAT + json.dumps({"messages": turns, "thinking": sampling.thinking}, ensure_ascii=False)
-        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
+        return super().render(turns, sampling)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if not self._served:
@@ -97,7 +94,7 @@ class EndpointEngine:
             if prompt_tokens >= self._context:
                 return Completion(request.id, "", prompt_tokens, 0, "length", False, None)
             body["max_tokens"] = min(body["max_tokens"], self._context - prompt_tokens)
-        return self._server.post(path, body, lambda data: _completion(request, data, chat="messages" in body))
+        return self._server.post(path, body, lambda data: _answer(request, data, chat="messages" in body))
 
     def _body(self, request: Request) -> tuple[dict[str, Any], str]:
         wanted = request.sampling
@@ -122,17 +119,12 @@ class EndpointEngine:
         switch = {} if chat["thinking"] is None else {"chat_template_kwargs": {"enable_thinking": chat["thinking"]}}
         return {**body, "messages": chat["messages"], **switch}, "/chat/completions"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self._server.close()
         self._pool.shutdown(cancel_futures=True)
 
 
-def _completion(request: Request, data: dict[str, Any], *, chat: bool) -> Completion:
+def _answer(request: Request, data: dict[str, Any], *, chat: bool) -> Completion:
     choice, usage = data["choices"][0], data["usage"]
     text = _chat_text(choice["message"]) if chat else choice["text"]
     if not isinstance(text, str) or choice["finish_reason"] not in ("stop", "length"):

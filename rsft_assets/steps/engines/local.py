@@ -4,19 +4,19 @@ import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+import torch
+import transformers
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, render_chat
+from rsft_assets.steps.engines.chat import ModelEngine
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
 from rsft_assets.steps.engines.protocol import Completion, Request
-from rsft_assets.steps.records.rows import without_surrogates
-from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
 _MOST_ROWS = 512
@@ -28,15 +28,13 @@ _CPU_CACHE_BYTES = 4 << 30
 _GPU_CACHE_SHARE = 0.5
 
 
-class LocalEngine:
+class LocalEngine(ModelEngine):
     """See `Engine`."""
 
     def __init__(self, placement: Placement, model: Model | None) -> None:
-        import torch
-        import transformers
-
+        super().__init__(model)
+        self._model: Any = None
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._spec, self._model, self._tokenizer = model, None, None
         self._device = _device(placement)
         torch.set_num_threads(placement.threads)
         self.description = {
@@ -49,17 +47,13 @@ class LocalEngine:
         self.fingerprint = fingerprint(self.description)
 
     def load(self, model_folder: Path) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        self._free()
-        remote = allow_remote_code(self._spec)
-        self._tokenizer = load_tokenizer(model_folder, remote_code=remote)
+        self.close()
+        self._read_tokenizer(model_folder)
         try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 str(model_folder),
                 local_files_only=True,
-                trust_remote_code=remote,
+                trust_remote_code=allow_remote_code(self._spec),
                 dtype=getattr(torch, str(self.description["dtype"])),
                 attn_implementation="sdpa",
             )
@@ -67,12 +61,7 @@ class LocalEngine:
             raise StepError(f"{model_folder}: cannot be loaded as a language model ({error})") from error
         self._model = model.to(self._device).eval()
 
-    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
-        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
-
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        import torch
-
         if self._model is None:
             raise StepError("the engine has no model yet; call load first")
         stream = iter(requests)
@@ -88,15 +77,12 @@ class LocalEngine:
                 done = self._run(slots) if slots else []
             if slots and not slots.rows:
                 slots = None
-            yield from map(self._completion, done)
-
-    def _encode(self, prompt: str) -> list[int]:
-        ids: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]  # type: ignore[misc]
-        return ids or [self._tokenizer.eos_token_id]  # type: ignore[attr-defined]
+            for row in done:
+                yield self._completion(row.request, row.prompt_tokens, row.tokens, row.logprob, ended=row.ended)
 
     @property
     def _context(self) -> int:
-        return int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 1 << 30))  # type: ignore[attr-defined]
+        return int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
     def _too_long(self, waiting: list[tuple[list[int], Request]]) -> Iterator[Completion]:
         """Prompts that leave no room for one token are answered with nothing, cut off."""
@@ -110,7 +96,7 @@ class LocalEngine:
         taken: list[tuple[list[int], Request]] = []
         budget = self._cache_bytes() // self._bytes_of_a_token()
         budget -= sum(row.prompt_tokens + row.limit for row in _rows(slots))
-        most = max(1, min(_MOST_ROWS, _MOST_LOGITS // self._model.config.get_text_config().vocab_size))  # type: ignore[attr-defined]
+        most = max(1, min(_MOST_ROWS, _MOST_LOGITS // self._model.config.get_text_config().vocab_size))
         while waiting and len(_rows(slots)) + len(taken) < most:
             prompt, request = waiting[-1]
             budget -= len(prompt) + self._limit(prompt, request)
@@ -120,7 +106,7 @@ class LocalEngine:
         if not taken:
             return slots
         rows = [Row(request, len(prompt), self._limit(prompt, request)) for prompt, request in taken]
-        eos = self._tokenizer.eos_token_id  # type: ignore[attr-defined]
+        eos = self._tokenizer.eos_token_id
         fresh = Slots(rows, [prompt for prompt, _ in taken], self._model, eos, self._device)
         if slots is None:
             return fresh
@@ -138,47 +124,22 @@ class LocalEngine:
         return max(1, min(request.sampling.max_tokens, self._context - len(prompt)))
 
     def _bytes_of_a_token(self) -> int:
-        config = self._model.config.get_text_config()  # type: ignore[attr-defined]
+        config = self._model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         size = 4 if self._device == "cpu" else 2
         return int(2 * config.num_hidden_layers * heads * width * size)
 
     def _cache_bytes(self) -> int:
-        import torch
-
         if self._device == "cpu":
             return _CPU_CACHE_BYTES
         free, _ = torch.cuda.mem_get_info()
         return int(free * _GPU_CACHE_SHARE)
 
-    def _completion(self, row: Row) -> Completion:
-        drawn = row.tokens[:-1] if row.ended else row.tokens
-        text = self._tokenizer.decode(drawn, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # type: ignore[attr-defined]
-        return Completion(
-            id=row.request.id,
-            text=without_surrogates(text),
-            prompt_tokens=row.prompt_tokens,
-            response_tokens=len(row.tokens),
-            finish_reason="stop" if row.ended else "length",
-            ended_by_eos=row.ended,
-            mean_logprob=row.logprob / len(row.tokens) if row.tokens else None,
-        )
-
-    def _free(self) -> None:
-        import torch
-
+    def close(self) -> None:
         self._model = None
         if self._device == "cuda":
             torch.cuda.empty_cache()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._free()
 
 
 def _rows(slots: Slots | None) -> list[Row]:
@@ -186,8 +147,6 @@ def _rows(slots: Slots | None) -> list[Row]:
 
 
 def _device(placement: Placement) -> str:
-    import torch
-
     if placement.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if placement.device == "cuda" and not torch.cuda.is_available():

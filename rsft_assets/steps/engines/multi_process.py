@@ -12,17 +12,14 @@ import queue
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, render_chat
+from rsft_assets.steps.engines.chat import ModelEngine
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.child import end, spawn_context
-from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 _MOST_EACH = 2_048
 """Requests that one engine holds; above what any engine reads ahead, for it would wait for the rest."""
@@ -30,20 +27,20 @@ _LOOK_EVERY_SECONDS = 1.0
 _LEAVING_SECONDS = 30.0
 
 
-class ManyEngines:
+class ManyEngines(ModelEngine):
     """See `Engine`."""
 
     def __init__(self, placement: Placement, model: Model | None) -> None:
+        super().__init__(model)
         self.count = placement.engines
         self.fingerprint, self.description = "", {}  # type: tuple[str, dict[str, Any]]
-        self._placement, self._spec = placement, model
-        self._tokenizer: Any = None
+        self._placement = placement
         self._processes: list[Any] = []
         self._asked: list[Any] = []
         self._answers: Any = None
 
     def load(self, model_folder: Path) -> None:
-        self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
+        self._read_tokenizer(model_folder)
         if not self._processes:
             self._start()
         for asked in self._asked:
@@ -51,9 +48,6 @@ class ManyEngines:
         for _ in range(self.count):
             _, (self.fingerprint, description) = self._next("loaded")
             self.description = {**description, "engines": self.count}
-
-    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
-        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if not self._processes:
@@ -65,7 +59,7 @@ class ManyEngines:
         finally:
             if not finished:
                 # They are in the middle of requests that nobody waits for.
-                self._end(at_once=True)
+                self.close()
 
     def _shared_out(self, stream: Iterator[Request]) -> Iterator[Completion]:
         holding = dict.fromkeys(range(self.count), 0)
@@ -110,7 +104,7 @@ class ManyEngines:
                 what, number = "failed", dead[0]
                 value = f"died with exit status {status}; finished answers are kept, run it again"
             if what == "failed":
-                self._end(at_once=True)
+                self.close()
                 raise StepError(f"engine {number + 1} of {self.count}: {value}")
             if what in expected:
                 return number, value
@@ -125,13 +119,11 @@ class ManyEngines:
                 waiting.close()
         self._processes, self._asked, self._answers = [], [], None
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        self._end(at_once=True)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end(at_once=kind is not None)
+    def __exit__(self, *problem: object) -> None:
+        self._end(at_once=problem[0] is not None)
 
 
 def _serve(number: int, placement: Placement, model: Model | None, asked: Any, answers: Any) -> None:

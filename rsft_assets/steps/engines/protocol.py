@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from rsft_assets.specs.responses import Sampling
 
@@ -36,7 +36,7 @@ class Completion:
     """Of the drawn tokens under the model's own distribution, before sampling bends it; None where not known."""
 
 
-class Engine(Protocol):
+class Engine(AbstractContextManager["Engine"], Protocol):
     """A context manager; leaving it frees the model."""
 
     fingerprint: str
@@ -50,12 +50,6 @@ class Engine(Protocol):
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Completions as they finish, in any order; requests are drawn from a stream a bounded number ahead."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def request_seed(base: int, *parts: str | int) -> int:

@@ -6,12 +6,11 @@ comes in as one uniform number per row, so a row's text does not depend on the r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from rsft_assets.specs.responses import Sampling
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _GREEDY_BELOW = 1e-5
 
@@ -20,18 +19,16 @@ _GREEDY_BELOW = 1e-5
 class Rows:
     """The sampling of each row, as columns."""
 
-    temperature: "Tensor"
-    top_p: "Tensor"
-    top_k: "Tensor"
-    min_p: "Tensor"
-    presence: "Tensor"
-    frequency: "Tensor"
+    temperature: Tensor
+    top_p: Tensor
+    top_k: Tensor
+    min_p: Tensor
+    presence: Tensor
+    frequency: Tensor
 
     @classmethod
     def of(cls, samplings: Sequence[Sampling], device: str) -> "Rows":
-        import torch
-
-        def column(values: list[float]) -> "Tensor":
+        def column(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device).unsqueeze(1)
 
         return cls(
@@ -47,24 +44,20 @@ class Rows:
     def penalised(self) -> bool:
         return bool((self.presence != 0).any() or (self.frequency != 0).any())
 
-    def select(self, keep: "Tensor") -> "Rows":
+    def select(self, keep: Tensor) -> "Rows":
         return Rows(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
 
     def extend(self, other: "Rows") -> "Rows":
-        import torch
-
         return Rows(
             **{name: torch.cat([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__}
         )
 
 
-def draw(logits: "Tensor", rows: Rows, uniform: "Tensor", counts: "Tensor | None") -> "tuple[Tensor, Tensor]":
+def draw(logits: Tensor, rows: Rows, uniform: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
     """(token, its log-probability under the unbent distribution) of each row.
 
     `uniform` holds one number in [0, 1) per row; `counts` how often each row has drawn each token.
     """
-    import torch
-
     logits = logits.float()
     logprobs = torch.log_softmax(logits, dim=-1)
     if counts is not None:
@@ -81,10 +74,8 @@ def draw(logits: "Tensor", rows: Rows, uniform: "Tensor", counts: "Tensor | None
     return chosen.squeeze(1), logprobs.gather(1, chosen).squeeze(1)
 
 
-def _keep(probs: "Tensor", rows: Rows) -> "tuple[Tensor, Tensor | None]":
+def _keep(probs: Tensor, rows: Rows) -> tuple[Tensor, Tensor | None]:
     """Probabilities with what is cut off at zero, and the tokens they belong to (None: in order)."""
-    import torch
-
     sorting = bool((rows.top_p < 1).any() or (rows.top_k > 0).any())
     if not sorting:
         return _above_min_p(probs, rows), None
@@ -98,16 +89,14 @@ def _keep(probs: "Tensor", rows: Rows) -> "tuple[Tensor, Tensor | None]":
     return probs * ((before < rows.top_p * probs.sum(dim=-1, keepdim=True)) | (rank == 0)), tokens
 
 
-def _above_min_p(probs: "Tensor", rows: Rows) -> "Tensor":
+def _above_min_p(probs: Tensor, rows: Rows) -> Tensor:
     if not bool((rows.min_p > 0).any()):
         return probs
     return probs * (probs >= rows.min_p * probs.amax(dim=-1, keepdim=True))
 
 
-def _pick(probs: "Tensor", tokens: "Tensor | None", uniform: "Tensor") -> "Tensor":
+def _pick(probs: Tensor, tokens: Tensor | None, uniform: Tensor) -> Tensor:
     """Inverse of the cumulative distribution at `uniform`."""
-    import torch
-
     cumulative = probs.cumsum(dim=-1)
     target = uniform.unsqueeze(1) * cumulative[:, -1:]
     index = torch.searchsorted(cumulative, target, right=True).clamp_max(probs.shape[1] - 1)

@@ -12,14 +12,13 @@ import os
 import random
 import socket
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.processes.closing import Closing
 
 log = logging.getLogger(__name__)
 KEY_SETTING = "RSFT_ENDPOINT_KEY"
@@ -42,7 +41,7 @@ class Patience:
     """For one answer."""
 
 
-class Server:
+class Server(Closing):
     """A context manager; may be used from several threads."""
 
     def __init__(
@@ -101,12 +100,7 @@ class Server:
         # Servers quote a request that they refuse.
         return "(not shown: it may quote what was asked)" if self._private else text.strip()[:200]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._stopped.set()
         for open_socket in list(self._sockets):
             # Closing alone does not wake a thread that waits for an answer, and patience can be long.
@@ -132,15 +126,3 @@ def _retry_after(value: str | None) -> float:
         return min(float(value or 0), 300.0)
     except ValueError:
         return 0.0
-
-
-def wait_until_served(server: Server, seconds: float) -> list[str]:
-    """The served models, once the server is up."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return server.models()
-        except StepError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)

@@ -10,18 +10,15 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.chat import drops_system, render_chat
+from rsft_assets.steps.engines.chat import ModelEngine
 from rsft_assets.steps.engines.protocol import Completion, Request
-from rsft_assets.steps.records.rows import without_surrogates
-from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
+from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
 _LOOK_AHEAD = 1024
@@ -29,7 +26,7 @@ _CPU_CACHE_GIB = "1"
 _CPU_SEQUENCES = 128
 
 
-class VllmEngine:
+class VllmEngine(ModelEngine):
     """See `Engine`."""
 
     def __init__(self, placement: Placement, model: Model | None) -> None:
@@ -45,9 +42,9 @@ class VllmEngine:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         import vllm
 
-        self._placement, self._spec = placement, model
+        super().__init__(model)
+        self._placement = placement
         self._llm: Any = None
-        self._tokenizer: Any = None
         self._architecture: dict[str, Any] = {}
         self.description = {
             "engine": "vllm",
@@ -61,14 +58,14 @@ class VllmEngine:
 
     def load(self, model_folder: Path) -> None:
         architecture = _architecture(model_folder)
-        self._tokenizer = load_tokenizer(model_folder, remote_code=allow_remote_code(self._spec))
+        self._read_tokenizer(model_folder)
         if self._llm is not None and architecture == self._architecture:
             self._llm.collective_rpc("take_weights", args=(str(model_folder),))
             # What was computed with the old weights must not be taken for a prefix of the new.
             if not self._llm.reset_prefix_cache():
                 raise StepError("vLLM would not drop the prefixes of the old weights while requests were running")
             return
-        self._close()
+        self.close()
         self._llm = self._start(model_folder)
         self._architecture = architecture
 
@@ -98,9 +95,6 @@ class VllmEngine:
         threading.Thread(target=_say_when_dead, args=(llm.llm_engine.engine_core,), daemon=True).start()
         return llm
 
-    def render(self, turns: list[dict[str, str]], sampling: Sampling) -> str:
-        return render_chat(self._tokenizer, turns, thinking=sampling.thinking, drop_system=drops_system(self._spec))
-
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if self._llm is None:
             raise StepError("the engine has no model yet; call load first")
@@ -109,7 +103,7 @@ class VllmEngine:
         try:
             yield from self._answers(requests)
         except EngineDeadError as error:
-            self._close()
+            self.close()
             raise StepError(
                 f"vLLM died while it was generating ({_last_line(error)}); finished answers are kept, run it again"
             ) from error
@@ -128,8 +122,7 @@ class VllmEngine:
                     if request is None:
                         exhausted = True
                         break
-                    ids = self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"]
-                    ids = ids or [self._tokenizer.eos_token_id]
+                    ids = self._encode(request.prompt)
                     if len(ids) >= context:
                         yield Completion(request.id, "", len(ids), 0, "length", False, None)
                         continue
@@ -141,7 +134,9 @@ class VllmEngine:
                 for output in engine.step() if flying else []:
                     if output.finished:
                         request, prompt_tokens = flying.pop(output.request_id)
-                        yield self._completion(request, prompt_tokens, output.outputs[0])
+                        drawn = output.outputs[0]
+                        ended, logprob = drawn.finish_reason == "stop", drawn.cumulative_logprob
+                        yield self._completion(request, prompt_tokens, list(drawn.token_ids), logprob, ended=ended)
         except GeneratorExit:
             # The caller has enough; what is still running would go on without a reader.
             engine.abort_request(list(flying))
@@ -167,34 +162,10 @@ class VllmEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _completion(self, request: Request, prompt_tokens: int, output: Any) -> Completion:
-        tokens = list(output.token_ids)
-        ended = output.finish_reason == "stop"
-        drawn = tokens[:-1] if ended else tokens
-        text = self._tokenizer.decode(drawn, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        total = output.cumulative_logprob
-        return Completion(
-            id=request.id,
-            text=without_surrogates(text),
-            prompt_tokens=prompt_tokens,
-            response_tokens=len(tokens),
-            finish_reason="stop" if ended else "length",
-            ended_by_eos=ended,
-            mean_logprob=total / len(tokens) if total is not None and tokens else None,
-        )
-
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
 
 
 def _say_when_dead(client: Any) -> None:

@@ -24,7 +24,7 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
-from rsft_assets.steps.records.store import POINTER, Store
+from rsft_assets.steps.records.store import Store
 
 log = logging.getLogger(__name__)
 _WEIGHTS = ("checkpoints", "base_models")
@@ -145,16 +145,12 @@ def _superseded(states: States) -> Iterator[Item]:
     """Weights that were made anew: the older ones go where no manifest names them."""
     store = states.store
     named = _named(store)
-    for pointer in sorted(path for stage in _WEIGHTS for path in (store.home / stage).rglob(POINTER)):
-        try:
-            current = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-            made = read_manifest(current)
-        except (StepError, ValueError, KeyError, TypeError):
+    for pointer, current in (found for stage in _WEIGHTS for found in store.pointers(stage)):
+        if isinstance(current, str):
             continue  # `rsft doctor` names what is broken; nothing beside it is judged
         for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):
-            if folder == current:
-                continue
-            yield _older(states, folder, made, named)
+            if folder != current.folder:
+                yield _older(states, folder, current.manifest, named)
 
 
 def _older(states: States, folder: Path, current: Manifest, named: dict[str, set[str]]) -> Item:

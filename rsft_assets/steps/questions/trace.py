@@ -15,9 +15,10 @@ import re
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, parse_ref, partitions_of
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.questions.tracing import tables, up
+from rsft_assets.steps.questions.tracing import tables
 from rsft_assets.steps.questions.tracing.down import Downwards
 from rsft_assets.steps.questions.tracing.node import Node
+from rsft_assets.steps.questions.tracing.up import Upwards
 from rsft_assets.steps.records.store import Store
 
 _WITH_PARTITION = re.compile(r"^(?P<asset>[^\[\]]+)\[(?P<partition>[^\[\]]+)\]$")
@@ -48,20 +49,21 @@ def trace(
         valid = partitions_of(study, ref.asset)
         if valid and not ref.partition:
             raise SpecError(f"{what} has {len(valid)} partitions; name one, such as '{valid[-1]}'")
-        return up.output_up(study, store, ref) if upwards else Downwards(study, store, content=content).of(ref, item)
+        return Upwards(study, store).output(ref) if upwards else Downwards(study, store, content=content).of(ref, item)
     return _of_id(study, store, what)
 
 
 def _of_id(study: Study, store: Store, what: str) -> Node:
     query, dash, sample = what.rpartition("-")
-    broken: list[Node] = []
-    found = up.query_up(study, store, what, broken=broken)
+    walk = Upwards(study, store)
+    unread: list[Node] = []
+    found = walk.query(what, "", unread)
     if found is None and dash and sample.isdigit():
-        found = up.query_up(study, store, query, response_id=what)
+        found = walk.query(query, what, [])
     if found is None:
-        found = up.item_up(study, store, what, broken=broken)
-    if found is None and broken:
-        return Node(what, "missing", {"note": "in nothing that can be read; perhaps in what cannot"}).add(*broken)
+        found = walk.item(what, unread)
+    if found is None and unread:
+        return Node(what, "missing", {"note": "in nothing that can be read; perhaps in what cannot"}).add(*unread)
     if found is None:
         raise StepError(
             f"{what!r} is no asset, and no query, response or item under {store.home} has this id; "

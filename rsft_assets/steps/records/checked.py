@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rsft_assets.steps.records.digest import file_digest
@@ -25,6 +25,14 @@ def content_damage(folder: Path, files: Sequence[FileRecord], *, again: bool) ->
     before = _state(folder, files)
     if not again and _was_right(folder, before):
         return None
+    problem = difference(folder, files)
+    if problem is None:
+        _remember(folder, files, before)
+    return problem
+
+
+def difference(folder: Path, files: Iterable[FileRecord]) -> str | None:
+    """The first of these files whose content differs from its digest, in words."""
     for record in files:
         path = folder / record.path
         try:
@@ -33,7 +41,6 @@ def content_damage(folder: Path, files: Sequence[FileRecord], *, again: bool) ->
             return f"{path} cannot be read ({error})"
         if digest != record.digest:
             return f"{path} has changed since it was made (content digest differs)"
-    _remember(folder, files, before)
     return None
 
 

@@ -137,23 +137,18 @@ def _pinned(hub: Hub) -> str:
 def _download(hub: Hub, fetch: Any) -> str:
     """Run a download of huggingface_hub; what it raises becomes `NoAccess` or a `StepError` with a remedy."""
     import httpx
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import errors
 
     try:
         return str(fetch())
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         raise StepError(
             f"{hub.repo}@{hub.revision}: the hub cannot be reached and there is no copy here; "
             f"check the network, or set {MIRROR_SETTING} to a folder that holds it"
         ) from error
-    except (RepositoryNotFoundError, EntryNotFoundError) as error:
+    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
         raise NoAccess(f"{hub.repo}@{hub.revision}: {_first_line(error)}; ask for access and set HF_TOKEN") from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise StepError(
             f"{hub.repo}@{hub.revision}: {_first_line(error)}; try again or set {MIRROR_SETTING}"
         ) from error

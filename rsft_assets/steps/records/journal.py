@@ -11,11 +11,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from rsft_assets.steps.processes.closing import Closing
 
 
-class Journal:
+class Journal(Closing):
     """Rows by key, in one JSON-lines file; a key that comes again is ignored. A context manager."""
 
     def __init__(self, path: Path, key: str) -> None:
@@ -23,14 +24,6 @@ class Journal:
         self._offsets: dict[str, int] = {}
         self._file = path.open("a+b")
         self._end = self._recover()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._offsets

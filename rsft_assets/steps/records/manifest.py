@@ -4,9 +4,11 @@ Manifests are the truth about lineage; Dagster's event log and DuckDB are views 
 """
 
 import dataclasses
+import datetime
 import json
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.columns import SCHEMA_VERSION
+from rsft_assets.steps.records.digest import combined_digest, file_digest
+from rsft_assets.steps.records.provenance import provenance
 
 FILE_NAME = "manifest.json"
 
@@ -86,6 +90,39 @@ def read_manifest(folder: Path) -> Manifest:
         raise StepError(f"{folder}: no {FILE_NAME}, so this is not a finished output; materialize it again") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{path}: damaged manifest ({error}); materialize it again") from error
+
+
+def describe(folder: Path, ref: Ref, *, started: float, made_by: dict[str, Any], **declared: Any) -> Manifest:
+    """Digest every file of a complete folder but the hidden ones, and write its manifest; `declared` are the fields
+    that the files do not tell.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = [_file_record(path, folder) for path in paths]
+    finished = time.time()
+    manifest = Manifest(
+        asset=ref.asset,
+        partition=ref.partition,
+        digest=combined_digest({record.path: record.digest for record in files}),
+        files=files,
+        made_by={**provenance(), **made_by},
+        started_at=_iso(started),
+        finished_at=_iso(finished),
+        seconds=round(finished - started, 3),
+        **declared,
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _file_record(path: Path, folder: Path) -> FileRecord:
+    digest, rows = file_digest(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, digest=digest, rows=rows)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

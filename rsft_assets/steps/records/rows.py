@@ -1,13 +1,12 @@
 """Rows of a record in and out of Parquet, in bounded memory.
 
 with RowWriter(path, "queries") as rows:
-    rows.add({"query_id": ..., ...})          # every column of `columns.QUERIES`
+    rows.add({"query_id": ..., ...})          # every column of `KINDS["queries"]`
 for row in read_rows(path, columns=["query_id", "gold"]): ...
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rsft_assets.specs.errors import StepError
@@ -36,10 +35,8 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *problem: object) -> None:
+        if kind is None:
             self._flush()
         self._file.close()
 
@@ -58,6 +55,13 @@ class RowWriter:
         if self._held:
             self._file.write_table(pa.Table.from_pylist(self._held, schema=self._schema))
             self._held, self._held_chars = [], 0
+
+
+def write_rows(path: Path, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One Parquet file of these rows."""
+    with RowWriter(path, kind) as writer:
+        for row in rows:
+            writer.add(row)
 
 
 def _text(value: Any) -> Any:

@@ -13,7 +13,6 @@ folder in use. A work folder keeps its name between tries, so that a killed step
 """
 
 import contextlib
-import datetime
 import json
 import logging
 import os
@@ -33,18 +32,9 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import say_published
 from rsft_assets.steps.records.checked import content_damage
 from rsft_assets.steps.records.code import code_of
-from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
-from rsft_assets.steps.records.manifest import (
-    FileRecord,
-    InputRecord,
-    Manifest,
-    read_manifest,
-    write_json,
-    write_manifest,
-)
-from rsft_assets.steps.records.provenance import provenance
+from rsft_assets.steps.records.manifest import InputRecord, Manifest, describe, read_manifest, write_json
 
 log = logging.getLogger(__name__)
 HOME_SETTING = "RSFT_HOME"
@@ -57,6 +47,11 @@ class Output:
 
     folder: Path
     manifest: Manifest
+
+    @classmethod
+    def at(cls, folder: Path) -> "Output":
+        """The output of a folder, whatever its slot points at; a `StepError` where that has no sound manifest."""
+        return cls(folder, read_manifest(folder))
 
     @property
     def digest(self) -> str:
@@ -117,41 +112,24 @@ class Build:
     def input(self, asset: str, partition: str = "") -> Output:
         """An input, its content checked before use."""
         known = {(i.asset, i.partition): i for i in self.identity.inputs}
-        record = known[(asset, partition)]
-        folder = self.store.home / record.output
-        return Output(folder, read_manifest(folder)).verified()
+        return self.store.used(known[(asset, partition)]).verified()
 
     def publish(self, stats: dict[str, Any] | None = None) -> Output:
         """Digest what is in the folder, write the manifest, rename into place, point at it."""
-        paths = sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-        files = [_file_record(path, self.folder) for path in paths]
-        finished = time.time()
-        manifest = Manifest(
-            asset=self.identity.ref.asset,
-            partition=self.identity.ref.partition,
+        manifest = describe(
+            self.folder,
+            self.identity.ref,
             fingerprint=self.identity.fingerprint,
             spec=self.identity.spec,
             inputs=list(self.identity.inputs),
-            digest=combined_digest({record.path: record.digest for record in files}),
-            files=files,
+            made_by=self.made_by,
+            started=self.started,
             stats=stats or {},
             origin=self.origin,
             adopted_from=self.adopted_from,
-            made_by={**provenance(), **self.made_by},
-            started_at=_iso(self.started),
-            finished_at=_iso(finished),
-            seconds=round(finished - self.started, 3),
         )
-        write_manifest(self.folder, manifest)
         self.finished = self.store.publish(self.folder, manifest)
         return self.finished
-
-
-def _file_record(path: Path, folder: Path) -> FileRecord:
-    digest, rows = file_digest(path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, digest=digest, rows=rows)
 
 
 class Store:
@@ -174,17 +152,24 @@ class Store:
 
     def current(self, ref: Ref) -> Output | None:
         """The output in use, None where there is none; damage is a `StepError` that names it."""
-        pointer = self.slot(ref) / POINTER
         try:
-            folder = self.slot(ref) / json.loads(pointer.read_text(encoding="utf-8"))["output"]
+            output = _pointed_at(self.slot(ref) / POINTER)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise StepError(f"{pointer}: damaged pointer ({error}); materialize {ref} again") from error
-        output = Output(folder, read_manifest(folder))
         if problem := output.damage(content=False):
             raise StepError(f"{ref} is damaged: {problem}; materialize it again")
         return output
+
+    def sound(self, ref: Ref) -> Output | None:
+        """The output in use, None where there is none or it is damaged."""
+        try:
+            return self.current(ref)
+        except StepError:
+            return None
+
+    def used(self, record: InputRecord) -> Output:
+        """The very output that a manifest names as its input."""
+        return Output.at(self.home / record.output)
 
     def require(self, ref: Ref) -> Output:
         """The output in use; where there is none, a `StepError` with the command that makes it."""
@@ -206,10 +191,9 @@ class Store:
         """`spec_of`; where no judge is named here, a score's judges are those it had: looking elsewhere loses none."""
         spec = spec_of(study, ref)
         if ref.stage == "scores" and spec["task"] in ROLES and "judges" not in spec:
-            with contextlib.suppress(StepError):
-                before = self.current(ref)
-                if before is not None and "judges" in before.manifest.spec:
-                    return {**spec, "judges": before.manifest.spec["judges"]}
+            before = self.sound(ref)
+            if before is not None and "judges" in before.manifest.spec:
+                return {**spec, "judges": before.manifest.spec["judges"]}
         return spec
 
     def kept(self, identity: Identity) -> Output | None:
@@ -220,8 +204,7 @@ class Store:
                 return output
         with contextlib.suppress(StepError):
             # Going back to an earlier spec costs nothing.
-            folder = self.slot(identity.ref) / identity.fingerprint[:SHORT]
-            earlier = Output(folder, read_manifest(folder))
+            earlier = Output.at(self.slot(identity.ref) / identity.fingerprint[:SHORT])
             if earlier.manifest.fingerprint == identity.fingerprint and not earlier.damage(content=False):
                 return earlier
         return None
@@ -299,10 +282,7 @@ class Store:
         return output
 
     def _is_current(self, output: Output) -> bool:
-        try:
-            current = self.current(output.manifest.ref)
-        except StepError:
-            return False
+        current = self.sound(output.manifest.ref)
         return current is not None and current.folder == output.folder
 
     def _point(self, output: Output) -> None:
@@ -321,7 +301,7 @@ class Store:
 
     def outputs(self) -> Iterator[Output]:
         """Every current output whose manifest can be read; for doctor, SQL and traces."""
-        for pointer, found in self._pointers():
+        for pointer, found in self.pointers():
             if isinstance(found, Output):
                 yield found
             else:
@@ -329,20 +309,22 @@ class Store:
 
     def broken(self) -> Iterator[tuple[Path, str]]:
         """Pointers whose output cannot be read, and why."""
-        for pointer, found in self._pointers():
+        for pointer, found in self.pointers():
             if isinstance(found, str):
                 yield pointer, found
 
-    def _pointers(self) -> Iterator[tuple[Path, Output | str]]:
-        for pointer in sorted(self.home.rglob(POINTER)):
+    def pointers(self, below: str = "") -> Iterator[tuple[Path, Output | str]]:
+        """Every pointer below a part of the home, with the output that it names or why that cannot be read."""
+        for pointer in sorted(self.home.joinpath(below).rglob(POINTER)):
             try:
-                folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-                yield pointer, Output(folder, read_manifest(folder))
-            except StepError as error:
+                yield pointer, _pointed_at(pointer)
+            except (StepError, OSError) as error:
                 yield pointer, str(error)
-            except (ValueError, KeyError, TypeError) as error:
-                yield pointer, f"damaged pointer ({error})"
 
 
-def _iso(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+def _pointed_at(pointer: Path) -> Output:
+    try:
+        folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StepError(f"{pointer}: damaged pointer ({error}); materialize it again") from error
+    return Output.at(folder)

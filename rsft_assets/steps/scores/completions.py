@@ -6,7 +6,6 @@ every run of a model) share one set. While it grows, each completion is one line
 finishes; a killed process loses what was in flight. Then `completions.parquet` is written, the manifest last.
 """
 
-import datetime
 import hashlib
 import json
 import logging
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.fingerprint import SHORT, canonical, fingerprint
+from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.protocol import Completion, Request, request_seed
-from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.journal import Journal
-from rsft_assets.steps.records.manifest import FileRecord, InputRecord, Manifest, read_manifest, write_manifest
-from rsft_assets.steps.records.provenance import provenance
+from rsft_assets.steps.records.manifest import InputRecord, describe
 from rsft_assets.steps.records.rows import RowWriter, read_rows
 from rsft_assets.steps.records.store import Output
 from rsft_assets.steps.scores.repetition import ends_in_loop
@@ -90,7 +88,7 @@ class CompletionSet:
         """The finished set with every byte checked; a damaged one is put aside under a telling name."""
         if not self.folder.is_dir():
             return None
-        output = Output(self.folder, read_manifest(self.folder))
+        output = Output.at(self.folder)
         if problem := output.damage(content=True):
             aside = self.folder.with_name(f"{self.folder.name}.damaged-{int(time.time())}")
             log.warning("completions of %s are damaged: %s; put aside as %s", self.benchmark, problem, aside.name)
@@ -138,25 +136,17 @@ class CompletionSet:
 
     def publish(self, made_by: dict[str, Any]) -> Output:
         """Write the Parquet file in the items' order and the manifest, and rename into place."""
-        path = self._work / FILE_NAME
-        stats = self._write_parquet(path)
-        digest, rows = file_digest(path)
-        finished = time.time()
-        manifest = Manifest(
-            asset=f"completions/{self.benchmark}",
-            partition="",
+        stats = self._write_parquet(self._work / FILE_NAME)
+        manifest = describe(
+            self._work,
+            Ref(f"completions/{self.benchmark}"),
             fingerprint=fingerprint(self.identity),
             spec=self.identity,
             inputs=self.inputs,
-            digest=combined_digest({FILE_NAME: digest}),
-            files=[FileRecord(FILE_NAME, path.stat().st_size, digest, rows)],
+            made_by=made_by,
+            started=self._started,
             stats=stats,
-            made_by={**provenance(), **made_by},
-            started_at=_time(self._started),
-            finished_at=_time(finished),
-            seconds=round(finished - self._started, 3),
         )
-        write_manifest(self._work, manifest)
         self.close()
         (self._work / _JOURNAL).unlink()
         self._work.rename(self.folder)
@@ -203,7 +193,3 @@ def think_closed(text: str) -> bool | None:
 
 def _key(item_id: str, sample: int) -> str:
     return f"{item_id}\n{sample}"
-
-
-def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
@@ -20,13 +19,13 @@ from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.engines import Engine, Request, open_engine
+from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.hardware import refuse_without_gpu, this_machine
 from rsft_assets.steps.records.locks import exclusive
-from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.completions import Asked, CompletionSet
-from rsft_assets.steps.scores.grading.publishing import publish_scores, publish_unscored
+from rsft_assets.steps.scores.grading.publishing import Wanted, publish_scores, publish_unscored
 from rsft_assets.steps.scores.grading.task import Item
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
 from rsft_assets.steps.scores.grading.tools import Tools
@@ -46,7 +45,7 @@ def score_checkpoints(
     return scoring.done, scoring.failed
 
 
-class LazyEngine:
+class LazyEngine(Closing):
     """An engine that starts when the first text is asked for, and is told of new weights only then."""
 
     def __init__(self, placement: Placement, model: Model) -> None:
@@ -69,24 +68,8 @@ class LazyEngine:
         """Weights are loaded anew before the next text: an engine that failed may hold none."""
         self._loaded = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._stack.close()
-
-
-@dataclass
-class Wanted:
-    """One benchmark of one checkpoint on its way to a score."""
-
-    ref: Ref
-    benchmark: Benchmark
-    items: list[Item]
-    texts: CompletionSet
-    completions: Output | None = None
 
 
 @dataclass
@@ -128,7 +111,7 @@ class Scoring:
         if kept is not None and not can_be_graded_now(kept, benchmark):
             self.done.append(kept)
             return None
-        locked = self._input(identity, "benchmarks").verified()
+        locked = self._input(identity, "benchmarks")
         if locked.stats.get("access", "full") == "none":
             why = str(locked.stats.get("reason") or "the benchmark's items cannot be had here")
             self.done.append(publish_unscored(self.study, self.store, ref, benchmark, "no-access", why))
@@ -146,8 +129,7 @@ class Scoring:
 
     def _input(self, identity: Any, stage: str) -> Output:
         record = next(entry for entry in identity.inputs if entry.asset.startswith(f"{stage}/"))
-        folder = self.store.home / record.output
-        return Output(folder, read_manifest(folder))
+        return self.store.used(record).verified()
 
     def _generate(self, wanted: list[Wanted]) -> None:
         if not wanted:
@@ -163,7 +145,7 @@ class Scoring:
             if left:
                 # Grading what was generated elsewhere needs no GPU; only generating does.
                 refuse_without_gpu(self.study, left[0].ref, self.engine.placement, this_machine())
-                checkpoint = self._input(self.store.identity(self.study, left[0].ref), "checkpoints").verified()
+                checkpoint = self._input(self.store.identity(self.study, left[0].ref), "checkpoints")
                 self._answer(self.engine.with_weights(checkpoint.folder), left)
 
     def _answer(self, engine: Engine, wanted: list[Wanted]) -> None:
@@ -210,20 +192,8 @@ class Scoring:
                 log.info("first prompt of %s: %s", benchmark.name, json.dumps(prompt, ensure_ascii=False))
 
     def _guarded(self, entry: Wanted) -> None:
-        assert entry.completions is not None
         try:
-            self.done.append(
-                publish_scores(
-                    self.study,
-                    self.store,
-                    entry.ref,
-                    entry.benchmark,
-                    entry.items,
-                    entry.completions,
-                    self.tools,
-                    force=self.force,
-                )
-            )
+            self.done.append(publish_scores(self.study, self.store, entry, self.tools, force=self.force))
         except StepError as error:
             self.failed.append(f"{entry.ref}: {error}")
         except Exception as error:  # a broken grader must not cost the scores of the others

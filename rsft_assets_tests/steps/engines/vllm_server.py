@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rsft_assets.steps.engines.server import Server, wait_until_served
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.engines.server import Server
 
 _START_SECONDS = 400.0
 
@@ -35,7 +37,7 @@ def vllm_server(model: Path, log: Path, *, served_as: str = "") -> Iterator[str]
     try:
         url = f"http://127.0.0.1:{port}/v1"
         with Server(url) as server:
-            wait_until_served(server, _START_SECONDS)
+            _wait_for(server)
         yield url
     finally:
         # The server has processes of its own.
@@ -45,3 +47,15 @@ def vllm_server(model: Path, log: Path, *, served_as: str = "") -> Iterator[str]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _wait_for(server: Server) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.models()
+            return
+        except StepError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)

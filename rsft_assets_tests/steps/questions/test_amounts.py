@@ -12,6 +12,7 @@ from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.amounts import estimate, teacher_parameters
 from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import Quantity, total, weakest
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, make, tiny_study
 
@@ -34,7 +35,7 @@ def finished(tmp_path_factory):
 
 
 def figures(study, store, selection, **how):
-    return total(estimate(make_plan(study, store, [selection], assume_inputs=True, **how))).figures
+    return total(estimate(make_plan(study, store, Selection((selection,), **how), assume_inputs=True))).figures
 
 
 def test_the_papers_pool_is_1_408_000_responses(tmp_path):
@@ -85,7 +86,9 @@ def test_a_half_trained_run_counts_the_rest(tmp_path, made, saved, start):
         folder = store.slot(Ref("checkpoints/tiny-1m", run.name)) / ".resume" / f"state-{saved}"
         folder.mkdir(parents=True)
         (folder / "state.json").write_text(json.dumps({"step": saved}))
-    (line,) = estimate(make_plan(study, store, ["checkpoints/tiny-1m"], runs=[run.name], assume_inputs=True))
+    (line,) = estimate(
+        make_plan(study, store, Selection(("checkpoints/tiny-1m",), runs=(run.name,)), assume_inputs=True)
+    )
     assert line.trained == {run.name: (start, 40)}
     assert [ref.step for ref in line.refs] == [step for step in (5, 10, 20, 40) if step not in made]
 
@@ -93,12 +96,12 @@ def test_a_half_trained_run_counts_the_rest(tmp_path, made, saved, start):
 def test_a_finished_study_costs_nothing(finished):
     study = tiny_study()
     for selection in ("scores/tiny-1m/*", "checkpoints/tiny-*", "responses/tiny-*", "datasets/tiny-*"):
-        assert estimate(make_plan(study, finished, [selection])) == []
+        assert estimate(make_plan(study, finished, Selection((selection,)))) == []
 
 
 def test_force_counts_what_is_finished(finished):
     study = tiny_study()
-    plan = make_plan(study, finished, ["checkpoints/tiny-1m"], force=True)
+    plan = make_plan(study, finished, Selection(("checkpoints/tiny-1m",), force=True))
     lines = estimate(plan)
     assert {ref for line in lines for ref in line.refs} == set(plan.refs)
     assert {start for line in lines for start, _ in line.trained.values()} == {0}

@@ -8,6 +8,7 @@ from rsft_assets.specs.study_file import read_study_file
 from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.plan import closure, make_plan
 from rsft_assets.steps.questions.planning.quantities import total
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
 PAPER = load_study()
@@ -22,7 +23,7 @@ def no_settings(monkeypatch):
 
 
 def plan_of(store, selection, study=PAPER, **how):
-    return make_plan(study, store, [selection], upstream=True, **how)
+    return make_plan(study, store, Selection((selection,), upstream=True, **how))
 
 
 def gpu_hours(plan):

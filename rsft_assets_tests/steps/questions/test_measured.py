@@ -11,6 +11,7 @@ from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.measured import Measured, covered_seconds
 from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import total
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.manifest import InputRecord, Manifest, write_json, write_manifest
 from rsft_assets.steps.records.store import POINTER, Store
 
@@ -55,7 +56,7 @@ def trained(partition, seconds, host=""):
 
 
 def planned(store, selection, **how):
-    return total(estimate(make_plan(PAPER, store, [selection], assume_inputs=True, **how)))
+    return total(estimate(make_plan(PAPER, store, Selection((selection,), **how), assume_inputs=True)))
 
 
 def test_training_is_measured_on_another_run_of_the_model(tmp_path):

@@ -9,7 +9,7 @@ from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch, blocks, op_of
 from rsft_assets.steps.questions.planning.plan import make_plan
-from rsft_assets.steps.questions.planning.selection import select
+from rsft_assets.steps.questions.planning.selection import Selection, select
 from rsft_assets.steps.records.store import Store
 
 STUDY = load_study()
@@ -48,7 +48,7 @@ def test_a_glob_that_matches_nothing_is_answered_with_the_nearest(selection, wor
 
 
 def test_all_scores_of_a_model_are_one_batch_a_block(store):
-    plan = make_plan(STUDY, store, ["scores/nano-300k/*"], upstream=True)
+    plan = make_plan(STUDY, store, Selection(("scores/nano-300k/*",), upstream=True))
     scores = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
     # Runs of one length are one block, and one engine serves all benchmarks of it.
     assert len(scores) == len({STUDY.steps_of(run) for run in STUDY.runs_of("nano-300k")})
@@ -58,7 +58,7 @@ def test_all_scores_of_a_model_are_one_batch_a_block(store):
 
 
 def test_an_open_selection_leaves_out_what_cannot_be_made_yet(store):
-    plan = make_plan(STUDY, store, ["scores/qwen3-14b/math500"])
+    plan = make_plan(STUDY, store, Selection(("scores/qwen3-14b/math500",)))
     assert not plan.batches
     assert set(plan.waiting.values()) == {
         Ref("checkpoints/qwen3-14b", partition) for partition in partitions_of(STUDY, "checkpoints/qwen3-14b")
@@ -66,37 +66,37 @@ def test_an_open_selection_leaves_out_what_cannot_be_made_yet(store):
 
 
 def test_what_was_asked_for_by_name_waits_like_the_rest(store):
-    plan = make_plan(STUDY, store, ["scores/qwen3-14b/math500"], runs=[MAIN], steps=[640])
+    plan = make_plan(STUDY, store, Selection(("scores/qwen3-14b/math500",), runs=(MAIN,), steps=(640,)))
     assert plan.waiting == {Ref("scores/qwen3-14b/math500", f"{MAIN}|640"): Ref("checkpoints/qwen3-14b", f"{MAIN}|640")}
 
 
 @pytest.mark.parametrize(
     "filters",
     [
-        {"runs": [MAIN], "steps": [640]},
-        {"runs": [MAIN_KEY], "steps": [640]},
-        {"partitions": [f"{MAIN}|640"]},
-        {"partitions": [f"{MAIN_KEY}|640"]},
-        {"partitions": ["5e-5_8x256_math-c*k|640"], "runs": ["qwen3-14b_math-cot-20k_*"]},
+        {"runs": (MAIN,), "steps": (640,)},
+        {"runs": (MAIN_KEY,), "steps": (640,)},
+        {"partitions": (f"{MAIN}|640",)},
+        {"partitions": (f"{MAIN_KEY}|640",)},
+        {"partitions": ("5e-5_8x256_math-c*k|640",), "runs": ("qwen3-14b_math-cot-20k_*",)},
     ],
 )
 def test_run_and_step_single_out_a_cell_in_either_form(store, filters):
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], **filters, assume_inputs=True)
+    plan = make_plan(STUDY, store, Selection(("checkpoints/qwen3-14b",), **filters), assume_inputs=True)
     assert plan.refs == [Ref("checkpoints/qwen3-14b", f"{MAIN}|640")]
     assert plan.batches == [Batch(("checkpoints/qwen3-14b",), (f"{MAIN}|640",))]
 
 
 def test_a_short_name_is_that_run_in_every_selected_model(store):
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-*"], runs=[MAIN_KEY], steps=[640])
+    plan = make_plan(STUDY, store, Selection(("checkpoints/qwen3-*",), runs=(MAIN_KEY,), steps=(640,)))
     assert [ref.run for ref in plan.refs] == [
         f"qwen3-{size}_math-cot-20k_lr5e-5_ep8_bs256" for size in ("1.7b", "4b", "8b", "14b")
     ]
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-*"], runs=[MAIN], steps=[640])
+    plan = make_plan(STUDY, store, Selection(("checkpoints/qwen3-*",), runs=(MAIN,), steps=(640,)))
     assert [ref.run for ref in plan.refs] == [MAIN]
 
 
 def test_a_step_past_an_end_is_one_line(store):
-    plan = make_plan(STUDY, store, ["checkpoints/qwen3-14b"], runs=[SHORT], steps=[80, 640])
+    plan = make_plan(STUDY, store, Selection(("checkpoints/qwen3-14b",), runs=(SHORT,), steps=(80, 640)))
     assert plan.past_the_end == [f"skipped {SHORT} at step 640: the run ends at step 80"]
     assert plan.refs == [Ref("checkpoints/qwen3-14b", f"{SHORT}|80")]
 
@@ -104,14 +104,14 @@ def test_a_step_past_an_end_is_one_line(store):
 @pytest.mark.parametrize(
     ("filters", "words"),
     [
-        ({"runs": ["qwen3-14b_math-cot-2k*"]}, "unknown run.*did you mean .*5e-5_1x256_math-cot-20k"),
-        ({"steps": [641]}, "no run keeps step 641"),
-        ({"partitions": ["5e-5_8x256_math-cot|640"]}, r"unknown partition.*5e-5_8x256_math-cot-20k\|640"),
+        ({"runs": ("qwen3-14b_math-cot-2k*",)}, "unknown run.*did you mean .*5e-5_1x256_math-cot-20k"),
+        ({"steps": (641,)}, "no run keeps step 641"),
+        ({"partitions": ("5e-5_8x256_math-cot|640",)}, r"unknown partition.*5e-5_8x256_math-cot-20k\|640"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_a_mistake(store, filters, words):
     with pytest.raises(SpecError, match=words):
-        make_plan(STUDY, store, ["checkpoints/qwen3-14b"], **filters)
+        make_plan(STUDY, store, Selection(("checkpoints/qwen3-14b",), **filters))
 
 
 @pytest.mark.parametrize("asset", [key for key in asset_keys(STUDY) if partitions_of(STUDY, key)][::9])

@@ -260,8 +260,8 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
         unavailable=lambda: reason["now"],
     )
-    for place in ("rsft_assets.steps.scores.scoring.task", "rsft_assets.steps.scores.grading.publishing.task"):
-        monkeypatch.setattr(place, lambda name: odd)
+    for place in ("scoring", "grading.publishing", "grading.tasks"):
+        monkeypatch.setattr(f"rsft_assets.steps.scores.{place}.task", lambda name: odd)
     [output] = score(study, store, refs)
     [row] = [row for row in table(output, "scores.parquet") if row["grader"] == "strict"]
     assert (row["state"], row["value"], row["not_run"]) == ("not-run", None, 2 * len(FORMAT))

@@ -83,10 +83,7 @@ def actual(study: Study, store: Store, planned: Line, since: str) -> Line:
 
 
 def _made_since(store: Store, ref: Ref, since: str) -> Output | None:
-    try:
-        output = store.current(ref)
-    except StepError:
-        return None
+    output = store.sound(ref)
     return output if output is not None and _is_since(output.manifest, since) else None
 
 

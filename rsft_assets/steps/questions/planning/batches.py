@@ -23,14 +23,6 @@ class Batch:
     def title(self) -> str:
         return op_of(self.assets[0])
 
-    @property
-    def stage(self) -> str:
-        return Ref(self.assets[0]).stage
-
-    @property
-    def refs(self) -> list[Ref]:
-        return [Ref(asset, partition) for asset in self.assets for partition in self.partitions]
-
 
 def op_of(asset: str) -> str:
     """What is made together: a model's scores, all tables, all figures; every other asset by itself."""

@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import json
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
-from rsft_assets.steps.records.store import POINTER, Store
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.outputs_found import COMPLETIONS
 
 
@@ -36,14 +35,8 @@ class Measured:
     @functools.cache  # noqa: B019 - lives as long as one plan
     def manifests(self, asset: str) -> tuple[Manifest, ...]:
         """Of every current output of an asset, or below it."""
-        found = []
-        for pointer in sorted(self.store.home.joinpath(*asset.split("/")).rglob(POINTER)):
-            try:
-                output = json.loads(pointer.read_text(encoding="utf-8"))["output"]
-                found.append(read_manifest(pointer.parent / output))
-            except (StepError, OSError, ValueError, KeyError, TypeError):
-                continue  # `rsft doctor` names it
-        return tuple(found)
+        # What cannot be read is left out: `rsft doctor` names it.
+        return tuple(found.manifest for _, found in self.store.pointers(asset) if isinstance(found, Output))
 
     @functools.cache  # noqa: B019
     def completions(self, model: str) -> tuple[Manifest, ...]:

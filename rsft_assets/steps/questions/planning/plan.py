@@ -1,20 +1,20 @@
 """The plan of a selection: its cells, what they are made from where that is wanted, and the state of each.
 
-    plan = make_plan(study, store, ["scores/nano-300k/*"], upstream=True)
+    plan = make_plan(study, store, Selection(("scores/nano-300k/*",), upstream=True))
     plan.states.of(ref), plan.waiting, plan.batches
 
 A cell is a `Ref`. What it is made from is `inputs_of`, partition by partition, so that a plan holds nothing that its
 selection does not stand on.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, partitions_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.figures.catalogue import figure_keys
 from rsft_assets.steps.questions.planning.batches import Batch, batches
-from rsft_assets.steps.questions.planning.selection import Filters, all_keys, cells, past_the_end, select
+from rsft_assets.steps.questions.planning.selection import Selection, all_keys, cells, past_the_end
 from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.sql_files import results_keys
@@ -38,28 +38,12 @@ class Plan:
         return {ref: upstream for ref, upstream in found.items() if upstream is not None}
 
 
-def make_plan(
-    study: Study,
-    store: Store,
-    selections: Sequence[str],
-    *,
-    runs: Sequence[str] = (),
-    steps: Sequence[int] = (),
-    partitions: Sequence[str] = (),
-    upstream: bool = False,
-    force: bool = False,
-    assume_inputs: bool = False,
-) -> Plan:
-    """The plan of what the globs select, limited to runs (names or globs), steps or whole partition keys.
-
-    `upstream` adds everything that it is made from; `assume_inputs` takes that to be there, which a plan of costs may
-    do; `force` makes all of it again.
-    """
-    keys = select(study, selections)
-    filters = Filters(runs=tuple(runs), steps=tuple(steps), partitions=tuple(partitions))
-    asked = cells(study, keys, filters)
-    plan = plan_of(study, store, closure(study, asked) if upstream else asked, force=force, assume_inputs=assume_inputs)
-    plan.past_the_end = past_the_end(study, keys, filters)
+def make_plan(study: Study, store: Store, selection: Selection, *, assume_inputs: bool = False) -> Plan:
+    """The plan of a selection; `assume_inputs` takes what it is made from to be there, as a plan of costs may do."""
+    asked = cells(study, selection)
+    refs = closure(study, asked) if selection.upstream else asked
+    plan = plan_of(study, store, refs, force=selection.force, assume_inputs=assume_inputs)
+    plan.past_the_end = past_the_end(study, selection)
     return plan
 
 

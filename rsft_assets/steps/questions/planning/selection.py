@@ -1,4 +1,7 @@
-"""From what a person types to refs: globs over asset keys, and filters by run, step or partition."""
+"""From what a person types to refs: globs over asset keys, and filters by run, step or partition.
+
+cells(study, Selection(("scores/qwen3-14b/*",), steps=(640,)))
+"""
 
 import fnmatch
 import itertools
@@ -17,17 +20,47 @@ def all_keys(study: Study) -> tuple[str, ...]:
     return (*asset_keys(study), *results_keys(), *figure_keys(), "report")
 
 
-def select(study: Study, selections: Iterable[str]) -> list[str]:
+@dataclass(frozen=True)
+class Selection:
+    """What a person asked for. Runs and whole partitions are meant by their full or short names, or by globs over
+    either.
+    """
+
+    globs: tuple[str, ...]
+    """Over asset keys."""
+    runs: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    partitions: tuple[str, ...] = ()
+    upstream: bool = False
+    """Everything that it is made from, too."""
+    force: bool = False
+    """Made again even where it is finished."""
+
+    def __str__(self) -> str:
+        """The globs as a shell takes them."""
+        return " ".join(f"'{glob}'" for glob in self.globs)
+
+    def keep(self, study: Study, ref: Ref) -> bool:
+        if self.partitions and ref.partition and not _matches(_partition_names(study, ref), self.partitions):
+            return False
+        if ref.stage not in ("checkpoints", "scores"):
+            return True
+        return (not self.runs or _matches(_run_names(study, ref), self.runs)) and (
+            not self.steps or ref.step in self.steps
+        )
+
+
+def select(study: Study, globs: Iterable[str]) -> list[str]:
     """Asset keys that the globs match, upstream first; a glob that matches nothing is an error."""
     keys = all_keys(study)
     chosen: set[str] = set()
-    for selection in selections:
-        pattern = selection.strip().removeprefix('key:"').removesuffix('"')
+    for glob in globs:
+        pattern = glob.strip().removeprefix('key:"').removesuffix('"')
         matched = [key for key in keys if fnmatch.fnmatchcase(key, pattern)]
         # A plain folder of keys, such as `results` or `scores/nano-300k`, means all that is below it.
         matched = matched or [key for key in keys if key.startswith(pattern.rstrip("/") + "/")]
         if not matched:
-            raise SpecError(f"no asset matches {selection!r}: {_hint(keys, pattern)}")
+            raise SpecError(f"no asset matches {glob!r}: {_hint(keys, pattern)}")
         chosen.update(matched)
     return [key for key in keys if key in chosen]
 
@@ -43,26 +76,6 @@ def _hint(keys: Sequence[str], pattern: str) -> str:
     return nearest(pattern, [*keys, *sorted({key.split("/")[0] + "/*" for key in keys})])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """Which partitions of the selected assets are meant: runs and whole partitions, by their full or short names or by
-    globs over either, and steps.
-    """
-
-    runs: tuple[str, ...] = ()
-    steps: tuple[int, ...] = ()
-    partitions: tuple[str, ...] = ()
-
-    def keep(self, study: Study, ref: Ref) -> bool:
-        if self.partitions and ref.partition and not _matches(_partition_names(study, ref), self.partitions):
-            return False
-        if ref.stage not in ("checkpoints", "scores"):
-            return True
-        return (not self.runs or _matches(_run_names(study, ref), self.runs)) and (
-            not self.steps or ref.step in self.steps
-        )
-
-
 def _partition_names(study: Study, ref: Ref) -> tuple[str, str]:
     return ref.partition, short_partition(study, ref)
 
@@ -75,22 +88,22 @@ def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def cells(study: Study, keys: Sequence[str], filters: Filters) -> list[Ref]:
-    """The partitions of the keys that the filters mean; a filter that can match nothing is an error."""
-    filed = set(asset_keys(study))
+def cells(study: Study, selection: Selection) -> list[Ref]:
+    """The cells that a selection means; a filter that can match nothing is an error."""
+    keys, filed = select(study, selection.globs), set(asset_keys(study))
     found = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
-    _check(study, [ref for ref in found if ref.partition], filters)
-    return [ref for ref in found if filters.keep(study, ref)]
+    _check(study, [ref for ref in found if ref.partition], selection)
+    return [ref for ref in found if selection.keep(study, ref)]
 
 
-def _check(study: Study, valid: Sequence[Ref], filters: Filters) -> None:
+def _check(study: Study, valid: Sequence[Ref], selection: Selection) -> None:
     gridded = [ref for ref in valid if ref.stage in ("checkpoints", "scores")]
-    if filters.runs:
-        _check_names("run", filters.runs, {_run_names(study, ref) for ref in gridded})
-    if filters.partitions:
-        _check_names("partition", filters.partitions, {_partition_names(study, ref) for ref in valid})
+    if selection.runs:
+        _check_names("run", selection.runs, {_run_names(study, ref) for ref in gridded})
+    if selection.partitions:
+        _check_names("partition", selection.partitions, {_partition_names(study, ref) for ref in valid})
     steps = {ref.step for ref in gridded}
-    for step in filters.steps:
+    for step in selection.steps:
         # A step past every end is skipped by name; one between two kept steps was never kept.
         if step not in steps and (not steps or step < max(steps)):
             raise SpecError(f"no run keeps step {step}; kept steps: {', '.join(map(str, sorted(steps))) or 'none'}")
@@ -102,14 +115,15 @@ def _check_names(what: str, patterns: Iterable[str], names: set[tuple[str, str]]
             raise SpecError(f"unknown {what} {pattern!r}: {nearest(pattern, {short for _, short in names})}")
 
 
-def past_the_end(study: Study, keys: Sequence[str], filters: Filters) -> list[str]:
+def past_the_end(study: Study, selection: Selection) -> list[str]:
     """A line for each run and step asked for that lies past the run's end."""
+    keys = select(study, selection.globs)
     models = {Ref(key).name: None for key in keys if Ref(key).stage in ("checkpoints", "scores")}
     runs = [run for model in models for run in study.runs_of(model)]
-    asked = [run for run in runs if not filters.runs or _matches((run.name, run.short_name), filters.runs)]
+    asked = [run for run in runs if not selection.runs or _matches((run.name, run.short_name), selection.runs)]
     ends = {run.name: study.steps_of(run)[-1] for run in asked}
     return [
         f"skipped {run} at step {step}: the run ends at step {ends[run]}"
-        for run, step in itertools.product(ends, filters.steps)
+        for run, step in itertools.product(ends, selection.steps)
         if step > ends[run]
     ]

@@ -1,6 +1,7 @@
 """Downwards: what a thing was made from, and what that was made from, to the queries."""
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from rsft_assets.specs.errors import StepError, nearest
@@ -52,10 +53,12 @@ class Downwards:
                 node.add(_chosen(output))
         except StepError as error:
             node.add(Node("rows", "rows", problem=str(error)))
-        plain = [link for link in made.inputs if link.asset.split("/")[0] not in _SHARDED]
-        node.add(*(self._link(link) for link in plain))
-        for stage in _SHARDED:
-            node.add(*self._shards([link for link in made.inputs if link.asset.split("/")[0] == stage]))
+        self._made_from(node, made.inputs)
+
+    def _made_from(self, node: Node, links: Collection[InputRecord]) -> None:
+        sharded = [link for link in links if link.asset.split("/")[0] in _SHARDED]
+        node.add(*(self._link(link) for link in links if link not in sharded))
+        node.add(*self._shards(sharded))
 
     def _shards(self, links: list[InputRecord]) -> list[Node]:
         """Shards of a pool as one place; only a broken one is told apart."""
@@ -90,9 +93,7 @@ class Downwards:
             **stats,
             "code": sorted(filter(None, commits)),
         }
-        plain = [link for link in deeper.values() if link.asset.split("/")[0] not in _SHARDED]
-        group.add(*(self._link(link) for link in plain))
-        group.add(*self._shards([link for link in deeper.values() if link.asset.split("/")[0] in _SHARDED]))
+        self._made_from(group, deeper.values())
         return group
 
     def _score(self, node: Node, output: Output, item: str) -> None:
@@ -114,12 +115,7 @@ class Downwards:
             node.add(Node("completions", "missing", problem="its manifest names no completions"))
             return
         said = output.stats["completions"]
-        link = InputRecord(
-            texts.manifest.asset,
-            "",
-            said.get("digest", texts.digest),
-            texts.folder.relative_to(self.store.home).as_posix(),
-        )
+        link = InputRecord(texts.manifest.asset, "", said.get("digest", texts.digest), said["folder"])
         told, _ = follow(self.store, link, content=self.content)
         node.add(told)
 
@@ -147,7 +143,7 @@ class Downwards:
 
     def _seen(self, output: Output) -> Node | None:
         """What the weights had been trained on by that step."""
-        if not any(record.path == "seen.parquet" for record in output.manifest.files):
+        if not output.has("seen.parquet"):
             return None
         import pyarrow.compute as pc
         import pyarrow.parquet as pq

@@ -6,9 +6,9 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.tracing.node import Node
-from rsft_assets.steps.records.digest import file_digest
+from rsft_assets.steps.records.checked import difference
 from rsft_assets.steps.records.identity import materialize_command
-from rsft_assets.steps.records.manifest import InputRecord, Manifest, read_manifest
+from rsft_assets.steps.records.manifest import InputRecord, Manifest
 from rsft_assets.steps.records.store import Output, Store
 
 HASHED_BYTES = 2 << 20
@@ -49,31 +49,21 @@ def _facts(output: Output) -> dict[str, Any]:
 
 def damage(output: Output, *, content: bool = False) -> str | None:
     """What is wrong with an output's files, in words."""
-    if problem := output.damage(content=content):
+    problem = output.damage(content=content)
+    if problem or content:
         return problem
-    if content:
-        return None
-    for record in output.manifest.files:
-        if record.bytes <= HASHED_BYTES:
-            path = output.folder / record.path
-            try:
-                digest, _ = file_digest(path)
-            except (OSError, ValueError) as error:
-                return f"{path} cannot be read ({error})"
-            if digest != record.digest:
-                return f"{path} has changed since it was made"
-    return None
+    return difference(output.folder, (record for record in output.manifest.files if record.bytes <= HASHED_BYTES))
 
 
 def follow(
     store: Store, link: InputRecord, *, content: bool = False, quick: bool = False
 ) -> tuple[Node, Output | None]:
     """The output that an input record names; (node, None) where it is gone."""
-    ref, folder = Ref(link.asset, link.partition), store.home / link.output
+    ref = Ref(link.asset, link.partition)
     try:
-        output = Output(folder, read_manifest(folder))
+        output = store.used(link)
     except StepError as error:
-        return Node(str(ref), "missing", {"folder": str(folder)}, f"{error}"), None
+        return Node(str(ref), "missing", {"folder": str(store.home / link.output)}, f"{error}"), None
     node = output_node(output, content=content, quick=quick)
     if output.digest != link.digest:
         node.problem = f"its digest is {output.digest[:12]}, but {link.digest[:12]} was used"
@@ -85,10 +75,7 @@ def follow(
 def _replaced(store: Store, ref: Ref, output: Output) -> bool:
     if ref.stage == "completions":
         return False
-    try:
-        current = store.current(ref)
-    except StepError:
-        return False
+    current = store.sound(ref)
     return current is not None and current.digest != output.digest
 
 

@@ -8,7 +8,7 @@ import re
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
-from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
+from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part, filled
 
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _ROLES = {
@@ -36,9 +36,7 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
         f"You should try your best to determine if the {what} contains non-factual or hallucinated information. "
         f'The {what} you give MUST be "Yes" or "No"".'
     )
-    # Not str.format: knowledge and answers hold braces of their own.
-    fields = re.sub(r"\{(\w+)\}", lambda match: str(item.fields[match[1]]), _FIELDS[subtask])
-    return f"{instruction}\n\n{fields}"
+    return f"{instruction}\n\n{filled(_FIELDS[subtask], item.fields)}"
 
 
 def said(text: str, grader: str) -> tuple[str | None, str]:

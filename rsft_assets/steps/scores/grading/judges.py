@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.specs.judges import JUDGES_SETTING, JudgeSpec, judge_specs
 from rsft_assets.steps.engines.server import Patience, Server
+from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.records.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def missing_judges(roles: Iterable[str]) -> str:
     return f"no judge is configured for {', '.join(missing)}; name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
 
 
-class Judge:
+class Judge(Closing):
     """One judge with its stored judgements. A context manager."""
 
     def __init__(self, spec: JudgeSpec, folder: Path, *, patience: Patience = Patience()) -> None:  # noqa: B008
@@ -112,13 +112,8 @@ class Judge:
             self._stored.append([row])
         return reply
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self._server.close()
         self._pool.shutdown(cancel_futures=True)
         self._stored.close()
         log.info("judge %s (%s): %d asked, %s tokens", self.spec.role, self.spec.model, self.asked, f"{self.tokens:,}")

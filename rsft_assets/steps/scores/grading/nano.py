@@ -3,15 +3,10 @@
 Both graders agree here, apart from thinking: `strict` looks at what follows the last `</think>`, `authors` at all.
 """
 
-from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.nano.words import ANSWER
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each, undecided
+from rsft_assets.steps.scores.grading.task import Grade, Sample, Task, each, question_alone, undecided
 from rsft_assets.steps.scores.grading.text import answer_part
 from rsft_assets.steps.verdicts.verifier.countdown import judge_countdown
-
-
-def prompt(item: Item, benchmark: Benchmark) -> str:
-    return item.question
 
 
 def _judged(sample: Sample, grader: str) -> str | None:
@@ -63,6 +58,6 @@ def grade_refusal(sample: Sample, grader: str) -> list[Grade]:
     ]
 
 
-FORMAT = Task(prompt, each(grade_format))
-COUNTDOWN = Task(prompt, each(grade_countdown))
-REFUSAL = Task(prompt, each(grade_refusal))
+FORMAT = Task(question_alone, each(grade_format))
+COUNTDOWN = Task(question_alone, each(grade_countdown))
+REFUSAL = Task(question_alone, each(grade_refusal))

@@ -5,15 +5,15 @@ Comes in: stored completions and the items. Goes out: graded.parquet and scores.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from rsft_assets.specs.benchmarks import GRADERS, Benchmark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.rows import RowWriter
+from rsft_assets.steps.records.rows import RowWriter, write_rows
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.scores.completions import read_completions
+from rsft_assets.steps.scores.completions import CompletionSet, read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
@@ -23,18 +23,21 @@ _EXAMPLES = 3
 _EXTRACTED_CHARS = 200
 
 
-def publish_scores(
-    study: Study,
-    store: Store,
-    ref: Ref,
-    benchmark: Benchmark,
-    items: list[Item],
-    completions: Output,
-    tools: Tools,
-    *,
-    force: bool,
-) -> Output:
+@dataclass
+class Wanted:
+    """One benchmark of one checkpoint on its way to a score."""
+
+    ref: Ref
+    benchmark: Benchmark
+    items: list[Item]
+    texts: CompletionSet
+    completions: Output | None = None
+
+
+def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, force: bool) -> Output:
     """Grade with both graders and publish; the output in use where it is finished already."""
+    ref, benchmark, completions = wanted.ref, wanted.benchmark, wanted.completions
+    assert completions is not None
     found = task(benchmark.task)
     unavailable = found.unavailable()
     kept = store.current(ref)
@@ -45,13 +48,13 @@ def publish_scores(
             before = tools.judging_of(benchmark.name)
             examples: list[str] = []
             with RowWriter(build.folder / "graded.parquet", "graded") as graded:
-                for row in _graded_rows(found, benchmark, items, completions, tools, unavailable):
+                for row in _graded_rows(found, benchmark, wanted.items, completions, tools, unavailable):
                     graded.add(row)
                     tally.add(row)
                     if len(examples) < _EXAMPLES and not benchmark.sensitive:
                         examples.append(_example(row))
             rows = tally.rows()
-            write_scores(build.folder / "scores.parquet", rows)
+            write_rows(build.folder / "scores.parquet", "scores", rows)
             where = completions.folder.relative_to(store.home).as_posix()
             build.made_by["engine"] = completions.manifest.made_by.get("engine")
             build.publish(
@@ -76,10 +79,9 @@ def publish_unscored(study: Study, store: Store, ref: Ref, benchmark: Benchmark,
     """An output that says why there is no number."""
     with store.build(study, ref) as build:
         if build.finished is None:
-            with RowWriter(build.folder / "graded.parquet", "graded"):
-                pass
+            write_rows(build.folder / "graded.parquet", "graded", [])
             rows = unscored_rows(GRADERS, benchmark.metrics, state, reason)
-            write_scores(build.folder / "scores.parquet", rows)
+            write_rows(build.folder / "scores.parquet", "scores", rows)
             build.publish(stats=headline(benchmark, rows))
     return build.output
 
@@ -144,9 +146,3 @@ def headline(benchmark: Benchmark, rows: list[dict[str, Any]]) -> dict[str, Any]
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def write_scores(path: Path, rows: list[dict[str, Any]]) -> None:
-    with RowWriter(path, "scores") as writer:
-        for row in rows:
-            writer.add(row)

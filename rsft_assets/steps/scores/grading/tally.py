@@ -84,13 +84,11 @@ class Tally:
         """Rows of scores.parquet; categories are left out where there is only one."""
         named = {category for _, _, category in self.cells} - {ALL}
         return [
-            {"grader": grader, "metric": metric, "category": category, **_EMPTY, **cell.row(share=self._share(metric))}
+            {"grader": grader, "metric": metric, "category": category, **_EMPTY, **cell.row(share=share)}
             for (grader, metric, category), cell in self.cells.items()
+            for share in [metric not in self.unbounded]
             if category == ALL or len(named) > 1
         ]
-
-    def _share(self, metric: str) -> bool:
-        return metric not in self.unbounded
 
 
 _EMPTY: dict[str, Any] = {

@@ -66,6 +66,11 @@ def not_run(metric: str, reason: str) -> Grade:
     return Grade(metric, None, reason, None, "not-run")
 
 
+def question_alone(item: Item, benchmark: Benchmark) -> str:
+    """A prompt that adds nothing to the question."""
+    return item.question
+
+
 def _always() -> str:
     return ""
 

@@ -1,7 +1,8 @@
-"""Parts of an answer: what follows the thinking, and the contents of its boxes."""
+"""Parts of an answer: what follows the thinking, and the contents of its boxes; and forms to put them in."""
 
 import re
 from collections import deque
+from collections.abc import Mapping
 
 THINK_CLOSE = "</think>"
 THINK_OPEN = "<think>"
@@ -17,6 +18,21 @@ def answer_part(text: str) -> str | None:
     if text.rfind(THINK_OPEN) > closed:
         return None
     return text if closed < 0 else text[closed + len(THINK_CLOSE) :]
+
+
+def judged_part(text: str, grader: str) -> str | None:
+    """What a judge is shown. Of thinking that never ended: nothing under `strict`, all after any earlier thinking under
+    `authors`.
+    """
+    answer = answer_part(text)
+    if answer is None and grader == "authors":
+        answer = text.rpartition(THINK_CLOSE)[2]
+    return None if answer is None else answer.strip()
+
+
+def filled(form: str, parts: Mapping[str, object]) -> str:
+    """A form with its `{parts}` put in. Not by str.format: braces in a part stay what they are."""
+    return re.sub(r"\{(\w+)\}", lambda match: str(parts[match[1]]), form)
 
 
 def boxes(text: str) -> list[str]:

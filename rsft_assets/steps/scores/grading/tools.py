@@ -1,19 +1,22 @@
 """What graders share while a step runs: worker processes and judges, each started at its first use."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import tee
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.processes.closing import Closing
 
 if TYPE_CHECKING:
-    from rsft_assets.steps.scores.grading.judges import Judge
+    from rsft_assets.steps.scores.grading.judges import Judge, Question
+    from rsft_assets.steps.scores.grading.task import Sample
     from rsft_assets.steps.scores.sandbox.pool import SandboxPool
     from rsft_assets.steps.verdicts.verifier.verifier import Verifier
 
 
-class Tools:
+class Tools(Closing):
     """A context manager; leaving it ends every process that was started."""
 
     def __init__(self, placement: Placement, home: Path | None = None) -> None:
@@ -55,6 +58,17 @@ class Tools:
             self.judges[(role, benchmark)] = self._stack.enter_context(judge)
         return self.judges[(role, benchmark)]
 
+    def replies(
+        self, benchmark: str, asked: "Mapping[str, Callable[[Sample], Question | None]]", samples: "Iterable[Sample]"
+    ) -> Iterator[dict[str, str | None]]:
+        """For each sample, in order, the raw reply of each role to what `asked` puts to it; None where that is None."""
+        replies = [
+            self.judge(role, benchmark).replies(map(question, stream))
+            for (role, question), stream in zip(asked.items(), tee(samples, len(asked)), strict=True)
+        ]
+        for of_sample in zip(*replies, strict=True):
+            yield dict(zip(asked, of_sample, strict=True))
+
     def judges_of(self, benchmark: str) -> dict[str, str]:
         """Who judged a benchmark: role and pinned name."""
         return {role: judge.spec.model for (role, name), judge in self.judges.items() if name == benchmark}
@@ -64,10 +78,5 @@ class Tools:
         of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
         return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._stack.close()

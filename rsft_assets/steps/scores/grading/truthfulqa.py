@@ -7,13 +7,13 @@ under `authors`.
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import tee
+from functools import partial
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.judges import TRUTH_FORMS
 from rsft_assets.steps.scores.grading.judges import Question, completion_question, missing_judges
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, undecided
-from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
+from rsft_assets.steps.scores.grading.text import filled, judged_part
 from rsft_assets.steps.scores.grading.tools import Tools
 
 ROLES = {"truthful": "True", "helpful": "Helpful"}
@@ -26,29 +26,18 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
 
 
 def question(sample: Sample, grader: str, word: str) -> Question | None:
-    answer = answer_part(sample.text)
+    answer = judged_part(sample.text, grader)
     if answer is None:
-        if grader == "strict":
-            return None
-        answer = sample.text.rpartition(THINK_CLOSE)[2]
-    parts = {"question": sample.item.question, "answer": answer.strip(), "word": word}
-    # One pass, so that braces in a question or answer stay what they are.
-    text = re.sub(r"\{(question|answer|word)\}", lambda match: parts[match[1]], TRUTH_FORMS[grader])
+        return None
+    parts = {"question": sample.item.question, "answer": answer, "word": word}
+    text = filled(TRUTH_FORMS[grader], parts)
     return completion_question(text, temperature=0, max_tokens=16, truncate_prompt_tokens=_ASKED_TOKENS)
 
 
 def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: Tools) -> Iterator[list[Grade]]:
-    streams = tee(samples, len(ROLES))
-    replies = [
-        tools.judge(role, benchmark.name).replies(_questions(stream, grader, word))
-        for (role, word), stream in zip(ROLES.items(), streams, strict=True)
-    ]
-    for of_sample in zip(*replies, strict=True):
-        yield [grade_of(role, reply, grader) for role, reply in zip(ROLES, of_sample, strict=True)]
-
-
-def _questions(samples: Iterable[Sample], grader: str, word: str) -> Iterator[Question | None]:
-    return (question(sample, grader, word) for sample in samples)
+    asked = {role: partial(question, grader=grader, word=word) for role, word in ROLES.items()}
+    for replies in tools.replies(benchmark.name, asked, samples):
+        yield [grade_of(role, reply, grader) for role, reply in replies.items()]
 
 
 def grade_of(role: str, reply: str | None, grader: str) -> Grade:
@@ -60,8 +49,4 @@ def grade_of(role: str, reply: str | None, grader: str) -> Grade:
     return Grade(role, float("yes" in said if grader == "authors" else said.startswith("yes")), "judged", said)
 
 
-def unavailable() -> str:
-    return missing_judges(ROLES)
-
-
-TASK = Task(prompt, grade, unavailable)
+TASK = Task(prompt, grade, partial(missing_judges, ROLES))

@@ -22,10 +22,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rsft_assets.steps.processes.child import Child, end
+from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.scores.sandbox.isolation import supported
 
 _SERVER = Path(__file__).with_name("server.py")
@@ -75,7 +75,7 @@ class Outcome:
     detail: str = ""
 
 
-class SandboxPool:
+class SandboxPool(Closing):
     """A context manager; leaving it ends the servers and all that is in their sandboxes."""
 
     def __init__(self, *, workers: int = 2, limits: CodeLimits = CodeLimits()) -> None:
@@ -105,12 +105,7 @@ class SandboxPool:
         finally:
             self._idle.put(server)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         for server in self._all:
             server.end()
         self._pool.shutdown(cancel_futures=True)
