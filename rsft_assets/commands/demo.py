@@ -19,7 +19,8 @@ from rsft_assets.defs.recording import trace_command
 from rsft_assets.specs.lineage import TABLE_OF, Ref, score_ref
 from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.questions.planning.plan import Plan, closure, plan_of
+from rsft_assets.steps.questions.planning.closure import closure
+from rsft_assets.steps.questions.planning.plan import Plan, plan_of
 from rsft_assets.steps.questions.planning.selection import all_keys
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.publishing import database_path, open_results

@@ -18,7 +18,7 @@ from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.program import TRY_AGAIN
-from rsft_assets.steps.questions.state import States
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.store import Output, Store
 
 _RETRIES = 3

@@ -13,7 +13,7 @@ from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.code import code_of
+from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.columns import KINDS
 
 OWNERS = ["team:rsft"]

@@ -72,7 +72,7 @@ def model_of(size: str):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from rsft_assets.specs import nano
-    from rsft_assets.steps.checkpoints.training.models import new_qwen3
+    from rsft_assets.steps.base_models.new_model import new_qwen3
 
     if size == "1m":
         [spec] = [model.origin for model in nano.MODELS if model.name == "nano-1m"]

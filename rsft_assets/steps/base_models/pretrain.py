@@ -18,12 +18,13 @@ from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.base_models.mixture import documents
+from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.base_models.probes import measure, refuse_below
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES
 from rsft_assets.steps.checkpoints.training.job import Job
 from rsft_assets.steps.checkpoints.training.launch import trainer
-from rsft_assets.steps.checkpoints.training.models import new_qwen3, parameters_of
+from rsft_assets.steps.checkpoints.training.models import parameters_of
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, document_rows, key_of
 from rsft_assets.steps.processes.hardware import cores, gpus

@@ -21,7 +21,7 @@ from typing import Any
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.questions.state import States
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
 from rsft_assets.steps.records.store import Store

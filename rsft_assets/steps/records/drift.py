@@ -2,7 +2,7 @@
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.records.code import code_of
+from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Output, Store
 

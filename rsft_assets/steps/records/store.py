@@ -31,7 +31,7 @@ from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import say_published
 from rsft_assets.steps.records.checked import content_damage
-from rsft_assets.steps.records.code import code_of
+from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import InputRecord, Manifest, describe, read_manifest, write_json

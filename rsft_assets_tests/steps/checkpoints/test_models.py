@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsft_assets.steps.checkpoints.training.models import load_model, new_qwen3
+from rsft_assets.steps.base_models.new_model import new_qwen3
+from rsft_assets.steps.checkpoints.training.models import load_model
 from rsft_assets_tests.steps.checkpoints.tiny import SMALL
 
 MEMORY = Path("/proc/self/smaps_rollup")

@@ -13,8 +13,8 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.study import combine
 from rsft_assets.steps.base_models import pretrain
 from rsft_assets.steps.base_models.make import make_base_model
+from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.checkpoints.training import loop
-from rsft_assets.steps.checkpoints.training.models import new_qwen3
 from rsft_assets.steps.checkpoints.training.process import optimisation_of
 from rsft_assets.steps.checkpoints.training.work import FromScratch
 from rsft_assets.steps.records.store import Store

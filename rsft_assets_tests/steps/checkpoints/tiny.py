@@ -16,8 +16,8 @@ from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.study import Study, combine
 from rsft_assets.specs.training import Run, Schedule
+from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
-from rsft_assets.steps.checkpoints.training.models import new_qwen3
 from rsft_assets.steps.records.columns import arrow_schema
 from rsft_assets.steps.records.store import Store
 

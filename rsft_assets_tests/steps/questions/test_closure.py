@@ -6,7 +6,8 @@ from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
 from rsft_assets.specs.study import load_study
 from rsft_assets.specs.study_file import read_study_file
 from rsft_assets.steps.questions.planning.amounts import estimate
-from rsft_assets.steps.questions.planning.plan import closure, make_plan
+from rsft_assets.steps.questions.planning.closure import closure
+from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import total
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store

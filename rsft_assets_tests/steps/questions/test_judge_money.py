@@ -3,10 +3,10 @@
 import pytest
 
 from rsft_assets.specs.lineage import score_ref
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import CostEstimate
 from rsft_assets.steps.questions.planning.quantities import Line
-from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results

@@ -14,12 +14,12 @@ from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.rates import Rate
 from rsft_assets.specs.responses import Pool, Teacher
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.costs import decoding_time, judge_money, light_work, training_time
 from rsft_assets.steps.questions.planning.measured import Measured
 from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity
 from rsft_assets.steps.questions.planning.trainings import Training, trainings
-from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.manifest import Manifest
 from rsft_assets.steps.scores.grading.judges import missing_judges
 

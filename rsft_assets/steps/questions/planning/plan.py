@@ -3,21 +3,19 @@
     plan = make_plan(study, store, Selection(("scores/nano-300k/*",), upstream=True))
     plan.states.of(ref), plan.waiting, plan.batches
 
-A cell is a `Ref`. What it is made from is `inputs_of`, partition by partition, so that a plan holds nothing that its
-selection does not stand on.
+A cell is a `Ref`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, partitions_of
+from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.figures.catalogue import figure_keys
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.batches import Batch, batches
+from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.selection import Selection, all_keys, cells, past_the_end
-from rsft_assets.steps.questions.state import States
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.results.sql_files import results_keys
 
 
 @dataclass
@@ -57,26 +55,3 @@ def plan_of(
     states = States(study, store, ordered, force=force, assume_inputs=assume_inputs)
     ready = [ref for ref in ordered if states.of(ref).kind != "waits"]
     return Plan(ordered, states, batches(study, ready))
-
-
-def closure(study: Study, refs: Iterable[Ref]) -> set[Ref]:
-    """The cells and everything that they are made from."""
-    wanted: set[Ref] = set()
-    queue = list(refs)
-    while queue:
-        ref = queue.pop()
-        if ref not in wanted:
-            wanted.add(ref)
-            queue += _made_from(study, ref)
-    return wanted
-
-
-def _made_from(study: Study, ref: Ref) -> Iterable[Ref]:
-    """Tables are built from what exists, figures from tables, the report from both."""
-    if ref.stage in TABLE_OF:
-        return inputs_of(study, ref)
-    if ref.stage == "results":
-        return ()
-    if ref.stage == "figures":
-        return map(Ref, results_keys())
-    return map(Ref, figure_keys())

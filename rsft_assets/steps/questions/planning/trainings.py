@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.training import Run
-from rsft_assets.steps.questions.state import States
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.folders import RESUME
 
 

@@ -23,7 +23,7 @@ from rsft_assets.steps.records.kept_readings import KeptReadings
 PACKAGE = Path(__file__).parents[2]
 PLUMBING = {
     "checked": "whether a file was read before",
-    "code": "versions themselves",
+    "code_version": "versions themselves",
     "columns": "has a schema version of its own",
     "digest": "names content, does not make it",
     "drift": "only informs",

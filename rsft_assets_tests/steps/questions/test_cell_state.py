@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.questions.state import States
+from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.store import POINTER, Store
 from rsft_assets_tests.finished_study import finish, make, tiny_study
 
@@ -92,7 +92,7 @@ def test_a_score_without_a_number_is_gradable_once_its_grader_has_what_it_lacked
     path.write_text(json.dumps(manifest))
     asked = []
     monkeypatch.setattr(
-        "rsft_assets.steps.questions.state.can_be_graded_now",
+        "rsft_assets.steps.questions.cell_state.can_be_graded_now",
         lambda score, benchmark: asked.append(benchmark.name) or score.stats["state"] == "not-run",
     )
     assert States(study, store).of(SCORE).kind == "gradable"

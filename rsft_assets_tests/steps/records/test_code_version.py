@@ -8,7 +8,7 @@ import pytest
 
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.records.code import PACKAGE, PLUMBING, Code, code_of
+from rsft_assets.steps.records.code_version import PACKAGE, PLUMBING, Code, code_of
 from rsft_assets.steps.records.drift import drift
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.grading.tasks import TASKS
@@ -41,6 +41,7 @@ STAGES_OF = {
 RECORDS = {
     "hub": {"queries", "responses", "datasets", "base_models", "checkpoints", "benchmarks"},
     "ids": {"queries", "responses", "audits", "datasets"},
+    "tokenizers": {"responses", "base_models", "checkpoints", "scores"},
     "rows": {"queries", "responses", "verdicts", "audits", "datasets", "base_models", "benchmarks", "scores"},
 }
 """Files of `records` that make content -> the stages that use them."""
