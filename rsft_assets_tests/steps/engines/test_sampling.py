@@ -64,7 +64,7 @@ def test_penalties_count_what_was_drawn():
         min_p=st.floats(0, 1),
     ),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_a_row_does_not_depend_on_its_neighbours(logits, chance, sampling):
     logits = torch.tensor([logits])
     other = Sampling(temperature=1, top_p=0.9, top_k=3, presence_penalty=1)

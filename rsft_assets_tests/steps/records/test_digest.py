@@ -25,7 +25,7 @@ def table_of(rows):
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], schema=SCHEMA)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, group=st.integers(1, 7), codec=st.sampled_from(["zstd", "snappy", "none"]))
 def test_the_writer_does_not_matter(tmp_path_factory, rows, group, codec):
     folder = tmp_path_factory.mktemp("digest")
@@ -34,7 +34,7 @@ def test_the_writer_does_not_matter(tmp_path_factory, rows, group, codec):
     assert table_digest(folder / "a.parquet") == table_digest(folder / "b.parquet")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, other=ROWS)
 def test_other_rows_other_digest(tmp_path_factory, rows, other):
     folder = tmp_path_factory.mktemp("digest")

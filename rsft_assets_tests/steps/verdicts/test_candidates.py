@@ -100,7 +100,7 @@ def test_the_installed_math_verify_is_the_one_the_order_was_written_for():
 @example(text=r"$5 \$ \boxed{\$3} \$$")
 @example(text="[\n [\\boxed{4}] ")
 @example(text=r"\boxed{1} } \boxed{2")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_same_candidates_in_the_same_order(stretch, text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates_module, "STRETCH", stretch)

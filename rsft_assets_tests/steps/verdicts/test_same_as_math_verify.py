@@ -45,6 +45,14 @@ formulas = st.recursive(
 )
 
 
+def simplifies_to_zero(difference) -> bool | str:
+    """What sympy says; its own crash is an outcome by name, and never the answer yes."""
+    try:
+        return simplify(difference).is_zero is True
+    except Exception as error:
+        return f"sympy crashed: {type(error).__name__}"
+
+
 def outcome(read, latex: str) -> str:
     try:
         return srepr(read(latex))
@@ -53,7 +61,7 @@ def outcome(read, latex: str) -> str:
 
 
 @given(st.one_of(formulas, st.integers(-(10**16), 10**16).map(str), st.from_regex(r"-?[0-9]{1,6}", fullmatch=True)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_a_formula_is_read_as_math_verify_reads_it(latex):
     assert outcome(read_formula, latex) == outcome(parse_latex_cached, latex)
 
@@ -63,7 +71,7 @@ near_numbers = st.text("0123456789.e-", max_size=9).filter(lambda text: not re.s
 
 
 @given(st.one_of(st.from_regex(r"[0-9]{0,20}(\.[0-9]{0,20})?", fullmatch=True), near_numbers))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_number_is_read_as_sympy_reads_it(text):
     assert outcome(read_number, text) == outcome(Number, text)
 
@@ -77,22 +85,23 @@ sums = st.lists(products, min_size=1, max_size=3).map(" - ".join)
 @example(r"0.1 - 0.3", r"-0.2")
 @example(r"3.14159265358979", r"\pi")
 @example(r"0.333333333333333", r"\frac{1}{3}")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_sum_of_decimals_called_not_zero_is_not_simplified_to_zero(left, right):
     difference = read_formula(left) - read_formula(right)
     if is_certainly_not_zero(difference):
-        assert not simplify(difference).is_zero
+        assert simplifies_to_zero(difference) is not True
 
 
 @given(formulas, formulas)
-@settings(deadline=None, max_examples=40)
+@example(r"e\sqrt{100n}", r"y\sqrt{x\sqrt{0\sqrt{10}}}")
+@settings(max_examples=40)
 def test_a_difference_called_not_zero_is_not_simplified_to_zero(left, right):
     try:
         difference = read_formula(left) - read_formula(right)
     except Exception:  # not formulas, or not numbers: nothing to compare
         return
     if is_certainly_not_zero(difference):
-        assert not simplify(difference).is_zero
+        assert simplifies_to_zero(difference) is not True
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_a_difference_called_not_zero_is_not_simplified_to_zero(left, right):
 )
 def test_what_is_close_to_zero_is_left_to_math_verify(gold, text):
     difference = read_formula(gold) - read_formula(text)
-    assert not (is_certainly_not_zero(difference) and simplify(difference).is_zero)
+    assert not (is_certainly_not_zero(difference) and simplifies_to_zero(difference) is True)
 
 
 @pytest.mark.skipif(not (DATA / "math_responses").is_dir(), reason=f"no real answers at {DATA}; set RSFT_TEST_DATA")
