@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -132,19 +131,14 @@ def run_last(*, as_json: bool) -> int:
     took = [actual(study, store, line, plan["at"]) for line in planned]
     if as_json:
         entries = [{"estimate": a.as_dict(), "actual": b.as_dict()} for a, b in zip(planned, took, strict=True)]
-        print(
-            json.dumps({"selection": plan["selection"], "at": plan["at"], "batches": entries, **_totals(planned, took)})
-        )
+        whole = {"estimate": total(planned).as_dict(), "actual": total(took).as_dict()}
+        print(json.dumps({"selection": plan["selection"], "at": plan["at"], "batches": entries, **whole}))
         return 0
     console = Console(highlight=False, markup=False)
     console.print(f"planned at {plan['at'][:19]} UTC for {' '.join(plan['selection'])}: estimate → actual")
     console.print(_comparison(planned, took))
     console.print("– is not recorded, or not made yet; hours are wall time times the devices of the placement")
     return 0
-
-
-def _totals(planned: Sequence[Line], took: Sequence[Line]) -> dict[str, Any]:
-    return {"estimate": total(planned).as_dict(), "actual": total(took).as_dict()}
 
 
 def _comparison(planned: Sequence[Line], took: Sequence[Line]) -> Table:

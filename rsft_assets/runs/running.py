@@ -42,50 +42,48 @@ def run_batches(
 
     The first failure of a stage in `vital` is the last batch, whatever else could still run.
     """
-    with ending_dead_runs(instance):
-        yield from _run_batches(definitions, instance, batches, force, vital)
-
-
-def _run_batches(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    batches: Sequence[Batch],
-    force: bool,
-    vital: Collection[str],
-) -> Iterator[BatchResult]:
     failed: set[dg.AssetKey] = set()
     repository = definitions.get_repository_def()
-    graph = repository.asset_graph
-    for batch in batches:
-        keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
-        upstream = set().union(*(graph.get(key).parent_keys for key in keys))
-        # Figures and the report say themselves what they have no table for.
-        copes = keys[0].path[0] in ("figures", "report")
-        if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
-            failed.update(keys)
-            yield BatchResult(batch, "", f"not run, since {broken[0]} failed")
-            if keys[0].path[0] in vital:
+    with ending_dead_runs(instance):
+        for batch in batches:
+            keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
+            upstream = set().union(*(repository.asset_graph.get(key).parent_keys for key in keys))
+            # Figures and the report say themselves what they have no table for.
+            copes = keys[0].path[0] in ("figures", "report")
+            if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
+                result = BatchResult(batch, "", f"not run, since {broken[0]} failed")
+            else:
+                result = _run(repository, instance, batch, keys, force)
+            if not result.ok:
+                # Of several tables made together, some are sound; of an asset with partitions, some are missing.
+                whole = keys[0].path[0] in TABLE_OF or not result.run_id
+                made = set() if whole else _made_in(instance, result.run_id)
+                failed.update(key for key in keys if key not in made)
+            yield result
+            if not result.ok and keys[0].path[0] in vital:
                 return
-            continue
-        job = repository.get_implicit_job_def_for_assets(keys)
-        assert job is not None, f"no job holds {keys}"
-        config = {**_QUIET, **_force_config(graph, keys)} if force else _QUIET
-        wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=keys,
-            tags={**_range_of(batch), **process_tag()},
-            run_config=config,
-            raise_on_error=False,
-        )
-        if not result.success:
-            _stop_if_interrupted(result)
-            # Of several tables made together, some are sound; of an asset with partitions, some are missing.
-            made = set() if keys[0].path[0] in TABLE_OF else _made_in(instance, result.run_id)
-            failed.update(key for key in keys if key not in made)
-        yield BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
-        if not result.success and keys[0].path[0] in vital:
-            return
+
+
+def _run(
+    repository: dg.RepositoryDefinition,
+    instance: dg.DagsterInstance,
+    batch: Batch,
+    keys: Sequence[dg.AssetKey],
+    force: bool,
+) -> BatchResult:
+    job, graph = repository.get_implicit_job_def_for_assets(keys), repository.asset_graph
+    assert job is not None, f"no job holds {keys}"
+    wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=keys,
+        tags={**_range_of(batch), **process_tag()},
+        run_config={**_QUIET, **_force_config(graph, keys)} if force else _QUIET,
+        raise_on_error=False,
+    )
+    if not result.success:
+        _stop_if_interrupted(result)
+    return BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
 
 
 def _range_of(batch: Batch) -> dict[str, str]:

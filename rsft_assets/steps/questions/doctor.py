@@ -139,12 +139,11 @@ def _dagster(store: Store) -> Finding:
 
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
     sound = 0
-    for output in store.outputs():
-        problem = output.damage(content=content)
-        if problem:
-            yield Finding("problem", str(output.manifest.ref), f"{problem}; materialize it again")
+    for pointer, found in store.pointers():
+        if isinstance(found, str):
+            yield Finding("problem", str(pointer), found)
+        elif problem := found.damage(content=content):
+            yield Finding("problem", str(found.manifest.ref), f"{problem}; materialize it again")
         else:
             sound += 1
-    for pointer, words in store.broken():
-        yield Finding("problem", str(pointer), words)
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")

@@ -307,12 +307,6 @@ class Store:
             else:
                 log.warning("%s: %s", pointer, found)
 
-    def broken(self) -> Iterator[tuple[Path, str]]:
-        """Pointers whose output cannot be read, and why."""
-        for pointer, found in self.pointers():
-            if isinstance(found, str):
-                yield pointer, found
-
     def pointers(self, below: str = "") -> Iterator[tuple[Path, Output | str]]:
         """Every pointer below a part of the home, with the output that it names or why that cannot be read."""
         for pointer in sorted(self.home.joinpath(below).rglob(POINTER)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,27 +25,21 @@ class Tools(Closing):
         self.judges: dict[tuple[str, str], Judge] = {}
         self._home = home
         self._stack = ExitStack()
-        self._verifier: Verifier | None = None
-        self._sandbox: SandboxPool | None = None
 
-    @property
+    @cached_property
     def verifier(self) -> "Verifier":
-        if self._verifier is None:
-            from rsft_assets.steps.verdicts.verifier.verifier import Verifier
+        from rsft_assets.steps.verdicts.verifier.verifier import Verifier
 
-            self._verifier = self._stack.enter_context(Verifier(workers=self.placement.workers))
-        return self._verifier
+        return self._stack.enter_context(Verifier(workers=self.placement.workers))
 
-    @property
+    @cached_property
     def sandbox(self) -> "SandboxPool":
-        if self._sandbox is None:
-            from rsft_assets.steps.scores.sandbox.pool import CodeLimits, SandboxPool
-            from rsft_assets.steps.scores.sandbox.speed import calibrated, slowness
+        from rsft_assets.steps.scores.sandbox.pool import CodeLimits, SandboxPool
+        from rsft_assets.steps.scores.sandbox.speed import calibrated, slowness
 
-            workers = self.placement.workers
-            limits = calibrated(CodeLimits(), slowness(workers))
-            self._sandbox = self._stack.enter_context(SandboxPool(workers=workers, limits=limits))
-        return self._sandbox
+        workers = self.placement.workers
+        limits = calibrated(CodeLimits(), slowness(workers))
+        return self._stack.enter_context(SandboxPool(workers=workers, limits=limits))
 
     def judge(self, role: str, benchmark: str) -> "Judge":
         """The judge in a role, with what it said of this benchmark before."""

@@ -81,12 +81,10 @@ class SandboxPool(Closing):
     def __init__(self, *, workers: int = 2, limits: CodeLimits = CodeLimits()) -> None:
         self.limits, self._workers = limits, workers
         self._idle: SimpleQueue[SandboxServer] = SimpleQueue()
-        self._all: list[SandboxServer] = []
-        self._pool = ThreadPoolExecutor(workers)
-        for _ in range(workers):
-            server = SandboxServer(limits)
-            self._all.append(server)
+        self._all = [SandboxServer(limits) for _ in range(workers)]
+        for server in self._all:
             self._idle.put(server)
+        self._pool = ThreadPoolExecutor(workers)
 
     def run(self, programs: Iterable[Program]) -> Iterator[Outcome]:
         """One outcome for each program, in order, reading a bounded number ahead."""

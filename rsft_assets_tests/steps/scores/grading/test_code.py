@@ -275,7 +275,7 @@ def test_a_sandbox_that_cannot_be_opened_costs_one_program_only(sandbox, monkeyp
     item = Item("i", "Say 4.", None, "easy", {"public_test_cases": '[{"input": "2", "output": "4"}]'})
     samples = [Sample(item, n, "```python\nprint(4)\n```") for n in range(2)]
     with Tools(Placement(workers=1)) as tools:
-        tools._sandbox = sandbox
+        tools.sandbox = sandbox
         grades = [grade for [grade] in TASK.grade(iter(samples), "strict", benchmark("c"), tools)]
     assert sorted((grade.state, grade.reason) for grade in grades) == [
         ("not-run", "no more name spaces"),
