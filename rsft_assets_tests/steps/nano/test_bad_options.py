@@ -62,7 +62,7 @@ def test_an_option_of_a_teacher_is_named_with_the_valid_ones(name, options, word
         ({"gate": (("work-dot", 0.5),)}, "field gate: 'work-dot' is not one of direct-running, "),
         ({"gate": (("facts", 40.0),)}, "field gate: 40.0 for facts is no share"),
         ({"gate": (("facts", -0.4),)}, "field gate: -0.4 for facts is no share"),
-        ({"gate": (("facts", float("nan")),)}, "field gate: nan for facts is no share"),
+        ({"gate": (("facts", float("nan")),)}, "field gate: nan must be a finite number"),
         ({"gate": (("facts", 0.4), ("facts", 0.5))}, "field gate: facts is asked for twice"),
     ],
 )
