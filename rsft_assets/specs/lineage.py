@@ -212,6 +212,8 @@ def parse_ref(study: Study, asset: str, partition: str = "") -> Ref:
     if partition and partition not in valid:
         by_short_name = {short_partition(study, Ref(asset, full)): full for full in valid}
         if partition not in by_short_name:
-            raise SpecError(f"unknown partition {partition!r} of {asset}: {nearest(partition, [*by_short_name, *by_short_name.values()])}")
+            raise SpecError(
+                f"unknown partition {partition!r} of {asset}: {nearest(partition, [*by_short_name, *by_short_name.values()])}"
+            )
         partition = by_short_name[partition]
     return Ref(asset, partition)
