@@ -212,8 +212,7 @@ def parse_ref(study: Study, asset: str, partition: str = "") -> Ref:
     if partition and partition not in valid:
         by_short_name = {short_partition(study, Ref(asset, full)): full for full in valid}
         if partition not in by_short_name:
-            raise SpecError(
-                f"unknown partition {partition!r} of {asset}: {nearest(partition, [*by_short_name, *by_short_name.values()])}"
-            )
+            known = [*by_short_name, *valid]
+            raise SpecError(f"unknown partition {partition!r} of {asset}: {nearest(partition, known)}")
         partition = by_short_name[partition]
     return Ref(asset, partition)
