@@ -145,7 +145,7 @@ def _summaries(graded: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _store_completions(store: Store, build: Build, ref: Ref, texts: list[dict[str, Any]]) -> dict[str, str]:
-    """As `steps/completions.py` lays them out: addressed by what was asked of which weights."""
+    """As `steps/scores/completions.py` lays them out: addressed by what was asked of which weights."""
     inputs = list(build.identity.inputs)
     fingerprint = hashlib.sha256(json.dumps([[i.asset.split("/")[0], i.digest] for i in inputs]).encode()).hexdigest()
     folder = store.home / "completions" / ref.benchmark / fingerprint[:12]

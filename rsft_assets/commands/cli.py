@@ -1,4 +1,4 @@
-"""The `rsft` command: what Dagster lacks. Every verb is one call into `defs` or `steps`.
+"""The `rsft` command: what Dagster lacks. Each command is one call into a module beside it or a step.
 
 Exit status: 0 done, 1 failed, 2 wrong usage.
 """
@@ -88,7 +88,8 @@ def materialize(as_json: bool, **asked: Any) -> None:
 def plan(last: bool, as_json: bool, **asked: Any) -> None:
     """Say what `rsft materialize SELECTION` would run and what that costs, before anything runs.
 
-    Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some.
+    Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some. With --run,
+    --step or --partition, inputs that do not exist yet are taken to be there.
     """
     if last == bool(asked["globs"]):
         raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")

@@ -7,7 +7,7 @@ location loads, wraps the one function that reads a selection string:
 - a path that ends in `/*` selects the keys below it, as `key:"scores/qwen3-14b/*"` does;
 - asked for by `dagster asset materialize` without partitions, the selection is handed to the same
   function as `rsft materialize`, which makes everything outstanding;
-- a full name given to `--partition` is answered with Dagster's key.
+- a full name given to `--partition` is answered with Dagster's key, an unknown one with the nearest.
 
 Any other string reaches Dagster's own parser unchanged.
 """
@@ -21,9 +21,8 @@ from typing import Any
 import click
 import dagster as dg
 
-from rsft_assets.defs.partitions import dagster_key
-from rsft_assets.specs.errors import SpecError, StepError
-from rsft_assets.specs.lineage import checkpoint_ref
+from rsft_assets.defs.partitions import full_partitions
+from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.selection import Selection, cells, select
 
@@ -65,10 +64,10 @@ def _materialize_outstanding(string: str) -> None:
         # A killed run would hold its slot, and this one wait for it, for ever.
         with dg.DagsterInstance.get() as instance:
             end_dead_runs(instance)
-    if partitions := context.params.get("partition") or context.params.get("partition_range"):
-        _refuse_full_names(partitions)
-        return
     selections: Sequence[str] = context.params["select"].split(",")
+    if partitions := context.params.get("partition") or context.params.get("partition_range"):
+        _check_partitions(selections, partitions)
+        return
     if _needs_partitions(selections):
         from rsft_assets.commands.terminal import materialize_in_terminal
 
@@ -86,12 +85,19 @@ def _needs_partitions(selections: Sequence[str]) -> bool:
         return False
 
 
-def _refuse_full_names(partitions: str) -> None:
-    """A full name, or a range of them, is answered with Dagster's key: the command has read its options by now."""
+def _check_partitions(selections: Sequence[str], partitions: str) -> None:
+    """A full name, and a key that no selected asset has, are answered with Dagster's key or the nearest ones."""
     study = load_study()
-    cells = [checkpoint_ref(run, step) for run in study.runs.values() for step in study.steps_of(run)]
-    keys = {ref.partition: dagster_key(study, ref) for ref in cells}
+    try:
+        keys = select(study, selections)
+    except SpecError:
+        return
+    names = {key: full for asset in keys for key, full in full_partitions(study, asset).items() if key}
+    short = {full: key for key, full in names.items()}
     typed = partitions.split("...")
-    if keys.keys() & set(typed):
-        short = "...".join(keys.get(name, name) for name in typed)
-        raise click.UsageError(f"{partitions!r}: in Dagster a partition does not name its model; use {short!r}")
+    if short.keys() & set(typed):
+        right = "...".join(short.get(name, name) for name in typed)
+        raise click.UsageError(f"{partitions!r}: in Dagster a partition does not name its model; use {right!r}")
+    for name in typed if names else ():
+        if name not in names:
+            raise click.UsageError(f"unknown partition {name!r}: {nearest(name, names)}")

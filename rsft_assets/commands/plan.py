@@ -88,8 +88,9 @@ def _title(line: Line) -> str:
         ((run, (start, end)),) = line.trained.items()
         return f"checkpoints/{run} {start}→{end}"
     if line.assets and Ref(line.assets[0]).stage in ("checkpoints", "scores"):
-        steps = sorted({ref.step for ref in line.refs})
-        return f"{line.title} ({len({ref.run for ref in line.refs})} runs, step {steps[0]} to {steps[-1]})"
+        steps, runs = sorted({ref.step for ref in line.refs}), len({ref.run for ref in line.refs})
+        span = f"step {steps[0]}" + (f" to {steps[-1]}" if len(steps) > 1 else "")
+        return f"{line.title} ({runs} run{'s' if runs > 1 else ''}, {span})"
     return line.title
 
 

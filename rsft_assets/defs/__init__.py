@@ -1,1 +1,1 @@
-"""LINEAGE: the only folder that imports Dagster; it wires the steps into assets."""
+"""LINEAGE: the steps wired into Dagster's assets."""

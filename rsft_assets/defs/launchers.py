@@ -123,10 +123,14 @@ def placement_of(study: Study, ref: Ref) -> Placement:
 
 def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
     """Refuse before any work where something needs a GPU that its launcher does not have."""
-    # One of each run: a run may be adopted, which needs none.
-    for ref in {(ref.asset, ref.run): ref for ref in refs}.values():
+    # The last step of each run: a run may be adopted and step 0 is the base model, which need none.
+    for ref in {(ref.asset, ref.run): ref for ref in sorted(refs, key=_step_of)}.values():
         placement = placement_of(study, ref)
         refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
+
+
+def _step_of(ref: Ref) -> int:
+    return ref.step if ref.stage in ("checkpoints", "scores") else 0
 
 
 def launch(placement: Placement, call: StepCall) -> Iterator[Event]:

@@ -20,6 +20,7 @@ from rsft_assets.specs.validation import check_values
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = 120
 _INTEGER_BITS = 63
+_KINDS = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
 Made = TypeVar("Made")
 
 
@@ -99,7 +100,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise SpecError(f"{where}: {shown(value)} must be of type {hint.__name__}")
+        raise SpecError(f"{where}: {shown(value)} must be {_KINDS[hint]}")
     return value
 
 

@@ -116,11 +116,11 @@ def _verdict(row: Any, chance: random.Random) -> dict[str, Any]:
     return {**row, "verdict": verdict, "extracted": "7", "reason": reason, "seconds": 0.001}
 
 
-def measured(verb: str, asset: str) -> tuple[float, int]:
+def measured(program: str, asset: str) -> tuple[float, int]:
     """Seconds and peak MB of one step program."""
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, f"rsft_assets.steps.{verb}", asset], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _MEASURED, f"rsft_assets.steps.{program}", asset], stderr=subprocess.PIPE, text=True
     )
     if done.returncode:
         sys.exit(done.stderr)

@@ -77,6 +77,9 @@ def test_a_full_name_is_answered_with_dagsters_key(home):
     for option, form in (("--partition", "{0}|640"), ("--partition-range", "{0}|0...{0}|640")):
         done = dagster(home, *select, option, form.format(full))
         assert (done.returncode, repr(form.format(short)) in done.stderr) == (2, True), done.stderr[-3_000:]
+    for typo in ("1e-4_1x2_nano-kot|640", f"640|{short}", f"{full}|1000"):
+        done = dagster(home, *select, "--partition", typo)
+        assert (done.returncode, "unknown partition" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
     done = dagster(home, *select, "--partition", f"{short}|640")
     assert (done.returncode, "rsft materialize checkpoints/nano-300k" in done.stderr) == (1, True), done.stderr[-3_000:]
 

@@ -25,9 +25,9 @@ def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
     [
         ("processes = 0", "field processes: 0 must be above 0"),
         ("micro_batch_tokens = -5", "field micro_batch_tokens: -5 must be above 0"),
-        ('processes = "2"', "field processes: '2' must be of type int"),
-        ("threads = true", "field threads: True must be of type int"),
-        ("endpoint = 8000", "field endpoint: 8000 must be of type str"),
+        ('processes = "2"', "field processes: '2' must be a whole number"),
+        ("threads = true", "field threads: True must be a whole number"),
+        ("endpoint = 8000", "field endpoint: 8000 must be text in quotes"),
         ("zero_stage = 4", "field zero_stage: 4 is not one of 0, 1, 2, 3"),
         ("procesess = 2", "unknown field 'procesess': did you mean processes"),
         ('launcher = "ray"', "field launcher: 'ray' is not available yet; use 'local'"),

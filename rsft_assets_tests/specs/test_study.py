@@ -208,7 +208,7 @@ def test_a_file_of_ones_own_extends_the_graph(tmp_path):
     ("change", "words"),
     [
         (('family = "qwen3"', 'family = "qwen4"'), "field family: 'qwen4' is not one of qwen3, qwen2.5"),
-        (("parameters = 1_000_000", 'parameters = "1M"'), "field parameters: '1M' must be of type int"),
+        (("parameters = 1_000_000", 'parameters = "1M"'), "field parameters: '1M' must be a whole number"),
         (
             ('revision = "0123456789abcdef0123456789abcdef01234567"', 'revision = "main"'),
             "'main' may move; pin a commit",

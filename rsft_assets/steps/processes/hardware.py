@@ -93,7 +93,7 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capa
     """A `StepError` before any work where `ref` needs a GPU and there is none where it would run."""
     if placement.device == "cpu" or there.gpus or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
         return
-    if ref.stage == "checkpoints" and study.get("runs", ref.run).adopt:
+    if ref.stage == "checkpoints" and (ref.step == 0 or study.get("runs", ref.run).adopt):
         return
     if ref.stage in ("checkpoints", "scores"):
         model = study.get("models", ref.name)

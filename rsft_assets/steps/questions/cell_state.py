@@ -17,6 +17,7 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.manifest import InputRecord
 from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.results.publishing import read_results
 from rsft_assets.steps.scores.grading.tasks import can_be_graded_now
 
 
@@ -25,9 +26,9 @@ class State:
     """What would happen to one ref."""
 
     kind: Literal["kept", "missing", "stale", "gradable", "waits"]
-    """kept: finished, nothing to do. missing: never made, or damaged. stale: what is declared or what it is made from
-    has changed. gradable: a score that had no judge or isolation, which is there now. waits: for an input that
-    neither exists nor is being made."""
+    """kept: finished, nothing to do; a table, a figure or the report is kept if it exists. missing: never made, or
+    damaged. stale: what is declared or what it is made from has changed. gradable: a score that had no judge or
+    isolation, which is there now. waits: for an input that neither exists nor is being made."""
     why: str = ""
     output: Output | None = None
     """What is kept: the current output, or an earlier one of the same identity."""
@@ -80,8 +81,7 @@ class States:
 
     def _judge(self, ref: Ref) -> State:
         if ref.stage not in TABLE_OF:
-            # Tables, figures and the report are made from what there is; their programs keep what did not change.
-            return State("missing")
+            return self._of_results(ref)
         inputs: list[InputRecord] = []
         remade = ""
         for upstream in inputs_of(self.study, ref):
@@ -98,17 +98,32 @@ class States:
             else:
                 inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
         before = self._look(ref)
-        if before is None or isinstance(before, StepError):
-            return State("missing", str(before or ""))
         if remade or (self.force and ref in self._making):
-            return State("stale", remade or "made again because it was asked for")
+            why = remade or "made again because it was asked for"
+            return State("stale", why) if isinstance(before, Output) else State("missing", str(before or why))
         return self._compared(before, Identity(ref, self.store.spec(self.study, ref), tuple(inputs)))
 
-    def _compared(self, before: Output, identity: Identity) -> State:
-        kept = before if before.manifest.fingerprint == identity.fingerprint else self.store.kept(identity)
+    def _compared(self, before: Output | StepError | None, identity: Identity) -> State:
+        current = before if isinstance(before, Output) else None
+        if current is not None and current.manifest.fingerprint == identity.fingerprint:
+            kept: Output | None = current
+        else:
+            kept = self.store.kept(identity)
+        if kept is None and current is None:
+            return State("missing", str(before or ""))
         if kept is None:
-            return State("stale", "changed: " + (", ".join(changed_fields(before.manifest, identity)) or "schema"))
+            assert current is not None
+            return State("stale", "changed: " + (", ".join(changed_fields(current.manifest, identity)) or "schema"))
         ref = identity.ref
         if ref.stage == "scores" and can_be_graded_now(kept, self.study.benchmarks[ref.benchmark]):
             return State("gradable", "what its grader lacked is there now", kept)
         return State("kept", output=kept)
+
+    def _of_results(self, ref: Ref) -> State:
+        """Tables, figures and the report are made from what exists, and their programs keep what did not change."""
+        if ref.stage == "results":
+            built = read_results(self.store)
+            sound = {table.key for table in built.tables if not table.problem} if built else set()
+            return State("kept" if ref.asset in sound else "missing")
+        output = self.current(ref)
+        return State("kept", output=output) if output else State("missing", str(self._look(ref) or ""))

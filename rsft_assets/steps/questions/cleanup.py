@@ -159,8 +159,8 @@ def _older(states: States, folder: Path, current: Manifest, named: dict[str, set
         manifest = read_manifest(folder)
     except StepError as error:
         return _item(folder, lock, False, str(error))
-    if manifest.fingerprint != current.fingerprint and _is_declared(states, folder, manifest):
-        return _item(folder, lock, False, "what the study declares now: materialize goes back to it")
+    if manifest.fingerprint != current.fingerprint and (why := _why_declared(states, folder, manifest)):
+        return _item(folder, lock, False, why)
     place = folder.relative_to(states.store.home).as_posix()
     by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
     by = by - {f"{manifest.ref}"}
@@ -169,13 +169,17 @@ def _older(states: States, folder: Path, current: Manifest, named: dict[str, set
     return _item(folder, lock, True, "made anew since, and nothing stands on it")
 
 
-def _is_declared(states: States, folder: Path, manifest: Manifest) -> bool:
-    """Whether an output that is not the current one is what this study would have made."""
+def _why_declared(states: States, folder: Path, manifest: Manifest) -> str:
+    """Why an output that is not the current one may be what the study declares now; empty where it is not."""
     try:
-        kept = states.of(manifest.ref).output
+        state = states.of(manifest.ref)
     except SpecError:
-        return False
-    return kept is not None and kept.folder == folder
+        return ""
+    if state.kind == "waits":
+        return f"whether the study declares it cannot be known: {state.why}"
+    if state.output is not None and state.output.folder == folder:
+        return "what the study declares now: materialize goes back to it"
+    return ""
 
 
 def _named(store: Store) -> dict[str, set[str]]:

@@ -72,7 +72,7 @@ def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
     try:
         words = read()
     except SpecError as error:
-        return Finding("problem", setting, str(error))
+        return Finding("problem", setting, str(error).removeprefix(f"{setting}="))
     return Finding("ok", setting, f"{path}: {words}" if path else f"not set: {words}")
 
 

@@ -128,8 +128,13 @@ class Code:
 
     @functools.cached_property
     def _paths(self) -> frozenset[str]:
-        found = (path for path in (self.package / "steps").rglob("*") if path.is_file())
-        return frozenset(p.relative_to(self.package).as_posix() for p in found if "__pycache__" not in p.parts)
+        """Of all stages; what editors, file managers and Python leave beside them does not count."""
+        found = (p.relative_to(self.package) for p in (self.package / "steps").rglob("*") if p.is_file())
+        return frozenset(
+            path.as_posix()
+            for path in found
+            if "__pycache__" not in path.parts and not path.name.startswith(".") and not path.name.endswith("~")
+        )
 
     def _room(self, room: str) -> Iterable[str]:
         return [path for path in self._paths if path.startswith(f"{room}/")]
@@ -152,7 +157,15 @@ def _parsed(source: bytes) -> list[Any]:
     listed = {module for table in tables for _, module in table}
     named = dict.fromkeys(module for node in ast.walk(tree) for module in _modules(node))
     names = [module for module in named if module not in listed]
-    return [hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names, tables]
+    return [hashlib.sha256(_shape(tree).encode()).hexdigest(), names, tables]
+
+
+def _shape(value: Any) -> str:
+    """A syntax tree as text that is the same under every Python: empty fields, which newer ones add, are left out."""
+    if isinstance(value, ast.AST):
+        fields = (f"{name}={_shape(part)}" for name, part in ast.iter_fields(value) if part not in (None, []))
+        return f"{type(value).__name__}({','.join(fields)})"
+    return f"[{','.join(map(_shape, value))}]" if isinstance(value, list) else repr(value)
 
 
 def _drop_docstrings(tree: ast.AST) -> None:

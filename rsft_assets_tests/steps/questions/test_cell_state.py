@@ -120,3 +120,26 @@ def test_an_earlier_output_of_the_same_identity_is_kept_and_asking_moves_no_poin
     # Keeping it is what moves the pointer.
     assert store.keep(store.identity(study, DATASET)).folder == before
     assert store.current(DATASET).folder == before
+
+
+def test_an_earlier_output_is_kept_where_the_current_one_is_damaged(store):
+    study = tiny_study()
+    before = store.current(DATASET).folder
+    make(changed(study, seed=7), store, DATASET)
+    next(store.current(DATASET).folder.glob("*.parquet")).unlink()
+    state = States(study, store).of(DATASET)
+    assert (state.kind, state.output.folder) == ("kept", before)
+
+
+def test_a_damaged_pointer_is_what_the_store_says_it_is(store):
+    (store.slot(CHECKPOINT) / POINTER).write_text("garbage")
+    study = tiny_study()
+    kept = store.kept(store.identity(study, CHECKPOINT))
+    state = States(study, store).of(CHECKPOINT)
+    assert kept is not None
+    assert (state.kind, state.output.folder) == ("kept", kept.folder)
+
+
+@pytest.mark.parametrize("asset", ["results/marts/benchmark_scores", "figures/dip_and_recovery", "report"])
+def test_tables_figures_and_the_report_are_missing_until_they_exist(finished, asset):
+    assert States(tiny_study(), finished).of(Ref(asset)).kind == "missing"

@@ -105,7 +105,9 @@ def test_a_step_past_an_end_is_one_line(store):
     ("filters", "words"),
     [
         ({"runs": ("qwen3-14b_math-cot-2k*",)}, "unknown run.*did you mean .*5e-5_1x256_math-cot-20k"),
-        ({"steps": (641,)}, "no run keeps step 641"),
+        ({"steps": (641,)}, "no selected run keeps step 641"),
+        ({"runs": (SHORT,), "steps": (50,)}, "no selected run keeps step 50; kept steps: 0, 10, 20, 40, 80"),
+        ({"runs": (SHORT,), "partitions": (f"{MAIN}|640",)}, "no partition matches --run and --partition together"),
         ({"partitions": ("5e-5_8x256_math-cot|640",)}, r"unknown partition.*5e-5_8x256_math-cot-20k\|640"),
     ],
 )
@@ -132,3 +134,21 @@ def test_blocks_hold_every_cell_asked_for_and_nothing_else_that_exists(asset):
             if names[key] in valid
         ]
         assert sorted(held) == sorted(itertools.chain.from_iterable(found)) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"runs": ("bogus",)}, "--run 'bogus': no selected asset has a run; leave it out"),
+        ({"partitions": ("0",)}, "--partition '0': no selected asset has a partition"),
+        ({"steps": (3,)}, "--step 3 is for checkpoints and scores, and 'datasets/nano-cot' selects neither"),
+    ],
+)
+def test_a_filter_on_what_has_no_partitions_says_so(store, filters, words):
+    with pytest.raises(SpecError, match=words):
+        make_plan(STUDY, store, Selection(("datasets/nano-cot",), **filters))
+
+
+def test_a_slash_at_the_end_changes_nothing():
+    assert select(STUDY, ["checkpoints/nano-300k/"]) == ["checkpoints/nano-300k"]
+    assert select(STUDY, ["scores/nano-300k/"]) == select(STUDY, ["scores/nano-300k"])

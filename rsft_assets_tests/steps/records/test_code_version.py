@@ -1,5 +1,6 @@
 """Which stages a change of which file drifts: every file of the package is changed, and none is forgotten."""
 
+import ast
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.records.code_version import PACKAGE, PLUMBING, Code, code_of
+from rsft_assets.steps.records.code_version import PACKAGE, PLUMBING, Code, _shape, code_of
 from rsft_assets.steps.records.drift import drift
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.grading.tasks import TASKS
@@ -136,6 +137,28 @@ def test_a_data_file_of_a_room_counts(package):
     after = versions(package)
     path.unlink()
     assert {stage for stage in TABLE_OF if after[stage] != before[stage]} == STAGES_OF["steps/nano"]
+
+
+def test_what_editors_leave_does_not_count(package):
+    before = versions(package)
+    left = [package / "steps/nano" / name for name in (".DS_Store", "words.py~", ".words.py.swp")]
+    for path in left:
+        path.write_text("x")
+    after = versions(package)
+    for path in left:
+        path.unlink()
+    assert after == before
+
+
+def test_a_version_does_not_depend_on_fields_that_a_newer_python_adds():
+    tree = ast.parse("def f(a, b=None):\n    return [a, None, '', 0, f'{b!r:>{a}}']\n")
+    older = _shape(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.type_params = []
+            node._fields = (*node._fields, "type_params")
+    assert _shape(tree) == older
+    assert "Constant()" in older and "Constant(value='')" in older and "Constant(value=0)" in older
 
 
 def test_an_output_of_other_code_drifts_in_words(tmp_path):

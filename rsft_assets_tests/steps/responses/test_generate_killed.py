@@ -50,8 +50,8 @@ class Steps:
         self.log = folder / f"{name}.log"
         assert self.start("queries.fetch", "queries/many").wait() == 0
 
-    def start(self, verb="responses.generate", asset="responses/many"):
-        command = [sys.executable, "-m", f"rsft_assets.steps.{verb}", asset]
+    def start(self, program="responses.generate", asset="responses/many"):
+        command = [sys.executable, "-m", f"rsft_assets.steps.{program}", asset]
         # Not a pipe: whatever a killed step leaves behind would hold it open.
         with self.log.open("w") as log:
             return subprocess.Popen(command, env=self.environment, stderr=log)

@@ -175,6 +175,15 @@ def test_finished_scores_and_texts_are_kept(store, counts):
     assert counts["generated"] == 2 * len(SUMS)
 
 
+def test_a_damaged_score_is_made_again_from_its_texts(store, counts):
+    study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS}, runs=("a",), steps=(0,))
+    [first] = score(study, store, refs)
+    first.file("graded.parquet").unlink()
+    [again] = score(study, store, refs)
+    assert again.folder != first.folder and again.digest == first.digest
+    assert counts["generated"] == 2 * len(SUMS)
+
+
 def test_another_sampling_is_another_text_but_another_title_is_not(store, counts):
     study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS}, runs=("a",), steps=(0,))
     [first] = score(study, store, refs)

@@ -8,7 +8,7 @@ from rsft_assets.specs.benchmarks import GRADERS, Benchmark
 from rsft_assets.specs.fingerprint import canonical
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.judges import ROLES
-from rsft_assets.specs.lineage import Ref, checkpoint_ref
+from rsft_assets.specs.lineage import TABLE_OF, Ref, checkpoint_ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.rates import Rate
@@ -30,8 +30,11 @@ def estimate(plan: Plan) -> list[Line]:
     lines: list[Line] = []
     for batch in plan.batches:
         line = Line(batch.title, batch.assets, batch.partitions[0], batch.partitions[-1])
+        # Tables, figures and the report are made again when anything below them is.
+        redone = bool(lines) and Ref(batch.assets[0]).stage not in TABLE_OF
         for asset in batch.assets:
-            costs.add(line, asset, plan.states.to_make(Ref(asset, part) for part in batch.partitions))
+            refs = [Ref(asset, partition) for partition in batch.partitions]
+            costs.add(line, asset, refs if redone else plan.states.to_make(refs))
         lines += [line] if line.refs else []
     return lines
 

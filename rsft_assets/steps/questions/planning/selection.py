@@ -6,7 +6,7 @@ cells(study, Selection(("scores/qwen3-14b/*",), steps=(640,)))
 import fnmatch
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of, short_partition
@@ -55,10 +55,10 @@ def select(study: Study, globs: Iterable[str]) -> list[str]:
     keys = all_keys(study)
     chosen: set[str] = set()
     for glob in globs:
-        pattern = glob.strip().removeprefix('key:"').removesuffix('"')
+        pattern = glob.strip().removeprefix('key:"').removesuffix('"').rstrip("/")
         matched = [key for key in keys if fnmatch.fnmatchcase(key, pattern)]
         # A plain folder of keys, such as `results` or `scores/nano-300k`, means all that is below it.
-        matched = matched or [key for key in keys if key.startswith(pattern.rstrip("/") + "/")]
+        matched = matched or [key for key in keys if key.startswith(f"{pattern}/")]
         if not matched:
             raise SpecError(f"no asset matches {glob!r}: {_hint(keys, pattern)}")
         chosen.update(matched)
@@ -102,15 +102,23 @@ def _check(study: Study, valid: Sequence[Ref], selection: Selection) -> None:
         _check_names("run", selection.runs, {_run_names(study, ref) for ref in gridded})
     if selection.partitions:
         _check_names("partition", selection.partitions, {_partition_names(study, ref) for ref in valid})
-    steps = {ref.step for ref in gridded}
+    of_runs = replace(selection, steps=())
+    chosen = [ref for ref in valid if of_runs.keep(study, ref)]
+    if valid and not chosen:
+        raise SpecError("no partition matches --run and --partition together; leave one of them out")
+    steps = {ref.step for ref in chosen if ref in set(gridded)}
     for step in selection.steps:
+        if not steps:
+            raise SpecError(f"--step {step} is for checkpoints and scores, and {selection} selects neither")
         # A step past every end is skipped by name; one between two kept steps was never kept.
-        if step not in steps and (not steps or step < max(steps)):
-            raise SpecError(f"no run keeps step {step}; kept steps: {', '.join(map(str, sorted(steps))) or 'none'}")
+        if step not in steps and step < max(steps):
+            raise SpecError(f"no selected run keeps step {step}; kept steps: {', '.join(map(str, sorted(steps)))}")
 
 
 def _check_names(what: str, patterns: Iterable[str], names: set[tuple[str, str]]) -> None:
     for pattern in patterns:
+        if not names:
+            raise SpecError(f"--{what} {pattern!r}: no selected asset has a {what}; leave it out")
         if not any(_matches(spellings, [pattern]) for spellings in names):
             raise SpecError(f"unknown {what} {pattern!r}: {nearest(pattern, {short for _, short in names})}")
 

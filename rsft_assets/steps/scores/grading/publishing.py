@@ -40,7 +40,7 @@ def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, 
     assert completions is not None
     found = task(benchmark.task)
     unavailable = found.unavailable()
-    kept = store.current(ref)
+    kept = store.sound(ref)
     again = force or (kept is not None and can_be_graded_now(kept, benchmark))
     with store.build(study, ref, force=again) as build:
         if build.finished is None:

@@ -111,6 +111,21 @@ def test_what_the_study_declares_stays_after_another_was_made_in_its_place(store
     assert train_to(study, store, 9) == [declared]
 
 
+@pytest.mark.parametrize("lost", ["a file of the current output", "an input"])
+def test_what_may_be_declared_is_never_safe_to_delete(store, study, lost):
+    [declared] = train_to(study, store, 9)
+    other = tiny_study(max_length=63)
+    [current] = train_to(other, store, 9)
+    if lost == "an input":
+        (store.slot(Ref(f"datasets/{study.runs_of(declared.manifest.ref.name)[0].dataset}")) / "current.json").unlink()
+        why = "whether the study declares it cannot be known: "
+    else:
+        (current.folder / "model.safetensors").unlink()
+        why = "what the study declares now: materialize goes back to it"
+    safe, said = found(study, store)[str(declared.folder.relative_to(store.home))]
+    assert not safe and said.startswith(why)
+
+
 def test_the_command_lists_first_and_deletes_only_when_told(store, study, monkeypatch):
     from click.testing import CliRunner
 
