@@ -7,7 +7,6 @@ What changes without a write, such as a failing disk, is for `rsft doctor --cont
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -49,7 +48,7 @@ def difference(folder: Path, files: Iterable[FileRecord]) -> str | None:
 
 
 def _state(folder: Path, files: Sequence[FileRecord]) -> _State:
-    return {record.path: [record.digest, *_signs((folder / record.path).stat())] for record in files}
+    return {record.path: [record.digest, *signs(folder / record.path)] for record in files}
 
 
 def _known(folder: Path) -> dict[str, Any]:
@@ -71,5 +70,7 @@ def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None
         write_json(folder / FILE_NAME, {**_known(folder), **before})
 
 
-def _signs(stat: os.stat_result) -> tuple[int, ...]:
+def signs(path: Path) -> tuple[int, ...]:
+    """What the file system says of a file: whatever writes to it changes one of these."""
+    stat = path.stat()
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)

@@ -173,13 +173,16 @@ def _content(path: Path, what: str) -> bytes:
 
 def _parsed(path: Path, content: bytes, what: str) -> Any:
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_refused)
+        return _DECODER.decode(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _damaged(path, what, error) from error
 
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)
 
 
 def _damaged(path: Path, what: str, why: object) -> StepError:

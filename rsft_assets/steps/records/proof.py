@@ -78,8 +78,8 @@ def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:
             yield f"{path!r} is no path below its folder"
     for path in missing_files(ref.stage, digests):
         yield f"it lists no {path}"
-    if data["origin"] not in ("computed", "adopted"):
-        yield f"origin is {data['origin']!r}"
+    if data["origin"] != ("computed" if data["adopted_from"] is None else "adopted"):
+        yield f"origin is {data['origin']!r}, adopted_from is {data['adopted_from']!r}"
     for name in ("started_at", "finished_at"):
         if data[name]:
             try:

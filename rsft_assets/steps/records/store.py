@@ -34,6 +34,7 @@ from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import (
+    FILE_NAME,
     POINTER,
     InputRecord,
     Manifest,
@@ -202,6 +203,8 @@ class Store:
     ) -> Iterator[Build]:
         """The same for an identity that is no spec of the study; it is asked for once the lock is held."""
         self.check_writable()
+        if (pointer := self.slot(ref) / POINTER).is_dir():
+            raise StepError(f"{pointer} is a folder; remove it, and materialize again")
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = identify()
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
@@ -279,6 +282,12 @@ class Store:
         for pointer, found in self.pointers():
             if isinstance(found, str):
                 yield pointer, found
+
+    def folders(self) -> Iterator[Path]:
+        """Every folder with a manifest, in use or not, but for those of work in progress."""
+        for path in sorted(self.home.rglob(FILE_NAME)):
+            if not any(part.startswith(".") for part in path.relative_to(self.home).parts):
+                yield path.parent
 
     def pointers(self, below: str = "") -> Iterator[tuple[Path, Output | str]]:
         """Every pointer below a part of the home, with the output that it names or why that cannot be read."""
