@@ -144,13 +144,18 @@ def datasets(study: Study, store: Store, build: Build, ref: Ref) -> dict[str, An
 
 
 def base_models(study: Study, store: Store, build: Build, ref: Ref) -> dict[str, Any]:
-    (build.folder / "model.safetensors").write_bytes(ref.name.encode())
+    _model(build, ref.name)
     return {"parameters": study.models[ref.name].parameters}
+
+
+def _model(build: Build, words: str) -> None:
+    (build.folder / "config.json").write_text("{}")
+    (build.folder / "model.safetensors").write_bytes(words.encode())
 
 
 def checkpoints(study: Study, store: Store, build: Build, ref: Ref) -> dict[str, Any]:
     words = ref.name if ref.step == 0 else f"{ref.run} {ref.step}"
-    (build.folder / "model.safetensors").write_bytes(words.encode())
+    _model(build, words)
     if ref.step == 0:
         return {"step": 0}
     run = study.runs[ref.run]

@@ -4,7 +4,6 @@ In domain a dip at the third kept step, elsewhere a slow rise; data that think l
 more passes teach more; the third training seed does a little worse than the other two.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
@@ -147,8 +147,8 @@ def _summaries(graded: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _store_completions(store: Store, build: Build, ref: Ref, texts: list[dict[str, Any]]) -> dict[str, str]:
     """As `steps/scores/completions.py` lays them out: addressed by what was asked of which weights."""
     inputs = list(build.identity.inputs)
-    fingerprint = hashlib.sha256(json.dumps([[i.asset.split("/")[0], i.digest] for i in inputs]).encode()).hexdigest()
-    folder = store.home / "completions" / ref.benchmark / fingerprint[:12]
+    identity = {"inputs": [[i.asset.split("/")[0], i.digest] for i in inputs]}
+    folder = store.home / "completions" / ref.benchmark / fingerprint(identity)[:12]
     path = folder / "completions.parquet"
     if not folder.exists():
         folder.mkdir(parents=True)
@@ -159,8 +159,8 @@ def _store_completions(store: Store, build: Build, ref: Ref, texts: list[dict[st
             Manifest(
                 asset=f"completions/{ref.benchmark}",
                 partition="",
-                fingerprint=fingerprint,
-                spec={},
+                fingerprint=fingerprint(identity),
+                spec=identity,
                 inputs=[InputRecord(i.asset, i.partition, i.digest, i.output) for i in inputs],
                 digest=combined_digest({path.name: digest}),
                 files=[FileRecord(path.name, path.stat().st_size, digest, rows)],

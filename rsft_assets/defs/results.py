@@ -55,6 +55,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 yield silent_output(context.output_for_asset_key(selected[key]))
         for result in results.tests:
             if result.state == "failed":
+                failed = True
                 tell({"event": "note", "words": f"SQL test {result.name} failed: {result.problem or result.sample}"})
             if result.name in tests:
                 checked = dg.AssetKey(tests[result.name][1].split("/"))
@@ -105,7 +106,7 @@ def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTabl
 
 
 def _build(context: dg.AssetExecutionContext) -> Results:
-    """Run the build as a step and read its account; a table that failed is no failure of the build."""
+    """Run the build as a step and read its account, which says what failed."""
     store = Store.from_env()
     started = time.time_ns()
     try:

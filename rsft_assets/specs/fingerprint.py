@@ -16,10 +16,10 @@ SHORT = 12
 
 def canonical(value: Any, *, at: str = "spec") -> Any:
     """Plain JSON data with one form for each value; `at` names the place in error messages."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TypeError(f"{at}: {value!r} has no stable form; use a finite number")

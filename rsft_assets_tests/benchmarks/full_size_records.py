@@ -168,6 +168,7 @@ class FullSize:
         )
 
     def _weights(self, build: Build, words: str) -> None:
+        (build.folder / "config.json").write_text("{}")
         (build.folder / "model.safetensors").write_bytes(words.encode())
 
     def _checkpoint(self, build: Build, run, step: int) -> None:

@@ -1,6 +1,5 @@
 """Synthetic scores and answers at the paper's size: all items, all samples, both graders, every metric."""
 
-import hashlib
 import zlib
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.steps.records.digest import combined_digest, file_digest
 from rsft_assets.steps.records.manifest import FileRecord, Manifest, write_manifest
 from rsft_assets.steps.records.store import Build
@@ -93,7 +93,8 @@ def _summary(folder: Path, kinds: list[tuple[str, str]], means: np.ndarray, toke
 def _completions(
     build: Build, home: Path, name: str, item_ids: pa.Array, sample: np.ndarray, tokens: np.ndarray
 ) -> dict[str, str]:
-    key = hashlib.sha256(repr([[i.asset.split("/")[0], i.digest] for i in build.identity.inputs]).encode()).hexdigest()
+    identity = {"inputs": [[i.asset.split("/")[0], i.digest] for i in build.identity.inputs]}
+    key = fingerprint(identity)
     folder = home / "completions" / name / key[:12]
     place = folder.relative_to(home).as_posix()
     path = folder / "completions.parquet"
@@ -125,7 +126,7 @@ def _completions(
                 asset=f"completions/{name}",
                 partition="",
                 fingerprint=key,
-                spec={},
+                spec=identity,
                 inputs=list(build.identity.inputs),
                 digest=combined_digest({path.name: digest}),
                 files=[record],

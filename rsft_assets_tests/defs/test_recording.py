@@ -16,6 +16,7 @@ from rsft_assets.specs.study import _load
 from rsft_assets.steps.processes import hardware
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 
 OWN = """
 extends = "nano"
@@ -71,7 +72,7 @@ class WritingLauncher:
                 ref = Ref(asset, partition)
                 with store.build(self.study, ref, force="--force" in call.arguments) as build:
                     if build.finished is None:
-                        (build.folder / "content.txt").write_text(str(ref))
+                        stand_in(build.folder, ref)
                         build.publish()
                 yield {"event": "published", "asset": asset, "partition": partition}
         if self.fails & set(partitions):
@@ -90,7 +91,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda: launcher)
     for ref in list(_everything_before_checkpoints(study)):
         with store.build(study, ref) as build:
-            (build.folder / "content.txt").write_text(str(ref))
+            stand_in(build.folder, ref)
             build.publish()
     instance = dg.DagsterInstance.ephemeral()
     yield study, instance, launcher

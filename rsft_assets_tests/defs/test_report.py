@@ -6,6 +6,7 @@ from rsft_assets.defs import materializing, report
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.store import Build, Store
+from rsft_assets_tests.stand_ins import stand_in
 
 
 def test_a_report_that_did_not_change_is_kept(tmp_path, monkeypatch):
@@ -18,7 +19,7 @@ def test_a_report_that_did_not_change_is_kept(tmp_path, monkeypatch):
         if store.kept(identity) is None:
             work = store.slot(Ref(report.KEY)) / f".building-{words}"
             work.mkdir(parents=True)
-            (work / "nano.html").write_text(words)
+            stand_in(work, Ref(report.KEY), words)
             Build(store, identity, work, {}).publish()
 
     monkeypatch.setattr(materializing, "run_program", writes)

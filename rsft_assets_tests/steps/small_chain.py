@@ -14,6 +14,7 @@ from rsft_assets.specs.study import Study, combine
 from rsft_assets.specs.training import Run, Schedule
 from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
 
 SAMPLING = Sampling(n=2, temperature=1.0, top_p=0.95, max_tokens=24, seed=3)
@@ -68,7 +69,7 @@ def _fill(folder: Path, ref: Ref, items: dict[str, list[dict]]) -> dict:
         make_tiny_model(folder, seed=seed)
         return {}
     if ref.stage != "benchmarks":
-        (folder / "stand-in.txt").write_text(str(ref))
+        stand_in(folder, ref)
         return {}
     rows = items[ref.name]
     with RowWriter(folder / "items.parquet", "items") as writer:

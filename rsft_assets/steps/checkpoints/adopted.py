@@ -5,10 +5,8 @@ that were read, stays unknown and is said so in `stats`.
 """
 
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
@@ -66,7 +64,6 @@ def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
             build.folder.rmdir()
         raise
     files = link_model(source, build.folder)
-    _check_complete(source, files)
     expected, found = study.models[run.model].parameters, parameters_of(source)
     if not 0.5 < found / expected < 2:
         raise StepError(
@@ -86,16 +83,3 @@ def _stats(step: int, parameters: int, files: int) -> dict[str, Any]:
         "curves": NOT_AVAILABLE,
         "rows_seen": NOT_AVAILABLE,
     }
-
-
-def _check_complete(source: Path, files: Sequence[str]) -> None:
-    """A model that will load: weights, all parts of them, and a tokenizer."""
-    index = source / "model.safetensors.index.json"
-    wanted = {"model.safetensors"}
-    if index.is_file():
-        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    missing = sorted(wanted - set(files))
-    if not any(name.startswith("tokenizer") for name in files):
-        missing.append("tokenizer.json")
-    if missing:
-        raise StepError(f"{source} lacks {', '.join(missing)}; complete the mirror, or fetch the revision again")

@@ -24,7 +24,7 @@ from rsft_assets.steps.figures.catalogue import FIGURES, Figure
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.identity import Identity
-from rsft_assets.steps.records.manifest import InputRecord, write_json
+from rsft_assets.steps.records.manifest import InputRecord, read_json, write_json
 from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.publishing import open_results
@@ -117,12 +117,11 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
 
 
 def _last(store: Store, identity: Identity) -> Output | None:
-    """The figure as it is now, where it was drawn by the same code from the same query."""
-    try:
-        output = store.current(identity.ref)
-    except StepError:
+    """The figure as it is now, where it is sound and was drawn by the same code from the same query."""
+    output = store.sound(identity.ref)
+    if output is None or output.manifest.spec != identity.spec or output.changed(f.path for f in output.manifest.files):
         return None
-    return output if output is not None and output.manifest.spec == identity.spec else None
+    return output
 
 
 def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output | None) -> bool:
@@ -130,7 +129,7 @@ def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output
     from rsft_assets.steps.figures import style
 
     if last is not None:
-        receipt = json.loads(last.file(RECEIPT).read_text(encoding="utf-8"))
+        receipt = read_receipt(last)
         if receipt["numbers"].get(study, {}).get("digest") == rows_digest(rows):
             for record in last.manifest.files:
                 if record.path.startswith(f"{study}."):
@@ -164,6 +163,12 @@ def _receipt(figure: Figure, rows: dict[str, Rows], drawn: list[str]) -> dict[st
         "drawn": drawn,
         "traces": {of: sorted({row["trace"] for row in rows[of] if row.get("trace")}) for of in drawn},
     }
+
+
+def read_receipt(output: Output) -> dict[str, Any]:
+    """The receipt of a figure or a report; a `StepError` where any of its files is not as it was published."""
+    receipt: dict[str, Any] = read_json(output.verified().file(RECEIPT), "receipt")
+    return receipt
 
 
 def _code(figure: Figure) -> str:

@@ -9,7 +9,6 @@ named by any manifest, never may; nor may what the study declares, or what a pro
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -23,7 +22,7 @@ from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.folders import RESUME, discard
-from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
+from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_json, read_manifest
 from rsft_assets.steps.records.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,6 +30,8 @@ _WEIGHTS = ("checkpoints", "base_models")
 _PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start-*")
 """Of a training's folder; its logs stay."""
 _LOCK = ".lock"
+UNREADABLE = "\0"
+"""In the place of a folder: what a manifest that cannot be read would name."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ def _older(states: States, folder: Path, current: Manifest, named: dict[str, set
         return _item(folder, lock, False, str(error))
     if manifest.fingerprint != current.fingerprint and (why := _why_declared(states, folder, manifest)):
         return _item(folder, lock, False, why)
+    if UNREADABLE in named:
+        return _item(folder, lock, False, f"it may be named here: {min(named[UNREADABLE])}")
     place = folder.relative_to(states.store.home).as_posix()
     by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
     by = by - {f"{manifest.ref}"}
@@ -183,15 +186,17 @@ def _why_declared(states: States, folder: Path, manifest: Manifest) -> str:
 
 
 def _named(store: Store) -> dict[str, set[str]]:
-    """Every folder and digest that a manifest mentions anywhere, and by whom."""
+    """Every folder and digest that a manifest mentions anywhere, and by whom; what cannot be read may name anything."""
     named: dict[str, set[str]] = {}
     for path in store.home.rglob(FILE_NAME):
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            # Unchecked: what a damaged manifest still says is a reason to keep things.
+            data = read_json(path, "manifest")
             who = str(Ref(data["asset"], data["partition"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (StepError, KeyError, TypeError) as error:
+            named.setdefault(UNREADABLE, set()).add(str(error))
             continue
-        own = {data.get("digest"), path.parent.relative_to(store.home).as_posix()}
+        own = {str(data.get("digest")), path.parent.relative_to(store.home).as_posix()}
         for text in _texts(data):
             if text not in own:
                 named.setdefault(text, set()).add(who)

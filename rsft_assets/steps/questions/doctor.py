@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,11 @@ from rsft_assets.specs.study import load_study
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
-from rsft_assets.steps.records.store import HOME_SETTING, Store
+from rsft_assets.steps.records.manifest import pointer_beside
+from rsft_assets.steps.records.proof import COMPLETIONS
+from rsft_assets.steps.records.store import HOME_SETTING, Output, Store
+from rsft_assets.steps.results.outputs_found import completions_place
+from rsft_assets.steps.scores.completions import DAMAGED
 
 _LITTLE_DISK, _NO_DISK = 5 * GIB, GIB // 4
 
@@ -138,12 +142,49 @@ def _dagster(store: Store) -> Finding:
 
 
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
-    sound = 0
+    """Every output in use, everything that one was made from, and every output beside them."""
+    sound, in_use = 0, {}
     for pointer, found in store.pointers():
         if isinstance(found, str):
             yield Finding("problem", str(pointer), found)
-        elif problem := found.damage(content=content):
-            yield Finding("problem", str(found.manifest.ref), f"{problem}; materialize it again")
+        else:
+            in_use[found.folder] = found
+    folders = {folder: in_use.get(folder) or _read(folder) for folder in [*in_use, *store.folders()]}
+    for folder, output in folders.items():
+        if isinstance(output, str):
+            if DAMAGED in folder.name:
+                yield Finding("note", str(folder), "was put aside since it is damaged; it may be deleted")
+            else:
+                yield Finding("problem", str(folder), output)
+        elif problem := output.damage(content=content) or (
+            # What is no longer in use may outlive what it was made from.
+            _broken_link(store, output, folders) if folder in in_use else None
+        ):
+            yield Finding("problem", str(output.manifest.ref), f"{problem}; materialize it again")
         else:
             sound += 1
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")
+    if old := sum(folder.name not in pointer_beside(folder).manifests for folder in in_use):
+        words = f"of {old} no pointer has the manifest's hash; they get it when they are next kept or made"
+        yield Finding("note", "manifests", words)
+
+
+def _read(folder: Path) -> Output | str:
+    try:
+        return Output.at(folder)
+    except StepError as error:
+        return str(error)
+
+
+def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
+    """The first thing that an output was made from that is not there as it was then, in words."""
+    links = {link.output: link.digest for link in output.manifest.inputs if link.asset.split("/")[0] != "results"}
+    if texts := completions_place(output.stats):
+        links[texts] = str(output.stats[COMPLETIONS].get("digest", ""))
+    for place, digest in links.items():
+        found = folders.get(store.home / place)
+        if found is None:
+            return f"{store.home / place}, which it was made from, is gone"
+        if isinstance(found, Output) and found.digest != digest:
+            return f"{found.folder}, which it was made from, is another version than was used"
+    return None

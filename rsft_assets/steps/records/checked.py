@@ -7,10 +7,10 @@ What changes without a write, such as a failing disk, is for `rsft doctor --cont
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rsft_assets.steps.records.digest import file_digest
 from rsft_assets.steps.records.manifest import FileRecord, write_json
@@ -22,8 +22,11 @@ _State = dict[str, list[str | int]]
 
 def content_damage(folder: Path, files: Sequence[FileRecord], *, again: bool) -> str | None:
     """What differs from the digests, in words; files that were right are read only `again` or where they changed."""
-    before = _state(folder, files)
-    if not again and _was_right(folder, before):
+    try:
+        before = _state(folder, files)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror})"
+    if not again and _known(folder).items() >= before.items():
         return None
     problem = difference(folder, files)
     if problem is None:
@@ -45,14 +48,16 @@ def difference(folder: Path, files: Iterable[FileRecord]) -> str | None:
 
 
 def _state(folder: Path, files: Sequence[FileRecord]) -> _State:
-    return {record.path: [record.digest, *_signs((folder / record.path).stat())] for record in files}
+    return {record.path: [record.digest, *signs(folder / record.path)] for record in files}
 
 
-def _was_right(folder: Path, state: _State) -> bool:
+def _known(folder: Path) -> dict[str, Any]:
+    """What was found right earlier."""
     try:
-        return bool(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")) == state)
-    except (OSError, ValueError):
-        return False
+        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None:
@@ -62,8 +67,10 @@ def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None
         return
     # A home may be there to be read only.
     with contextlib.suppress(OSError):
-        write_json(folder / FILE_NAME, before)
+        write_json(folder / FILE_NAME, {**_known(folder), **before})
 
 
-def _signs(stat: os.stat_result) -> tuple[int, ...]:
+def signs(path: Path) -> tuple[int, ...]:
+    """What the file system says of a file: whatever writes to it changes one of these."""
+    stat = path.stat()
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)

@@ -16,6 +16,22 @@ MEASURED_COLUMNS = ("seconds",)
 EXAMPLES_FILE, HELD_OUT_FILE = "examples.parquet", "held_out.parquet"
 """Of a training set; held-out rows are examples, too, made the same way from queries that the set leaves over."""
 
+FILES_OF_STAGE: dict[str, tuple[str, ...]] = {
+    "queries": ("queries.parquet",),
+    "responses": ("responses.parquet",),
+    "verdicts": ("verdicts.parquet",),
+    "audits": ("disagreements.jsonl",),
+    "datasets": (EXAMPLES_FILE,),
+    "base_models": ("config.json", "*.safetensors"),
+    "checkpoints": ("config.json", "*.safetensors"),
+    "benchmarks": ("items.parquet",),
+    "completions": ("completions.parquet",),
+    "scores": ("graded.parquet", "scores.parquet"),
+    "figures": ("receipt.json", "*.svg", "*.png"),
+    "report": ("receipt.json", "*.html"),
+}
+"""What every output of a stage holds, and is no output without."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -34,7 +34,17 @@ def file_digest(path: Path) -> tuple[str, int | None]:
 
 
 def table_digest(path: Path) -> tuple[str, int]:
-    """Digest and row count of a Parquet file, in bounded memory."""
+    """Digest and row count of a Parquet file, in bounded memory; a `ValueError` where it cannot be read."""
+    import pyarrow as pa
+
+    try:
+        return _table_digest(path)
+    except pa.ArrowException as error:
+        # Damage shows as any of Arrow's errors, of which only some are ValueErrors.
+        raise ValueError(str(error)) from error
+
+
+def _table_digest(path: Path) -> tuple[str, int]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.manifest import InputRecord, Manifest
+from rsft_assets.steps.records.proof import identity_hash
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint({"spec": self.spec, "inputs": [[i.asset, i.partition, i.digest] for i in self.inputs]})
+        return identity_hash(self.spec, ((i.asset, i.partition, i.digest) for i in self.inputs))
 
 
 def changed_fields(old: Manifest, new: Identity) -> list[str]:

@@ -13,7 +13,7 @@ folder in use. A work folder keeps its name between tries, so that a killed step
 """
 
 import contextlib
-import json
+import dataclasses
 import logging
 import os
 import shutil
@@ -30,63 +30,24 @@ from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import say_published
-from rsft_assets.steps.records.checked import content_damage
 from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.identity import Identity, changed_fields, materialize_command
 from rsft_assets.steps.records.locks import exclusive
-from rsft_assets.steps.records.manifest import InputRecord, Manifest, describe, read_manifest, write_json
+from rsft_assets.steps.records.manifest import (
+    FILE_NAME,
+    POINTER,
+    InputRecord,
+    Manifest,
+    Pointer,
+    describe,
+    manifest_hash,
+    pointer_beside,
+    write_json,
+)
+from rsft_assets.steps.records.output import Output as Output
 
 log = logging.getLogger(__name__)
 HOME_SETTING = "RSFT_HOME"
-POINTER = "current.json"
-
-
-@dataclass(frozen=True)
-class Output:
-    """One finished output: its folder and manifest."""
-
-    folder: Path
-    manifest: Manifest
-
-    @classmethod
-    def at(cls, folder: Path) -> "Output":
-        """The output of a folder, whatever its slot points at; a `StepError` where that has no sound manifest."""
-        return cls(folder, read_manifest(folder))
-
-    @property
-    def digest(self) -> str:
-        return self.manifest.digest
-
-    @property
-    def stats(self) -> dict[str, Any]:
-        return self.manifest.stats
-
-    def file(self, name: str) -> Path:
-        """Path of one of its files; only what the manifest lists is ever used."""
-        if not self.has(name):
-            raise StepError(f"{self.manifest.ref}: its manifest lists no file {name!r} ({self.folder})")
-        return self.folder / name
-
-    def has(self, name: str) -> bool:
-        """Whether its manifest lists this file."""
-        return any(record.path == name for record in self.manifest.files)
-
-    def damage(self, *, content: bool) -> str | None:
-        """What is wrong with its files, in words: presence and size, and with `content` every byte."""
-        for record in self.manifest.files:
-            path = self.folder / record.path
-            if not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != record.bytes:
-                return f"{path} has {path.stat().st_size} bytes, its manifest says {record.bytes}"
-        return content_damage(self.folder, self.manifest.files, again=True) if content else None
-
-    def verified(self) -> "Output":
-        """Itself, after reading every file that may have changed; damage is a `StepError` that names the file."""
-        problem = self.damage(content=False) or content_damage(self.folder, self.manifest.files, again=False)
-        if problem:
-            raise StepError(f"{self.manifest.ref} is damaged: {problem}; materialize it again with --force")
-        return self
 
 
 @dataclass
@@ -153,7 +114,7 @@ class Store:
     def current(self, ref: Ref) -> Output | None:
         """The output in use, None where there is none; damage is a `StepError` that names it."""
         try:
-            output = _pointed_at(self.slot(ref) / POINTER)
+            output = Output.pointed_at(self.slot(ref) / POINTER)
         except FileNotFoundError:
             return None
         if problem := output.damage(content=False):
@@ -169,7 +130,10 @@ class Store:
 
     def used(self, record: InputRecord) -> Output:
         """The very output that a manifest names as its input."""
-        return Output.at(self.home / record.output)
+        output = Output.at(self.home / record.output)
+        if output.manifest.ref != (ref := Ref(record.asset, record.partition)):
+            raise StepError(f"{output.folder} is named as {ref}, but holds {output.manifest.ref}")
+        return output
 
     def require(self, ref: Ref) -> Output:
         """The output in use; where there is none, a `StepError` with the command that makes it."""
@@ -239,6 +203,8 @@ class Store:
     ) -> Iterator[Build]:
         """The same for an identity that is no spec of the study; it is asked for once the lock is held."""
         self.check_writable()
+        if (pointer := self.slot(ref) / POINTER).is_dir():
+            raise StepError(f"{pointer} is a folder; remove it, and materialize again")
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = identify()
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
@@ -282,11 +248,15 @@ class Store:
         return output
 
     def _is_current(self, output: Output) -> bool:
-        current = self.sound(output.manifest.ref)
-        return current is not None and current.folder == output.folder
+        """Whether the pointer names it, with the hash of its manifest."""
+        pointer, name = pointer_beside(output.folder), output.folder.name
+        return pointer.output == name and name in pointer.manifests
 
     def _point(self, output: Output) -> None:
-        write_json(output.folder.parent / POINTER, {"output": output.folder.name})
+        """Point at it, and keep the hashes of the manifests beside it."""
+        before, name = pointer_beside(output.folder).manifests, output.folder.name
+        hashes = {**before, name: manifest_hash(output.folder)}
+        write_json(output.folder.parent / POINTER, dataclasses.asdict(Pointer(name, hashes)))
 
     def check_writable(self) -> None:
         """A `StepError` where nothing can be written, before any work is done."""
@@ -307,18 +277,16 @@ class Store:
             else:
                 log.warning("%s: %s", pointer, found)
 
+    def folders(self) -> Iterator[Path]:
+        """Every folder with a manifest, in use or not, but for those of work in progress."""
+        for path in sorted(self.home.rglob(FILE_NAME)):
+            if not any(part.startswith(".") for part in path.relative_to(self.home).parts):
+                yield path.parent
+
     def pointers(self, below: str = "") -> Iterator[tuple[Path, Output | str]]:
         """Every pointer below a part of the home, with the output that it names or why that cannot be read."""
         for pointer in sorted(self.home.joinpath(below).rglob(POINTER)):
             try:
-                yield pointer, _pointed_at(pointer)
+                yield pointer, Output.pointed_at(pointer)
             except (StepError, OSError) as error:
                 yield pointer, str(error)
-
-
-def _pointed_at(pointer: Path) -> Output:
-    try:
-        folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StepError(f"{pointer}: damaged pointer ({error}); materialize it again") from error
-    return Output.at(folder)

@@ -8,9 +8,8 @@ manifest like any other. `--check` says of every figure and report whether its n
 
 import argparse
 import hashlib
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,8 @@ from duckdb import DuckDBPyConnection
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.figures.catalogue import FIGURES
-from rsft_assets.steps.figures.draw import RECEIPT, rows_digest, rows_of
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.figures.draw import RECEIPT, read_receipt, rows_digest, rows_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.questions.tracing.links import damage
@@ -55,7 +54,7 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
     results = read_results(store)
     with open_results(store) as db:
         found = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
-        figures = {name: output for name, output in found.items() if output is not None}
+        figures = {name: output.verified() for name, output in found.items() if output is not None}
         links = [
             InputRecord(f"figures/{name}", "", output.digest, output.folder.relative_to(store.home).as_posix())
             for name, output in figures.items()
@@ -131,30 +130,38 @@ def _code() -> str:
 
 def check_report(study: Study, store: Store) -> list[Finding]:
     """Of every figure and of the report: do its numbers still match the tables, and do the tables' inputs stand?"""
-    findings = []
+    findings: list[Finding] = []
     looked: dict[str, str] = {}
     with open_results(store) as db:
         for figure in FIGURES:
-            output = store.current(Ref(figure.key))
-            if output is None:
-                findings.append(Finding(figure.key, "", "missing inputs", "not drawn yet"))
-                continue
-            receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
-            for of, said in receipt["numbers"].items():
-                try:
-                    rows = rows_of(db, figure, of)
-                except StepError as error:
-                    findings.append(Finding(figure.key, of, "missing inputs", str(error)))
-                    continue
-                if rows_digest(rows) != said["digest"]:
-                    findings.append(
-                        Finding(figure.key, of, "drifted", "the tables now hold other numbers; draw it again")
-                    )
-                    continue
-                gone = _gone(store, receipt["traces"].get(of, []), looked)
-                state = "missing inputs" if gone else "match"
-                findings.append(Finding(figure.key, of, state, "; ".join(gone[:3])))
-    return [*findings, _report_finding(store)]
+            try:
+                findings += _figure_findings(db, store, figure, looked)
+            except StepError as error:
+                findings.append(Finding(figure.key, "", "missing inputs", str(error)))
+    try:
+        return [*findings, _report_finding(store)]
+    except StepError as error:
+        return [*findings, Finding("report", "", "missing inputs", str(error))]
+
+
+def _figure_findings(db: DuckDBPyConnection, store: Store, figure: Figure, looked: dict[str, str]) -> Iterator[Finding]:
+    output = store.current(Ref(figure.key))
+    if output is None:
+        yield Finding(figure.key, "", "missing inputs", "not drawn yet")
+        return
+    # Its pictures are checked with it.
+    receipt = read_receipt(output)
+    for of, said in receipt["numbers"].items():
+        try:
+            rows = rows_of(db, figure, of)
+        except StepError as error:
+            yield Finding(figure.key, of, "missing inputs", str(error))
+            continue
+        if rows_digest(rows) != said["digest"]:
+            yield Finding(figure.key, of, "drifted", "the tables now hold other numbers; draw it again")
+            continue
+        gone = _gone(store, receipt["traces"].get(of, []), looked)
+        yield Finding(figure.key, of, "missing inputs" if gone else "match", "; ".join(gone[:3]))
 
 
 def _gone(store: Store, traces: list[str], looked: dict[str, str]) -> list[str]:
@@ -179,7 +186,7 @@ def _report_finding(store: Store) -> Finding:
     if output is None:
         return Finding("report", "", "missing inputs", "not written yet: rsft report")
     results = read_results(store)
-    receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
+    receipt = read_receipt(output)
     if results is None or receipt["build"] != results.build_id:
         return Finding("report", "", "drifted", "the results were built again with other inputs; write it again")
     return Finding("report", "", "match")

@@ -4,7 +4,6 @@ Only `current.json` and manifests are read, so this costs milliseconds a hundred
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,11 +12,10 @@ from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.records.manifest import FILE_NAME, read_manifest
-from rsft_assets.steps.records.store import POINTER, Output, Store
+from rsft_assets.steps.records.manifest import FILE_NAME, POINTER
+from rsft_assets.steps.records.proof import COMPLETIONS
+from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.record_tables import STAGES
-
-COMPLETIONS = "completions"
 
 
 @dataclass
@@ -55,9 +53,8 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     problems: list[tuple[str, str]] = []
     for pointer in _pointers(store.home):
         try:
-            folder = pointer.parent / json.loads(pointer.read_text(encoding="utf-8"))["output"]
-            found.append(_found(store, Output(folder, read_manifest(folder))))
-        except (StepError, OSError, ValueError, KeyError, TypeError) as error:
+            found.append(_found(store, Output.pointed_at(pointer)))
+        except (StepError, OSError) as error:
             problems.append((pointer.parent.relative_to(store.home).as_posix(), str(error)))
     texts: dict[str, Found] = {}
     for one in found:
@@ -94,7 +91,7 @@ def completions_place(stats: dict[str, Any]) -> str | None:
 def completions_of(store: Store, score: Output) -> Output | None:
     """The completions that a score was graded from; None where it names none."""
     place = completions_place(score.stats)
-    return Output(store.home / place, read_manifest(store.home / place)) if place else None
+    return Output.at(store.home / place) if place else None
 
 
 def _add_completions(store: Store, score: Found, texts: dict[str, Found], problems: list[tuple[str, str]]) -> None:
@@ -106,7 +103,7 @@ def _add_completions(store: Store, score: Found, texts: dict[str, Found], proble
             problems.append((place, f"completions of {score.output.manifest.ref} are missing"))
             return
         try:
-            texts[place] = _found(store, Output(store.home / place, read_manifest(store.home / place)))
+            texts[place] = _found(store, Output.at(store.home / place))
         except StepError as error:
             problems.append((place, str(error)))
             return

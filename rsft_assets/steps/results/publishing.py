@@ -5,7 +5,6 @@ the pipeline a reader. Beside it stands `results.json`, the build's own account,
 """
 
 import dataclasses
-import json
 import logging
 import os
 import shutil
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
-from rsft_assets.steps.records.manifest import write_json
+from rsft_assets.steps.records.checked import signs
+from rsft_assets.steps.records.digest import bytes_digest
+from rsft_assets.steps.records.manifest import read_json, write_json
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.record_tables import INPUTS_DDL, OUTPUTS_DDL, RECORD_TABLES
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DATABASE, ACCOUNT, ASIDE = "results.duckdb", "results.json", ".results.building.duckdb"
-BUILD_VERSION = 2
+BUILD_VERSION = 3
 """Raised when what is published could not be read, or gone on from, by an earlier version."""
 _REMEDY = "update rsft_assets, or build it again from the files with this version: rsft materialize 'results/*'"
 
@@ -85,6 +86,8 @@ class Results:
     build_id: str
     version: int = BUILD_VERSION
     """Format of the database and of this account."""
+    file: tuple[str | int, ...] = ()
+    """Digest of the published database, and what the file system said of it then: see `records/checked.py`."""
 
     def table(self, name: str) -> BuiltTable:
         """One table by `schema.table`; a `StepError` where the build holds none."""
@@ -113,16 +116,17 @@ def read_results(store: Store) -> Results | None:
     """The account of the last build, None where there is none yet."""
     path = store.home / ACCOUNT
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, "account of a build")
         if data.get("version", 1) > BUILD_VERSION:
             raise StepError(f"{path} was written by a newer version of rsft_assets; {_REMEDY}")
+        data["file"] = tuple(data.get("file", ()))
         data["tables"] = tuple(BuiltTable(**entry) for entry in data["tables"])
         data["tests"] = tuple(TestResult(**{**entry, "reads": tuple(entry["reads"])}) for entry in data["tests"])
         data["problems"] = tuple((place, words) for place, words in data["problems"])
         return Results(**data)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{path}: damaged ({error}); build the results again: rsft materialize results") from error
 
 
@@ -143,6 +147,10 @@ def open_results(store: Store) -> "Iterator[DuckDBPyConnection]":
         if _is_newer(db):
             raise StepError(f"{path} was written by a newer version of rsft_assets; {_REMEDY}")
         yield db
+    except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException) as error:
+        # DuckDB checks every block that it reads.
+        cause = str(error).splitlines()[0]
+        raise StepError(f"{path} is damaged ({cause}); build it again: rsft materialize 'results/*'") from error
     finally:
         db.close()
 
@@ -155,7 +163,10 @@ def database_aside(store: Store, *, anew: bool, memory: str) -> "Iterator[DuckDB
     aside, scratch = store.home / ASIDE, store.home / ".results.scratch"
     clear_aside(store)
     if not anew and database_path(store).is_file():
-        shutil.copyfile(database_path(store), aside)
+        if problem := _damage(store):
+            log.warning("%s %s; building anew", database_path(store), problem)
+        else:
+            shutil.copyfile(database_path(store), aside)
     config: dict[str, Any] = {"memory_limit": memory, "temp_directory": str(scratch)}
     try:
         db = duckdb.connect(str(aside), config=config)
@@ -174,6 +185,20 @@ def database_aside(store: Store, *, anew: bool, memory: str) -> "Iterator[DuckDB
     finally:
         db.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _damage(store: Store) -> str | None:
+    """What is wrong with the published database, in words; read whole only where the file system says it changed."""
+    try:
+        results = read_results(store)
+    except StepError as error:
+        return f"cannot be checked ({error})"
+    if results is None or not results.file:
+        return "has no digest to check it by"
+    digest, *known = results.file
+    if known == [*signs(database_path(store))] or bytes_digest(database_path(store)) == digest:
+        return None
+    return "has changed since it was published (digest differs)"
 
 
 def insert(db: "DuckDBPyConnection", table: str, rows: list[dict[str, Any]]) -> None:
@@ -224,12 +249,14 @@ def publish(store: Store, results: Results) -> None:
     """Rename the finished database into place, read-only, and write the account beside it."""
     aside, place = store.home / ASIDE, database_path(store)
     aside.chmod(0o444)
+    digest = bytes_digest(aside)
     with aside.open("rb") as file:
         os.fsync(file.fileno())
     _set_wal_aside(place)
     aside.replace(place)
     # A reader that was killed between the two lines above left one more.
     _set_wal_aside(place)
+    results = dataclasses.replace(results, file=(digest, *signs(place)))
     write_json(store.home / ACCOUNT, dataclasses.asdict(results))
 
 

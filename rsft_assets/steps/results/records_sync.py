@@ -1,7 +1,7 @@
 """Bring `records.*` of a database up to date with the files: drop what is gone, load what is new.
 
-Outputs are immutable, so one that was loaded is never read again. A Parquet file that cannot be read is
-named in `records.problems`, and its output counts as damaged; every other file is loaded.
+Outputs are immutable, so one that was loaded is never read again. A Parquet file that differs from its digest, or
+cannot be read, is named in `records.problems`, and its output counts as damaged; every other file is loaded.
 """
 
 import hashlib
@@ -45,9 +45,8 @@ def sync_records(db: DuckDBPyConnection, store: Store) -> tuple[dict[str, str], 
         wanted = {one.id: one for one in found if _has(one, table, latest)}
         held = {row[0] for row in db.execute(f"SELECT DISTINCT output_id FROM {table.table}").fetchall()}
         _delete(db, table.table, sorted(held - wanted.keys()))
-        work.append(
-            (table, {str(one.output.folder / table.file): one for id_, one in wanted.items() if id_ not in held})
-        )
+        new = [one for id_, one in wanted.items() if id_ not in held]
+        work.append((table, {str(one.output.folder / table.file): one for one in new}))
     progress = Progress("records", sum(len(files) for _, files in work), "files")
     for table, files in work:
         for path, words in _load(db, table, files, progress):
@@ -86,10 +85,11 @@ def _delete(db: DuckDBPyConnection, table: str, ids: list[int]) -> None:
 def _load(
     db: DuckDBPyConnection, table: RecordTable, files: dict[str, Found], progress: Progress
 ) -> list[tuple[str, str]]:
-    """Load files in bulk; where a batch fails, halve it until the bad file stands alone."""
-    paths = list(files)
+    """Load files in bulk, each checked before; where a batch fails, halve it until the bad file stands alone."""
+    bad = [(path, words) for path, one in files.items() if (words := one.output.changed([table.file]))]
+    paths = [path for path in files if path not in dict(bad)]
+    progress.step(len(bad), table.kind)
     waiting = [paths[i : i + _FILES_AT_ONCE] for i in range(0, len(paths), _FILES_AT_ONCE)]
-    bad: list[tuple[str, str]] = []
     while waiting:
         batch = waiting.pop()
         words = _insert(db, table, {path: files[path].id for path in batch})

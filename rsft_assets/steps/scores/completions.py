@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT, canonical, fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.protocol import Completion, Request, request_seed
 from rsft_assets.steps.records.journal import Journal
-from rsft_assets.steps.records.manifest import InputRecord, describe
+from rsft_assets.steps.records.manifest import InputRecord, NewerManifest, describe
 from rsft_assets.steps.records.rows import RowWriter, read_rows
 from rsft_assets.steps.records.store import Output
 from rsft_assets.steps.scores.repetition import ends_in_loop
@@ -28,6 +29,8 @@ from rsft_assets.steps.scores.repetition import ends_in_loop
 log = logging.getLogger(__name__)
 FILE_NAME = "completions.parquet"
 _JOURNAL = ".completions.jsonl"
+DAMAGED = ".damaged-"
+"""In the name of a set that was put aside."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,15 @@ class CompletionSet:
         """The finished set with every byte checked; a damaged one is put aside under a telling name."""
         if not self.folder.is_dir():
             return None
-        output = Output.at(self.folder)
-        if problem := output.damage(content=True):
-            aside = self.folder.with_name(f"{self.folder.name}.damaged-{int(time.time())}")
+        try:
+            output = Output.at(self.folder)
+            problem = output.damage(content=True)
+        except NewerManifest:
+            raise
+        except StepError as error:
+            problem = str(error)
+        if problem:
+            aside = self.folder.with_name(f"{self.folder.name}{DAMAGED}{int(time.time())}")
             log.warning("completions of %s are damaged: %s; put aside as %s", self.benchmark, problem, aside.name)
             self.folder.rename(aside)
             return None

@@ -9,6 +9,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.cleanup import delete, survey
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import read_manifest
+from rsft_assets_tests.stand_ins import stand_in
 from rsft_assets_tests.steps.checkpoints.test_train import checkpoint, resume_folder, train_to, weights_digest
 from rsft_assets_tests.steps.checkpoints.tiny import tiny_study
 
@@ -89,7 +90,7 @@ def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     assert old.folder != new.folder and weights_digest(old) == weights_digest(new)
     if named:
         with store.build(study, Ref("queries/source"), force=True) as build:
-            (build.folder / "stand-in.txt").write_text("x")
+            stand_in(build.folder, Ref("queries/source"), "x")
             output = build.publish(stats={"made_from": old.folder.relative_to(store.home).as_posix()})
     items = [item for item in survey(study, store) if item.path == old.folder]
     assert [item.safe for item in items] == [not named]

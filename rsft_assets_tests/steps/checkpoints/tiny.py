@@ -20,6 +20,7 @@ from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.records.columns import arrow_schema
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 
 ROWS = 24
 SCHEDULE = Schedule(lr=1e-3, epochs=3, batch_size=8, precision="fp32", grid=(2, 4, 6))
@@ -118,7 +119,7 @@ def publish_inputs(
     for ref in upstream:
         with store.build(study, ref) as build:
             if build.finished is None:
-                (build.folder / "stand-in.txt").write_text(str(ref))
+                stand_in(build.folder, ref)
                 build.publish()
     with store.build(study, Ref("datasets/rows"), force=bool(rows or held_out)) as build:
         if build.finished is None:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.amounts import estimate
@@ -12,8 +13,11 @@ from rsft_assets.steps.questions.planning.measured import Measured, covered_seco
 from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import total
 from rsft_assets.steps.questions.planning.selection import Selection
-from rsft_assets.steps.records.manifest import InputRecord, Manifest, write_json, write_manifest
-from rsft_assets.steps.records.store import POINTER, Store
+from rsft_assets.steps.records.columns import FILES_OF_STAGE
+from rsft_assets.steps.records.digest import combined_digest
+from rsft_assets.steps.records.manifest import POINTER, FileRecord, InputRecord, Manifest, write_json, write_manifest
+from rsft_assets.steps.records.proof import identity_hash
+from rsft_assets.steps.records.store import Store
 
 PAPER = load_study()
 RUN = "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256"
@@ -27,14 +31,21 @@ def no_settings(monkeypatch):
 
 
 def manifest(asset, partition="", *, stats, at=0, seconds=0.0, host="", inputs=(), spec=None):
+    spec, inputs = spec or {}, list(inputs)
+    if Ref(asset).stage == "completions":
+        spec = {"inputs": [[i.asset.split("/")[0], i.digest] for i in inputs]}
+        hashed = fingerprint(spec)
+    else:
+        hashed = identity_hash(spec, ((i.asset, i.partition, i.digest) for i in inputs))
+    files = [FileRecord(name.replace("*", "x"), 0, "d" * 64) for name in FILES_OF_STAGE.get(Ref(asset).stage, ())]
     return Manifest(
         asset=asset,
         partition=partition,
-        fingerprint="f" * 64,
-        spec=spec or {},
-        inputs=list(inputs),
-        digest="d" * 64,
-        files=[],
+        fingerprint=hashed,
+        spec=spec,
+        inputs=inputs,
+        digest=combined_digest({file.path: file.digest for file in files}),
+        files=files,
         stats=stats,
         made_by={"host": host or socket.gethostname()},
         finished_at=f"2026-01-01T00:{at:02d}:00+00:00",
@@ -43,9 +54,11 @@ def manifest(asset, partition="", *, stats, at=0, seconds=0.0, host="", inputs=(
 
 
 def put(store, entry):
-    folder = store.slot(entry.ref) / "output"
+    folder = store.slot(entry.ref) / entry.fingerprint[:12]
     folder.mkdir(parents=True)
     write_manifest(folder, entry)
+    for file in entry.files:
+        (folder / file.path).touch()
     write_json(folder.parent / POINTER, {"output": folder.name})
 
 
@@ -88,11 +101,12 @@ def test_this_machine_counts_before_others(tmp_path):
 
 
 def answers(store, name, benchmark, tokens, at, seconds):
-    folder = store.home / "completions" / benchmark / name
-    folder.mkdir(parents=True)
     inputs = [InputRecord("checkpoints/qwen3-14b", f"{OTHER}|40", name, ""), InputRecord("benchmarks/b", "", "b", "")]
     stats = {"completions": 100, "response_tokens": tokens}
-    write_manifest(folder, manifest(f"completions/{benchmark}", stats=stats, at=at, seconds=seconds, inputs=inputs))
+    entry = manifest(f"completions/{benchmark}", stats=stats, at=at, seconds=seconds, inputs=inputs)
+    folder = store.home / "completions" / benchmark / entry.fingerprint[:12]
+    folder.mkdir(parents=True)
+    write_manifest(folder, entry)
 
 
 def test_answers_measure_length_and_speed(tmp_path):
@@ -117,6 +131,6 @@ def test_overlaps_count_once():
 def test_a_damaged_manifest_hides_nothing_else(tmp_path):
     store = Store(tmp_path)
     put(store, trained(f"{OTHER}|40", seconds=1_024.0))
-    put(store, trained(f"{OTHER}|20", seconds=1_024.0))
-    (store.slot(Ref("checkpoints/qwen3-14b", f"{OTHER}|20")) / "output" / "manifest.json").write_text("{")
+    put(store, damaged := trained(f"{OTHER}|20", seconds=1_024.0))
+    (store.slot(damaged.ref) / damaged.fingerprint[:12] / "manifest.json").write_text("{")
     assert len(Measured(PAPER, store).manifests("checkpoints/qwen3-14b")) == 1

@@ -18,6 +18,7 @@ from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records import checked
 from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 
 QUERIES = Ref("queries/nano-chains")
 SHARD = Ref("responses/nano-chains_procedural_n4", "0")
@@ -27,7 +28,7 @@ STUDY = load_study()
 def publish(store, ref=QUERIES, values=(1, 2, 3), force=False):
     with store.build(STUDY, ref, force=force, seed=7) as build:
         if build.finished is None:
-            pq.write_table(pa.table({"value": list(values)}), build.folder / "rows.parquet")
+            pq.write_table(pa.table({"value": list(values)}), build.folder / f"{ref.stage}.parquet")
             build.publish(stats={"rows": len(values)})
     return build.output
 
@@ -52,9 +53,10 @@ def test_what_a_killed_step_would_go_on_from_is_not_kept(store):
         (build.folder / ".journal.jsonl").write_text("{}")
         (build.folder / ".parts").mkdir()
         (build.folder / ".parts" / "1").write_text("x")
-        (build.folder / "rows.json").write_text("[]")
+        stand_in(build.folder, QUERIES)
         build.publish()
-    assert {path.name for path in build.finished.folder.iterdir()} == {"rows.json", "manifest.json"}
+    assert {path.name for path in build.finished.folder.iterdir()} == {"queries.parquet", "manifest.json"}
+    assert build.finished.verified()
 
 
 def test_a_build_that_published_nothing_has_no_output(store):
@@ -105,8 +107,8 @@ def flip_a_byte(path):
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (lambda folder: (folder / "rows.parquet").unlink(), "rows.parquet is missing"),
-        (lambda folder: os.truncate(folder / "rows.parquet", 10), "rows.parquet has 10 bytes"),
+        (lambda folder: (folder / "queries.parquet").unlink(), "queries.parquet is missing"),
+        (lambda folder: os.truncate(folder / "queries.parquet", 10), "queries.parquet has 10 bytes"),
         (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text('{"schema": 1,'), "damaged manifest"),
         (lambda folder: (folder.parent / "current.json").write_text("{"), "damaged pointer"),
@@ -126,9 +128,9 @@ def test_damage_is_named_and_never_used(store, harm, words):
 
 def test_a_flipped_byte_is_found_on_use(store):
     output = publish(store)
-    flip_a_byte(output.folder / "rows.parquet")
+    flip_a_byte(output.folder / "queries.parquet")
     with (
-        pytest.raises(StepError, match=r"rows\.parquet"),
+        pytest.raises(StepError, match=r"queries\.parquet"),
         store.build(STUDY, SHARD) as build,
     ):
         build.input(QUERIES.asset)
@@ -152,21 +154,21 @@ def test_an_unchanged_file_is_read_once(store, reads):
     output = publish(store)
     with aged():
         assert output.verified() and output.verified()
-        assert reads == ["rows.parquet"]
+        assert reads == ["queries.parquet"]
         assert output.damage(content=True) is None
-    assert reads == ["rows.parquet"] * 2, "who asks for every byte gets every byte"
+    assert reads == ["queries.parquet"] * 2, "who asks for every byte gets every byte"
 
 
 def test_a_file_that_was_just_written_is_not_trusted(store, reads):
     output = publish(store)
     assert output.verified() and output.verified()
-    assert reads == ["rows.parquet"] * 2
+    assert reads == ["queries.parquet"] * 2
 
 
 @pytest.mark.parametrize("harm", ["same size, time put back", "another file in its place", "memo of another state"])
 def test_what_was_right_is_read_again_where_it_changed(store, harm):
     output = publish(store)
-    path = output.folder / "rows.parquet"
+    path = output.folder / "queries.parquet"
     with aged():
         assert output.verified()
         before, content = path.stat(), bytearray(path.read_bytes())
@@ -178,7 +180,7 @@ def test_what_was_right_is_read_again_where_it_changed(store, harm):
         if harm == "memo of another state":
             memo = output.folder / checked.FILE_NAME
             memo.write_text(memo.read_text().replace(output.manifest.files[0].digest, "0" * 64))
-        with pytest.raises(StepError, match=r"rows\.parquet"):
+        with pytest.raises(StepError, match=r"queries\.parquet"):
             output.verified()
 
 
@@ -204,11 +206,12 @@ from pathlib import Path
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-chains")) as build:
     print("kept" if build.finished else "made", flush=True)
     if build.finished is None:
         time.sleep(float(sys.argv[2]))
-        (build.folder / "rows.txt").write_text("rows")
+        stand_in(build.folder, Ref("queries/nano-chains"))
         build.publish()
 """
 

@@ -1,14 +1,16 @@
 """Files of a model's folder: curves and the rows it has seen beside the model, and a model taken over as it is."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.work import FineTuning
 from rsft_assets.steps.records.columns import KINDS, arrow_schema
 
@@ -49,25 +51,44 @@ def _write(path: Path, kind: str, rows: list[dict[str, Any]]) -> None:
 
 
 def link_model(source: Path, folder: Path) -> list[str]:
-    """A model's files in another folder, without copies of the weights in other formats; their names."""
-    files = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
+    """A model's files in another folder, without copies of the weights in other formats; their names.
+
+    A `StepError` where it would not load: weights, all parts of them, and a tokenizer are needed.
+    """
+    files = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if not path.is_dir()]
     safetensors = any(name.endswith(".safetensors") for name in files)
     kept = [
         name
         for name in files
         if not any(part.startswith(".") for part in Path(name).parts) and not (safetensors and name.endswith(_LEFT_OUT))
     ]
+    if missing := _missing(source, kept):
+        raise StepError(f"{source} lacks {', '.join(missing)}; complete the mirror, or fetch the revision again")
     link_files(source, kept, folder)
     return kept
 
 
+def _missing(source: Path, files: Sequence[str]) -> list[str]:
+    index = source / "model.safetensors.index.json"
+    wanted = {"model.safetensors"}
+    if index.is_file():
+        wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    missing = sorted(wanted - set(files))
+    return missing if any(name.startswith("tokenizer") for name in files) else [*missing, "tokenizer.json"]
+
+
 def link_files(source: Path, names: Iterable[str], folder: Path) -> None:
-    """The same files in another folder, sharing their bytes where the file system allows it."""
+    """The same files in another folder, sharing their bytes where the file system allows it.
+
+    The hub's cache holds links into its `blobs/`; what they name is taken, never the link.
+    """
     for name in names:
-        place = folder / name
+        file, place = (source / name).resolve(), folder / name
+        if not file.is_file():
+            raise StepError(f"{source / name} is a link to {file}, which is no file; fetch the revision again")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         try:
-            os.link(source / name, place)
+            os.link(file, place)
         except OSError:
-            shutil.copy2(source / name, place)
+            shutil.copy2(file, place)

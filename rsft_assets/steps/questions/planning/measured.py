@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
+from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.results.outputs_found import COMPLETIONS
 
 
 @dataclass(frozen=True)

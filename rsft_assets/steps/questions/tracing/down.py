@@ -7,7 +7,14 @@ from typing import Any
 from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.questions.tracing.links import HASHED_SHARDS, current_node, follow, input_of, read_rows
+from rsft_assets.steps.questions.tracing.links import (
+    HASHED_SHARDS,
+    current_node,
+    follow,
+    input_of,
+    read_rows,
+    read_table,
+)
 from rsft_assets.steps.questions.tracing.node import Node
 from rsft_assets.steps.records.manifest import InputRecord
 from rsft_assets.steps.records.store import Output, Store
@@ -45,7 +52,9 @@ class Downwards:
         made = output.manifest
         stage = made.asset.split("/")[0]
         try:
-            if stage == "scores":
+            if node.problem:
+                pass  # rows of damaged files say nothing
+            elif stage == "scores":
                 self._score(node, output, item)
             elif stage == "checkpoints":
                 node.add(self._seen(output))
@@ -115,7 +124,9 @@ class Downwards:
             node.add(Node("completions", "missing", problem="its manifest names no completions"))
             return
         said = output.stats["completions"]
-        link = InputRecord(texts.manifest.asset, "", said.get("digest", texts.digest), said["folder"])
+        digest = said.get("digest", texts.digest) if isinstance(said, dict) else texts.digest
+        place = texts.folder.relative_to(self.store.home).as_posix()
+        link = InputRecord(texts.manifest.asset, "", digest, place)
         told, _ = follow(self.store, link, content=self.content)
         node.add(told)
 
@@ -146,9 +157,8 @@ class Downwards:
         if not output.has("seen.parquet"):
             return None
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        table = pq.read_table(output.file("seen.parquet"), columns=["row", "query_id", "tokens", "cut_tokens"])
+        table = read_table(output.file("seen.parquet"), columns=["row", "query_id", "tokens", "cut_tokens"])
         return Node(
             f"rows seen by step {output.manifest.ref.step}",
             "rows",

@@ -1,7 +1,7 @@
 """Outputs as places of a trace: their facts, and whether the link to each input still holds."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -10,6 +10,9 @@ from rsft_assets.steps.records.checked import difference
 from rsft_assets.steps.records.identity import materialize_command
 from rsft_assets.steps.records.manifest import InputRecord, Manifest
 from rsft_assets.steps.records.store import Output, Store
+
+if TYPE_CHECKING:
+    import pyarrow
 
 HASHED_BYTES = 2 << 20
 """Files up to this size are read whole to see whether they changed; larger ones only with `content`."""
@@ -97,11 +100,19 @@ def input_of(made: Manifest, stage: str) -> InputRecord | None:
 
 def read_rows(path: Path, *, columns: list[str] | None = None, where: list[Any] | None = None) -> list[dict[str, Any]]:
     """Rows of a Parquet file, filtered while reading; a file that cannot be read is a `StepError`."""
+    try:
+        rows: list[dict[str, Any]] = read_table(path, columns=columns, where=where).to_pylist()
+        return rows
+    except ValueError as error:
+        raise StepError(f"{path} cannot be read ({error}); materialize it again") from error
+
+
+def read_table(path: Path, *, columns: list[str] | None = None, where: list[Any] | None = None) -> "pyarrow.Table":
+    """The same as a table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns, filters=where).to_pylist()
-        return rows
-    except (OSError, pa.ArrowInvalid) as error:
+        return pq.read_table(path, columns=columns, filters=where)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StepError(f"{path} cannot be read ({error}); materialize it again") from error

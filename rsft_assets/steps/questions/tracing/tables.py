@@ -1,13 +1,13 @@
 """A row of a results table, or a point of a figure, as the start of a trace."""
 
 import csv
-import json
 from typing import Any
 
 from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import read_receipt
 from rsft_assets.steps.questions.tracing.down import Downwards
 from rsft_assets.steps.questions.tracing.links import current_node
 from rsft_assets.steps.questions.tracing.node import Node
@@ -64,7 +64,9 @@ def of_figure(study: Study, store: Store, what: str, where: str, *, content: boo
     if output is None:
         node.problem = "not drawn yet; draw it: rsft materialize " + what
         return node
-    receipt = json.loads(output.file("receipt.json").read_text(encoding="utf-8"))
+    if node.problem:
+        return node
+    receipt = read_receipt(output)
     node.facts |= {"reads": receipt["reads"], "drawn for": receipt["drawn"]}
     if not where:
         traces = {of: len(found) for of, found in receipt["traces"].items()}

@@ -50,6 +50,7 @@ class Upwards:
             locked = [f"benchmarks/{benchmark.name}"]
             for output, row in self._find(locked, "items.parquet", "item_id", item_id, unread):
                 node = Node(f"item {item_id}", "row", {"benchmark": output.manifest.asset, "position": row["position"]})
+                node.problem = damage(output)
                 if not benchmark.sensitive:
                     node.facts |= {"question": row["question"], "gold": row["gold"]}
                 node.facts["file"] = str(output.file("items.parquet"))
@@ -172,8 +173,12 @@ class Upwards:
             broken: list[Node] = []
             rows = self._find([key], "graded.parquet", "item_id", item_id, broken)
             by_run: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+            for output in {str(output.folder): output for output, _ in rows}.values():
+                if problem := damage(output):
+                    broken.append(Node(str(output.manifest.ref), problem=problem))
+            damaged = {node.title for node in broken}
             for output, row in rows:
-                if row["value"] is not None:
+                if row["value"] is not None and str(output.manifest.ref) not in damaged:
                     ref = output.manifest.ref
                     by_run[f"{ref.run} {row['grader']} {row['metric']}"][ref.step].append(row["value"])
             for words, steps in sorted(by_run.items()):
