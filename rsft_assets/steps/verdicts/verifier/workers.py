@@ -62,11 +62,11 @@ class Worker:
         return [result for result in results if self.pending.pop(result[0], None)]
 
     def over_limit(self, limits: Limits) -> str | None:
-        """The limit that the worker is beyond, in the word of `REASONS`."""
+        """The limit that the worker is beyond, in the word of `REASONS`; the kernel looks after its CPU time."""
         steps, now = self._board()[0], time.monotonic()
         if steps != self._steps:
             self._steps, self._since = steps, now
-        if now - self._since > limits.seconds:
+        if now - self._since > limits.wall_seconds:
             return "time"
         return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
 
@@ -148,7 +148,7 @@ class ForkServer:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = Child(
-                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes)],
+                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes), str(limits.seconds)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
