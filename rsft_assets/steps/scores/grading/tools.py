@@ -38,12 +38,9 @@ class Tools(Closing):
     @property
     def sandbox(self) -> "SandboxPool":
         if self._sandbox is None:
-            from rsft_assets.steps.scores.sandbox.pool import CodeLimits, SandboxPool
-            from rsft_assets.steps.scores.sandbox.speed import calibrated, slowness
+            from rsft_assets.steps.scores.sandbox.pool import SandboxPool
 
-            workers = self.placement.workers
-            limits = calibrated(CodeLimits(), slowness(workers))
-            self._sandbox = self._stack.enter_context(SandboxPool(workers=workers, limits=limits))
+            self._sandbox = self._stack.enter_context(SandboxPool(workers=self.placement.workers))
         return self._sandbox
 
     def judge(self, role: str, benchmark: str) -> "Judge":
