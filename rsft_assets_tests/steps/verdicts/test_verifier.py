@@ -90,6 +90,13 @@ def test_what_reached_a_limit_is_not_tried_again(verifier, monkeypatch):
     assert 1 <= len(ends) < 5
 
 
+def test_what_was_at_hand_when_time_ran_out_is_not_blamed_for_what_came_before(verifier):
+    texts = [rf"$\left({number}+$" for number in range(8_000)]
+    many, *alone = verifier.judge([Answer("", "5", " ".join(texts)), *(Answer("", "5", text) for text in texts)])
+    assert many.reason == "time"
+    assert {one.reason for one in alone} == {"answer-unread"}
+
+
 SLOW_ANSWER = Answer("slow", "41", r"\boxed{200001!/199999!}")
 """Takes about 0.6 s of CPU time, all of it in one step, and is wrong."""
 

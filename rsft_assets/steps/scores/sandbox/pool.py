@@ -41,7 +41,7 @@ class CodeLimits:
 
     seconds: float = 6.0
     """CPU time of the program and its threads."""
-    wall_seconds: float = 120.0
+    wall_seconds: float = 300.0
     """Far above `seconds`, so that a busy machine does not reach it and a program that waits for ever does."""
     memory_bytes: int = 1 << 30
     output_bytes: int = 16 << 20

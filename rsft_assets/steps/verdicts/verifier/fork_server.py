@@ -89,18 +89,21 @@ class _Board:
         self._page = page
         self._seconds = seconds
         self._steps = 0
+        self._began = 0.0
         self.number = 0
         self.refused: dict[bytes, str] = {}
 
     def announce(self, step: int, name: bytes) -> None:
         if name in self.refused:
             raise Undecided(self.refused[name])
+        now = time.process_time()
         # A candidate is part of reading its answer: it is named, but starts no clock.
         if step != CANDIDATE:
             self._steps += 1
+            self._began = now
             # The kernel counts CPU time and ends the process, also inside one long operation.
             signal.setitimer(signal.ITIMER_PROF, self._seconds)
-        BOARD.pack_into(self._page, 0, self._steps, self.number, step, name)
+        BOARD.pack_into(self._page, 0, self._steps, self.number, now - self._began, name)
 
 
 def _serve(connection: Connection, page: mmap.mmap, seconds: float) -> None:

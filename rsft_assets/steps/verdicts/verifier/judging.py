@@ -164,6 +164,7 @@ class Judging:
                 )
         if worker.pending.pop(number, None):
             self._outcomes[number] = Outcome("undecided", None, reason, seconds)
-            self._pool.refuse(name, reason)
+            if reason != "time" or not worker.named_late(self._pool.limits):
+                self._pool.refuse(name, reason)
         if worker.pending:
             self._queue.appendleft(list(worker.pending.values()))

@@ -33,7 +33,7 @@ class Limits:
 
     seconds: float = 5.0
     """CPU time for each of math-verify's own steps: reading gold, reading the answer, one comparison."""
-    wall_seconds: float = 120.0
+    wall_seconds: float = 300.0
     """Wall time for the same steps: far above `seconds`, so that a busy machine does not reach it and a hang does."""
     memory_bytes: int = 1 << 30
     """Resident memory of one worker; twice this and 2 GiB more is its limit of address space."""

@@ -27,6 +27,7 @@ Result = tuple[int, str, str | None, str, float]
 
 _CHILD = "rsft_assets.steps.verdicts.verifier.fork_server"
 _REFUSED_MOST = 10_000
+_NAMED_LATE = 0.1
 _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -47,7 +48,7 @@ class Worker:
 
     def give(self, work: list[Work], refused: Mapping[bytes, str]) -> None:
         """Hand over a chunk; only to a worker that is not busy, since it would not read and sending could block."""
-        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0, b"")
+        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0.0, b"")
         self._since = time.monotonic()
         self.pending = {item[0]: item for item in work}
         self.busy = True
@@ -79,6 +80,10 @@ class Worker:
         _, number, _, name = self._board()
         return number, name.rstrip(b"\0") and name, time.monotonic() - self._since
 
+    def named_late(self, limits: Limits) -> bool:
+        """Whether its step had used CPU time before the name at hand, which cannot be blamed for all of it then."""
+        return self._board()[2] > _NAMED_LATE * limits.seconds
+
     def take_back(self) -> list[Work]:
         """All that is pending but the work at hand, for others to do."""
         number = self.busy_with()[0]
@@ -86,7 +91,7 @@ class Worker:
         self.pending = {item[0]: item for item in self.pending.values() if item[0] == number}
         return returned
 
-    def _board(self) -> tuple[int, int, int, bytes]:
+    def _board(self) -> tuple[int, int, float, bytes]:
         return BOARD.unpack_from(self._page, 0)
 
 
