@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from rsft_assets.steps.verdicts.verifier.fork_server_wire import ORDER
 from rsft_assets.steps.verdicts.verifier.limits import REASONS
 from rsft_assets.steps.verdicts.verifier.verifier import VERDICTS, VERIFIER_CONFIG, Answer, Limits, Verifier
 from rsft_assets.steps.verdicts.verifier.workers import ForkServer, Worker
+from rsft_assets_tests.busy_machine import busy_machine
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 HOSTILE = (
@@ -78,10 +81,60 @@ def test_hostile_answers_get_a_verdict_and_stop_nobody(verifier):
     assert all(judgement.verdict != "correct" and judgement.reason in REASONS for judgement in hostile.values())
 
 
-def test_what_reached_a_limit_is_not_tried_again(verifier):
+def test_what_reached_a_limit_is_not_tried_again(verifier, monkeypatch):
+    ends = []
+    real = verifier._pool.replace
+    monkeypatch.setattr(verifier._pool, "replace", lambda worker: ends.append(worker.pid) or real(worker))
     once = list(verifier.judge(Answer(str(n), "41", r"\boxed{10000001!/9999999!}") for n in range(40)))
     assert [judgement.reason for judgement in once] == ["time"] * 40
-    assert sum(judgement.seconds > 1 for judgement in once) < 5
+    assert 1 <= len(ends) < 5
+
+
+def test_what_was_at_hand_when_time_ran_out_is_not_blamed_for_what_came_before(verifier):
+    texts = [rf"$\left({number}+$" for number in range(8_000)]
+    many, *alone = verifier.judge([Answer("", "5", " ".join(texts)), *(Answer("", "5", text) for text in texts)])
+    assert many.reason == "time"
+    assert {one.reason for one in alone} == {"answer-unread"}
+
+
+SLOW_ANSWER = Answer("slow", "41", r"\boxed{200001!/199999!}")
+"""Takes about 0.6 s of CPU time, all of it in one step, and is wrong."""
+
+
+def test_a_step_that_gets_no_cpu_time_for_longer_than_the_limit_is_decided():
+    with Verifier(workers=1, limits=Limits(seconds=2.0)) as own:
+        (worker,) = own._pool.start()
+        stopped = []
+
+        def stop_in_a_step():
+            while not worker._board()[0]:
+                time.sleep(0.001)
+            for number, pause in ((signal.SIGSTOP, 4.0), (signal.SIGCONT, 0.0)):
+                os.kill(worker.pid, number)
+                stopped.append(worker.busy)
+                time.sleep(pause)
+
+        stopper = threading.Thread(target=stop_in_a_step)
+        stopper.start()
+        assert [one.reason for one in own.judge([SLOW_ANSWER])] == ["different"]
+        stopper.join()
+    assert stopped == [True, True]
+
+
+def test_a_step_that_takes_little_cpu_time_ends_by_wall_time():
+    with Verifier(workers=1, limits=Limits(seconds=600.0, wall_seconds=1.0)) as own:
+        judged = list(own.judge([Answer("a", "5", r"\boxed{10000000!/9999999!}"), Answer("b", "5", "5")]))
+    assert [one.reason for one in judged] == ["time", "equal"]
+
+
+@pytest.mark.slow
+def test_verdicts_are_the_same_idle_and_on_a_busy_machine():
+    answers = [SLOW_ANSWER, Answer("hang", "5", r"\boxed{10000000!/9999999!}"), Answer("quick", "5", "5")]
+    with Verifier(workers=1, limits=Limits(seconds=2.0)) as own:
+        idle = [one.reason for one in own.judge(answers)]
+        with busy_machine(6):
+            busy = [one.reason for one in own.judge([replace(SLOW_ANSWER, gold="43"), *answers[1:]])]
+    assert idle == busy == ["different", "time", "equal"]
 
 
 def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):

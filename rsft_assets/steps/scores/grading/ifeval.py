@@ -104,6 +104,8 @@ def followed(item: Item, answer: str) -> Followed:
     )
     with draws_of(item):
         strict = checks.test_instruction_following_strict(given, answer).follow_instruction_list
+    # The same draws again: loose judges the same instruction, and is never stricter.
+    with draws_of(item):
         loose = checks.test_instruction_following_loose(given, answer).follow_instruction_list
     return Followed(list(map(bool, strict)), list(map(bool, loose)))
 

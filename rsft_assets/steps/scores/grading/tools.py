@@ -34,12 +34,9 @@ class Tools(Closing):
 
     @cached_property
     def sandbox(self) -> "SandboxPool":
-        from rsft_assets.steps.scores.sandbox.pool import CodeLimits, SandboxPool
-        from rsft_assets.steps.scores.sandbox.speed import calibrated, slowness
+        from rsft_assets.steps.scores.sandbox.pool import SandboxPool
 
-        workers = self.placement.workers
-        limits = calibrated(CodeLimits(), slowness(workers))
-        return self._stack.enter_context(SandboxPool(workers=workers, limits=limits))
+        return self._stack.enter_context(SandboxPool(workers=self.placement.workers))
 
     def judge(self, role: str, benchmark: str) -> "Judge":
         """The judge in a role, with what it said of this benchmark before."""

@@ -3,7 +3,7 @@
     python -I server.py          # frames on standard input, frames on standard output
 
 A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "limits"} opens a sandbox; then tests,
-{"input"}, each answered by {"status", "output", "stderr", "seconds"}; then {"end": true}. Process 1 of the sandbox is
+{"input"}, each answered by {"status", "output", "stderr"}; then {"end": true}. Process 1 of the sandbox is
 ours and never runs the program itself: every test runs in a child without privileges, and when it is over, process 1
 kills whatever is left in its process space. Expected outputs never come in here.
 """
@@ -25,29 +25,16 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "processes"))
+import execution
 import isolation
 from parent_death import PARENT_SETTING, end_with_parent
 
 del sys.path[:2]
 
 _STDERR_KEPT = 2_000
-_LEAVING_SECONDS = 0.02
-_STARRED = (
-    *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
-    *("itertools", "functools", "operator", "typing"),
-)
-_PRELUDE = "\n".join(
-    [
-        *(f"from {name} import *" for name in _STARRED),
-        f"import sys, {', '.join(_STARRED)}",
-        "from builtins import *",
-        "",
-    ]
-)
-"""LiveCodeBench's own harness gives these names to every program."""
-_SPACE: dict[str, Any] = {}
-"""What a program finds defined. Filled once, before any program is here; each test has its own copy by being a fork."""
-exec(_PRELUDE, _SPACE)
+_LOOK_EVERY_SECONDS = 0.05
+_PROCESS_CLOCK = 2
+"""What clock_getcpuclockid(3) adds to a process id; there is no /proc in a sandbox."""
 
 
 def read_frame() -> dict[str, Any] | None:
@@ -103,7 +90,7 @@ def _open(job: dict[str, Any], readable: list[str], server: int) -> NoReturn:
     if first == 0:
         _serve_tests(job, readable)
     if os.waitpid(first, 0)[1]:
-        down = {"status": "killed", "output": "", "stderr": "the program ended its sandbox", "seconds": 0.0}
+        down = {"status": "killed", "output": "", "stderr": "the program ended its sandbox"}
         write_frame({**down, "number": job["number"]})
     os._exit(0)
 
@@ -124,25 +111,23 @@ def _serve_tests(job: dict[str, Any], readable: list[str]) -> NoReturn:
 
 
 def _run(job: dict[str, Any], given: str) -> dict[str, Any]:
-    limits = job["limits"]
     stdin = _input(given)
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
-    started = time.monotonic()
     child = os.fork()
     if child == 0:
         _become(job, stdin, out_write, err_write)
     for descriptor in (stdin, out_write, err_write):
         os.close(descriptor)
-    output, errors, status = _watch(out_read, err_read, started + limits["seconds"], limits["output_bytes"])
-    seconds = time.monotonic() - started
+    handle = os.pidfd_open(child)
+    output, errors, status = _watch(child, handle, out_read, err_read, job["limits"])
     exit_status = _end_all(child)
-    for descriptor in (out_read, err_read):
+    for descriptor in (handle, out_read, err_read):
         os.close(descriptor)
     stderr = errors.decode("utf-8", "replace")[-_STDERR_KEPT:]
     if not status:
         status = _status(exit_status, stderr)
-    return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr, "seconds": seconds}
+    return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr}
 
 
 def _input(given: str) -> int:
@@ -156,44 +141,45 @@ def _input(given: str) -> int:
     return descriptor
 
 
-def _watch(out: int, err: int, deadline: float, most: int) -> tuple[bytes, bytes, str]:
-    """Read until both ends close, time is up or there is too much; the status where one of the latter came first."""
+def _watch(child: int, handle: int, out: int, err: int, limits: dict[str, Any]) -> tuple[bytes, bytes, str]:
+    """Read until the child has ended, time is up or there is too much; the status where one of the latter came."""
     kept: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
-    open_ends = {out, err}
-    while open_ends:
-        left = deadline - time.monotonic()
-        if left <= 0:
+    open_ends = {out, err, handle}
+    deadline = time.monotonic() + limits["wall_seconds"]
+    while True:
+        if _cpu_seconds(child) > limits["seconds"] or time.monotonic() > deadline:
             return bytes(kept[out]), bytes(kept[err]), "time"
-        for end in select.select(list(open_ends), [], [], left)[0]:
-            part = os.read(end, 1 << 16)
+        if not open_ends:
+            return bytes(kept[out]), bytes(kept[err]), ""
+        for end in select.select(list(open_ends), [], [], _LOOK_EVERY_SECONDS)[0]:
+            part = b"" if end == handle else os.read(end, 1 << 16)
             if not part:
                 open_ends.discard(end)
             elif end == err:
                 kept[err] = (kept[err] + part)[-_STDERR_KEPT:]
             else:
                 kept[out] += part
-                if len(kept[out]) > most:
+                if len(kept[out]) > limits["output_bytes"]:
                     return b"", bytes(kept[err]), "output"
-    return bytes(kept[out]), bytes(kept[err]), ""
+
+
+def _cpu_seconds(child: int) -> float:
+    """CPU time of a process and its threads until now, also where it has ended and is not yet waited for."""
+    return time.clock_gettime(~child << 3 | _PROCESS_CLOCK)
 
 
 def _end_all(child: int) -> int:
     """Kill everything in the sandbox but process 1, and wait for it."""
-    # The child may have closed its ends and gone on: a moment to leave by itself, then it is made to.
-    handle = os.pidfd_open(child)
-    ended = bool(select.select([handle], [], [], _LEAVING_SECONDS)[0])
-    os.close(handle)
-    exit_status = os.waitpid(child, 0)[1] if ended else 0
+    exit_status = 0
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     while True:
         try:
             done, code = os.wait()
         except ChildProcessError:
-            break
-        if done == child and not ended:
+            return exit_status
+        if done == child:
             exit_status = code
-    return exit_status
 
 
 def _status(exit_status: int, stderr: str) -> str:
@@ -201,9 +187,7 @@ def _status(exit_status: int, stderr: str) -> str:
         return "ok"
     if "MemoryError" in stderr:
         return "memory"
-    if os.WIFSIGNALED(exit_status):
-        return "time" if os.WTERMSIG(exit_status) == signal.SIGXCPU else "killed"
-    return "error"
+    return "killed" if os.WIFSIGNALED(exit_status) else "error"
 
 
 def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
@@ -221,7 +205,7 @@ def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
             os.close(3)
         _limit(job["limits"])
         isolation.give_up_privileges()
-        code = _execute(job)
+        code = execution.execute(job)
     except BaseException:  # what a program raises is its own end and nobody else's
         with contextlib.suppress(BaseException):
             os.write(2, traceback.format_exc()[-_STDERR_KEPT:].encode("utf-8", "replace"))
@@ -239,41 +223,6 @@ def _limit(limits: dict[str, Any]) -> None:
         (resource.RLIMIT_NPROC, 64),
     ):
         resource.setrlimit(what, (value, value))
-
-
-def _execute(job: dict[str, Any]) -> int:
-    sys.setrecursionlimit(200_000)
-    sys.argv = ["program.py"]
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    # Not a copy: that would write to every page that holds one of its objects, and this process shares them.
-    space = _SPACE
-    space["__name__"] = "__main__" if job["kind"] == "stdin" else "program"
-    try:
-        exec(compile(job["code"], "program.py", "exec"), space)
-        if job["kind"] == "stdin":
-            sys.stdout.flush()
-            return 0
-        function = _entry(space, job["entry"])
-        arguments = [json.loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
-        answer = json.dumps(function(*arguments), default=_plain).encode()
-    except SystemExit as leave:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-    while answer:
-        answer = answer[os.write(3, answer) :]
-    return 0
-
-
-def _entry(space: dict[str, Any], name: str) -> Any:
-    owner = space.get("Solution")
-    return getattr(owner(), name) if owner is not None and hasattr(owner, name) else space[name]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if hasattr(value, "__iter__") else str(value)
 
 
 if __name__ == "__main__":

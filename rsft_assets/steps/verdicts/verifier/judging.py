@@ -5,6 +5,8 @@ text only until it is judged, kills workers that go beyond a limit and gives wha
 """
 
 import logging
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -150,6 +152,8 @@ class Judging:
         """Replace a worker; what it was busy with is undecided, the rest goes to others."""
         number, name, seconds = worker.busy_with()
         state = self._pool.replace(worker)
+        if os.WIFSIGNALED(state) and os.WTERMSIG(state) == signal.SIGPROF:
+            reason = "time"
         log.info("worker %d replaced (%s, state %d)", worker.pid, reason, state)
         if number == NOBODY:
             self._deaths += 1
@@ -160,6 +164,7 @@ class Judging:
                 )
         if worker.pending.pop(number, None):
             self._outcomes[number] = Outcome("undecided", None, reason, seconds)
-            self._pool.refuse(name, reason)
+            if reason != "time" or not worker.named_late(self._pool.limits):
+                self._pool.refuse(name, reason)
         if worker.pending:
             self._queue.appendleft(list(worker.pending.values()))

@@ -21,7 +21,7 @@ REASONS: dict[str, str] = {
     "row-unreadable": "unparseable: the row of the file could not be read",
     "think-not-closed": "unparseable: <think> is opened and never closed",
     "cut-off": "unparseable: <think> is never closed because the response hit its length limit",
-    "time": "undecided: the wall-clock limit was reached",
+    "time": "undecided: a step reached its limit of CPU time, or of wall time where it does not compute",
     "memory": "undecided: the memory limit was reached",
     "crash": "undecided: the worker process died",
 }
@@ -32,7 +32,9 @@ class Limits:
     """What judging may cost, enforced from outside the process that judges."""
 
     seconds: float = 5.0
-    """Wall time for each of math-verify's own steps: reading gold, reading the answer, one comparison."""
+    """CPU time for each of math-verify's own steps: reading gold, reading the answer, one comparison."""
+    wall_seconds: float = 300.0
+    """Wall time for the same steps: far above `seconds`, so that a busy machine does not reach it and a hang does."""
     memory_bytes: int = 1 << 30
     """Resident memory of one worker; twice this and 2 GiB more is its limit of address space."""
     extracted_chars: int = 200

@@ -27,6 +27,7 @@ Result = tuple[int, str, str | None, str, float]
 
 _CHILD = "rsft_assets.steps.verdicts.verifier.fork_server"
 _REFUSED_MOST = 10_000
+_NAMED_LATE = 0.1
 _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -47,7 +48,7 @@ class Worker:
 
     def give(self, work: list[Work], refused: Mapping[bytes, str]) -> None:
         """Hand over a chunk; only to a worker that is not busy, since it would not read and sending could block."""
-        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0, b"")
+        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0.0, b"")
         self._since = time.monotonic()
         self.pending = {item[0]: item for item in work}
         self.busy = True
@@ -62,11 +63,11 @@ class Worker:
         return [result for result in results if self.pending.pop(result[0], None)]
 
     def over_limit(self, limits: Limits) -> str | None:
-        """The limit that the worker is beyond, in the word of `REASONS`."""
+        """The limit that the worker is beyond, in the word of `REASONS`; the kernel looks after its CPU time."""
         steps, now = self._board()[0], time.monotonic()
         if steps != self._steps:
             self._steps, self._since = steps, now
-        if now - self._since > limits.seconds:
+        if now - self._since > limits.wall_seconds:
             return "time"
         return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
 
@@ -79,6 +80,10 @@ class Worker:
         _, number, _, name = self._board()
         return number, name.rstrip(b"\0") and name, time.monotonic() - self._since
 
+    def named_late(self, limits: Limits) -> bool:
+        """Whether its step had used CPU time before the name at hand, which cannot be blamed for all of it then."""
+        return self._board()[2] > _NAMED_LATE * limits.seconds
+
     def take_back(self) -> list[Work]:
         """All that is pending but the work at hand, for others to do."""
         number = self.busy_with()[0]
@@ -86,7 +91,7 @@ class Worker:
         self.pending = {item[0]: item for item in self.pending.values() if item[0] == number}
         return returned
 
-    def _board(self) -> tuple[int, int, int, bytes]:
+    def _board(self) -> tuple[int, int, float, bytes]:
         return BOARD.unpack_from(self._page, 0)
 
 
@@ -148,7 +153,7 @@ class ForkServer:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = Child(
-                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes)],
+                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes), str(limits.seconds)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

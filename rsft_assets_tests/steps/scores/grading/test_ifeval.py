@@ -80,8 +80,20 @@ def test_the_same_text_gets_the_same_verdict_each_time():
 
 
 @needs_checks
+def test_loose_is_never_stricter_than_strict():
+    kwargs = [{"letter": "#", "let_frequency": 4, "let_relation": "at least"}]
+    fields = {"key": 1, "instruction_id_list": ["keywords:letter_frequency"], "kwargs": kwargs}
+    found = [
+        ifeval.followed(Item("i", f"Four hashtags, {number}.", None, None, fields), "abcdefghijklm" * 4)
+        for number in range(20)
+    ]
+    assert {one.strict[0] for one in found} == {True, False}
+    assert [one.loose for one in found] == [one.strict for one in found]
+
+
+@needs_checks
 def test_real_answers_get_the_harness_verdict():
-    from lm_eval.tasks.ifeval.utils import process_results
+    from lm_eval.tasks.ifeval.utils import InputExample, process_results, test_instruction_following_loose
 
     prompts = {row["prompt"].strip(): row for row in rows("ifeval/input_data.jsonl")}
     compared = 0
@@ -92,13 +104,16 @@ def test_real_answers_get_the_harness_verdict():
         fields = {name: doc[name] for name in ("key", "instruction_id_list", "kwargs")}
         with ifeval.draws_of(Item("i", doc["prompt"])):
             theirs = process_results(doc, [row["response"]])
+        with ifeval.draws_of(Item("i", doc["prompt"])):
+            given = InputExample(doc["key"], doc["instruction_id_list"], doc["prompt"], doc["kwargs"])
+            loose = test_instruction_following_loose(given, row["response"])
         for grader in ("strict", "authors"):
             grades = ifeval.grade_one(Sample(Item("i", doc["prompt"], None, None, fields), 0, row["response"]), grader)
             ours = {grade.metric: grade.value for grade in grades}
             assert ours["prompt_strict"] == theirs["prompt_level_strict_acc"]
-            assert ours["prompt_loose"] == theirs["prompt_level_loose_acc"]
-            for level in ("strict", "loose"):
-                flags = theirs[f"inst_level_{level}_acc"]
+            assert ours["prompt_loose"] == loose.follow_all_instructions
+            theirs_by_level = {"strict": theirs["inst_level_strict_acc"], "loose": loose.follow_instruction_list}
+            for level, flags in theirs_by_level.items():
                 assert ours[f"inst_{level}"] == pytest.approx(sum(flags) / len(flags))
         compared += 1
     assert compared > 200
