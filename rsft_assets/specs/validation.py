@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.endpoints import check_endpoint
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.models import Pretraining, Skill
 from rsft_assets.specs.training import Run
@@ -66,8 +67,8 @@ def check_values(entry: Any, where: str) -> None:
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
         for number in _numbers(value):
             _check_number(field.name, number, where)
-        if field.name == "endpoint" and value != field.default and not value.startswith(("http://", "https://")):
-            raise SpecError(f"{where}: field endpoint: {value!r} must be a URL such as http://localhost:8000/v1")
+        if field.name == "endpoint" and value != field.default and (problem := check_endpoint(value)):
+            raise SpecError(f"{where}: field endpoint: {problem}")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
             raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
         if field.name == "gate":

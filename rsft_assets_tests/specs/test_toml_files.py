@@ -113,6 +113,9 @@ def test_study_files(content, words, tmp_path, monkeypatch):
         ("[default]\nzero_stage = true", "field zero_stage: True is not one of 0, 1, 2, 3"),
         ("[default]\nruns = -1", "field runs: -1 must be at least 0"),
         ("[default]\nendpoint = 'localhost:8000'", "field endpoint: 'localhost:8000' must be a URL such as http://"),
+        ("[default]\nendpoint = 'http://x:99999/v1'", "field endpoint: 'http://x:99999/v1' must be a URL"),
+        ("[default]\nendpoint = 'http:///v1'", "field endpoint: 'http:///v1' must be a URL"),
+        ("[default]\nendpoint = 'me:secret@x/v1'", "field endpoint: (not shown: it may hold a password) must be a URL"),
     ],
 )
 def test_placement_files(content, words, tmp_path, monkeypatch):
