@@ -141,14 +141,13 @@ def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent
 
 
 def new_run(instance, status, tags, **fields):
+    from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
     from dagster._core.utils import make_new_run_id
 
-    began = dg.DagsterRunStatus.NOT_STARTED if status == dg.DagsterRunStatus.QUEUED else status
-    run = instance.add_run(dg.DagsterRun("__ASSET_JOB", run_id=make_new_run_id(), status=began, tags=tags, **fields))
-    if status != began:
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_ENQUEUED.value, run.job_name)
-        instance.report_dagster_event(event, run.run_id)
-    return run.run_id
+    # Dagster refuses to queue a run that no code location could start.
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("rsft_assets"), "__repository__")
+    fields |= {"remote_job_origin": RemoteJobOrigin(repository, "__ASSET_JOB"), "status": status, "tags": tags}
+    return instance.add_run(dg.DagsterRun("__ASSET_JOB", run_id=make_new_run_id(), **fields)).run_id
 
 
 GONE = f"{socket.gethostname()}:{2**22 + 1}:1"
