@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rsft_assets.specs.study import Study
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_LONGEST_NAME = 200
+"""A name is that of a folder; file systems take 255 bytes."""
+_TAKEN = ("current.json", "manifest.json")
+"""Files of the store, looked for by these names wherever they lie."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _POSITIVE = (
     *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
@@ -32,6 +36,13 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "betas": (0, 0.99999),
     "init_scale": (0, 10),
     "top_k": (-1, math.inf),
+    "grid": (0, math.inf),
+    # Far above what anybody means: a typing error would otherwise fill the memory before it failed.
+    **dict.fromkeys(
+        ("layers", "heads", "feed_forward_ratio", "engines", "processes", "threads", "workers"), (1, 1_000)
+    ),
+    **dict.fromkeys(("hidden", "shards", "n"), (1, 100_000)),
+    "positions": (1, 100_000_000),
 }
 """Least and greatest value of a field, both allowed."""
 
@@ -44,6 +55,10 @@ def validate(study: "Study") -> None:
             where = f"{table} {name!r}"
             if not _NAME.fullmatch(name):
                 raise SpecError(f"{where}: field name: use lower-case letters, digits and . _ - between them")
+            if len(name) > _LONGEST_NAME:
+                raise SpecError(f"{where}: field name: {len(name)} characters; use at most {_LONGEST_NAME}")
+            if name in _TAKEN:
+                raise SpecError(f"{where}: field name: every output has a file of that name; use another")
             check_values(entry, where)
         _no_collisions(table, entries)
     for pool in study.pools.values():
