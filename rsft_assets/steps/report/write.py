@@ -139,6 +139,9 @@ def check_report(study: Study, store: Store) -> list[Finding]:
             if output is None:
                 findings.append(Finding(figure.key, "", "missing inputs", "not drawn yet"))
                 continue
+            if problem := output.damage(content=True):
+                findings.append(Finding(figure.key, "", "drifted", f"{problem}; draw it again with --force"))
+                continue
             receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
             for of, said in receipt["numbers"].items():
                 try:
@@ -178,6 +181,8 @@ def _report_finding(store: Store) -> Finding:
     output = store.current(REPORT)
     if output is None:
         return Finding("report", "", "missing inputs", "not written yet: rsft report")
+    if problem := output.damage(content=True):
+        return Finding("report", "", "drifted", f"{problem}; write it again: rsft materialize report --force")
     results = read_results(store)
     receipt = json.loads(output.file(RECEIPT).read_text(encoding="utf-8"))
     if results is None or receipt["build"] != results.build_id:
