@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,7 @@ def verify(source: Path, target: Path, kind: str, scope: str, workers: int | Non
 
 def main() -> None:
     """Entry point: errors that a person can mend become one message and a status, never a stack."""
+    _open_standard_streams()
     try:
         rsft.main(standalone_mode=False)
     except click.ClickException as error:
@@ -194,6 +196,9 @@ def main() -> None:
         click.echo(f"rsft: {error.strerror}: {error.filename}; set RSFT_HOME to a folder that can be used", err=True)
         sys.exit(FAILED)
     except OSError as error:
+        if error.errno == errno.ENOENT and not _has_working_directory():
+            click.echo("rsft: the working directory has been deleted; change to another one", err=True)
+            sys.exit(FAILED)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         click.echo(f"rsft: {error.strerror}; finished work is kept, make room and go on", err=True)
@@ -201,6 +206,25 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("rsft: stopped; finished work is kept, the same command goes on from there", err=True)
         sys.exit(FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Point streams that the caller closed at nothing: Python has None for them, and the next files that are opened
+    would get their numbers, where the processes of a step write messages.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ _NAMELESS = "no name known"
 _SILENT_SECONDS = 120.0
 """A run that begins says so at every turn. One that is silent for longer was killed before its first op."""
 _STATISTICS = Path("/proc/stat")
+_FORGOTTEN_SECONDS = {dg.DagsterRunStatus.NOT_STARTED: 3_600.0, dg.DagsterRunStatus.QUEUED: 7 * 86_400.0}
+"""After which a run that has not begun and names no process counts as dead. Not started lasts for seconds; a queue may
+be long.
+"""
 _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -49,17 +53,35 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, f"its process ({process}) is gone; what it finished is kept")
             log.info("run %s ended: its process is gone", run.run_id)
             ended.append(run.run_id)
-    return ended
+    return ended + [_end_unbegun(instance, run) for run in _dead_before_they_began(instance)]
+
+
+def _dead_before_they_began(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+    for record in instance.get_run_records(filters=dg.RunsFilter(statuses=list(_FORGOTTEN_SECONDS))):
+        run = record.dagster_run
+        # A run that repeats another has the tags of that one.
+        process = "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")
+        age = time.time() - record.create_timestamp.timestamp()
+        if _died_here(process) if process else age > _FORGOTTEN_SECONDS[run.status]:
+            yield run
+
+
+def _end_unbegun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    instance.report_run_failed(run, "it never began and its process is gone")
+    log.info("run %s ended: it never began", run.run_id)
+    return run.run_id
+
+
+def _died_here(process: str) -> bool:
+    """Whether a named process was one of this machine and is gone."""
+    host, pid, _ = process.split(":")
+    return host == socket.gethostname() and process != process_name(int(pid))
 
 
 def _dead_process(instance: dg.DagsterInstance, run: dg.DagsterRun, *, in_pool: bool) -> str:
     """The name of the process that a run had; empty where it lives or nobody here can tell."""
     process = run.tags.get(PROCESS_TAG, "")
-    if process:
-        host, pid, _ = process.split(":")
-        if host != socket.gethostname() or process == process_name(int(pid)):
-            return ""
-    elif not in_pool:
+    if not (_died_here(process) if process else in_pool):
         return ""
     # A tag may be that of a step which is done, or have come along with the run which this one repeats.
     executor = _executor(instance, run)

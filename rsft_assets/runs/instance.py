@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from alembic.util.exc import CommandError
+from dagster_shared.check import CheckError
 from sqlalchemy.exc import SQLAlchemyError
 
 from rsft_assets.runs.dead_runs import end_dead_runs
@@ -15,6 +17,8 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
+_SETTINGS_ERRORS = (dg.DagsterError, CheckError, yaml.YAMLError, OSError, ValueError, ImportError)
+"""What Dagster raises where it cannot read its settings or do what they say."""
 DAGSTER_YAML = """\
 # Written by rsft; edit it freely, it is not written again.
 nux:
@@ -38,13 +42,29 @@ def dagster_home(store: Store) -> Path:
     """DAGSTER_HOME if it is set, else a folder of the store, made with our settings."""
     named = os.environ.get("DAGSTER_HOME")
     home = Path(named).absolute() if named else store.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
-        aside = home / f".dagster.yaml.{os.getpid()}"
-        aside.write_text(DAGSTER_YAML, encoding="utf-8")
-        aside.rename(settings)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            aside = home / f".dagster.yaml.{os.getpid()}"
+            aside.write_text(DAGSTER_YAML, encoding="utf-8")
+            aside.rename(settings)
+    except OSError as error:
+        raise StepError(
+            f"Dagster's folder {home} cannot be used ({error.strerror}); set DAGSTER_HOME to a folder, or unset it"
+        ) from error
     return home
+
+
+def _get_instance() -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except _SETTINGS_ERRORS as error:
+        cause = " ".join(str(error).split())[:300]
+        raise StepError(
+            f"Dagster cannot start with {os.environ['DAGSTER_HOME']}/dagster.yaml ({cause}); correct that file, or "
+            "delete it and a new one is written"
+        ) from error
 
 
 def database_words(error: Exception) -> str:
@@ -65,7 +85,7 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
         # Two processes that create Dagster's database at once would both fail.
         with exclusive(store.home / ".dagster.lock", "Dagster's database"):
             try:
-                instance = stack.enter_context(dg.DagsterInstance.get())
+                instance = stack.enter_context(_get_instance())
                 end_dead_runs(instance)
                 instance.all_asset_keys()
             except (SQLAlchemyError, CommandError, sqlite3.Error) as error:

@@ -5,9 +5,10 @@ uses what the machine has.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from rsft_assets.specs.endpoints import without_credentials
 from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.toml_file import entry, read_toml, rows
 
@@ -38,6 +39,10 @@ class Placement:
     """CPU threads of each process."""
     workers: int = 2
     """Processes that verify answers or run code."""
+
+    def recorded(self) -> dict[str, Any]:
+        """Its fields as manifests keep them."""
+        return asdict(self) | {"endpoint": without_credentials(self.endpoint)}
 
 
 def read_placements() -> dict[str, Placement]:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from rsft_assets.specs.datasets import Dataset
+from rsft_assets.specs.endpoints import check_endpoint
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.models import Pretraining, Skill
 from rsft_assets.specs.training import Run
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from rsft_assets.specs.study import Study
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_LONGEST_NAME = 200
+"""A name is that of a folder; file systems take 255 bytes."""
+_TAKEN = ("current.json", "manifest.json")
+"""Files of the store, looked for by these names wherever they lie."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _POSITIVE = (
     *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
@@ -31,6 +36,13 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "betas": (0, 0.99999),
     "init_scale": (0, 10),
     "top_k": (-1, math.inf),
+    "grid": (0, math.inf),
+    # Far above what anybody means: a typing error would otherwise fill the memory before it failed.
+    **dict.fromkeys(
+        ("layers", "heads", "feed_forward_ratio", "engines", "processes", "threads", "workers"), (1, 1_000)
+    ),
+    **dict.fromkeys(("hidden", "shards", "n"), (1, 100_000)),
+    "positions": (1, 100_000_000),
 }
 """Least and greatest value of a field, both allowed."""
 
@@ -43,6 +55,10 @@ def validate(study: "Study") -> None:
             where = f"{table} {name!r}"
             if not _NAME.fullmatch(name):
                 raise SpecError(f"{where}: field name: use lower-case letters, digits and . _ - between them")
+            if len(name) > _LONGEST_NAME:
+                raise SpecError(f"{where}: field name: {len(name)} characters; use at most {_LONGEST_NAME}")
+            if name in _TAKEN:
+                raise SpecError(f"{where}: field name: every output has a file of that name; use another")
             check_values(entry, where)
         _no_collisions(table, entries)
     for pool in study.pools.values():
@@ -66,8 +82,8 @@ def check_values(entry: Any, where: str) -> None:
                 raise SpecError(f"{where}: field {field.name}: {one!r} is not one of {valid}")
         for number in _numbers(value):
             _check_number(field.name, number, where)
-        if field.name == "endpoint" and value != field.default and not value.startswith(("http://", "https://")):
-            raise SpecError(f"{where}: field endpoint: {value!r} must be a URL such as http://localhost:8000/v1")
+        if field.name == "endpoint" and value != field.default and (problem := check_endpoint(value)):
+            raise SpecError(f"{where}: field endpoint: {problem}")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
             raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
         if field.name == "gate":

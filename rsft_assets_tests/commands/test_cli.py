@@ -42,6 +42,26 @@ def test_a_home_that_cannot_be_written_is_status_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [("materialize", "queries/nano-chains"), ("doctor",), ("verify", "a.jsonl", "b.jsonl")]
+)
+def test_a_deleted_working_directory_is_named(tmp_path, words):
+    gone = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "
+    command = f"unset RSFT_HOME; {gone} {sys.executable} -m rsft_assets.commands.cli {' '.join(words)}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "rsft: " in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_are_no_failure(tmp_path, closed):
+    command = f"{sys.executable} -m rsft_assets.commands.cli materialize queries/nano-chains {closed}"
+    environment = {**os.environ, "RSFT_HOME": str(tmp_path)}
+    environment.pop("DAGSTER_HOME", None)
+    assert subprocess.run(["bash", "-c", command], env=environment, timeout=300).returncode == 0
+    assert len(list(tmp_path.glob("queries/nano-chains/*/queries.parquet"))) == 1
+
+
 def test_a_broken_study_file_is_status_2(tmp_path):
     (tmp_path / "own.toml").write_text("[models.x]\nfamily = 'qwen9'\n")
     done = rsft(tmp_path / "home", "materialize", "queries/nano-chains", RSFT_STUDY=str(tmp_path / "own.toml"))

@@ -10,7 +10,9 @@ import threading
 import time
 
 import dagster as dg
+import pytest
 
+from rsft_assets.defs.process_mark import PROCESS_TAG, process_tag
 from rsft_assets.runs import dead_runs
 from rsft_assets.runs import running as running_batches
 from rsft_assets.runs.instance import open_instance
@@ -136,6 +138,45 @@ def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent
         assert dead_runs.end_dead_runs(instance) == []
         monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
         assert dead_runs.end_dead_runs(instance) == [run.run_id]
+
+
+def new_run(instance, status, tags, **fields):
+    from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+    from dagster._core.utils import make_new_run_id
+
+    # Dagster refuses to queue a run that no code location could start.
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("rsft_assets"), "__repository__")
+    fields |= {"remote_job_origin": RemoteJobOrigin(repository, "__ASSET_JOB"), "status": status, "tags": tags}
+    return instance.add_run(dg.DagsterRun("__ASSET_JOB", run_id=make_new_run_id(), **fields)).run_id
+
+
+GONE = f"{socket.gethostname()}:{2**22 + 1}:1"
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED])
+def test_a_run_that_was_killed_before_it_began_is_ended(tmp_path, monkeypatch, status):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        dead = new_run(instance, status, {PROCESS_TAG: GONE})
+        new_run(instance, status, process_tag())
+        new_run(instance, status, {PROCESS_TAG: "elsewhere:1:1"})
+        new_run(instance, status, {})
+        before = new_run(instance, dg.DagsterRunStatus.SUCCESS, {})
+        new_run(instance, status, {PROCESS_TAG: GONE}, parent_run_id=before, root_run_id=before)
+        assert dead_runs.end_dead_runs(instance) == [dead]
+        assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
+        assert dead_runs.end_dead_runs(instance) == []
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED])
+def test_a_run_that_names_no_process_and_never_began_is_ended_when_it_is_old(tmp_path, monkeypatch, status):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        forgotten = new_run(instance, status, {})
+        new_run(instance, status, process_tag())
+        assert dead_runs.end_dead_runs(instance) == []
+        monkeypatch.setitem(dead_runs._FORGOTTEN_SECONDS, status, -1.0)
+        assert dead_runs.end_dead_runs(instance) == [forgotten]
 
 
 def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):

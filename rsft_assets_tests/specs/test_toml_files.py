@@ -84,6 +84,10 @@ def test_a_folder_is_no_file(setting, tmp_path, monkeypatch):
         (MODEL % ", warmup = 1.5", "field warmup: 1.5 must be at most 1"),
         (MODEL % ", clip = -1", "field clip: -1.0 must be at least 0"),
         (MODEL % ", heads_per_key_value = 3", "field heads_per_key_value: 3: heads, 2, must be a multiple of it"),
+        ((MODEL % "").replace("layers = 1,", "layers = 1_000_000_000,"), "layers: 1000000000 must be at most 1000"),
+        ((MODEL % "").replace("[models.m]", "[models.'current.json']"), "every output has a file of that name"),
+        ((MODEL % "").replace("[models.m]", f"[models.{'m' * 300}]"), "field name: 300 characters; use at most 200"),
+        ("[schedules.s]\nlr = 0.1\nepochs = 1\nbatch_size = 1\ngrid = [-5]", "field grid: -5 must be at least 0"),
         (MODEL % ", positions = 32", "field context: 64: it must be at most positions, 32"),
         (MODEL % ", held_out_seed = 1", "field held_out_seed: 1: it is the seed of the training documents"),
         ((MODEL % "").replace("heads = 2", "heads = 3"), "field heads: 3: hidden, 8, must be an even multiple of it"),
@@ -113,6 +117,9 @@ def test_study_files(content, words, tmp_path, monkeypatch):
         ("[default]\nzero_stage = true", "field zero_stage: True is not one of 0, 1, 2, 3"),
         ("[default]\nruns = -1", "field runs: -1 must be at least 0"),
         ("[default]\nendpoint = 'localhost:8000'", "field endpoint: 'localhost:8000' must be a URL such as http://"),
+        ("[default]\nendpoint = 'http://x:99999/v1'", "field endpoint: 'http://x:99999/v1' must be a URL"),
+        ("[default]\nendpoint = 'http:///v1'", "field endpoint: 'http:///v1' must be a URL"),
+        ("[default]\nendpoint = 'me:secret@x/v1'", "field endpoint: (not shown: it may hold a password) must be a URL"),
     ],
 )
 def test_placement_files(content, words, tmp_path, monkeypatch):

@@ -115,6 +115,18 @@ def test_the_page_stands_alone_and_leads_to_traces(study, copied):
     assert drifted["figures/data_yield"] == "match"
 
 
+@pytest.mark.parametrize("name", ["receipt.json", "data_yield.png", "tiny.html"])
+def test_a_damaged_file_of_a_figure_or_the_report_is_no_match(study, copied, name):
+    draw_figures(study, copied)
+    make_report(study, copied)
+    for path in copied.home.rglob(name):
+        content = path.read_bytes()
+        path.write_bytes(b"\xff" + content[1:])
+    found = {f.what: f for f in check_report(study, copied) if f.state != "match"}
+    assert found and {f.state for f in found.values()} == {"drifted"}
+    assert all(name in f.words and "has changed since it was made" in f.words for f in found.values())
+
+
 def test_a_score_file_whose_bytes_changed_is_a_missing_input(study, copied):
     draw_figures(study, copied)
     make_report(study, copied)

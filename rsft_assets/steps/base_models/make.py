@@ -6,8 +6,6 @@ In: a hub repository or its mirror, or a mixture of documents. Out: a model in H
 made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.
 """
 
-from dataclasses import asdict
-
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model, Pretraining
@@ -24,7 +22,7 @@ def make_base_model(
     """The base model as an output of its own, adopted or made."""
     model: Model = study.get("models", ref.name)
     chosen = placement or load_placement(model.name)
-    with store.build(study, ref, force=force, placement=asdict(chosen)) as build:
+    with store.build(study, ref, force=force, placement=chosen.recorded()) as build:
         if build.finished is None:
             if isinstance(model.origin, Hub):
                 _adopt(build, model, model.origin)

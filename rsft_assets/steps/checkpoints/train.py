@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +193,7 @@ def _job(
         placement=placement,
         dataset=dataset.file("examples.parquet"),
         forced=tuple(forced),
-        made_by={"seed": run.seed, "placement": asdict(placement), "device": device},
+        made_by={"seed": run.seed, "placement": placement.recorded(), "device": device},
     )
 
 

@@ -18,8 +18,8 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines.chat import ModelEngine
-from rsft_assets.steps.engines.protocol import Completion, Request
-from rsft_assets.steps.engines.server import Garbage, Server
+from rsft_assets.steps.engines.protocol import FILTERED, Completion, Request
+from rsft_assets.steps.engines.server import Garbage, Server, token_count
 from rsft_assets.steps.records.rows import without_surrogates
 
 _AT_ONCE = 64
@@ -35,7 +35,8 @@ class EndpointEngine(ModelEngine):
         super().__init__(model)
         if not placement.endpoint and server is None:
             raise StepError('engine "endpoint" needs `endpoint`, the base URL of a server, in the placement file')
-        self._server = server or Server(placement.endpoint)
+        # A refusal that quotes a prompt of a sensitive benchmark must not be logged.
+        self._server = server or Server(placement.endpoint, private=True)
         self._served = ""
         self._context = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE)
@@ -126,19 +127,23 @@ class EndpointEngine(ModelEngine):
 
 def _answer(request: Request, data: dict[str, Any], *, chat: bool) -> Completion:
     choice, usage = data["choices"][0], data["usage"]
-    text = _chat_text(choice["message"]) if chat else choice["text"]
-    if not isinstance(text, str) or choice["finish_reason"] not in ("stop", "length"):
-        raise Garbage(f"finish_reason {choice['finish_reason']!r}")
-    tokens = int(usage["completion_tokens"])
+    finish = choice["finish_reason"]
+    if finish == FILTERED:
+        # Servers leave out what their filter held back.
+        text = (_chat_text({"content": "", **(choice.get("message") or {})}) if chat else choice.get("text")) or ""
+    else:
+        text = _chat_text(choice["message"]) if chat else choice["text"]
+    if not isinstance(text, str) or finish not in ("stop", "length", FILTERED):
+        raise Garbage(f"its finish_reason is not stop, length or {FILTERED}, or it holds no text")
     logprobs = [] if chat else ((choice.get("logprobs") or {}).get("token_logprobs") or [])
     known = [value for value in logprobs if value is not None]
     return Completion(
         id=request.id,
         text=without_surrogates(text),
-        prompt_tokens=int(usage["prompt_tokens"]),
-        response_tokens=tokens,
-        finish_reason=choice["finish_reason"],
-        ended_by_eos=choice["finish_reason"] == "stop",
+        prompt_tokens=token_count(usage["prompt_tokens"]),
+        response_tokens=token_count(usage["completion_tokens"]),
+        finish_reason=finish,
+        ended_by_eos=finish == "stop",
         mean_logprob=sum(known) / len(known) if known else None,
     )
 

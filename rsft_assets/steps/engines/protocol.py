@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from rsft_assets.specs.responses import Sampling
 
+FILTERED = "content_filter"
+"""The finish reason of an answer that a server held back, wholly or from some place on."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -30,7 +33,7 @@ class Completion:
     response_tokens: int
     """The end token counts."""
     finish_reason: str
-    """stop, or length where the token limit or the model's context ended it."""
+    """stop, length where the token limit or the model's context ended it, or content_filter."""
     ended_by_eos: bool
     mean_logprob: float | None
     """Of the drawn tokens under the model's own distribution, before sampling bends it; None where not known."""

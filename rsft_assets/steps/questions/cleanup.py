@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref, parse_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.cell_state import States
+from rsft_assets.steps.records.checked import FILE_NAME as CHECKED
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_json, read_manifest
 from rsft_assets.steps.records.store import Store
@@ -32,6 +35,9 @@ _PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start
 _LOCK = ".lock"
 UNREADABLE = "\0"
 """In the place of a folder: what a manifest that cannot be read would name."""
+_UNNAMED_JSON = re.compile(r"\..+\.json\.\d+")
+"""See `write_json`."""
+_YOUNG_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Item:
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
     states = States(study, store)
-    found = [*_trainings(states), *_unfinished(store), *_superseded(states)]
+    found = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
     return sorted(found, key=lambda item: (-item.bytes, item.path))
 
 
@@ -140,6 +146,21 @@ def _unfinished(store: Store) -> Iterator[Item]:
         finished = (folder.parent / identity / FILE_NAME).is_file()
         why = "what it was for is published" if finished else "unfinished: materialize goes on from here"
         yield _item(folder, folder.parent / _LOCK, finished, why)
+
+
+def _left_in_publishing(store: Store) -> Iterator[Item]:
+    """What a kill leaves beside what is published: the hidden files of a work folder, JSON that has no name yet."""
+    for path in sorted(store.home.rglob(".*")):
+        published = (path.parent / FILE_NAME).is_file() and path.name != CHECKED
+        if any(part.startswith(".") for part in path.parent.relative_to(store.home).parts):
+            continue  # part of a work folder
+        if not published and not _UNNAMED_JSON.fullmatch(path.name):
+            continue
+        # A living process may have renamed it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            young = time.time() - path.stat().st_mtime < _YOUNG_SECONDS
+            why = "may be at work: written just now" if young else "left by a process that was killed as it published"
+            yield _item(path, (path.parent.parent if published else path.parent) / _LOCK, not young, why)
 
 
 def _superseded(states: States) -> Iterator[Item]:

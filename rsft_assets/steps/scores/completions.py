@@ -19,7 +19,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT, canonical, fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.protocol import Completion, Request, request_seed
+from rsft_assets.steps.engines.protocol import FILTERED, Completion, Request, request_seed
 from rsft_assets.steps.records.journal import Journal
 from rsft_assets.steps.records.manifest import InputRecord, NewerManifest, describe
 from rsft_assets.steps.records.rows import RowWriter, read_rows
@@ -175,7 +175,8 @@ class CompletionSet:
         return self._journal
 
     def _write_parquet(self, path: Path) -> dict[str, Any]:
-        stats = {"completions": 0, "response_tokens": 0, "cut_off": 0, "repetition_loops": 0, "think_not_closed": 0}
+        names = ("completions", "response_tokens", "cut_off", "filtered", "repetition_loops", "think_not_closed")
+        stats = dict.fromkeys(names, 0)
         with RowWriter(path, "completions") as rows:
             for asked in self.asked:
                 for sample in range(self.sampling.n):
@@ -184,6 +185,7 @@ class CompletionSet:
                     stats["completions"] += 1
                     stats["response_tokens"] += row["response_tokens"]
                     stats["cut_off"] += row["finish_reason"] == "length"
+                    stats["filtered"] += row["finish_reason"] == FILTERED
                     stats["repetition_loops"] += row["repetition_loop"]
                     stats["think_not_closed"] += row["think_closed"] is False
         return stats

@@ -4,6 +4,7 @@ Comes in: a path. Goes out: `Row`s, one for every row of the file, readable or n
 beside the columns of the source. Memory does not grow with the file. Text that is not UTF-8 is kept as surrogates.
 """
 
+import codecs
 import gzip
 import json
 import zlib
@@ -125,6 +126,8 @@ def _json_rows(path: Path) -> Iterator[Row]:
     opened: IO[bytes] = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")  # type: ignore[assignment]  # noqa: SIM115
     with opened as file:
         for number, line in enumerate(file, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield _json_row(line, f"{path}, row {number}")
 

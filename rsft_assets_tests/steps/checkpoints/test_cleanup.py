@@ -1,6 +1,7 @@
 """What may be deleted, and what never is: states of trainings, leftovers, weights made anew."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -80,6 +81,24 @@ def test_half_written_and_unfinished_work(store, study):
     assert words[".writing-5"] == (True, "half written by a killed process")
     assert words[f".building-{made.fingerprint[:12]}"] == (True, "what it was for is published")
     assert words[".building-0123456789ab"] == (False, "unfinished: materialize goes on from here")
+
+
+def test_what_a_kill_left_beside_published_outputs(store, study):
+    [made] = train_to(study, store, 9)
+    receipt = made.folder / ".checked.json"
+    receipt.write_text("{}")
+    left = [made.folder / ".texts.jsonl", made.folder / ".manifest.json.712", made.folder.parent / ".current.json.712"]
+    for path in left:
+        path.write_text("{}")
+    young = {str(path.relative_to(store.home)): (False, "may be at work: written just now") for path in left}
+    assert found(study, store) == young
+    for path in (*left, receipt):
+        os.utime(path, (0, 0))
+    with exclusive(made.folder.parent / ".lock", "x"):
+        assert {why for _, why in found(study, store).values()} == {"in use by a process"}
+    assert sorted(item.path for item in delete(survey(study, store))) == sorted(left)
+    assert receipt.is_file()
+    assert found(study, store) == {}
 
 
 @pytest.mark.parametrize("named", [False, True])

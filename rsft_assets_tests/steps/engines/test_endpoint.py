@@ -1,5 +1,6 @@
 """The endpoint engine against a server that misbehaves."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines import Request
+from rsft_assets.steps.engines import server as server_module
 from rsft_assets.steps.engines.endpoint import EndpointEngine
 from rsft_assets.steps.engines.server import Patience, Server
 from rsft_assets_tests.steps.engines.rude_server import rude_server
@@ -23,6 +25,11 @@ def answer(path, body):
     else:
         choice = {"text": f"to {body['prompt']}", "finish_reason": "stop", "logprobs": {"token_logprobs": [-1.0, -3.0]}}
     return {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+
+
+def usage(prompt_tokens="3", completion_tokens="2"):
+    counts = f'{{"prompt_tokens": {prompt_tokens}, "completion_tokens": {completion_tokens}}}'
+    return f'{{"choices": [{{"text": "bad", "finish_reason": "stop"}}], "usage": {counts}}}'
 
 
 @pytest.fixture
@@ -61,6 +68,11 @@ def test_text_counts_and_sampling(served):
         ["[]"],
         ["hang-up"],
         ["half", "half"],
+        [usage(completion_tokens="Infinity")],
+        [usage(completion_tokens="1e999")],
+        [usage(prompt_tokens="-3")],
+        [usage(completion_tokens="1" * 30)],
+        pytest.param([usage(completion_tokens="1" * 5000)], id="5,000 digits"),
         [429, "nonsense", 502],
     ],
     ids=str,
@@ -68,7 +80,8 @@ def test_text_counts_and_sampling(served):
 def test_trouble_is_sat_out(served, trouble, caplog):
     server, engine = served
     server.script.extend(trouble)
-    assert len(list(engine.generate(requests()))) == 3
+    done = list(engine.generate(requests()))
+    assert sorted(completion.text for completion in done) == ["to prompt 0", "to prompt 1", "to prompt 2"]
     assert "sk-very-secret" not in caplog.text
 
 
@@ -135,3 +148,90 @@ def test_leaving_does_not_wait_for_a_server_that_never_answers():
             list(engine.generate(requests(40)))
         # Only what the server let go of would have ended those requests otherwise.
         assert not server.over.is_set()
+
+
+@pytest.mark.parametrize(
+    ("chat", "choice", "text"),
+    [
+        (False, {"text": "so far"}, "so far"),
+        (False, {}, ""),
+        (True, {"message": {"content": "so far"}}, "so far"),
+        (True, {"message": {"content": None, "reasoning": "hm"}}, "<think>hm</think>"),
+        (True, {"message": {"role": "assistant", "content": None}}, ""),
+        (True, {"message": {}}, ""),
+        (True, {}, ""),
+    ],
+)
+def test_what_a_filter_held_back_is_an_answer(served, chat, choice, text):
+    server, engine = served
+    counts = {"prompt_tokens": 3, "completion_tokens": 0}
+    server.answer = lambda path, body: {"choices": [{**choice, "finish_reason": "content_filter"}], "usage": counts}
+    prompt = engine.render([{"role": "user", "content": "hi"}], SAMPLING) if chat else "hi"
+    [done] = engine.generate([Request("a", prompt, SAMPLING, 1)])
+    assert (done.text, done.finish_reason, done.ended_by_eos, done.response_tokens) == (
+        text,
+        "content_filter",
+        False,
+        0,
+    )
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("told", ["packed", "endless"])
+def test_an_answer_has_a_largest_size(served, monkeypatch, told):
+    server, engine = served
+    monkeypatch.setattr(server_module, "LARGEST_ANSWER", 2**20)
+    server.script.extend([told] * 4)
+    with pytest.raises(StepError, match="larger than 1,048,576 bytes"):
+        list(engine.generate(requests(1)))
+
+
+def test_a_packed_answer_is_unpacked(served):
+    server, engine = served
+    server.script.append("packed")
+    assert next(engine.generate(requests(1))).text == "to prompt 0"
+    assert server.headers[0]["Accept-Encoding"] == "gzip"
+
+
+def test_an_answer_has_a_deadline_for_all_of_it():
+    impatient = Patience(tries=1, seconds=1)
+    with rude_server(answer) as server, Server(server.url, patience=impatient) as asked:
+        server.script.append("drip")
+        with pytest.raises(StepError, match="not complete after 1 s"):
+            asked.post("/completions", {"prompt": ""}, lambda data: data)
+
+
+def test_what_lets_somebody_in_is_used_and_not_written_down(caplog):
+    with caplog.at_level(logging.DEBUG), rude_server(answer) as server:
+        url = server.url.replace("://", "://me:pass-word@") + "/?api-key=a-key&version=2"
+        with EndpointEngine(Placement(endpoint=url), None) as engine:
+            engine.load(Path("served-model"))
+            [done] = engine.generate(requests(1))
+            server.script.append(401)
+            with pytest.raises(StepError, match="401") as refused:
+                list(engine.generate(requests(1)))
+    assert done.text == "to prompt 0"
+    assert engine.description["endpoint"] == server.url
+    assert server.seen[0][0] == "/v1/completions?api-key=a-key&version=2"
+    assert server.headers[0]["Authorization"].startswith("Basic ")
+    said = caplog.text + str(refused.value) + json.dumps([engine.description, Placement(endpoint=url).recorded()])
+    assert not [secret for secret in ("me:", "pass-word", "a-key") if secret in said]
+
+
+@pytest.mark.parametrize("key", ["sk-secr\u00e9t", "sk-se\ncret"])
+def test_a_key_that_no_header_takes_is_refused_and_not_shown(monkeypatch, caplog, key):
+    monkeypatch.setenv("RSFT_ENDPOINT_KEY", key)
+    with pytest.raises(StepError, match="RSFT_ENDPOINT_KEY") as refused:
+        Server("http://localhost/v1", patience=QUICK).models()
+    assert "sk-se" not in caplog.text + str(refused.value)
+
+
+def test_a_refusal_that_quotes_the_prompt_of_a_model_under_test_is_not_quoted(caplog):
+    with caplog.at_level(logging.DEBUG), rude_server(answer) as server:
+        server.refusal = json.dumps({"detail": [{"input": "prompt 0"}]})
+        server.script.extend([500, 400])
+        with EndpointEngine(Placement(endpoint=server.url), None) as engine:
+            engine.load(Path("served-model"))
+            with pytest.raises(StepError, match="status 400") as refused:
+                list(engine.generate(requests(1)))
+    assert "prompt 0" not in caplog.text + str(refused.value)

@@ -56,6 +56,17 @@ def test_each_sample_once_in_the_items_order(tmp_path):
     assert [path.name for path in output.folder.iterdir() if path.name != "manifest.json"] == ["completions.parquet"]
 
 
+def test_what_a_filter_held_back_is_stored_and_counted(tmp_path):
+    found = texts(tmp_path)
+    found.resume()
+    for number, request in enumerate(found.missing(render, "0")):
+        held_back = Completion(request.id, "", 4, 0, "content_filter", False, None)
+        found.add(request, answer(request) if number else held_back)
+    output = found.publish({})
+    assert (output.stats["filtered"], output.stats["cut_off"]) == (1, 0)
+    assert next(read_completions(output))["finish_reason"] == "content_filter"
+
+
 def test_a_second_try_asks_only_for_what_is_missing(tmp_path):
     first = texts(tmp_path)
     grow(first, count=10)

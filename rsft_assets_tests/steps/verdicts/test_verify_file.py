@@ -53,6 +53,14 @@ def test_every_row_keeps_its_place(source, name):
     assert sorted(path.name for path in source.parent.iterdir()) == sorted(["in.jsonl", name])
 
 
+@pytest.mark.parametrize("name", ["in.jsonl", "in.jsonl.gz"])
+def test_a_byte_order_mark_costs_no_row(tmp_path, name):
+    lines = b"\xef\xbb\xbf" + LINES[0] + b"\n" + LINES[1]
+    (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith("gz") else lines)
+    assert verify_file(tmp_path / name, tmp_path / "out.jsonl", workers=1)["correct"] == 2
+    assert read(tmp_path / "out.jsonl")[0]["query_id"] == "q"
+
+
 BAD = {
     "prose for gold": ("the set of all primes", r"\boxed{2}", {"different", "gold-unreadable"}),
     "prose for both": ("the set of all primes", r"\boxed{the set of all primes}", {"equal"}),

@@ -18,8 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rsft_assets.specs.endpoints import without_credentials
 from rsft_assets.specs.judges import JUDGES_SETTING, JudgeSpec, judge_specs
-from rsft_assets.steps.engines.server import Patience, Server
+from rsft_assets.steps.engines.protocol import FILTERED
+from rsft_assets.steps.engines.server import Patience, Server, token_count
 from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.records.journal import Journal
 
@@ -38,12 +40,12 @@ class Question:
 
 
 def completion_question(prompt: str, **settings: Any) -> Question:
-    return Question("/completions", {"prompt": prompt, **settings}, lambda data: _text(data["choices"][0]["text"]))
+    return Question("/completions", {"prompt": prompt, **settings}, lambda data: _text(data["choices"][0], "text"))
 
 
 def chat_question(turns: list[dict[str, str]], **settings: Any) -> Question:
     body = {"messages": turns, **settings}
-    return Question("/chat/completions", body, lambda data: _text(data["choices"][0]["message"]["content"]))
+    return Question("/chat/completions", body, lambda data: _text(data["choices"][0], "message", "content"))
 
 
 def reward_question(turns: list[dict[str, str]]) -> Question:
@@ -52,7 +54,14 @@ def reward_question(turns: list[dict[str, str]]) -> Question:
     return Question("//classify", body, lambda data: _number(data["data"][0]["probs"][0]))
 
 
-def _text(value: Any) -> str:
+def _text(choice: dict[str, Any], *place: str) -> str:
+    """The text at a place of a choice; "" where the server's filter left it out."""
+    filtered = choice.get("finish_reason") == FILTERED
+    value: Any = choice
+    for name in place:
+        value = (value or {}).get(name) if filtered else value[name]
+    if filtered and value is None:
+        return ""
     if not isinstance(value, str):
         raise ValueError("the reply holds no text")
     return value
@@ -80,7 +89,7 @@ class Judge(Closing):
         self.spec = spec
         self.asked = self.tokens = 0
         folder.mkdir(parents=True, exist_ok=True)
-        name = hashlib.sha256(f"{spec.endpoint} {spec.model}".encode()).hexdigest()[:12]
+        name = hashlib.sha256(f"{without_credentials(spec.endpoint)} {spec.model}".encode()).hexdigest()[:12]
         self._stored = Journal(folder / f"{spec.role}-{name}.jsonl", key="question_sha256")
         self._server = Server(spec.endpoint, key_setting=spec.key, patience=patience, private=True)
         self._lock = threading.Lock()
@@ -102,7 +111,7 @@ class Judge(Closing):
                 return str(self._stored[key]["reply"])
 
         def read(data: dict[str, Any]) -> tuple[str, int]:
-            return question.read(data), int((data.get("usage") or {}).get("total_tokens") or 0)
+            return question.read(data), token_count((data.get("usage") or {}).get("total_tokens") or 0)
 
         reply, tokens = self._server.post(question.path, body, read)
         with self._lock:

@@ -135,6 +135,24 @@ def test_a_reward_that_is_no_number_is_asked_for_again(judged):
     assert graded(alpacaeval.TASK, "strict", tools)[0] == {"reward_rb2": (-7.25, "rewarded")}
 
 
+@pytest.mark.parametrize("total", ["Infinity", "-1", "1" * 30])
+def test_a_count_of_tokens_that_is_none_is_asked_for_again(judged, total):
+    server, _, tools = judged
+    server.script.append(f'{{"choices": [{{"text": "no"}}], "usage": {{"total_tokens": {total}}}}}')
+    graded(truthfulqa.TASK, "strict", tools)
+    assert {judging["tokens"] for judging in tools.judging_of("b").values()} == {15}
+
+
+@pytest.mark.parametrize("message", [{"content": None}, {}, None])
+def test_what_a_judges_filter_held_back_is_a_judgement_that_cannot_be_read(judged, message):
+    server, _, tools = judged
+    server.answer = lambda path, body: {"choices": [{"message": message, "finish_reason": "content_filter"}]}
+    assert graded(hex_phi.TASK, "strict", tools)[0]["attack_success"] == (None, "unreadable-judgement")
+    asked = len(server.seen)
+    assert graded(hex_phi.TASK, "authors", tools)[0]["attack_success"] == (0.0, "unreadable-judgement")
+    assert [body for _, body in server.seen[asked:] if body in [seen for _, seen in server.seen[:asked]]] == []
+
+
 def test_braces_in_a_request_stay_what_they_are(judged):
     question = hex_phi.harm_question(SAMPLES[1], "strict")
     assert "What {reply} is it?" in question.body["messages"][0]["content"]

@@ -1,0 +1,53 @@
+"""Dagster's folder and settings: whatever a person put there, the answer is a message with a remedy."""
+
+import pytest
+
+from rsft_assets.runs.instance import open_instance
+from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.records.store import Store
+
+SETTINGS = {
+    "no YAML": b"storage: [",
+    "no mapping": b"- a",
+    "no text": b"\xff\xfe",
+    "unknown field": b"nonsense: 3",
+    "unknown storage": b"storage: {mysql2: {a: 1}}",
+    "storage that is not installed": b"storage: {postgres: {postgres_url: x}}",
+    "unknown module": b"run_storage: {module: no.such, class: X, config: {}}",
+    "unknown class": b"run_storage: {module: dagster, class: NoSuch, config: {}}",
+    "wrong type": b"concurrency: {pools: {default_limit: x}}",
+    "unset variable": b"local_artifact_storage: {module: dagster._core.storage.root, class: LocalArtifactStorage, "
+    b"config: {base_dir: {env: RSFT_NO_SUCH_VARIABLE}}}",
+}
+
+
+@pytest.mark.parametrize("content", SETTINGS.values(), ids=SETTINGS)
+def test_settings_that_dagster_refuses_are_named(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_bytes(content)
+    with (
+        pytest.raises(StepError, match=r"dagster\.yaml .* correct that file, or delete it"),
+        open_instance(Store(tmp_path / "home")),
+    ):
+        pass
+    (tmp_path / "dagster.yaml").unlink()
+    with open_instance(Store(tmp_path / "home")) as instance:
+        assert instance.get_runs() == []
+
+
+def test_settings_that_are_a_folder_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").mkdir()
+    with pytest.raises(StepError, match=r"dagster\.yaml .*Is a directory"), open_instance(Store(tmp_path / "home")):
+        pass
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_is_a_file_is_named(tmp_path, monkeypatch, place):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / place))
+    with (
+        pytest.raises(StepError, match="set DAGSTER_HOME to a folder, or unset it"),
+        open_instance(Store(tmp_path / "home")),
+    ):
+        pass
