@@ -112,18 +112,19 @@ def test_homes_of_before_are_read_and_counted(copied):
 def test_rows_seen_that_cannot_be_read_are_named(study, copied, harm):
     path = copied.require(CHECKPOINT).file("seen.parquet")
     os.truncate(path, 100) if harm == "cut" else path.unlink()
-    assert any(str(path) in words for words in trace(study, copied, CHECKPOINT.asset, CHECKPOINT.partition).problems)
+    for ref in (CHECKPOINT, SCORE):
+        assert any(str(path) in words for words in trace(study, copied, ref.asset, ref.partition).problems)
 
 
-@pytest.mark.parametrize("stats", [{"completions": "completions/else/0123456789ab"}, {"completions": {"folder": "x"}}])
-def test_completions_that_are_named_wrongly_break_the_trace_at_their_place(study, copied, stats):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_score_may_name_its_completions_by_their_folder_alone(study, copied, named):
     output = copied.require(SCORE)
-    pointer = copied.slot(SCORE) / "current.json"
-    pointer.write_text(json.dumps({"output": output.folder.name}))
-    edit_manifest(output, stats=stats)
-    assert any(
-        words.startswith("completions: ") for words in trace(study, copied, *dataclasses.astuple(SCORE)).problems
-    )
+    (copied.slot(SCORE) / "current.json").write_text(json.dumps({"output": output.folder.name}))
+    place = output.stats["completions"]["folder"] if named else "completions/else/0123456789ab"
+    edit_manifest(output, stats={"completions": place})
+    found = trace(study, copied, SCORE.asset, SCORE.partition).problems
+    assert found == [] if named else [words.startswith("completions: ") for words in found] == [True]
+    assert bool(problems(copied)) == (not named)
 
 
 def flip_unnoticed(path):

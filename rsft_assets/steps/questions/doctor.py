@@ -178,13 +178,16 @@ def _read(folder: Path) -> Output | str:
 
 def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
     """The first thing that an output was made from that is not there as it was then, in words."""
-    links = {link.output: link.digest for link in output.manifest.inputs if link.asset.split("/")[0] != "results"}
+    links: dict[str, str | None] = {
+        link.output: link.digest for link in output.manifest.inputs if link.asset.split("/")[0] != "results"
+    }
     if texts := completions_place(output.stats):
-        links[texts] = str(output.stats[COMPLETIONS].get("digest", ""))
+        said = output.stats[COMPLETIONS]
+        links[texts] = said.get("digest") if isinstance(said, dict) else None
     for place, digest in links.items():
         found = folders.get(store.home / place)
         if found is None:
             return f"{store.home / place}, which it was made from, is gone"
-        if isinstance(found, Output) and found.digest != digest:
+        if isinstance(found, Output) and digest not in (None, found.digest):
             return f"{found.folder}, which it was made from, is another version than was used"
     return None

@@ -33,6 +33,8 @@ PLUMBING = {
     "kept_readings": "files that were read before",
     "locks": "who may write, not what",
     "manifest": "what is said about an output",
+    "output": "what is published, not what makes it",
+    "proof": "whether a manifest can be true",
     "provenance": "who made an output",
     "stage": "starts a program",
     "store": "where an output lies",
