@@ -123,12 +123,12 @@ class SandboxServer:
     def judge(self, program: Program) -> Outcome:
         """Run tests until one fails."""
         kind = "stdin" if program.entry is None else "function"
-        self._number += 1
         job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
-        opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
-        while opened is not None and opened.get("number") != self._number:
-            # The program before ended its sandbox after its last answer.
-            opened = self._answer(_SETUP_SECONDS)
+        opened = self._open(job)
+        if opened is None:
+            # The program before ended its sandbox in the middle of a frame: a fresh server knows nothing of it.
+            self.end()
+            opened = self._open(job)
         if opened is None or opened["status"] != "ready":
             self.end()
             return Outcome(NO_ISOLATION, 0, (opened or {}).get("stderr") or "the sandbox did not open")
@@ -150,6 +150,14 @@ class SandboxServer:
                 return self._left(Outcome("wrong", passed))
             passed += 1
         return self._left(Outcome("passed", passed))
+
+    def _open(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        self._number += 1
+        opened = self._ask({**job, "number": self._number}, _SETUP_SECONDS)
+        while opened is not None and opened.get("number") != self._number:
+            # The program before ended its sandbox after its last answer.
+            opened = self._answer(_SETUP_SECONDS)
+        return opened
 
     def _left(self, outcome: Outcome) -> Outcome:
         self._send({"end": True})

@@ -1,7 +1,7 @@
 """The child side of the workers: one process that has everything imported forks the processes that judge.
 
 Comes in over a socket: orders to fork (with the two descriptors of the new worker) or to kill one. Goes out: process
-ids and exit states. Run by `workers.ForkServer` as `python -m ….fork_server FD MEMORY_BYTES CPU_SECONDS`.
+ids and exit states. Run by `workers.ForkServer` as `python -m ….fork_server FD MEMORY_BYTES`.
 
 A replacement for a killed worker costs a fork, not the import of sympy. The server ends when its socket closes, also
 where its owner was killed with -9, and not with the thread that started it; the workers end with the server.
@@ -36,7 +36,7 @@ _FLUSH_SECONDS = 0.25
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
-    memory_bytes, seconds = int(sys.argv[2]), float(sys.argv[3])
+    memory_bytes = int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     quicken()
@@ -51,12 +51,12 @@ def main() -> None:
             return
         command, pid = ORDER.unpack(order)
         if command == b"F":
-            control.sendall(REPLY.pack(_fork(control, descriptors, memory_bytes, seconds)))
+            control.sendall(REPLY.pack(_fork(control, descriptors, memory_bytes)))
         else:
             control.sendall(REPLY.pack(_kill(pid)))
 
 
-def _fork(control: socket.socket, descriptors: list[int], memory_bytes: int, seconds: float) -> int:
+def _fork(control: socket.socket, descriptors: list[int], memory_bytes: int) -> int:
     server = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -65,7 +65,7 @@ def _fork(control: socket.socket, descriptors: list[int], memory_bytes: int, sec
         resource.setrlimit(resource.RLIMIT_AS, (2 * memory_bytes + (2 << 30),) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
-            _serve(Connection(descriptors[0]), mmap.mmap(descriptors[1], mmap.PAGESIZE), seconds)
+            _serve(Connection(descriptors[0]), mmap.mmap(descriptors[1], mmap.PAGESIZE))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             os._exit(0)
         except BaseException:
@@ -83,11 +83,10 @@ def _kill(pid: int) -> int:
 
 
 class _Board:
-    """Announces each step on the shared page, limits its CPU time and refuses what once reached a limit."""
+    """Announces each step on the shared page and refuses what once reached a limit."""
 
-    def __init__(self, page: mmap.mmap, seconds: float) -> None:
+    def __init__(self, page: mmap.mmap) -> None:
         self._page = page
-        self._seconds = seconds
         self._steps = 0
         self._began = 0.0
         self.number = 0
@@ -101,13 +100,11 @@ class _Board:
         if step != CANDIDATE:
             self._steps += 1
             self._began = now
-            # The kernel counts CPU time and ends the process, also inside one long operation.
-            signal.setitimer(signal.ITIMER_PROF, self._seconds)
-        BOARD.pack_into(self._page, 0, self._steps, self.number, now - self._began, name)
+        BOARD.pack_into(self._page, 0, self._steps, self.number, self._began, now, name)
 
 
-def _serve(connection: Connection, page: mmap.mmap, seconds: float) -> None:
-    board = _Board(page, seconds)
+def _serve(connection: Connection, page: mmap.mmap) -> None:
+    board = _Board(page)
     judge = MathJudge(board.announce)
     while True:
         refused, work = connection.recv()
@@ -121,7 +118,6 @@ def _serve(connection: Connection, page: mmap.mmap, seconds: float) -> None:
                 done, flushed = [], began
             verdict, extracted, reason = _decide(judge, board, kind, gold, text)
             done.append((board.number, verdict, extracted, reason, time.perf_counter() - began))
-        signal.setitimer(signal.ITIMER_PROF, 0)
         connection.send((True, done))
 
 

@@ -5,8 +5,6 @@ text only until it is judged, kills workers that go beyond a limit and gives wha
 """
 
 import logging
-import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -152,8 +150,6 @@ class Judging:
         """Replace a worker; what it was busy with is undecided, the rest goes to others."""
         number, name, seconds = worker.busy_with()
         state = self._pool.replace(worker)
-        if os.WIFSIGNALED(state) and os.WTERMSIG(state) == signal.SIGPROF:
-            reason = "time"
         log.info("worker %d replaced (%s, state %d)", worker.pid, reason, state)
         if number == NOBODY:
             self._deaths += 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.processes.child import Child
+from rsft_assets.steps.processes.cpu_time import cpu_seconds
 from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY
 from rsft_assets.steps.verdicts.verifier.limits import Limits
 
@@ -48,7 +49,7 @@ class Worker:
 
     def give(self, work: list[Work], refused: Mapping[bytes, str]) -> None:
         """Hand over a chunk; only to a worker that is not busy, since it would not read and sending could block."""
-        BOARD.pack_into(self._page, 0, self._steps, NOBODY, 0.0, b"")
+        BOARD.pack_into(self._page, 0, self._steps, NOBODY, *2 * [cpu_seconds(self.pid)], b"")
         self._since = time.monotonic()
         self.pending = {item[0]: item for item in work}
         self.busy = True
@@ -63,11 +64,13 @@ class Worker:
         return [result for result in results if self.pending.pop(result[0], None)]
 
     def over_limit(self, limits: Limits) -> str | None:
-        """The limit that the worker is beyond, in the word of `REASONS`; the kernel looks after its CPU time."""
-        steps, now = self._board()[0], time.monotonic()
+        """The limit that the worker is beyond, in the word of `REASONS`."""
+        # Before the board is read: a step that begins between the two must not pay for the one before.
+        used, now = cpu_seconds(self.pid), time.monotonic()
+        steps, _, began, _, _ = self._board()
         if steps != self._steps:
             self._steps, self._since = steps, now
-        if now - self._since > limits.wall_seconds:
+        if used - began > limits.seconds or now - self._since > limits.wall_seconds:
             return "time"
         return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
 
@@ -77,12 +80,13 @@ class Worker:
 
     def busy_with(self) -> tuple[int, bytes, float]:
         """Number of the work at hand, digest of its step, seconds since the step began."""
-        _, number, _, name = self._board()
+        _, number, _, _, name = self._board()
         return number, name.rstrip(b"\0") and name, time.monotonic() - self._since
 
     def named_late(self, limits: Limits) -> bool:
         """Whether its step had used CPU time before the name at hand, which cannot be blamed for all of it then."""
-        return self._board()[2] > _NAMED_LATE * limits.seconds
+        _, _, began, named, _ = self._board()
+        return named - began > _NAMED_LATE * limits.seconds
 
     def take_back(self) -> list[Work]:
         """All that is pending but the work at hand, for others to do."""
@@ -91,7 +95,7 @@ class Worker:
         self.pending = {item[0]: item for item in self.pending.values() if item[0] == number}
         return returned
 
-    def _board(self) -> tuple[int, int, float, bytes]:
+    def _board(self) -> tuple[int, int, float, float, bytes]:
         return BOARD.unpack_from(self._page, 0)
 
 
@@ -153,7 +157,7 @@ class ForkServer:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = Child(
-                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes), str(limits.seconds)],
+                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory_bytes)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -180,6 +180,14 @@ def test_a_sandbox_that_ends_after_its_last_answer_costs_the_next_program_nothin
 
 
 @needs_isolation
+def test_a_server_that_has_ended_costs_the_next_program_nothing():
+    with SandboxPool(workers=1, limits=LIMITS) as alone:
+        assert run(alone, "print('fine')").status == "passed"
+        alone._all[0]._process.kill()
+        assert run(alone, "print('fine')").status == "passed"
+
+
+@needs_isolation
 def test_no_process_is_left():
     with SandboxPool(workers=2, limits=replace(LIMITS, seconds=2.5, wall_seconds=2.5)) as sandbox:
         run(sandbox, HOSTILE["starts threads without end"][0])
