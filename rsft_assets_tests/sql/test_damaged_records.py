@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import shutil
 
 import dagster as dg
@@ -96,7 +97,13 @@ def test_a_damaged_pointer_is_named_by_every_reader(study, copied, content):
     assert any(str(path) in words for words in problems(copied))
     assert any(str(path) in words for words in trace(study, copied, SCORE.asset, SCORE.partition).problems)
     assert any(str(path) in words for _, words in find_outputs(copied)[1]) or content is None
-    assert States(study, copied).of(SCORE).kind == "missing"
+    # The output itself is sound: it is kept, and keeping it mends a pointer that is a file.
+    assert States(study, copied).of(SCORE).kind == "kept"
+    if content is None:
+        with pytest.raises(StepError, match=re.escape(str(path))):
+            copied.keep(copied.identity(study, SCORE))
+    else:
+        assert copied.keep(copied.identity(study, SCORE)).folder == copied.current(SCORE).folder
 
 
 def test_homes_of_before_are_read_and_counted(copied):

@@ -184,6 +184,7 @@ class Store:
         """Make a finished output the current one of its slot, if it is not."""
         ref = output.manifest.ref
         if not self._is_current(output):
+            self._check_pointer(ref)
             with exclusive(self.slot(ref) / ".lock", str(ref)):
                 self._point(output)
 
@@ -203,8 +204,7 @@ class Store:
     ) -> Iterator[Build]:
         """The same for an identity that is no spec of the study; it is asked for once the lock is held."""
         self.check_writable()
-        if (pointer := self.slot(ref) / POINTER).is_dir():
-            raise StepError(f"{pointer} is a folder; remove it, and materialize again")
+        self._check_pointer(ref)
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = identify()
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
@@ -246,6 +246,10 @@ class Store:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         say_published(manifest.ref, place)
         return output
+
+    def _check_pointer(self, ref: Ref) -> None:
+        if (pointer := self.slot(ref) / POINTER).is_dir():
+            raise StepError(f"{pointer} is a folder; remove it, and materialize again")
 
     def _is_current(self, output: Output) -> bool:
         """Whether the pointer names it, with the hash of its manifest."""
