@@ -137,11 +137,11 @@ def check_report(study: Study, store: Store) -> list[Finding]:
             try:
                 findings += _figure_findings(db, store, figure, looked)
             except StepError as error:
-                findings.append(Finding(figure.key, "", "missing inputs", str(error)))
+                findings.append(Finding(figure.key, "", "drifted", str(error)))
     try:
         return [*findings, _report_finding(store)]
     except StepError as error:
-        return [*findings, Finding("report", "", "missing inputs", str(error))]
+        return [*findings, Finding("report", "", "drifted", str(error))]
 
 
 def _figure_findings(db: DuckDBPyConnection, store: Store, figure: Figure, looked: dict[str, str]) -> Iterator[Finding]:
