@@ -24,7 +24,7 @@ def rsft(home, *words, **settings):
         (("materialize",), 2, "SELECTION"),
         (("materialize", "scores/nano-1n/*"), 2, "did you mean nano-1m"),
         (("materialize", "checkpoints/nano-1m", "--run", "nano-1m_nano-cto*"), 2, "unknown run"),
-        (("materialize", "checkpoints/nano-1m", "--step", "7"), 2, "no run keeps step 7"),
+        (("materialize", "checkpoints/nano-1m", "--step", "7"), 2, "no selected run keeps step 7"),
         (("trace", "scores/nano-1n/nano-dot"), 2, "nano-1m"),
         (("nothing",), 2, "No such command"),
     ],

@@ -150,12 +150,16 @@ def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
         else:
             in_use[found.folder] = found
     folders = {folder: in_use.get(folder) or _read(folder) for folder in [*in_use, *store.folders()]}
+    needed = {*in_use, *(store.home / place for output in in_use.values() for place in _made_from(output))}
     for folder, output in folders.items():
         if isinstance(output, str):
             if DAMAGED in folder.name:
                 yield Finding("note", str(folder), "was put aside since it is damaged; it may be deleted")
             else:
                 yield Finding("problem", str(folder), output)
+        elif folder not in needed:
+            if problem := output.damage(content=content):
+                yield Finding("note", str(output.manifest.ref), f"{problem}; nothing in use stands on it, so delete it")
         elif problem := output.damage(content=content) or (
             # What is no longer in use may outlive what it was made from.
             _broken_link(store, output, folders) if folder in in_use else None
@@ -176,15 +180,20 @@ def _read(folder: Path) -> Output | str:
         return str(error)
 
 
-def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
-    """The first thing that an output was made from that is not there as it was then, in words."""
+def _made_from(output: Output) -> dict[str, str | None]:
+    """Folders that an output was made from, and the digest that each had."""
     links: dict[str, str | None] = {
         link.output: link.digest for link in output.manifest.inputs if link.asset.split("/")[0] != "results"
     }
     if texts := completions_place(output.stats):
         said = output.stats[COMPLETIONS]
         links[texts] = said.get("digest") if isinstance(said, dict) else None
-    for place, digest in links.items():
+    return links
+
+
+def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
+    """The first thing that an output was made from that is not there as it was then, in words."""
+    for place, digest in _made_from(output).items():
         found = folders.get(store.home / place)
         if found is None:
             return f"{store.home / place}, which it was made from, is gone"
