@@ -93,7 +93,7 @@ def _check_partitions(selections: Sequence[str], partitions: str) -> None:
     except SpecError:
         return
     names = {key: full for asset in keys for key, full in full_partitions(study, asset).items() if key}
-    short = {full: key for key, full in names.items()}
+    short = {full: key for key, full in names.items() if full != key}
     typed = partitions.split("...")
     if short.keys() & set(typed):
         right = "...".join(short.get(name, name) for name in typed)
