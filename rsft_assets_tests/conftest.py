@@ -20,7 +20,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(autouse=True)
 def sigterm_as_it_was():
-    """Dagster gives SIGTERM the handler of SIGINT after a run in this process, and pytest-xdist's workers ignore SIGINT."""
+    """Dagster gives SIGTERM the handler of SIGINT after a run in this process; xdist's workers ignore SIGINT."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():
