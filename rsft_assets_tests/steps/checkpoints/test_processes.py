@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -43,8 +44,15 @@ def finish(process):
 
 
 def training_processes_of(parent):
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "training.launch" in line]
+    children = psutil.Process(parent).children()
+    return [child.pid for child in children if "rsft_assets.steps.checkpoints.training.launch" in command_line(child)]
+
+
+def command_line(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def gone(pids):
