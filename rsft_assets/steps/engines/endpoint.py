@@ -40,7 +40,12 @@ class EndpointEngine(ModelEngine):
         self._served = ""
         self._context = 0
         self._pool = ThreadPoolExecutor(_AT_ONCE)
-        self.description: dict[str, Any] = {"engine": "endpoint", "endpoint": self._server.base_url, "model": None}
+        self.description: dict[str, Any] = {
+            "engine": "endpoint",
+            "endpoint": self._server.base_url,
+            "model": None,
+            "repeatable": False,
+        }
         self.fingerprint = fingerprint(self.description)
 
     def load(self, model_folder: Path) -> None:

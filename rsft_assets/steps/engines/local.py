@@ -1,8 +1,8 @@
 """The Transformers engine: a model in this process, on a CPU or one GPU, with continuous batching."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class LocalEngine(ModelEngine):
             "torch": torch.__version__,
             "device": torch.cuda.get_device_name() if self._device == "cuda" else "cpu",
             "dtype": "float32" if self._device == "cpu" else "bfloat16",
+            "repeatable": self._device == "cpu",
         }
         self.fingerprint = fingerprint(self.description)
 
@@ -64,11 +65,16 @@ class LocalEngine(ModelEngine):
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if self._model is None:
             raise StepError("the engine has no model yet; call load first")
-        stream = iter(requests)
+        if not self.description["repeatable"]:
+            return self._decode(iter(requests))
+        groups = itertools.groupby(requests, key=lambda request: request.group)
+        return itertools.chain.from_iterable(self._decode(group) for _, group in groups)
+
+    def _decode(self, stream: Iterator[Request]) -> Iterator[Completion]:
         waiting: list[tuple[list[int], Request]] = []
         slots: Slots | None = None
         while True:
-            waiting += [(self._encode(r.prompt), r) for r in islice(stream, _LOOK_AHEAD - len(waiting))]
+            waiting += [(self._encode(r.prompt), r) for r in itertools.islice(stream, _LOOK_AHEAD - len(waiting))]
             yield from self._too_long(waiting)
             if not waiting and slots is None:
                 return

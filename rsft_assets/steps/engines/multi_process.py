@@ -1,4 +1,5 @@
-"""Several engines behind the face of one: processes of their own, each on its own GPUs, the least busy asked first.
+"""Several engines behind the face of one: processes of their own, each on its own GPUs, the least busy asked first;
+where engines are repeatable, one engine gets the whole of a group.
 
     with ManyEngines(placement, model) as engine:      # what `open_engine` gives for `engines = 4`
         engine.load(checkpoint_folder)                 # into each of them
@@ -18,6 +19,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.chat import ModelEngine
+from rsft_assets.steps.engines.opening import is_repeatable
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.child import end, spawn_context
 
@@ -34,7 +36,7 @@ class ManyEngines(ModelEngine):
         super().__init__(model)
         self.count = placement.engines
         self.fingerprint, self.description = "", {}  # type: tuple[str, dict[str, Any]]
-        self._placement = placement
+        self._placement, self._repeatable = placement, is_repeatable(placement)
         self._processes: list[Any] = []
         self._asked: list[Any] = []
         self._answers: Any = None
@@ -63,7 +65,7 @@ class ManyEngines(ModelEngine):
 
     def _shared_out(self, stream: Iterator[Request]) -> Iterator[Completion]:
         holding = dict.fromkeys(range(self.count), 0)
-        exhausted = False
+        exhausted, least, group = False, 0, None
         while holding:
             while not exhausted and min(holding.values()) < _MOST_EACH:
                 request = next(stream, None)
@@ -72,7 +74,8 @@ class ManyEngines(ModelEngine):
                     for asked in self._asked:
                         asked.put(None)
                     break
-                least = min(holding, key=lambda number: holding[number])
+                if not (self._repeatable and request.group == group):
+                    least, group = min(holding, key=lambda number: holding[number]), request.group
                 holding[least] += 1
                 self._asked[least].put(request)
             number, completion = self._next("done", "end")

@@ -28,6 +28,14 @@ def open_engine(placement: Placement, model: Model | None) -> Engine:
     return engine
 
 
+def is_repeatable(placement: Placement) -> bool:
+    """Whether the same group of requests gets the same texts each time, whatever is asked beside it.
+
+    On a GPU the batch depends on the memory that is free; vLLM and servers form their batches as requests arrive.
+    """
+    return engine_kind(placement) == "transformers" and (placement.device == "cpu" or not _has_gpu())
+
+
 def engine_kind(placement: Placement) -> str:
     """transformers, vllm or endpoint; `auto` is vllm where there is a GPU and vllm, else transformers."""
     if placement.engine == "vllm" and not _has_vllm():

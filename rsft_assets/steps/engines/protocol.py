@@ -1,14 +1,15 @@
 """What every engine takes and gives."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rsft_assets.specs.responses import Sampling
 
+T = TypeVar("T")
 FILTERED = "content_filter"
 """The finish reason of an answer that a server held back, wholly or from some place on."""
 
@@ -21,6 +22,8 @@ class Request:
     prompt: str
     sampling: Sampling
     seed: int
+    group: str = ""
+    """Requests of one group follow each other. A repeatable engine decodes each group by itself."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Engine(AbstractContextManager["Engine"], Protocol):
 
     fingerprint: str
     description: dict[str, Any]
+    """Its `repeatable` says whether the same group of requests gets the same texts, whatever is asked beside it."""
 
     def load(self, model_folder: Path) -> None:
         """First load, or only new weights of the same architecture."""
@@ -53,6 +57,18 @@ class Engine(AbstractContextManager["Engine"], Protocol):
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Completions as they finish, in any order; requests are drawn from a stream a bounded number ahead."""
+
+
+GROUP_SIZE = 512
+
+
+def in_groups(samples: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The samples of one cell as they are decoded by a repeatable engine, always the same ones together.
+
+    Rows of one batch change each other's rounding, and with it, now and then, a token.
+    """
+    for start in range(0, len(samples), GROUP_SIZE):
+        yield samples[start : start + GROUP_SIZE]
 
 
 def request_seed(base: int, *parts: str | int) -> int:

@@ -53,6 +53,7 @@ class VllmEngine(ModelEngine):
             "device": "cpu" if self._cpu else torch.cuda.get_device_name(),
             "dtype": "float32" if self._cpu else "bfloat16",
             "tensor_parallel": placement.tensor_parallel,
+            "repeatable": False,
         }
         self.fingerprint = fingerprint(self.description)
 

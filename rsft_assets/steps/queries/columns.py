@@ -79,18 +79,19 @@ def _countdown(row: Mapping[str, Any]) -> Raw:
     valid = isinstance(numbers, (list, tuple)) and len(numbers) > 0 and isinstance(target, int)
     if not valid:
         return Raw(question="Numbers and target are missing.", gold="", valid=False)
-    return countdown_query([int(n) for n in numbers or ()], int(target))  # type: ignore[arg-type]
+    return countdown_query([int(n) for n in numbers or ()], int(target), row.get("rule"))  # type: ignore[arg-type]
 
 
-def countdown_query(numbers: list[int], target: int) -> Raw:
-    """The task in words, and its gold."""
+def countdown_query(numbers: list[int], target: int, rule: str | None = None) -> Raw:
+    """The task in words, and its gold; a source may say in `rule` that numbers may be left out."""
+    uses = "each number at most once" if rule == "at-most-once" else "every number exactly once"
     question = (
         f"Numbers: {numbers}\nTarget: {target}\n"
         "Write an arithmetic expression that equals the target. "
-        "Use every number exactly once, and only +, -, *, / and parentheses."
+        f"Use {uses}, and only +, -, *, / and parentheses."
     )
-    gold = json.dumps({"numbers": numbers, "target": target})
-    return Raw(question=question, gold=gold, fields={"numbers": numbers, "target": target})
+    game = {"numbers": numbers, "target": target, **({"rule": rule} if rule else {})}
+    return Raw(question=question, gold=json.dumps(game), fields={"numbers": numbers, "target": target})
 
 
 _QUESTION_NAMES = ("question", "problem", "prompt", "query")

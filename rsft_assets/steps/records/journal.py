@@ -9,7 +9,7 @@ Only keys and offsets are held in memory. The half line that a kill can leave is
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rsft_assets.steps.processes.closing import Closing
 
 
 class Journal(Closing):
-    """Rows by key, in one JSON-lines file; a key that comes again is ignored. A context manager."""
+    """Rows by key, in one JSON-lines file; a key that is there is not added again. A context manager."""
 
     def __init__(self, path: Path, key: str) -> None:
         self._key = key
@@ -52,6 +52,12 @@ class Journal(Closing):
         self._file.flush()
         return added
 
+    def keep_whole(self, keys: Sequence[str]) -> None:
+        """Forget the rows of all these keys unless each is there; appended anew, the later row counts."""
+        if not all(key in self._offsets for key in keys):
+            for key in keys:
+                self._offsets.pop(key, None)
+
     def flush(self) -> None:
         """Make everything that was appended survive a power cut."""
         self._file.flush()
@@ -71,7 +77,7 @@ class Journal(Closing):
                 key = json.loads(line)[self._key]
             except (ValueError, KeyError, TypeError):
                 break
-            self._offsets.setdefault(key, good)
+            self._offsets[key] = good
             good += len(line)
         self._file.seek(0, os.SEEK_END)
         if self._file.tell() != good:

@@ -18,6 +18,8 @@ def load_tokenizer(folder: Path | str, *, remote_code: bool = False) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise StepError(f"{folder}: no usable tokenizer ({error}); is this a Hugging Face model folder?") from error
+    # How it was loaded would be saved with it.
+    tokenizer.init_kwargs["local_files_only"] = False
     if tokenizer.eos_token_id is None:
         raise StepError(f"{folder}: the tokenizer has no end token, so no answer would ever end; set eos_token")
     return tokenizer

@@ -76,7 +76,7 @@ class ModelTeaching:
             prompt = self._prompt(one.query["prompt"], sampling)
             seed = sample_seed(self._pool, one)
             waiting[one.response_id] = (one, seed)
-            yield Request(one.response_id, prompt, sampling, seed)
+            yield Request(one.response_id, prompt, sampling, seed, group=one.group)
 
     def _prompt(self, question: str, sampling: Sampling) -> str:
         return self._engine.render([{"role": "user", "content": question}], sampling)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Pool
+from rsft_assets.steps.engines.protocol import GROUP_SIZE, in_groups
 from rsft_assets.steps.records.journal import Journal
 from rsft_assets.steps.records.rows import RowWriter, read_rows
 from rsft_assets.steps.records.store import Build, Output
@@ -23,7 +24,7 @@ def shard_size(pool: Pool, ref: Ref, queries: int) -> int:
 class ResponseShard:
     """The responses of one shard; a context manager that closes its journal."""
 
-    def __init__(self, build: Build, pool: Pool) -> None:
+    def __init__(self, build: Build, pool: Pool, *, repeatable: bool = False) -> None:
         self.ref = build.identity.ref
         self._build, self._samples = build, pool.sampling.n
         number = pool.shard_keys.index(self.ref.partition)
@@ -33,6 +34,8 @@ class ResponseShard:
         self._queries = [query for place, query in rows if place % pool.shards == number]
         self.wanted = [f"{query['query_id']}-{n}" for query in self._queries for n in range(self._samples)]
         self._journal = Journal(build.folder / JOURNAL, key="response_id")
+        for group in in_groups(self.wanted) if repeatable else ():
+            self._journal.keep_whole(group)
         self.done = len(self._journal)
         self._since = 0
 
@@ -53,11 +56,11 @@ class ResponseShard:
 
     def to_ask(self) -> Iterator[Asked]:
         """The samples not on disk yet; those of one query follow each other, which lets engines share its prompt."""
-        for query in self._queries:
-            for sample in range(self._samples):
-                response_id = f"{query['query_id']}-{sample}"
-                if response_id not in self._journal:
-                    yield Asked(response_id, sample, query)
+        for place, response_id in enumerate(self.wanted):
+            if response_id not in self._journal:
+                query, sample = divmod(place, self._samples)
+                group = f"{self.ref.partition} {place // GROUP_SIZE}"
+                yield Asked(response_id, sample, self._queries[query], group)
 
     def add(self, row: dict[str, Any]) -> None:
         """One finished response: in the file at once, safe from a power cut a little later."""

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 from rsft_assets.specs.fingerprint import SHORT, fingerprint
 from rsft_assets.specs.hub import Generator
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool
+from rsft_assets.steps.engines.opening import is_repeatable
 from rsft_assets.steps.engines.protocol import request_seed
 from rsft_assets.steps.nano.teacher import procedure
 
@@ -27,6 +29,8 @@ class Asked:
     response_id: str
     sample: int
     query: dict[str, Any]
+    group: str = ""
+    """As in `Request`."""
 
 
 def response_row(one: Asked, seed: int, text: str, engine: str, **known: Any) -> dict[str, Any]:
@@ -58,6 +62,11 @@ def open_teaching(pool: Pool, first: Asked) -> Iterator[Teaching]:
 
         with open_model_teaching(pool, pool.teacher.origin, first) as teaching:
             yield teaching
+
+
+def is_repeatable_teacher(pool: Pool) -> bool:
+    """See `is_repeatable`; a procedure works every answer out by itself and needs no groups."""
+    return not isinstance(pool.teacher.origin, Generator) and is_repeatable(load_placement(pool.teacher.name))
 
 
 def sample_seed(pool: Pool, asked: Asked) -> int:

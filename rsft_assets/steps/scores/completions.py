@@ -19,7 +19,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import SHORT, canonical, fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.responses import Sampling
-from rsft_assets.steps.engines.protocol import FILTERED, Completion, Request, request_seed
+from rsft_assets.steps.engines.protocol import FILTERED, Completion, Request, in_groups, request_seed
 from rsft_assets.steps.records.journal import Journal
 from rsft_assets.steps.records.manifest import InputRecord, NewerManifest, describe
 from rsft_assets.steps.records.rows import RowWriter, read_rows
@@ -105,24 +105,31 @@ class CompletionSet:
             return None
         return output
 
-    def start_over(self) -> None:
-        """Forget what earlier tries left."""
-        (self._work / _JOURNAL).unlink(missing_ok=True)
+    def resume(self, *, repeatable: bool) -> int:
+        """Look at what earlier tries left; how many completions are there already.
 
-    def resume(self) -> int:
-        """Look at what earlier tries left; how many completions are there already."""
+        For a repeatable engine a group is all there or not at all: its rest would be decoded in another batch.
+        """
         self._work.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(self._work / _JOURNAL, key="key")
+        for group in in_groups(self._keys) if repeatable else ():
+            self._journal.keep_whole(group)
         return len(self._journal)
 
     def missing(self, render: Any, tag: str) -> Iterator[Request]:
         """A request for each sample that is not there yet; its id starts with `tag` and a line break."""
-        for asked in self.asked:
-            left = [n for n in range(self.sampling.n) if _key(asked.item_id, n) not in self._grown]
-            prompt = render([{"role": "user", "content": asked.user_turn}], self.sampling) if left else ""
-            for sample in left:
-                seed = request_seed(self.sampling.seed, asked.item_id, sample)
-                yield Request(f"{tag}\n{_key(asked.item_id, sample)}", prompt, self.sampling, seed)
+        turns = {asked.item_id: asked.user_turn for asked in self.asked}
+        for number, group in enumerate(in_groups(self._keys)):
+            for key in group:
+                if key not in self._grown:
+                    item_id, _, sample = key.rpartition("\n")
+                    prompt = render([{"role": "user", "content": turns[item_id]}], self.sampling)
+                    seed = request_seed(self.sampling.seed, item_id, int(sample))
+                    yield Request(f"{tag}\n{key}", prompt, self.sampling, seed, group=f"{tag}\n{number}")
+
+    @property
+    def _keys(self) -> list[str]:
+        return [_key(asked.item_id, sample) for asked in self.asked for sample in range(self.sampling.n)]
 
     def add(self, request: Request, completion: Completion) -> None:
         """Put one completion on disk."""

@@ -15,10 +15,10 @@ from typing import Any
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.engines import Engine, Request, open_engine
+from rsft_assets.steps.engines import Engine, Request, is_repeatable, open_engine
 from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.hardware import refuse_without_gpu, this_machine
@@ -151,12 +151,8 @@ class Scoring:
     def _answer(self, engine: Engine, wanted: list[Wanted]) -> None:
         ref = wanted[0].ref
         progress = Progress(f"answers of {ref.name} {ref.partition}", sum(e.texts.total for e in wanted), "responses")
-        if isinstance(self.engine.model.origin, Pretraining):
-            # The rows drawn together decide the last digit of a logit, and with it, now and then, a token. A small
-            # model answers all again in seconds, and then a killed study ends as one that was never killed.
-            for entry in wanted:
-                entry.texts.start_over()
-        progress.skip(sum(entry.texts.resume() for entry in wanted))
+        repeatable = is_repeatable(self.engine.placement)
+        progress.skip(sum(entry.texts.resume(repeatable=repeatable) for entry in wanted))
         by_tag = {str(i): entry for i, entry in enumerate(wanted)}
         flying: dict[str, Request] = {}
 

@@ -55,6 +55,23 @@ def test_a_seed_gives_the_same_text_in_any_company(engine):
     assert len({text for text, _, _ in together.values()}) > 20
 
 
+def test_a_group_is_the_same_to_the_last_digit_whatever_is_asked_beside_it(engine):
+    wanted = requests(engine, WARM, 40)
+    others = [dataclasses.replace(r, id=f"other {r.id}", seed=7 * r.seed) for r in requests(engine, WARM, 300)]
+    alone = {completion.id: completion for completion in engine.generate(in_group(wanted, "a"))}
+
+    def beside(asked):
+        answers = {completion.id: completion for completion in engine.generate(asked)}
+        return {key: answers[key] for key in alone}
+
+    assert beside([*in_group(others[:150], "b"), *in_group(wanted, "a"), *in_group(others[150:], "c")]) == alone
+    assert beside([*in_group(others, "a"), *in_group(wanted, "a")]) != alone, "one batch would do as well"
+
+
+def in_group(asked, group):
+    return [dataclasses.replace(request, group=group) for request in asked]
+
+
 def test_rows_join_and_leave_while_others_go_on(engine, monkeypatch):
     wanted = [
         dataclasses.replace(r, sampling=dataclasses.replace(WARM, max_tokens=5 + 11 * (i % 7), presence_penalty=i % 2))

@@ -28,7 +28,9 @@ def two():
 
 def asked(engine, count=60):
     turns = [[{"role": "user", "content": f"question {i}"}] for i in range(count)]
-    return [Request(str(i), engine.render(turn, WARM), WARM, seed=i) for i, turn in enumerate(turns)]
+    return [
+        Request(str(i), engine.render(turn, WARM), WARM, seed=i, group=str(i // 10)) for i, turn in enumerate(turns)
+    ]
 
 
 def texts(engine):

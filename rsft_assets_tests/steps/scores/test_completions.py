@@ -12,6 +12,7 @@ import pytest
 
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines import Completion
+from rsft_assets.steps.engines.protocol import GROUP_SIZE
 from rsft_assets.steps.records.manifest import InputRecord
 from rsft_assets.steps.scores.completions import Asked, CompletionSet, read_completions, think_closed
 from rsft_assets.steps.scores.repetition import ends_in_loop
@@ -34,7 +35,7 @@ def answer(request, text=None):
 
 
 def grow(found, count=None):
-    before = found.resume()
+    before = found.resume(repeatable=False)
     for request in itertools.islice(found.missing(render, "0"), count):
         found.add(request, answer(request))
     return before
@@ -42,7 +43,7 @@ def grow(found, count=None):
 
 def test_each_sample_once_in_the_items_order(tmp_path):
     found = texts(tmp_path)
-    found.resume()
+    found.resume(repeatable=False)
     requests = list(found.missing(render, "0"))
     random.Random(1).shuffle(requests)
     for request in requests:
@@ -56,9 +57,29 @@ def test_each_sample_once_in_the_items_order(tmp_path):
     assert [path.name for path in output.folder.iterdir() if path.name != "manifest.json"] == ["completions.parquet"]
 
 
+def test_a_group_that_was_not_finished_is_asked_again_in_whole(tmp_path):
+    asked = [Asked(f"i{n}", "again") for n in range(400)]
+    with_groups = texts(tmp_path, asked=asked)
+    with_groups.resume(repeatable=True)
+    requests = list(with_groups.missing(render, "0"))
+    assert [request.group for request in requests] == [f"0\n{n // GROUP_SIZE}" for n in range(1_200)]
+    for request in (*requests[:512], *requests[600:700]):
+        with_groups.add(request, answer(request, "first try"))
+    with_groups.close()
+    again = texts(tmp_path, asked=asked)
+    assert again.resume(repeatable=True) == 512
+    assert list(again.missing(render, "0")) == requests[512:]
+    for request in requests[512:]:
+        again.add(request, answer(request, "second try"))
+    again.close()
+    assert again.resume(repeatable=True) == 1_200
+    tries = [row["text"] for row in read_completions(again.publish({}))]
+    assert tries == ["first try"] * 512 + ["second try"] * 688
+
+
 def test_what_a_filter_held_back_is_stored_and_counted(tmp_path):
     found = texts(tmp_path)
-    found.resume()
+    found.resume(repeatable=False)
     for number, request in enumerate(found.missing(render, "0")):
         held_back = Completion(request.id, "", 4, 0, "content_filter", False, None)
         found.add(request, answer(request) if number else held_back)
@@ -111,7 +132,7 @@ def test_a_damaged_set_is_put_aside_and_named(tmp_path, caplog):
 
 def test_broken_characters_are_stored_as_replacements(tmp_path):
     found = texts(tmp_path, asked=ASKED[:1], sampling=Sampling(n=1))
-    found.resume()
+    found.resume(repeatable=False)
     for request in found.missing(render, "0"):
         found.add(request, answer(request, "a\ud800b\x00"))
     assert [row["text"] for row in read_completions(found.publish({}))] == ["a?b\x00"]
@@ -122,7 +143,7 @@ import sys, time
 from pathlib import Path
 from rsft_assets_tests.steps.scores.test_completions import answer, render, texts
 found = texts(Path(sys.argv[1]))
-found.resume()
+found.resume(repeatable=False)
 for request in found.missing(render, "0"):
     time.sleep(0.03)
     found.add(request, answer(request))
@@ -146,7 +167,7 @@ def test_kill_9_loses_nothing_that_was_finished(tmp_path):
         finished += len(lines)
         if texts(tmp_path).finished():
             break
-        there = texts(tmp_path).resume()
+        there = texts(tmp_path).resume(repeatable=False)
         assert there >= finished
         finished = there
     rows = list(read_completions(texts(tmp_path).finished()))

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import multiprocessing
 import threading
@@ -22,11 +23,12 @@ from rsft_assets.steps.records.manifest import read_manifest
 from rsft_assets.steps.records.provenance import command
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.scores import scoring as scoring_module
+from rsft_assets.steps.scores.completions import CompletionSet
 from rsft_assets.steps.scores.grading import tasks
 from rsft_assets.steps.scores.grading.task import Grade, Task, each
 from rsft_assets.steps.scores.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
-from rsft_assets_tests.steps.small_chain import SUMS, benchmark, publish_upstream, small_study
+from rsft_assets_tests.steps.small_chain import SAMPLING, SUMS, benchmark, publish_upstream, small_study
 
 FORMAT = [{"question": f"Say {c}.", "gold": c, "fields": {"expected": c}} for c in "abcde"]
 
@@ -94,6 +96,50 @@ def test_a_list_of_checkpoints_is_scored_by_one_engine(store, counts):
     assert sorted(str(output.manifest.ref) for output in outputs) == sorted(map(str, refs))
     # Step 0 of both runs has the same weights: three checkpoints to answer, not four.
     assert counts == {"opened": 1, "loaded": 3, "generated": 3 * 2 * (len(SUMS) + len(FORMAT))}
+
+
+class Interrupted(Exception):
+    """Ends a run in the middle of its answers, as a kill does."""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "stopped_after"),
+    [("a", None), ("cab", None), ("fedcba", None), ("abcdef", 30), ("abcdef", 100), ("a", 45)],
+)
+def test_a_cell_is_the_same_whatever_is_made_beside_it(store, tmp_path, monkeypatch, chosen, stopped_after):
+    """The model is not trained: its draws are nearly even, so a changed last digit shows."""
+    sampling = dataclasses.replace(SAMPLING, max_tokens=48, n=1)
+    items = {
+        name: [{"question": f"{name * (n % 7)} {n}?", "gold": "x", "fields": {"expected": "x"}} for n in range(60)]
+        for name in "abcdef"
+    }
+    benchmarks = [benchmark(name, "nano-format", sampling=sampling) for name in items]
+    study, refs = prepared(store, *benchmarks, items=items, runs=("a",), steps=(1,))
+    expected = _digests_of_answers(store, score(study, store, refs))
+    beside = Store(tmp_path / "beside")
+    prepared(beside, *benchmarks, items=items, runs=("a",), steps=(1,))
+    wanted = [ref for name in chosen for ref in refs if ref.benchmark == name]
+    if stopped_after:
+        with monkeypatch.context() as context, pytest.raises(Interrupted):
+            context.setattr(CompletionSet, "add", _stopping(stopped_after))
+            score(study, beside, wanted)
+    assert _digests_of_answers(beside, score(study, beside, wanted)) == {name: expected[name] for name in chosen}
+
+
+def _digests_of_answers(store, outputs):
+    folders = {output.manifest.ref.benchmark: output.stats["completions"]["folder"] for output in outputs}
+    return {name: read_manifest(store.home / folder).digest for name, folder in folders.items()}
+
+
+def _stopping(after):
+    add, added = CompletionSet.add, itertools.count(1)
+
+    def adding(self, request, completion):
+        if next(added) > after:
+            raise Interrupted
+        add(self, request, completion)
+
+    return adding
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
 r"""Countdown answers: an arithmetic expression over given numbers that must reach a target, in exact arithmetic.
 
 Comes in: gold as JSON `{"numbers": [...], "target": n}` and a text whose answer stands in the last `<answer>` pair,
-else in the last `\boxed{}`. Goes out: verdict, extracted expression, reason. Every number may be used at most as often
-as it is given. Nothing is evaluated by Python: the grammar is integers, + - * /, signs and brackets, in ASCII, Unicode
-or LaTeX, and the part after an equals sign is ignored.
+else in the last `\boxed{}`. Goes out: verdict, extracted expression, reason. Every number must be used exactly as often
+as it is given; `"rule": "at-most-once"` in the gold lets numbers be left out. Nothing is evaluated by Python: the
+grammar is integers, + - * /, signs and brackets, in ASCII, Unicode or LaTeX, and the part after an equals sign is
+ignored.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import NamedTuple
 Token = int | str
 
 MAX_CHARS = 2_000
+RULES = ("exactly-once", "at-most-once")
 
 _ANSWER_OPEN = "<answer>"
 _ANSWER_CLOSE = "</answer>"
@@ -48,6 +50,7 @@ class Task(NamedTuple):
 
     numbers: tuple[Fraction, ...]
     target: Fraction
+    rule: str = "exactly-once"
 
 
 class NotAnExpression(ValueError):
@@ -59,7 +62,8 @@ def read_task(gold: str) -> Task | None:
     try:
         fields = json.loads(gold)
         numbers = tuple(_number(value) for value in fields["numbers"])
-        return Task(numbers, _number(fields["target"])) if numbers else None
+        rule = fields.get("rule", RULES[0])
+        return Task(numbers, _number(fields["target"]), rule) if numbers and rule in RULES else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -86,9 +90,12 @@ def judge_countdown(gold: str, text: str) -> tuple[str, str | None, str]:
         return "unparseable", None, "no-answer"
     try:
         tokens = read_expression(answer, task.target)
-        # The multiset goes first: it bounds what evaluating can cost.
-        if Counter(Fraction(token) for token in tokens if isinstance(token, int)) - Counter(task.numbers):
+        # The numbers are compared first: that bounds what evaluating can cost.
+        used, given = Counter(Fraction(token) for token in tokens if isinstance(token, int)), Counter(task.numbers)
+        if used - given:
             return "wrong", answer, "wrong-numbers"
+        if task.rule == "exactly-once" and given - used:
+            return "wrong", answer, "unused-numbers"
         value = evaluate(tokens)
     except NotAnExpression:
         return "wrong", answer, "not-an-expression"

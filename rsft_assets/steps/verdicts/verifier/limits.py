@@ -12,6 +12,7 @@ REASONS: dict[str, str] = {
     "different": "wrong: both were read and differ",
     "answer-unread": "wrong: an answer was found, but it is not mathematics and its text is not gold's",
     "wrong-numbers": "wrong: a countdown expression uses a number that was not given, or one too often",
+    "unused-numbers": "wrong: a countdown expression leaves out a number that must be used",
     "division-by-zero": "wrong: a countdown expression divides by zero",
     "not-an-expression": "wrong: a countdown answer is not an arithmetic expression",
     "no-answer": "unparseable: the text holds nothing that could be an answer",

@@ -30,7 +30,7 @@ VERIFIER_CONFIG: dict[str, Any] = {
     "math": "verify(parse(f'${gold}$'), parse(text))",
     "extraction": "LaTeX and expressions as math-verify defaults: boxed priority 50, any_match, first_match fallback",
     "comparison": {"float_rounding": 6, "numeric_precision": 15, "strict": True, "allow_set_relation_comp": False},
-    "countdown": "last <answer> pair, else last box; each number at most as given; exact rational arithmetic",
+    "countdown": "last <answer> pair, else last box; each number exactly once, or at most if the gold says so; exact",
     "judged_text": "tail: after the last </think>, an open <think> is unparseable; whole: all of it",
     "limits": asdict(Limits()),
 }
