@@ -40,20 +40,40 @@ def _usual_schedule(table: str) -> str:
     )
 
 
+def _scores_with_dips(of: str) -> str:
+    """Scores by step, with a mark at the step from which an arm recovers."""
+    return f"""
+            SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_beyond_noise AS is_valley
+            FROM marts.score_trajectories t
+            LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
+            WHERE {of} AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
+                AND t.benchmark_version = 1
+            """
+
+
 FIGURES = (
+    Figure(
+        name="overview",
+        title="The study beside the paper",
+        description="Scores over training steps: the paper's own numbers above, this study's below, for one benchmark "
+        "of each kind and under the schedule with the most scores; dips and recoveries marked by our test.",
+        question="Does it dip and recover, and what does it cost elsewhere?",
+        query=_scores_with_dips(
+            "((t.study = $study AND t.source = 'ours') OR (t.study = 'paper' AND t.source = 'paper')) "
+            "AND (t.source = 'paper' OR t.schedule = (SELECT schedule FROM marts.score_trajectories "
+            f"WHERE study = $study AND source = 'ours' AND {_OURS_STRICT} "
+            "GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1))"
+        )
+        + "ORDER BY t.source, t.model, t.run, t.benchmark, t.step",
+        reads=("marts.score_trajectories", "marts.dip_and_recovery"),
+    ),
     Figure(
         name="dip_and_recovery",
         title="Dip and recovery",
         description="Scores over training steps by benchmark and run, with 95 % intervals, and the step marked "
         "to which an arm falls and from which it rises again beyond noise.",
         question="Has it trained long enough?",
-        query=f"""
-            SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_beyond_noise AS is_valley
-            FROM marts.score_trajectories t
-            LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
-            WHERE t.study = $study AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
-                AND t.benchmark_version = 1
-            ORDER BY t.source, t.model, t.run, t.benchmark, t.step""",
+        query=_scores_with_dips("t.study = $study") + "ORDER BY t.source, t.model, t.run, t.benchmark, t.step",
         reads=("marts.score_trajectories", "marts.dip_and_recovery"),
     ),
     Figure(

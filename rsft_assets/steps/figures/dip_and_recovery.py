@@ -110,10 +110,7 @@ def _panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
             axes.fill_between(x, *bounds, color=look["color"], alpha=0.15, linewidth=0)
         for row in mean:
             if row["is_valley"]:
-                axes.annotate(
-                    "▼", (places[row["step"]], row[value]), xytext=(0, 12), textcoords="offset points",
-                    ha="center", va="center", color=look["color"], fontsize=9, annotation_clip=False,
-                )  # fmt: skip
+                style.mark_dip(axes, places[row["step"]], row[value], look["color"])
 
 
 def _words(rows: Rows) -> str:

@@ -123,6 +123,14 @@ def whisker(axes: Axes, x: float, y: float, low: float | None, high: float | Non
     axes.plot([x], [y], linestyle="none", **look)
 
 
+def mark_dip(axes: Axes, x: float, y: float, colour: str) -> None:
+    """A triangle over the step at which a run has dipped."""
+    axes.annotate(
+        "▼", (x, y), xytext=(0, 12), textcoords="offset points", ha="center", va="center", color=colour, fontsize=9,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
 def seed_point(axes: Axes, x: float, y: float, colour: str) -> None:
     """One training seed, small and faint beside the mean."""
     axes.plot([x], [y], marker="o", markersize=2.5, color=colour, alpha=0.45, linestyle="none")

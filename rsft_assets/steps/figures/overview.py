@@ -1,0 +1,96 @@
+"""The study beside the paper: a row of panels for each, a panel for each kind of benchmark, dips marked by our test."""
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+
+from rsft_assets.steps.figures import style
+from rsft_assets.steps.figures.style import GREY, GROUPS, Rows, by, by_arm
+
+_LEAST_STEPS = 4
+_MOST_ARMS = 6
+
+
+def draw(rows: Rows, study: str) -> Canvas | None:
+    """The figure, or None where the study has no run with enough scored steps."""
+    rows = [row for run in by(rows, "run", "benchmark").values() if len(run) >= _LEAST_STEPS for row in run]
+    sources = {source: _panels(of) for source, of in by(rows, "source").items()}
+    if "ours" not in sources and study != "paper":
+        return None
+    shown = [(source, sources[source]) for source in ("paper", "ours") if source in sources]
+    if not shown:
+        return None
+    across = max(len(panels) for _, panels in shown)
+    canvas, grid = plt.subplots(
+        len(shown), across, figsize=(0.6 + 2.9 * across, 0.5 + 3.1 * len(shown)), squeeze=False, layout="constrained"
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for line, (source, panels) in zip(grid, shown, strict=True):
+        looks = _Looks([row for panel in panels for row in panel])
+        for axes, panel in zip(line, panels, strict=False):
+            axes.axis("on")
+            _draw_panel(axes, panel, looks)
+        line[0].set_ylabel("the paper, published" if source == "paper" else f"the {study} study", fontweight="bold")
+        line[0].legend(*looks.legend(), loc="best", fontsize=7)
+    words = (
+        "▼: our test finds a dip here, from which the run recovers: the mean over training seeds falls to this step "
+        "and rises after it, both by more than chance after correcting for having picked the steps. Bands: 95 % "
+        "intervals; for the paper, those that one sample per item would give."
+    )
+    style.note(canvas, words, 44 * across)
+    return canvas
+
+
+def _panels(rows: Rows) -> list[Rows]:
+    """For each kind of benchmark the one with the most scores and items, for the model with the most arms."""
+    panels = []
+    for group in GROUPS:
+        of_group = by([row for row in rows if row["benchmark_group"] == group], "benchmark")
+        if of_group:
+            panels.append(_few(max(of_group.values(), key=lambda scores: (len(scores), scores[0]["items"] or 0))))
+    return panels
+
+
+def _few(rows: Rows) -> Rows:
+    if len(by_arm(rows)) <= _MOST_ARMS:
+        return rows
+    most = max(by(rows, "model").values(), key=lambda of: len(by_arm(of)))
+    kept = list(by_arm(most).values())[:_MOST_ARMS]
+    return [row for arm in kept for row in arm]
+
+
+class _Looks:
+    """Colour by training set, line by model."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.colours = style.colour_of([row["dataset"] for row in rows])
+        self.lines = style.line_of([row["model"] for row in rows])
+
+    def legend(self) -> tuple[list[Line2D], list[str]]:
+        handles = {name: Line2D([], [], color=colour) for name, colour in self.colours.items()}
+        if len(self.lines) > 1:
+            handles |= {name: Line2D([], [], color=GREY, linestyle=line) for name, line in self.lines.items()}
+        return list(handles.values()), list(handles)
+
+
+def _draw_panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
+    places = style.step_axis(axes, [row["step"] for row in rows])
+    style.share_axis(axes, rows[0]["unit"])
+    axes.set_xlabel("optimizer step")
+    arms = by_arm(rows)
+    dips = 0
+    for arm in arms.values():
+        line = max(by(arm, "run").values(), key=len)
+        value, low, high = ("arm_value", "arm_low", "arm_high") if line[0]["seeds"] > 1 else ("value", "low", "high")
+        look = {"color": looks.colours[line[0]["dataset"]], "linestyle": looks.lines[line[0]["model"]]}
+        x = [places[row["step"]] for row in line]
+        axes.plot(x, [row[value] for row in line], marker="o", markersize=3, **look)
+        if all(row[low] is not None for row in line):
+            bounds = [row[low] for row in line], [row[high] for row in line]
+            axes.fill_between(x, *bounds, color=look["color"], alpha=0.12, linewidth=0)
+        for row in (row for row in line if row["is_valley"]):
+            dips += 1
+            style.mark_dip(axes, places[row["step"]], row[value], look["color"])
+    style.benchmark_title(axes, rows[0], f"{dips} of {len(arms)} dip and recover")
