@@ -1,4 +1,4 @@
-"""What the README names must exist: partitions, assets, files, and its own study file."""
+"""What the README and the pages behind it name must exist: partitions, assets, files, tables, study files."""
 
 import os
 import re
@@ -14,11 +14,28 @@ from rsft_assets.specs.study import _load, load_study
 from rsft_assets.steps.questions.planning.selection import select
 
 README = Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "rsft_assets" / "docs"
+OWN_STUDY = DOCS / "own_study.md"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is only in a checkout")
 
 
+def _all_pages():
+    return "\n".join(page.read_text() for page in PAGES)
+
+
+def test_a_reader_gets_through_the_readme():
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def test_links_lead_somewhere():
+    for page in (*PAGES, README.parent / ".github" / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
 def test_partitions_and_runs_exist():
-    text = README.read_text()
+    text = _all_pages()
     study = load_study()
     known = {p for model in study.models for p in partitions_of(study, f"checkpoints/{model}")}
     named = set(re.findall(r"(?<!--partition )'([\w.-]+\|\d+)'", text))
@@ -31,14 +48,14 @@ def test_partitions_and_runs_exist():
 
 
 def study_of(name, tmp_path):
-    """The study that a file printed in the README gives."""
-    (block,) = re.findall(rf"```toml\n(# {name}.*?)```", README.read_text(), flags=re.DOTALL)
+    """The study that a file printed on one of the pages gives."""
+    (block,) = re.findall(rf"```toml\n(# {name}.*?)```", _all_pages(), flags=re.DOTALL)
     (tmp_path / name).write_text(block)
     return _load.__wrapped__(str(tmp_path / name))
 
 
 def test_selections_match_something(tmp_path):
-    selections = re.findall(r"rsft materialize '?([^\s']+)'?", README.read_text())
+    selections = re.findall(r"rsft materialize '?([^\s'`]+)'?", _all_pages())
     assert len(selections) >= 4
     for selection in selections:
         own = selection == "datasets/my-traces"
@@ -46,7 +63,7 @@ def test_selections_match_something(tmp_path):
 
 
 def test_the_study_files_are_valid(tmp_path):
-    assert "my-base-1.7b_math-cot-20k_lr2e-5_ep4_bs128" in study_of("my_study.toml", tmp_path).runs
+    assert "my-base-1.7b_math-cot-20k_lr5e-5_ep8_bs256" in study_of("my_study.toml", tmp_path).runs
     authors = study_of("my_traces.toml", tmp_path).datasets["authors-math-cot-20k"].published
     declared = load_study().datasets["math-cot-20k"].published
     assert (authors.repo, authors.file) == (declared.repo, declared.file)
@@ -54,7 +71,7 @@ def test_the_study_files_are_valid(tmp_path):
 
 
 def test_own_traces_as_printed(tmp_path):
-    text = README.read_text().partition("### Your own traces")[2].partition("\n## ")[0]
+    text = OWN_STUDY.read_text().partition("## Your own traces")[2].partition("\n## ")[0]
     make, study, use = re.findall(r"```(?:sh|toml)\n(.*?)```", text, flags=re.DOTALL)
     (tmp_path / "my_traces.toml").write_text(study)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RSFT_")}
@@ -70,14 +87,14 @@ def test_own_traces_as_printed(tmp_path):
 
 
 def test_folders_and_tables_exist():
-    text = README.read_text()
-    for path in re.findall(r"^(rsft_assets/\w+/|dbt_like_sql/)", text, flags=re.MULTILINE):
-        assert (README.parent / path).is_dir()
+    text = _all_pages()
+    for path in re.findall(r"`((?:rsft_assets|dbt_like_sql)/[\w./]*)`", text):
+        assert (README.parent / path).exists(), path
     for schema, table in re.findall(r"FROM (?:\w+\.)?(\w+)\.(\w+)", text):
         assert (README.parent / "dbt_like_sql" / schema / f"{table}.sql").exists()
 
 
 def test_pictures_are_there():
-    named = re.findall(r"\]\((\.readme/[^)]+)\)", README.read_text())
+    named = {page.parent / path for page in PAGES for path in re.findall(r"\]\(([^)]+\.png)\)", page.read_text())}
     assert len(named) >= 5
-    assert all((README.parent / path).read_bytes().startswith(b"\x89PNG") for path in named)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in named)

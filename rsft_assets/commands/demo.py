@@ -151,7 +151,7 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
 
 def closing_lines(study: Study, store: Store, run_name: str) -> list[str]:
     """Where everything is, and the command that follows a number to its origin."""
-    figure = _file(store, "figures/dip_and_recovery", f"{STUDY}.png")
+    figure = _file(store, "figures/overview", f"{STUDY}.png")
     report = _file(store, "report", f"{STUDY}.html")
     run = study.runs[run_name]
     last = score_ref(run, study.steps_of(run)[-1], study.benchmarks_of(run.model)[0].name)
