@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rsft_assets
+from rsft_assets_tests import conftest
 
 PACKAGE = Path(rsft_assets.__file__).parent
 TESTS = Path(__file__).parent
@@ -90,3 +91,14 @@ def test_the_extras_that_messages_advise_exist():
 
 def test_its_annotations_are_published():
     assert (PACKAGE / "py.typed").is_file()
+
+
+def test_in_ci_a_missing_package_stops_the_tests(pytestconfig, monkeypatch):
+    wanted = [*EXTRAS["test"], "no_such.package>=1"]
+    assert conftest.missing_packages(wanted) == ["no_such.package>=1"]
+    monkeypatch.setattr(conftest, "missing_packages", lambda lines: [line for line in lines if "lm_eval" in line])
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.UsageError, match=r"CI lacks lm_eval\[ifeval\].*pip install -e '\.\[test,ifeval\]'"):
+        conftest.pytest_configure(pytestconfig)
+    monkeypatch.setenv("CI", "")
+    conftest.pytest_configure(pytestconfig)
