@@ -5,10 +5,17 @@ Property tests draw the same examples every time, so that a fresh machine sees w
     pytest --hypothesis-profile fuzz [-m ''] PATH
 
 What that finds becomes an `@example` of its test.
+
+In CI no test may be skipped for want of a package that can be had: without those of `[test,ifeval]` nothing starts.
 """
 
+import importlib.metadata
+import os
+import re
 import signal
 import threading
+import tomllib
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import settings
@@ -16,6 +23,21 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("repeatable")
+
+
+def missing_packages(requirements: Iterable[str]) -> list[str]:
+    """The requirements whose package is not installed."""
+    installed = {re.sub(r"[-_.]+", "-", found.name).lower() for found in importlib.metadata.distributions()}
+    names = {line: re.match(r"[\w.-]+", line).group() for line in requirements}
+    return [line for line, name in names.items() if re.sub(r"[-_.]+", "-", name).lower() not in installed]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        project = tomllib.loads((config.rootpath / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
+        if missing := missing_packages([*extras["test"], *extras["ifeval"]]):
+            raise pytest.UsageError(f"CI lacks {', '.join(missing)}; pip install -e '.[test,ifeval]'")
 
 
 @pytest.fixture(autouse=True)

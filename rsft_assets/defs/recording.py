@@ -9,10 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import NULL_DATA_VERSION, NULL_EVENT_POINTER
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from rsft_assets.defs.asset_cards import card
+from rsft_assets.defs.dagster_private import (
+    NULL_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
+)
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study

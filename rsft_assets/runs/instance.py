@@ -9,15 +9,15 @@ from pathlib import Path
 import dagster as dg
 import yaml
 from alembic.util.exc import CommandError
-from dagster_shared.check import CheckError
 from sqlalchemy.exc import SQLAlchemyError
 
+from rsft_assets.defs.dagster_private import CheckError
 from rsft_assets.runs.dead_runs import end_dead_runs
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
-_SETTINGS_ERRORS = (dg.DagsterError, CheckError, yaml.YAMLError, OSError, ValueError, ImportError)
+_SETTINGS_ERRORS = (dg.DagsterError, CheckError, yaml.YAMLError, OSError, ValueError, TypeError, ImportError)
 """What Dagster raises where it cannot read its settings or do what they say."""
 DAGSTER_YAML = """\
 # Written by rsft; edit it freely, it is not written again.

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from rsft_assets.defs.dagster_private import AssetGraph
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots

@@ -11,6 +11,7 @@ SETTINGS = {
     "no mapping": b"- a",
     "no text": b"\xff\xfe",
     "unknown field": b"nonsense: 3",
+    "number for a mapping": b"storage: 3",
     "unknown storage": b"storage: {mysql2: {a: 1}}",
     "storage that is not installed": b"storage: {postgres: {postgres_url: x}}",
     "unknown module": b"run_storage: {module: no.such, class: X, config: {}}",

@@ -136,7 +136,7 @@ def _pinned(hub: Hub) -> str:
 
 def _download(hub: Hub, fetch: Any) -> str:
     """Run a download of huggingface_hub; what it raises becomes `NoAccess` or a `StepError` with a remedy."""
-    import httpx
+    import httpx2
     from huggingface_hub import errors
 
     try:
@@ -148,7 +148,7 @@ def _download(hub: Hub, fetch: Any) -> str:
         ) from error
     except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
         raise NoAccess(f"{hub.repo}@{hub.revision}: {_first_line(error)}; ask for access and set HF_TOKEN") from error
-    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise StepError(
             f"{hub.repo}@{hub.revision}: {_first_line(error)}; try again or set {MIRROR_SETTING}"
         ) from error

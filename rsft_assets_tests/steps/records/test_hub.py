@@ -2,11 +2,13 @@
 
 import hashlib
 
+import httpx2
+import huggingface_hub
 import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Hub
-from rsft_assets.steps.records.hub import NoAccess, dataset_rows, model_folder
+from rsft_assets.steps.records.hub import NoAccess, dataset_rows, model_folder, repository_file
 from rsft_assets_tests.steps.data_study import mirror_json_lines, mirror_parquet
 
 ROWS = [{"problem": "1+1", "answer": "2"}, {"problem": "2+2", "answer": "4"}]
@@ -113,3 +115,13 @@ def test_model_folder_and_subfolder(mirror):
         (place / "config.json").write_text("{}")
     assert model_folder(Hub(repo="owner/name")) == folder
     assert model_folder(Hub(repo="owner/name", file="step40")) == folder / "step40"
+
+
+def test_a_download_that_breaks_off_is_answered_with_a_remedy(monkeypatch):
+    def break_off(*_arguments, **_options):
+        raise httpx2.ReadTimeout("timed out")
+
+    monkeypatch.delenv("RSFT_MIRROR", raising=False)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", break_off)
+    with pytest.raises(StepError, match=r"owner/name@a+: .*timed out; try again or set RSFT_MIRROR"):
+        repository_file(hub(revision="a" * 40), "train.jsonl")

@@ -1,0 +1,13 @@
+"""Private names of Dagster that the package uses. No other module imports any.
+
+pyproject.toml pins Dagster exactly because of them. `rsft_assets_tests/defs/test_dagster_private.py` fails when one of
+them is gone or changes its behaviour.
+"""
+
+from dagster._check import CheckError as CheckError
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph as AssetGraph
+from dagster._core.definitions.data_version import NULL_DATA_VERSION as NULL_DATA_VERSION
+from dagster._core.definitions.data_version import NULL_EVENT_POINTER as NULL_EVENT_POINTER
+from dagster._core.definitions.source_asset import (
+    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
+)

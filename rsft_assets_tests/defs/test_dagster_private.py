@@ -1,0 +1,61 @@
+"""Dagster's private names that are used here: where they stand, and that each still does what is needed of it.
+
+When a test fails after an upgrade of Dagster, change `rsft_assets/defs/dagster_private.py` and what imports it.
+"""
+
+import dagster as dg
+import pytest
+
+from rsft_assets.defs import dagster_private
+from rsft_assets.defs.recording import silent_output, upstream_tags
+from rsft_assets_tests.test_architecture import PACKAGE, imported_modules
+
+
+def test_private_names_stand_in_one_module():
+    private = {}
+    for path in PACKAGE.rglob("*.py"):
+        for module in imported_modules(path):
+            top, _, rest = module.partition(".")
+            if top == "dagster_shared" or (top == "dagster" and rest.startswith("_")):
+                private.setdefault(path.relative_to(PACKAGE).as_posix(), set()).add(module)
+    assert private.keys() == {"defs/dagster_private.py"}, private
+
+
+def test_a_marked_output_records_nothing_and_lets_later_assets_go_on():
+    @dg.multi_asset(specs=[dg.AssetSpec("before", skippable=True)])
+    def write_before():
+        yield silent_output("before")
+
+    @dg.asset(deps=["before"])
+    def after() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert dg.materialize([write_before, after], instance=instance).success
+        assert instance.get_latest_materialization_event(dg.AssetKey("before")) is None
+        assert instance.get_latest_materialization_event(dg.AssetKey("after")) is not None
+
+
+def test_tags_of_an_upstream_that_was_never_recorded_are_called_as_dagster_calls_them():
+    @dg.asset(code_version="1")
+    def before() -> None: ...
+
+    @dg.asset(deps=["before"], code_version="1")
+    def after() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        ours = upstream_tags(instance, ["before"])
+        assert dg.materialize([before, after], selection=[after], instance=instance).success
+        theirs = instance.get_latest_materialization_event(dg.AssetKey("after")).asset_materialization.tags
+    assert len(ours) == 2 and ours.keys() <= theirs.keys()
+    assert set(ours.values()) == {"NULL"}
+
+
+def test_the_graph_of_a_repository_is_the_one_that_is_annotated():
+    repository = dg.Definitions(assets=[dg.AssetSpec("one")]).get_repository_def()
+    assert isinstance(repository.asset_graph, dagster_private.AssetGraph)
+
+
+def test_settings_that_are_a_list_raise_the_error_that_is_caught(tmp_path):
+    (tmp_path / "dagster.yaml").write_text("- a\n")
+    with pytest.raises(dagster_private.CheckError):
+        dg.DagsterInstance.from_config(str(tmp_path))
