@@ -1,4 +1,4 @@
-"""`rsft dev`: Dagster's own UI and daemon, on loopback, with a database that is kept."""
+"""`rsft dev`: Dagster's own UI and daemon and the page server, on loopback, with a database that is kept."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 from rsft_assets.runs.instance import dagster_home, open_instance
+from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
 
@@ -16,6 +17,9 @@ def run_webserver(host: str, port: int) -> NoReturn:
         # Opening it ends the runs of processes that were killed.
         pass
     environment = {**os.environ, HOME_SETTING: str(store.home), "DAGSTER_HOME": str(dagster_home(store))}
+    # It ends with this process, which `dagster dev` becomes.
+    pages = [sys.executable, "-m", "rsft_assets.commands.pages", "--host", host, "--port", str(port + 1)]
+    Child(pages, env=environment)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "rsft_assets.definitions", "-h", host, "-p", str(port)]
     # A shell starts background jobs with interrupts ignored; `dagster dev` would then stop for no signal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,19 +1,16 @@
 """Figures as assets, drawn from the results, each with its picture on its page."""
 
-import base64
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 
 from rsft_assets.defs.materializing import make_and_record
+from rsft_assets.defs.pages import PREVIEW, page_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, upstream_tags
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
 from rsft_assets.steps.records.store import Output
-
-_LARGEST_PREVIEW_BYTES = 400_000
 
 
 def figure_assets() -> dg.AssetsDefinition:
@@ -57,9 +54,8 @@ def figure_materialization(instance: dg.DagsterInstance, output: Output, state: 
     tags = upstream_tags(instance, figure.depends_on)
     tags |= {"dagster/code_version": _code_version(figure), "dagster/data_version": output.digest}
     pictures = {
-        f"{path.stem} study": dg.MetadataValue.md(_inline(path))
+        f"{path.stem} study": dg.MetadataValue.md(_picture(page_url(output, path.name)))
         for path in sorted(output.folder.glob("*.png"))
-        if path.stat().st_size < _LARGEST_PREVIEW_BYTES
     }
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(output.manifest.asset.split("/")),
@@ -68,7 +64,6 @@ def figure_materialization(instance: dg.DagsterInstance, output: Output, state: 
     )
 
 
-def _inline(path: Path) -> str:
-    """The picture itself, since Dagster's UI shows no file of this machine."""
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{path.stem}" width="1100" src="data:image/png;base64,{encoded}">'
+def _picture(url: str) -> str:
+    """Small enough for the table of metadata, with a link to the whole; `rsft dev` serves both."""
+    return f"[![{url}]({url}?{PREVIEW})]({url})\n\n[full size]({url}), served by `rsft dev`"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from rsft_assets.defs.materializing import make_and_record
+from rsft_assets.defs.pages import page_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, upstream_tags
 from rsft_assets.steps.figures.catalogue import figure_keys
@@ -36,7 +37,10 @@ def report_asset() -> dg.AssetsDefinition:
 
 def report_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
     """What Dagster is told about the report."""
-    pages = {path.stem: dg.MetadataValue.path(str(path)) for path in sorted(output.folder.glob("*.html"))}
+    pages: dict[str, dg.MetadataValue] = {}
+    for path in sorted(output.folder.glob("*.html")):
+        pages[f"{path.stem} study"] = dg.MetadataValue.url(page_url(output, path.name))
+        pages[f"{path.stem} study, file"] = dg.MetadataValue.path(str(path))
     tags = {**upstream_tags(instance, figure_keys()), "dagster/data_version": output.digest}
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(KEY), metadata={"state": state, **pages, **metadata_of(output)}, tags=tags

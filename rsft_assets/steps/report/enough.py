@@ -14,7 +14,8 @@ _MOST_ARMS = 5
 
 def long_enough(tables: Tables) -> Answer:
     """Dips and recoveries, ends below an earlier step, and what could not be judged."""
-    answer = Answer("long_enough", "Has it trained long enough?", figures=("dip_and_recovery", "optimization_regimes"))
+    figures = ("overview", "dip_and_recovery", "optimization_regimes")
+    answer = Answer("long_enough", "Has it trained long enough?", figures=figures)
     runs = tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS} ORDER BY position")
     every = arms([row for row in runs if row["seeds"]], _TABLE)
     judged = [row for row in every if row["arm_steps"] >= 3 and not row["is_arm_undecided"]]

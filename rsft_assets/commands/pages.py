@@ -1,0 +1,165 @@
+"""The page server of `rsft dev`: figures and reports of the home, read-only, for Dagster's UI and the browser.
+
+    python -m rsft_assets.commands.pages --host 127.0.0.1 --port 3001
+
+It serves pictures, numbers and pages of outputs below `figures/` and `report/`, and nothing else of the home.
+"""
+
+import argparse
+import html
+import http.server
+import io
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from PIL import Image
+
+from rsft_assets.defs.pages import PREVIEW, address_file, base_url
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
+from rsft_assets.steps.records.store import Store
+
+_TYPES = {
+    ".csv": "text/csv; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+_ROOTS = ("figures", "report")
+_PREVIEW_WIDTH = 460
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
+
+
+class PageHandler(http.server.BaseHTTPRequestHandler):
+    """Answers GET and HEAD for the files of one home."""
+
+    server_version = "rsft"
+
+    def __init__(self, *arguments: object, home: Path, host: str) -> None:
+        self.home, self.host = home, host
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        """Send the index or one file."""
+        # A page of another site must not read this server under a name of its own.
+        asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        if self.host in _LOOPBACK and asked not in _LOOPBACK:
+            self.send_error(403)
+            return
+        parts = urlsplit(self.path)
+        path = unquote(parts.path)
+        if path == "/":
+            self._send(index(Store(self.home)).encode(), _TYPES[".html"])
+            return
+        file = public_file(self.home, path)
+        if file is None:
+            self.send_error(404)
+        elif parts.query == PREVIEW and file.suffix == ".png":
+            self._send(preview(file), _TYPES[".png"])
+        else:
+            self._send(file.read_bytes(), _TYPES[file.suffix])
+
+    do_HEAD = do_GET
+
+    def _send(self, body: bytes, kind: str) -> None:
+        self.send_response(200)
+        for name, value in (
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("Content-Security-Policy", _POLICY),
+            ("X-Content-Type-Options", "nosniff"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Requests are not logged."""
+
+
+def public_file(home: Path, path: str) -> Path | None:
+    """The file that a path names, where it may be shown."""
+    if "\0" in path:
+        return None
+    file = (home / path.lstrip("/")).resolve()
+    roots = [(home / root).resolve() for root in _ROOTS]
+    shown = file.suffix in _TYPES and any(file.is_relative_to(root) for root in roots)
+    hidden = any(part.startswith(".") for part in Path(path).parts)
+    return file if shown and not hidden and file.is_file() else None
+
+
+def preview(picture: Path) -> bytes:
+    """A picture at the width of the UI's column of metadata; it cannot scale one."""
+    with Image.open(picture) as image:
+        image.thumbnail((_PREVIEW_WIDTH, 4 * _PREVIEW_WIDTH), Image.Resampling.LANCZOS)
+        small = io.BytesIO()
+        image.save(small, "PNG")
+    return small.getvalue()
+
+
+def index(store: Store) -> str:
+    """A page with every current report and figure."""
+    sections = []
+    for key, title in [("report", "Report"), *((figure.key, figure.title) for figure in FIGURES)]:
+        try:
+            output = store.current(Ref(key))
+        except StepError as error:
+            sections.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(str(error))}</p>")
+            continue
+        if output is None:
+            continue
+        folder = output.folder.relative_to(store.home).as_posix()
+        files = [record.path for record in output.manifest.files if record.path.endswith((".html", ".png"))]
+        links = "".join(
+            f'<p><a href="/{folder}/{name}">{Path(name).stem} study</a></p>'
+            + (f'<img src="/{folder}/{name}" width="900" alt="{Path(name).stem}">' if name.endswith(".png") else "")
+            for name in map(html.escape, files)
+        )
+        sections.append(f"<h2>{html.escape(title)}</h2>{links}")
+    body = "".join(sections) or "<p>Nothing here yet: rsft report</p>"
+    return f"<!doctype html><meta charset=utf-8><title>rsft</title><body style='font-family:sans-serif'>{body}"
+
+
+def serve(home: Path, host: str, port: int) -> None:
+    """Serve until the process ends; on the port of last time, on `port`, or on any free one, whichever is free."""
+    handler = partial(PageHandler, home=home, host=host)
+    last = urlsplit(base_url(home)).port if address_file(home).exists() else None
+    server = _listening(host, [last or port, port, 0], handler)
+    shown = "127.0.0.1" if host in _LOOPBACK else host
+    address = f"http://{shown}:{server.server_address[1]}"
+    address_file(home).parent.mkdir(parents=True, exist_ok=True)
+    address_file(home).write_text(address + "\n", encoding="utf-8")
+    print(f"figures and reports: {address}", flush=True)
+    server.serve_forever()
+
+
+def _listening(host: str, ports: list[int], handler: Callable[..., PageHandler]) -> http.server.ThreadingHTTPServer:
+    problem: OSError | None = None
+    for port in ports:
+        try:
+            return http.server.ThreadingHTTPServer((host, port), handler)
+        except OSError as error:
+            problem = error
+    raise StepError(f"figures and reports cannot be served on {host}: {problem}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=3001)
+    arguments = parser.parse_args()
+    if parent := os.environ.get(PARENT_SETTING):
+        end_with_parent(int(parent))
+    serve(Store.from_env().home, arguments.host, arguments.port)
+
+
+if __name__ == "__main__":
+    main()

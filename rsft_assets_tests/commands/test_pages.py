@@ -1,0 +1,144 @@
+"""The page server: what it shows of a home, what it keeps to itself, and that its address survives a restart."""
+
+import http.client
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from rsft_assets.commands.pages import public_file
+from rsft_assets.defs.pages import PREVIEW, address_file, base_url, page_url
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.records.identity import Identity
+from rsft_assets.steps.records.manifest import InputRecord
+from rsft_assets.steps.records.store import Store
+
+_FILE = io.BytesIO()
+Image.new("RGB", (2_000, 1_000)).save(_FILE, "PNG")
+PICTURE = _FILE.getvalue()
+HIDDEN = (
+    "/queries/secret/queries.json",
+    "/results.duckdb",
+    "/figures/../queries/secret/queries.json",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "/figures",
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "a home")
+    for ref, files in (
+        (
+            Ref("figures/overview"),
+            {"nano.png": PICTURE, "nano.svg": b"<svg/>", "nano.csv": b"step,value\n", "receipt.json": b"{}"},
+        ),
+        (Ref("report"), {"nano.html": b"<h1>Report</h1>", "receipt.json": b"{}"}),
+    ):
+        identity = Identity(ref, {}, (InputRecord("results", "", "digest", "results.duckdb"),))
+        with store.building(ref, lambda identity=identity: identity) as build:
+            for name, content in files.items():
+                (build.folder / name).write_bytes(content)
+            build.publish({})
+    (store.home / "queries" / "secret").mkdir(parents=True)
+    (store.home / "queries" / "secret" / "queries.json").write_text("{}")
+    return store
+
+
+class Served:
+    """A server process on a home."""
+
+    def __init__(self, store):
+        command = [sys.executable, "-m", "rsft_assets.commands.pages", "--port", "0"]
+        environment = {**os.environ, "RSFT_HOME": str(store.home)}
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().split()[-1]
+
+    def get(self, path, **headers):
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_figures_and_reports_are_shown_and_nothing_else(store):
+    figure, report = store.current(Ref("figures/overview")), store.current(Ref("report"))
+    with Served(store) as served:
+        path = page_url(figure, "nano.png").removeprefix(served.url)
+        status, body, headers = served.get(path)
+        assert (status, body, headers["Content-Type"]) == (200, PICTURE, "image/png")
+        small = Image.open(io.BytesIO(served.get(f"{path}?{PREVIEW}")[1]))
+        assert small.size == (460, 230)
+        assert served.get(page_url(report, "nano.html").removeprefix(served.url))[1] == b"<h1>Report</h1>"
+        status, body, _ = served.get("/")
+        assert status == 200 and path.encode() in body
+        assert {hidden: served.get(hidden)[0] for hidden in HIDDEN} == dict.fromkeys(HIDDEN, 404)
+        assert served.get(path, Host="evil.example")[0] == 403
+        assert served.get(path, Host="localhost:3001")[0] == 200
+
+
+def test_what_leads_out_of_the_shown_folders_is_no_file(store, tmp_path):
+    folder = store.current(Ref("figures/overview")).folder
+    (tmp_path / "private.json").write_text(json.dumps({"token": "secret"}))
+    (folder / "link.json").symlink_to(tmp_path / "private.json")
+    (folder / ".hidden.json").write_text("{}")
+    shown = folder.relative_to(store.home).as_posix()
+    assert public_file(store.home, f"/{shown}/nano.csv") == folder / "nano.csv"
+    for name in ("link.json", ".hidden.json", "gone.png", "nano.csv\0.png", "../../../queries/secret/queries.json"):
+        assert public_file(store.home, f"/{shown}/{name}") is None
+
+
+def test_links_survive_a_restart_and_a_port_that_is_taken(store):
+    with Served(store) as first:
+        assert base_url(store.home) == first.url
+        # A second server of the same home finds the port taken; links lead to the one that started last.
+        with Served(store) as second:
+            assert second.url != first.url
+            assert base_url(store.home) == second.url
+    with Served(store) as again:
+        assert again.url == second.url
+
+
+def test_it_ends_with_the_process_that_started_it(store):
+    """`rsft dev` starts it and then becomes `dagster dev`."""
+    program = (
+        "import os, sys\nfrom rsft_assets.steps.processes.child import Child\n"
+        "Child([sys.executable, '-m', 'rsft_assets.commands.pages', '--port', '0'])\n"
+        "os.execv('/bin/sleep', ['sleep', '600'])"
+    )
+    environment = {**os.environ, "RSFT_HOME": str(store.home)}
+    parent = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.DEVNULL)
+    assert within_a_minute(address_file(store.home).exists)
+    host = base_url(store.home).removeprefix("http://")
+    assert within_a_minute(lambda: listens(host))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert within_a_minute(lambda: not listens(host))
+
+
+def within_a_minute(holds):
+    until = time.monotonic() + 60
+    while not (answer := holds()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return answer
+
+
+def listens(host):
+    try:
+        http.client.HTTPConnection(host).connect()
+    except ConnectionRefusedError:
+        return False
+    return True
