@@ -21,6 +21,7 @@ _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_FILTER = 38, 22, 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+"""The call's number on each machine that is supported; the C library has no function for it."""
 _MOUNT_SETATTR, _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 442, 444, 445, 446
 _LANDLOCK_VERSION, _LANDLOCK_PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_CHAR, _MAKE_BLOCK, _TRUNCATE = (
@@ -50,14 +51,16 @@ def _check(result: int, what: str) -> None:
 def enter_namespaces() -> bool:
     """New user, mount, process, network, IPC and host name spaces; processes forked from here on are inside.
 
-    False where the number of their threads cannot be limited: the kernel counts no processes of root. The real user,
-    which it counts by, is another then; files are opened as the effective one.
+    False where the number of their threads cannot be limited: the kernel does not limit those of root, so root changes
+    its real user. Files are still opened as the effective one. access(2) asks for the real one, who shares the group,
+    hence the mask; it says no of a file that only its owner may read.
     """
     user, group = os.getuid(), os.getgid()
     counted = True
     if user == 0:
         try:
             os.setresuid(_NOBODY, -1, -1)
+            os.umask(0o002)
         except OSError:
             counted = False
     _check(_libc().unshare(_NEW_NAMESPACES), "unshare")
@@ -79,8 +82,7 @@ def change_root(readable: list[str], scratch_bytes: int) -> None:
     for name in ("old", "tmp", "dev"):
         (root / name).mkdir()
     os.chdir(root)
-    number = _PIVOT_ROOT[platform.machine()]
-    _check(libc.syscall(number, b".", b"old"), "pivot_root")
+    _check(libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"old"), "pivot_root")
     os.chdir("/")
     for folder in readable:
         _bind(libc, folder)
