@@ -11,6 +11,7 @@ its whole process group and replaced; the program that was in it counts as timed
 import contextlib
 import functools
 import json
+import logging
 import os
 import select
 import struct
@@ -29,6 +30,7 @@ from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.scores.sandbox.isolation import supported
 
+log = logging.getLogger(__name__)
 _SERVER = Path(__file__).with_name("server.py")
 _SETUP_SECONDS = 30.0
 _GRACE_SECONDS = 5.0
@@ -132,6 +134,7 @@ class SandboxServer:
         if opened is None or opened["status"] != "ready":
             self.end()
             return Outcome(NO_ISOLATION, 0, (opened or {}).get("stderr") or "the sandbox did not open")
+        _tell_what_is_missing(tuple(opened["without"]))
         passed = 0
         for test in program.tests:
             answer = self._ask({"input": test.given}, self.limits.wall_seconds + _GRACE_SECONDS)
@@ -214,6 +217,12 @@ class SandboxServer:
             with contextlib.suppress(BrokenPipeError), self._process:
                 end([self._process], seconds=0.0)
             self._process = None
+
+
+@functools.cache
+def _tell_what_is_missing(without: tuple[str, ...]) -> None:
+    if without:
+        log.warning("programs are isolated, but on this machine without %s", " and ".join(without))
 
 
 def isolation_problem() -> str:

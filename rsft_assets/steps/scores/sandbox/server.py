@@ -13,6 +13,7 @@ import fcntl
 import gc
 import json
 import os
+import platform
 import resource
 import select
 import signal
@@ -27,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "processes"))
 import execution
 import isolation
+import seccomp
 from cpu_time import cpu_seconds
 from parent_death import PARENT_SETTING, end_with_parent
 
 del sys.path[:2]
 
+_CALLS = isolation.CallFilter(seccomp.call_filter(platform.machine()))
 _STDERR_KEPT = 2_000
 _LOOK_EVERY_SECONDS = 0.05
 
@@ -64,7 +67,6 @@ def serve() -> None:
     end_with_parent(int(os.environ.pop(PARENT_SETTING, os.getppid())))
     server = os.getpid()
     readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
-    isolation.prepare()
     gc.freeze()
     # Python's own handler would let a program interrupt process 1.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -81,29 +83,31 @@ def _open(job: dict[str, Any], readable: list[str], server: int) -> NoReturn:
     """Enter new namespaces, and fork process 1 of the sandbox."""
     end_with_parent(server)
     try:
-        isolation.enter_namespaces()
+        counted = isolation.enter_namespaces()
         first = os.fork()
     except OSError as error:
         write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
         os._exit(1)
     if first == 0:
-        _serve_tests(job, readable)
+        _serve_tests(job, readable, counted)
     if os.waitpid(first, 0)[1]:
         down = {"status": "killed", "output": "", "stderr": "the program ended its sandbox"}
         write_frame({**down, "number": job["number"]})
     os._exit(0)
 
 
-def _serve_tests(job: dict[str, Any], readable: list[str]) -> NoReturn:
+def _serve_tests(job: dict[str, Any], readable: list[str], counted: bool) -> NoReturn:
     """Process 1: run test after test."""
     # Its parent is outside its process space, where the number of that reads 0.
     end_with_parent(0)
     try:
         isolation.change_root(readable, job["limits"]["scratch_bytes"])
+        held = {"a limit on threads": counted, "Landlock": isolation.restrict_files()}
     except OSError as error:
         write_frame({"status": "no-isolation", "stderr": str(error), "number": job["number"]})
         os._exit(0)
-    write_frame({"status": "ready", "number": job["number"]})
+    without = [name for name, is_there in held.items() if not is_there]
+    write_frame({"status": "ready", "number": job["number"], "without": without})
     while (test := read_frame()) is not None and not test.get("end"):
         write_frame(_run(job, test["input"]))
     os._exit(0)
@@ -185,7 +189,7 @@ def _status(exit_status: int, stderr: str) -> str:
 
 
 def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
-    """The child: shut every door, then be the program."""
+    """The child: close descriptors, set limits, give up privileges, then be the program."""
     code = 1
     try:
         # Out of the server's process group, which a signal reaches across all isolation.
@@ -198,7 +202,7 @@ def _become(job: dict[str, Any], stdin: int, out: int, err: int) -> NoReturn:
         if job["kind"] == "stdin":
             os.close(3)
         _limit(job["limits"])
-        isolation.give_up_privileges()
+        isolation.give_up_privileges(_CALLS)
         code = execution.execute(job)
     except BaseException:  # what a program raises is its own end and nobody else's
         with contextlib.suppress(BaseException):
@@ -215,7 +219,9 @@ def _limit(limits: dict[str, Any]) -> None:
         (resource.RLIMIT_FSIZE, limits["scratch_bytes"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 64),
+        # numpy's own threads are up to 64, one for each processor.
+        (resource.RLIMIT_NPROC, 128),
+        (resource.RLIMIT_SIGPENDING, 64),
     ):
         resource.setrlimit(what, (value, value))
 

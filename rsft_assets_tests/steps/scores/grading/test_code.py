@@ -18,6 +18,7 @@ import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.processes.parent_death import process_stat
 from rsft_assets.steps.scores.grading.livecodebench import (
     TASK,
     cases_of,
@@ -126,7 +127,7 @@ HOSTILE = {
         "libc.unshare(0x10000000) and libc.umount2(b'/usr', 2) and libc.ptrace(0, 0, 0, 0) else 'got out')",
         {"passed"},
     ),
-    "uses the protocol's own doors": (
+    "writes to the server's descriptors": (
         "import os, json, struct\nframe = json.dumps({'status': 'ok', 'output': 'fine'}).encode()\n"
         "for fd in range(3, 60):\n  try: os.write(fd, struct.pack('>I', len(frame)) + frame)\n  except OSError: pass\n",
         {"wrong"},
@@ -136,9 +137,35 @@ HOSTILE = {
     "signals its process group": ("import os\nos.killpg(0, 9)", {"killed"}),
     "interrupts process 1": ("import os, time\nos.kill(1, 2)\ntime.sleep(0.1)\nprint('fine')", {"passed"}),
     "limits process 1": (
-        "import resource\nresource.prlimit(1, resource.RLIMIT_FSIZE, (0, 0))\n"
-        "resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))\nprint('fine')",
-        {"killed", "passed", "error"},
+        "import resource\nfor what in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU):\n"
+        "  try: resource.prlimit(1, what, (0, 0)); print('limited')\n  except PermissionError: pass\nprint('fine')",
+        {"passed"},
+    ),
+    "locks files of the host": (
+        "import fcntl, os\nfile = open(os.__file__)\nfor lock in (\n  lambda: fcntl.flock(file, fcntl.LOCK_SH),\n"
+        "  lambda: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK),\n"
+        "  lambda: fcntl.fcntl(file, 37, bytes(32)),\n"
+        "  lambda: fcntl.fcntl(os.open(os.path.dirname(os.__file__), 0), fcntl.F_NOTIFY, 1),\n):\n"
+        "  try: lock(); print('locked')\n  except PermissionError: pass\nprint('fine')",
+        {"passed"},
+    ),
+    "creates timers without end": (
+        "import ctypes, os\nlibc, timer = ctypes.CDLL(None, use_errno=True), ctypes.c_void_p()\ncreated = 0\n"
+        "while created < 1000 and not libc.timer_create(1, None, ctypes.byref(timer)): created += 1\n"
+        "print('fine' if not created else created)",
+        {"passed"},
+    ),
+    "queues signals without end": (
+        "import os, signal, threading\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])\nqueued = 0\ntry:\n"
+        "  while queued < 1000: signal.pthread_kill(threading.get_ident(), signal.SIGRTMIN); queued += 1\n"
+        "except OSError: pass\nprint('fine' if queued <= 64 else queued)",
+        {"passed"},
+    ),
+    "makes calls that are newer than the list": (
+        "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\nfor number in (467, 425, 434, 600):\n"
+        "  done = libc.syscall(number, -100, b'/tmp', 0, 0, 0)\n"
+        "  if done != -1 or ctypes.get_errno() != errno.ENOSYS: print(number, done, ctypes.get_errno())\nprint('fine')",
+        {"passed"},
     ),
     "takes memory that is not its own": (
         "import ctypes, os\nlibc = ctypes.CDLL(None)\ntaken = [libc.shmget(0, 4096, 0o1600), libc.msgget(0, 0o1600)]\n"
@@ -171,12 +198,27 @@ def test_a_hostile_program_ends_in_its_own_state(sandbox, hasty, name):
 
 
 @needs_isolation
-def test_a_sandbox_that_ends_after_its_last_answer_costs_the_next_program_nothing():
+def test_a_sandbox_that_ends_after_its_last_answer_costs_the_next_program_nothing(monkeypatch):
+    left = SandboxServer._left
+
+    def without_process_1(server, outcome):
+        [builder] = _children_of(server._process.pid)
+        [first] = _children_of(builder)
+        os.kill(first, signal.SIGKILL)
+        return left(server, outcome)
+
     with SandboxPool(workers=1, limits=LIMITS) as alone:
-        for _ in range(20):
-            run(alone, HOSTILE["limits process 1"][0])
+        for _ in range(10):
+            with monkeypatch.context() as patched:
+                patched.setattr(SandboxServer, "_left", without_process_1)
+                run(alone, "print('fine')")
             time.sleep(0.05)
             assert run(alone, "print('fine')").status == "passed"
+
+
+def _children_of(pid):
+    processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [int(process.name) for process in processes if process_stat(int(process.name))[1:2] == [str(pid)]]
 
 
 @needs_isolation
