@@ -35,7 +35,7 @@ def report_asset() -> dg.AssetsDefinition:
 
 
 def report_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
-    """What Dagster is told about the report."""
+    """Dagster's event for the report."""
     pages = {path.stem: dg.MetadataValue.path(str(path)) for path in sorted(output.folder.glob("*.html"))}
     tags = {**upstream_tags(instance, figure_keys()), "dagster/data_version": output.digest}
     return dg.AssetMaterialization(

@@ -106,7 +106,7 @@ def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTabl
 
 
 def _build(context: dg.AssetExecutionContext) -> Results:
-    """Run the build as a step and read its account, which says what failed."""
+    """Run the build as a step and read its account, which names what failed."""
     store = Store.from_env()
     started = time.time_ns()
     try:
@@ -129,7 +129,7 @@ def _code_version(entry: SqlTable) -> str:
 def table_materialization(
     instance: dg.DagsterInstance, study: Study, table: BuiltTable, results: Results
 ) -> dg.AssetMaterialization:
-    """What Dagster is told about one table of a build."""
+    """Dagster's event for one table of a build."""
     entry = next(entry for entry in tables() if entry.key == table.key)
     tags = {
         **upstream_tags(instance, _upstream(study, entry)),

@@ -4,8 +4,8 @@
 
 A seeded sample of queries is taken with all their responses. Each response gets an independent second
 opinion and is judged again under other configurations; a procedural teacher is asked again what it did,
-so that the verdicts can be held against the truth. Nothing is generated anew. `disagreements.jsonl` lists
-what a person should look at.
+so that verdicts can be compared with the truth. No text is generated. `disagreements.jsonl` lists what a person
+should look at.
 """
 
 import itertools

@@ -105,6 +105,6 @@ def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]],
             for name, least in short
         )
         raise StepError(
-            f"base_models/{model} did not reach the skills that the study stands on: {told}. Nothing is fine-tuned "
+            f"base_models/{model} did not reach the skills that the study needs: {told}. No run is fine-tuned "
             "from it, since its scores would be noise; pretrain it for more steps or at another rate"
         )

@@ -1,6 +1,6 @@
-"""What is worked out before a run trains: its rows as tokens, and whether it fits the machine.
+"""Preparation of a run: its rows as tokens, and whether it fits the machine.
 
-In: a run, its base model and training set. Out: folders of tokens, made once; a refusal with advice.
+In: a run, its base model and training set. Out: folders of tokens, made once, or an error with advice.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@
 
 In: the base model and the training set, or, for a run that says `adopt`, its published checkpoints. Out:
 for each kept step up to the one asked for, a model in Hugging Face's format, with `curves.parquet` and
-`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training goes on from its
+`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training resumes from its
 rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
@@ -124,7 +124,7 @@ def _train_run(
         ]
         if missing:
             with trainer(folder, placement, beside) as train_to_the_end:
-                # Libraries fill their modules at first use, and must not do that in two threads at a time.
+                # Libraries import modules at first use, which must not happen in two threads at once.
                 with beside.preparing if beside else contextlib.nullcontext():
                     job = _job(study, store, run, missing, placement, folder, forced=steps if force else [])
                 train_to_the_end(job)
@@ -198,7 +198,7 @@ def _job(
 
 
 def _forget_all(job: "Job") -> None:
-    """Nothing is left to train: the state, several times the size of the weights, has done its work."""
+    """Delete the resume state, several times the size of the weights, once nothing is left to train."""
     _forget(job.folder)
     for place in filter(None, (job.tokens, job.held_out)):
         discard(place)

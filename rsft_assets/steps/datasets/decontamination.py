@@ -3,7 +3,7 @@
 Words are runs of letters and digits in lower case; wide and ligated forms (Unicode's NFKC) count as the plain ones, and
 invisible signs (zero-width, soft hyphens, directions) as nothing. A question is contaminated where its words are an
 item's words, or where it shares 13 words in a row with an item; an item of 8 to 12 words must be held
-whole. Shorter items count only where the whole question equals them: short runs are nobody's own.
+whole. Shorter items count only where the whole question equals them: short runs occur in many questions.
 """
 
 import hashlib

@@ -1,10 +1,9 @@
-"""The state of a ref: what would happen if it were materialized now, and why.
+"""The state of a ref: what materializing it now would do, and why.
 
     states = States(study, store, making=plan.refs)
     states.of(ref).kind         # kept, missing, stale, gradable or waits
 
-Reads manifests, each once, and changes nothing. Plans, `rsft materialize`, Dagster's ops and the disk cleanup all
-ask here.
+Reads each manifest once and changes nothing. Plans, `rsft materialize`, Dagster's ops and the disk cleanup use it.
 """
 
 from collections.abc import Collection, Iterable
@@ -99,7 +98,7 @@ class States:
                 inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
         before = self._look(ref)
         if remade or (self.force and ref in self._making):
-            why = remade or "made again because it was asked for"
+            why = remade or "made again as requested"
             return State("stale", why) if isinstance(before, Output) else State("missing", str(before or why))
         return self._compared(before, Identity(ref, self.store.spec(self.study, ref), tuple(inputs)))
 
@@ -116,7 +115,7 @@ class States:
             return State("stale", "changed: " + (", ".join(changed_fields(current.manifest, identity)) or "schema"))
         ref = identity.ref
         if ref.stage == "scores" and can_be_graded_now(kept, self.study.benchmarks[ref.benchmark]):
-            return State("gradable", "what its grader lacked is there now", kept)
+            return State("gradable", "its grader can run now", kept)
         return State("kept", output=kept)
 
     def _of_results(self, ref: Ref) -> State:

@@ -1,4 +1,4 @@
-"""Files that were read whole and found right need not be read again while the file system says they are the same.
+"""Files whose content was checked are not read again until the file system reports a change.
 
 `.checked.json` beside a manifest: for each file its digest and what the file system says of it (size, times of
 writing and of change, inode). Whatever writes to a file changes one of these; a copied home is read anew.

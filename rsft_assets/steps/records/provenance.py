@@ -31,12 +31,12 @@ def command() -> str:
 
 
 def publish_for(step_command: str) -> None:
-    """Say that this process works for a step that was started with this command."""
+    """Record that this process works for a step that was started with this command."""
     _published_for.append(step_command)
 
 
 def provenance() -> dict[str, Any]:
-    """What this process is; secrets cannot enter, since neither the environment nor inputs are read."""
+    """Provenance of this process. It holds no secrets: neither the environment nor inputs are read."""
     return {"command": command(), **_process()}
 
 

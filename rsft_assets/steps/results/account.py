@@ -1,4 +1,4 @@
-"""What a build says of itself, inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
+"""The account of a build inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
 
 import json
 from typing import Any

@@ -48,7 +48,7 @@ def output_id(place: str, digest: str) -> int:
 
 
 def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
-    """(outputs in a fixed order, problems as (place, words)); a bad output never hides a good one."""
+    """(outputs in a fixed order, problems as (place, words)); a damaged output does not affect the others."""
     found: list[Found] = []
     problems: list[tuple[str, str]] = []
     for pointer in _pointers(store.home):

@@ -1,4 +1,4 @@
-"""The SQL folder as data: which tables there are, what they say of themselves and what they read.
+"""The SQL folder as data: its tables, their headers and what they read.
 
 In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
 `dbt_like_sql/seeds/<table>.csv` under the same header with `#`. Out: `SqlTable`s in an order in which they
@@ -189,17 +189,17 @@ def _column_names(query: "exp.Query") -> tuple[str, ...] | None:
 
 
 def _ordered(found: dict[str, SqlTable]) -> tuple[str, ...]:
-    """Upstream first. A circle is a mistake of the folder as a whole, so it stops everything."""
+    """Upstream first. A cycle is an error of the whole folder and stops the build."""
     graph = {name: [up for up in entry.depends_on if up in found] for name, entry in found.items()}
     try:
         return tuple(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise StepError(f"{FOLDER_NAME}: these files read each other in a circle: {circle}; break it") from None
+        raise StepError(f"{FOLDER_NAME}: these files form a cycle: {circle}; break it") from None
 
 
 def missing_table(entry: SqlTable, known: set[str], planned: frozenset[str]) -> str | None:
-    """Words for the first table that a file reads and nobody makes, with the nearest that exists."""
+    """A message about the first table that a file reads and that does not exist, with the nearest name."""
     for name in entry.reads:
         if name not in known:
             line = next((i for i, text in enumerate(entry.text.splitlines(), 1) if name in text), "?")

@@ -78,7 +78,7 @@ def trainer(folder: Path, placement: Placement, beside: RunSlot | None = None) -
         try:
             _watch(processes, job, beside)
         except (Stopped, KeyboardInterrupt) as stop:
-            # They save together; once one has left, the others may wait for it in vain.
+            # Saving needs all of them: if one has ended, the others would wait for it.
             end(processes, seconds=_GRACE_SECONDS, after_first=True)
             raise Stopped(str(stop) or "Ctrl-C") from None
 
@@ -121,7 +121,7 @@ def _lead(job: Job) -> None:
 
 
 def follow(placement: Placement, home: Path) -> None:
-    """Train whatever the first process plans, until it has nothing more."""
+    """Train each job that the first process plans, until it has no more."""
     from rsft_assets.steps.checkpoints.training.process import run_job
 
     _join(placement, home / "unused")
@@ -150,13 +150,13 @@ def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
-    # The first process speaks for all, in this one's log.
+    # The first process logs for all, in this process's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
         return Child(command, env=environment, stdout=own or 2, stderr=own)
 
 
 def _watch(processes: list[Child], job: Job, beside: RunSlot | None) -> None:
-    """Until all have ended well, or one has not."""
+    """Wait until all have ended well, or one has failed."""
     while True:
         if beside is not None and beside.stop.is_set():
             raise Stopped("the runs beside it")
@@ -170,7 +170,7 @@ def _watch(processes: list[Child], job: Job, beside: RunSlot | None) -> None:
 
 
 def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
-    # The process that failed first often is not the one with the reason: others give up when it goes.
+    # The process that ended first may not have the cause: others fail when it ends.
     end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
@@ -178,7 +178,7 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    told = "Its last words stand above"
+    told = "Its last log lines are above"
     if rank:
         path = job.folder / f"process-{rank}.log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]

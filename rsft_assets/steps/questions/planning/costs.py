@@ -77,7 +77,7 @@ def judge_money(line: Line, home: Path, benchmark: str, role: str, samples: Quan
     line.add("judge_tokens", tokens, f"judge {role}: {each:,.0f} {source}")
     spec = judge_specs().get(role)
     if spec is None:
-        line.say(f"{missing_judges([role])}; until then nothing is asked")
+        line.say(f"{missing_judges([role])}; until then no judge is asked")
     elif spec.usd_per_million_tokens is None:
         line.say(f"judge {role} is not priced: set usd_per_million_tokens in its table")
     else:

@@ -37,7 +37,7 @@ class Plan:
 
 
 def make_plan(study: Study, store: Store, selection: Selection, *, assume_inputs: bool = False) -> Plan:
-    """The plan of a selection; `assume_inputs` takes what it is made from to be there, as a plan of costs may do."""
+    """The plan of a selection; `assume_inputs` treats missing inputs as present, for plans of costs."""
     asked = cells(study, selection)
     refs = closure(study, asked) if selection.upstream else asked
     plan = plan_of(study, store, refs, force=selection.force, assume_inputs=assume_inputs)

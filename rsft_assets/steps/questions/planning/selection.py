@@ -1,4 +1,4 @@
-"""From what a person types to refs: globs over asset keys, and filters by run, step or partition.
+"""Selections to refs: globs over asset keys, and filters by run, step or partition.
 
 cells(study, Selection(("scores/qwen3-14b/*",), steps=(640,)))
 """
@@ -22,9 +22,7 @@ def all_keys(study: Study) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a person asked for. Runs and whole partitions are meant by their full or short names, or by globs over
-    either.
-    """
+    """A request. Runs and whole partitions are given by full or short name, or by a glob over either."""
 
     globs: tuple[str, ...]
     """Over asset keys."""

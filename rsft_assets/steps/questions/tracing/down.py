@@ -24,7 +24,7 @@ _SHARDED = ("responses", "verdicts")
 
 
 class Downwards:
-    """One walk; each output is told in full the first time and by name after that."""
+    """One walk; each output is shown in full the first time and by name after that."""
 
     def __init__(self, study: Study, store: Store, *, content: bool = False) -> None:
         self.study, self.store, self.content = study, store, content
@@ -53,7 +53,7 @@ class Downwards:
         stage = made.asset.split("/")[0]
         try:
             if node.problem:
-                pass  # rows of damaged files say nothing
+                pass  # rows of damaged files are not used
             elif stage == "scores":
                 self._score(node, output, item)
             elif stage == "checkpoints":
@@ -70,7 +70,7 @@ class Downwards:
         node.add(*self._shards(sharded))
 
     def _shards(self, links: list[InputRecord]) -> list[Node]:
-        """Shards of a pool as one place; only a broken one is told apart."""
+        """The shards of a pool as one node; only a broken one gets its own."""
         nodes = []
         for asset in dict.fromkeys(link.asset for link in links):
             of_asset = [link for link in links if link.asset == asset]

@@ -41,7 +41,7 @@ class Upwards:
         for dataset in self.study.datasets:
             node.add(self._in_set(dataset, query_id, response_id))
         if not any(child.title.startswith("datasets/") for child in node.children):
-            node.add(Node("training sets", "group", {"note": "in none that is made"}))
+            node.add(Node("training sets", "group", {"note": "in no set that is made"}))
         return node
 
     def item(self, item_id: str, unread: list[Node]) -> Node | None:
@@ -85,7 +85,7 @@ class Upwards:
         try:
             return _select(paths, column, value)
         except duckdb.Error:
-            pass  # some file: which, is found one by one
+            pass  # one of the files: find it by reading each
         rows = []
         for path, output in paths.items():
             try:
@@ -142,7 +142,7 @@ class Upwards:
         node = Node(f"run {run.name}", "group").add(*broken)
         if not made:
             return node if broken else None
-        # Each checkpoint's file holds all steps before it, so the last speaks for all.
+        # Each checkpoint's file holds all steps before it, so the last is enough.
         last = made[max(made)]
         if not last.has("seen.parquet"):
             node.facts = {"note": "adopted: the rows that it read are not published"}
@@ -194,7 +194,7 @@ class Upwards:
         below: dict[str, list[str]],
         told: dict[tuple[str, ...], str],
     ) -> Node:
-        """Hang under `node` what was made from any of `used`, asset by asset."""
+        """Add to `node` what was made from any of `used`, asset by asset."""
         digests = {(o.manifest.asset, o.manifest.partition): o.digest for o in used}
         for key in below.get(used[0].manifest.asset, ()):
             broken: list[Node] = []
@@ -203,7 +203,7 @@ class Upwards:
                 for output in self._outputs(key, broken)
                 if any((i.asset, i.partition) in digests for i in output.manifest.inputs)
             ]
-            # An asset is met once for each thing that it was made from; what is broken in it is told once.
+            # An asset is reached once for each of its inputs; damage in it is shown once.
             node.add(*(one for one in broken if ("broken", one.title) not in told))
             told |= {("broken", one.title): key for one in broken}
             if not users:
