@@ -65,12 +65,12 @@ def drift_checks(study: Study) -> dg.AssetChecksDefinition:
 
 def _drifted(study: Study, store: Store, asset: str) -> dict[str, list[str]]:
     """ref -> what has changed, for every current output of an asset that drifted."""
-    found = {}
+    drifted = {}
     for partition in partitions_of(study, asset) or ("",):
         output = store.current(Ref(asset, partition))
         if output is not None and (words := drift(study, store, output)):
-            found[str(output.manifest.ref)] = words
-    return found
+            drifted[str(output.manifest.ref)] = words
+    return drifted
 
 
 def _drift_result(asset: str, drifted: dict[str, list[str]]) -> dg.AssetCheckResult:

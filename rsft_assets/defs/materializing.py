@@ -67,8 +67,8 @@ class StageRun:
             self.handle(event)
         for ref in refs:
             # Another process made it meanwhile, or the step found it complete.
-            if ref not in self.recorded and (found := self.store.keep(self.store.identity(self.study, ref))):
-                self.record(found, "kept")
+            if ref not in self.recorded and (kept := self.store.keep(self.store.identity(self.study, ref))):
+                self.record(kept, "kept")
 
     def handle(self, event: Event) -> None:
         tell(event)
@@ -118,7 +118,7 @@ def make_and_record(
     stage: str,
     outputs: Mapping[str, str],
     arguments: Sequence[str],
-    told: Callable[[dg.DagsterInstance, Output, str], dg.AssetMaterialization],
+    event_of: Callable[[dg.DagsterInstance, Output, str], dg.AssetMaterialization],
 ) -> Iterator[dg.Output[None]]:
     """Run the program of figures or the report and record what there is now; `outputs` maps keys to output names."""
     store = Store.from_env()
@@ -127,7 +127,7 @@ def make_and_record(
     for key, output_name in outputs.items():
         output, old = store.require(Ref(key)), before[key]
         state = "kept" if old is not None and old.digest == output.digest else "made"
-        context.log_event(told(context.instance, output, state))
+        context.log_event(event_of(context.instance, output, state))
         tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
         yield silent_output(output_name)
 

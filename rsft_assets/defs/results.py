@@ -97,12 +97,12 @@ def _upstream(study: Study, entry: SqlTable) -> list[str]:
 def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTable, str]]:
     """test name -> (test, key of the table that it checks: the first it reads)."""
     keys = {entry.table: entry.key for entry in entries}
-    found = {}
+    tests_of = {}
     for test in sql_tests():
         read = [keys[name] for name in test.reads if name in keys]
         if read:
-            found[test.name] = (test, read[0])
-    return found
+            tests_of[test.name] = (test, read[0])
+    return tests_of
 
 
 def _build(context: dg.AssetExecutionContext) -> Results:

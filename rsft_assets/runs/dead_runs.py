@@ -91,12 +91,12 @@ def _dead_process(instance: dg.DagsterInstance, run: dg.DagsterRun, *, in_pool: 
 
 def _executor(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
     """The process that runs the steps and the time of its event; None before that event."""
-    found = None
+    executor = None
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
         if event is not None and (pid := event.engine_event_data.metadata.get("pid")) is not None:
-            found = int(str(pid.value)), entry.timestamp
-    return found
+            executor = int(str(pid.value)), entry.timestamp
+    return executor
 
 
 def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -64,15 +64,15 @@ def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
             build.folder.rmdir()
         raise
     files = link_model(source, build.folder)
-    expected, found = study.models[run.model].parameters, parameters_of(source)
-    if not 0.5 < found / expected < 2:
+    expected, actual = study.models[run.model].parameters, parameters_of(source)
+    if not 0.5 < actual / expected < 2:
         raise StepError(
-            f"{source} holds {found:,} parameters, but {run.model} has {expected:,}: this is another model's "
+            f"{source} holds {actual:,} parameters, but {run.model} has {expected:,}: this is another model's "
             "checkpoint; correct `repo` under [adopt] in the study file"
         )
     build.origin = "adopted"
     build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
-    build.publish(stats=_stats(step, found, len(files)))
+    build.publish(stats=_stats(step, actual, len(files)))
 
 
 def _stats(step: int, parameters: int, files: int) -> dict[str, Any]:

@@ -63,12 +63,12 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
 
 def _devices(placement: Placement, at_once: int) -> list[str | None]:
     """Sets of GPUs, as CUDA names them, one for each run at work; None leaves what is visible as it is."""
-    found = () if placement.device == "cpu" else gpus()
+    devices = () if placement.device == "cpu" else gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # Set but empty, it hides them all.
-    if not found or visible == "" or at_once == 1:
+    if not devices or visible == "" or at_once == 1:
         return [None] * at_once
-    names = visible.split(",") if visible else [str(number) for number in range(len(found))]
+    names = visible.split(",") if visible else [str(number) for number in range(len(devices))]
     width = placement.processes
     if at_once * width > len(names):
         raise StepError(

@@ -44,12 +44,12 @@ class Items:
     def holding(self, question: str) -> str | None:
         """The benchmark that a question overlaps with; None where there is none."""
         words = words_of(question)
-        if (found := self._whole.get(_hash(words))) is not None:
-            return found
+        if (benchmark := self._whole.get(_hash(words))) is not None:
+            return benchmark
         for size in self._lengths:
             for run in _runs(words, size):
-                if (found := self._runs.get(_hash(run))) is not None:
-                    return found
+                if (benchmark := self._runs.get(_hash(run))) is not None:
+                    return benchmark
         return None
 
 

@@ -35,13 +35,13 @@ _asked_to_stop_by: list[str] = []
 def _stop(number: int, frame: Any) -> NoReturn:
     # A scheduler may signal the step, and again when the launcher ends; the second signal must not interrupt what the
     # first began.
-    signal.signal(number, _heard)
+    signal.signal(number, _ignore)
     name = signal.Signals(number).name
     _asked_to_stop_by.append(name)
     raise Stopped(name)
 
 
-def _heard(number: int, frame: Any) -> None:
+def _ignore(number: int, frame: Any) -> None:
     """Do nothing. SIG_IGN would be inherited by the processes of this step."""
 
 

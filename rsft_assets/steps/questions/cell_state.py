@@ -67,8 +67,8 @@ class States:
 
     def current(self, ref: Ref) -> Output | None:
         """The output in use; None where there is none, or it is damaged or cannot be read."""
-        found = self._look(ref)
-        return found if isinstance(found, Output) else None
+        output = self._look(ref)
+        return output if isinstance(output, Output) else None
 
     def _look(self, ref: Ref) -> Output | StepError | None:
         if ref not in self._found:
@@ -84,18 +84,18 @@ class States:
         inputs: list[InputRecord] = []
         remade = ""
         for upstream in inputs_of(self.study, ref):
-            found = self.current(upstream)
+            output = self.current(upstream)
             if upstream in self._making and not self.kept(upstream):
                 if self.of(upstream).kind == "waits":
                     return State("waits", f"{upstream} waits itself", waits_for=upstream)
                 remade = remade or f"{upstream} is made first"
-            elif found is None and self._assume:
+            elif output is None and self._assume:
                 remade = remade or f"{upstream} does not exist yet"
-            elif found is None:
+            elif output is None:
                 problem = self._look(upstream) or f"{upstream} does not exist yet"
                 return State("waits", f"{problem}; make it first: {materialize_command(upstream)}", waits_for=upstream)
             else:
-                inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
+                inputs.append(InputRecord(upstream.asset, upstream.partition, output.digest, ""))
         before = self._look(ref)
         if remade or (self.force and ref in self._making):
             why = remade or "made again as requested"

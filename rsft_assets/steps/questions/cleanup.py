@@ -56,8 +56,8 @@ class Item:
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
     states = States(study, store)
-    found = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
-    return sorted(found, key=lambda item: (-item.bytes, item.path))
+    items = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
+    return sorted(items, key=lambda item: (-item.bytes, item.path))
 
 
 def delete(items: Iterable[Item]) -> list[Item]:

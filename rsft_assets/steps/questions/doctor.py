@@ -142,11 +142,11 @@ def _dagster(store: Store) -> Finding:
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
     """Every output in use, everything that one was made from, and every output beside them."""
     sound, in_use = 0, {}
-    for pointer, found in store.pointers():
-        if isinstance(found, str):
-            yield Finding("problem", str(pointer), found)
+    for pointer, output in store.pointers():
+        if isinstance(output, str):
+            yield Finding("problem", str(pointer), output)
         else:
-            in_use[found.folder] = found
+            in_use[output.folder] = output
     folders = {folder: in_use.get(folder) or _read(folder) for folder in [*in_use, *store.folders()]}
     needed = {*in_use, *(store.home / place for output in in_use.values() for place in _made_from(output))}
     for folder, output in folders.items():
@@ -192,9 +192,9 @@ def _made_from(output: Output) -> dict[str, str | None]:
 def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
     """The first input of an output that is gone or changed."""
     for place, digest in _made_from(output).items():
-        found = folders.get(store.home / place)
-        if found is None:
+        source = folders.get(store.home / place)
+        if source is None:
             return f"{store.home / place}, which it was made from, is gone"
-        if isinstance(found, Output) and digest not in (None, found.digest):
-            return f"{found.folder}, which it was made from, is another version than was used"
+        if isinstance(source, Output) and digest not in (None, source.digest):
+            return f"{source.folder}, which it was made from, is another version than was used"
     return None

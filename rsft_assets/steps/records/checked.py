@@ -54,10 +54,10 @@ def _state(folder: Path, files: Sequence[FileRecord]) -> _State:
 def _known(folder: Path) -> dict[str, Any]:
     """What was found right earlier."""
     try:
-        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        entries = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None:

@@ -131,10 +131,10 @@ class Code:
     @functools.cached_property
     def _paths(self) -> frozenset[str]:
         """The files of all stages, without those of editors, file managers and Python's cache."""
-        found = (p.relative_to(self.package) for p in (self.package / "steps").rglob("*") if p.is_file())
+        files = (p.relative_to(self.package) for p in (self.package / "steps").rglob("*") if p.is_file())
         return frozenset(
             path.as_posix()
-            for path in found
+            for path in files
             if "__pycache__" not in path.parts and not path.name.startswith(".") and not path.name.endswith("~")
         )
 
@@ -190,11 +190,11 @@ def _modules(node: ast.AST) -> Iterator[str]:
 
 
 def _table(node: ast.Dict) -> Table:
-    found: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            found += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
-    return found
+            entries += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
+    return entries
 
 
 _version = functools.cache(Code().version)

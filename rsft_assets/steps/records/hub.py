@@ -90,8 +90,8 @@ def repository_file(hub: Hub, name: str) -> Path:
 
         kind, revision = hub.kind, _pinned(hub)
         path = Path(_download(hub, lambda: hf_hub_download(hub.repo, name, repo_type=kind, revision=revision)))
-    if hub.sha256 and name == hub.file and (found := bytes_digest(path)) != hub.sha256:
-        raise StepError(f"{path}: sha256 is {found}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
+    if hub.sha256 and name == hub.file and (actual := bytes_digest(path)) != hub.sha256:
+        raise StepError(f"{path}: sha256 is {actual}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
     return path
 
 

@@ -50,13 +50,13 @@ def wrong_fields(data: Any, record: type, at: str = "") -> Iterator[str]:
 
 @functools.cache
 def _types_of(record: type) -> dict[str, tuple[type, ...]]:
-    found = {}
+    kinds = {}
     for name, hint in typing.get_type_hints(record).items():
         each = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         plain = tuple(typing.get_origin(one) or one for one in each)
         # JSON has one kind of number.
-        found[name] = (*plain, int) if float in plain else plain
-    return found
+        kinds[name] = (*plain, int) if float in plain else plain
+    return kinds
 
 
 def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:

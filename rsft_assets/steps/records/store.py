@@ -275,11 +275,11 @@ class Store:
 
     def outputs(self) -> Iterator[Output]:
         """Every current output whose manifest can be read; for doctor, SQL and traces."""
-        for pointer, found in self.pointers():
-            if isinstance(found, Output):
-                yield found
+        for pointer, output in self.pointers():
+            if isinstance(output, Output):
+                yield output
             else:
-                log.warning("%s: %s", pointer, found)
+                log.warning("%s: %s", pointer, output)
 
     def folders(self) -> Iterator[Path]:
         """Every folder with a manifest, in use or not, but for those of work in progress."""

@@ -201,12 +201,12 @@ def _lineage(bench: Workbench, entry: SqlTable) -> dict[str, list[list[str]]]:
     if entry.schema == SEEDS:
         return {}
     try:
-        found = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
+        lineage = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
     except SqlglotError as error:
         # DuckDB ran it, so the table stands; only its column lineage is unknown.
         log.warning("%s: no column lineage: %s", entry.path, str(error).splitlines()[0])
         return {}
-    return {column: [list(origin) for origin in origins] for column, origins in found.items()}
+    return {column: [list(origin) for origin in origins] for column, origins in lineage.items()}
 
 
 def duckdb_words(entry: SqlTable, error: Exception) -> str:

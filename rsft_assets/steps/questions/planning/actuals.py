@@ -42,14 +42,14 @@ def keep(store: Store, selections: Sequence[str], lines: Sequence[Line]) -> None
 
 def last_plan(store: Store) -> dict[str, Any]:
     """The last plan, or a `StepError` that says how to make one."""
-    found = sorted((store.home / FOLDER).glob("[!.]*.json"))
-    if not found:
+    plans = sorted((store.home / FOLDER).glob("[!.]*.json"))
+    if not plans:
         raise StepError(f"{store.home / FOLDER} holds no plan; `rsft materialize` keeps one whenever it has work to do")
     try:
-        plan: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
+        plan: dict[str, Any] = json.loads(plans[-1].read_text(encoding="utf-8"))
         return plan
     except (OSError, ValueError) as error:
-        raise StepError(f"{found[-1]}: damaged plan ({error}); delete it to see the previous one") from error
+        raise StepError(f"{plans[-1]}: damaged plan ({error}); delete it to see the previous one") from error
 
 
 def estimated(entry: dict[str, Any]) -> Line:

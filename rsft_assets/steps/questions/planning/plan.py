@@ -32,8 +32,8 @@ class Plan:
     @property
     def waiting(self) -> dict[Ref, Ref]:
         """Cells that cannot be made yet, and the input each waits for."""
-        found = {ref: self.states.of(ref).waits_for for ref in self.refs}
-        return {ref: upstream for ref, upstream in found.items() if upstream is not None}
+        missing = {ref: self.states.of(ref).waits_for for ref in self.refs}
+        return {ref: upstream for ref, upstream in missing.items() if upstream is not None}
 
 
 def make_plan(study: Study, store: Store, selection: Selection, *, assume_inputs: bool = False) -> Plan:

@@ -89,9 +89,9 @@ def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
 def cells(study: Study, selection: Selection) -> list[Ref]:
     """The cells that a selection means; a filter that can match nothing is an error."""
     keys, filed = select(study, selection.globs), set(asset_keys(study))
-    found = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
-    _check(study, [ref for ref in found if ref.partition], selection)
-    return [ref for ref in found if selection.keep(study, ref)]
+    refs = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
+    _check(study, [ref for ref in refs if ref.partition], selection)
+    return [ref for ref in refs if selection.keep(study, ref)]
 
 
 def _check(study: Study, valid: Sequence[Ref], selection: Selection) -> None:

@@ -27,10 +27,10 @@ class Upwards:
     def query(self, query_id: str, response_id: str, unread: list[Node]) -> Node | None:
         """From a query, or one response to it: verdicts, sets, checkpoints, scores. None where no source holds it."""
         sources = [f"queries/{name}" for name in self.study.sources]
-        found = self._find(sources, "queries.parquet", "query_id", query_id, unread)
-        if not found:
+        rows = self._find(sources, "queries.parquet", "query_id", query_id, unread)
+        if not rows:
             return None
-        output, row = found[0]
+        output, row = rows[0]
         node = Node(f"query {query_id}", "row", {"source": output.manifest.asset, "row": row["source_row"]})
         node.facts |= {"question": row["question"], "gold": row["gold"], "file": str(output.file("queries.parquet"))}
         node.problem = damage(output)
@@ -108,8 +108,8 @@ class Upwards:
             if response_id and row["response_id"] != response_id:
                 continue
             verdict = verdicts.get(row["response_id"])
-            told = Node(f"response {row['response_id']}", "text")
-            told.facts = {
+            response = Node(f"response {row['response_id']}", "text")
+            response.facts = {
                 "verdict": verdict["verdict"] if verdict else "not judged yet",
                 "extracted": verdict["extracted"] if verdict else None,
                 "reason": verdict["reason"] if verdict else None,
@@ -120,7 +120,7 @@ class Upwards:
                 "text": row["text"],
                 "file": str(output.file("responses.parquet")),
             }
-            node.add(told)
+            node.add(response)
         return node.add(*broken) if answers or broken else None
 
     def _in_set(self, dataset: str, query_id: str, response_id: str) -> Node | None:
@@ -192,7 +192,7 @@ class Upwards:
         node: Node,
         used: list[Output],
         below: dict[str, list[str]],
-        told: dict[tuple[str, ...], str],
+        shown: dict[tuple[str, ...], str],
     ) -> Node:
         """Add to `node` what was made from any of `used`, asset by asset."""
         digests = {(o.manifest.asset, o.manifest.partition): o.digest for o in used}
@@ -204,21 +204,21 @@ class Upwards:
                 if any((i.asset, i.partition) in digests for i in output.manifest.inputs)
             ]
             # An asset is reached once for each of its inputs; damage in it is shown once.
-            node.add(*(one for one in broken if ("broken", one.title) not in told))
-            told |= {("broken", one.title): key for one in broken}
+            node.add(*(one for one in broken if ("broken", one.title) not in shown))
+            shown |= {("broken", one.title): key for one in broken}
             if not users:
                 continue
             again = tuple(str(o.manifest.ref) for o in users)
-            if again in told:
-                node.add(Node(key, "group", {"note": "told above"}))
+            if again in shown:
+                node.add(Node(key, "group", {"note": "shown above"}))
                 continue
-            told[again] = key
-            node.add(self._add_users(_users_node(key, users, digests), users, below, told))
+            shown[again] = key
+            node.add(self._add_users(_users_node(key, users, digests), users, below, shown))
         return node
 
 
 def _current(store: Store, refs: Iterable[Ref], broken: list[Node]) -> list[Output]:
-    found = []
+    outputs = []
     for ref in refs:
         try:
             output = store.current(ref)
@@ -226,8 +226,8 @@ def _current(store: Store, refs: Iterable[Ref], broken: list[Node]) -> list[Outp
             broken.append(Node(str(ref), "missing", problem=str(error)))
             continue
         if output is not None:
-            found.append(output)
-    return found
+            outputs.append(output)
+    return outputs
 
 
 def _select(paths: dict[str, Output], column: str, value: str) -> list[tuple[Output, dict[str, Any]]]:

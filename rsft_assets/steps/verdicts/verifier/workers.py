@@ -41,7 +41,7 @@ class Worker:
         self.pending: dict[int, Work] = {}
         """Its unfinished work; less than it was given once the rest was taken back."""
         self.busy = False
-        self.told = 0
+        self.sent = 0
         self._born_with = _resident_bytes(pid)
         self._page = page
         self._steps = 0
@@ -53,8 +53,8 @@ class Worker:
         self._since = time.monotonic()
         self.pending = {item[0]: item for item in work}
         self.busy = True
-        news = dict(list(refused.items())[self.told :])
-        self.told = len(refused)
+        news = dict(list(refused.items())[self.sent :])
+        self.sent = len(refused)
         self.connection.send((news, work))
 
     def take(self) -> list[Result]:
