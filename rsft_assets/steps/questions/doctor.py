@@ -167,7 +167,7 @@ def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
             sound += 1
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")
     if old := sum(folder.name not in pointer_beside(folder).manifests for folder in in_use):
-        words = f"no pointer has the manifest's hash of {old}; it is added when they are next kept or made"
+        words = f"{old} have no hash of their manifest in the pointer; it is added when they are next kept or made"
         yield Finding("note", "manifests", words)
 
 
