@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,10 @@ def test_what_a_plan_stands_on_needs_no_dagster():
         f"import sys, rsft_assets.{beneath}; print([m for m in ('dagster', 'sqlglot', *{HEAVY}) if m in sys.modules])"
     )
     assert run_python(code) == "[]"
+
+
+def test_names_and_texts_hold_none_of_the_old_metaphors():
+    metaphors = re.compile(r"(?i)(\b|_)(prison|jailer|walls|nursery|crew|hire|bury|steward|orphans?|reckoning)(\b|_)")
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".md")]
+    assert len(files) > 240
+    assert [f"{path}: {match[0]}" for path in files for match in metaphors.finditer(path.read_text())] == []

@@ -1,4 +1,4 @@
--- What there is and what there is not: every score that the study declares, scored or with a word on why not.
+-- Every score that the study declares: its state, and what is missing where it is not made.
 -- grain: run, step, benchmark
 -- column state: scored, undecided, not-run, no-access, damaged, or not made
 -- column waiting_for: where it is not made, the first thing that is missing for it

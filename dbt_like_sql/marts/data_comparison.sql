@@ -1,7 +1,7 @@
 -- Which data? Runs of one model under one schedule on different sets, at their ends: the paper's Table 2.
--- Each beside the untrained model, and beside the set that the study uses most.
+-- Each is compared with the untrained model and with the set that the study uses most.
 -- grain: source, run, benchmark, grader, metric, protocol
--- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
+-- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column gain: over the untrained model, on the same items
 -- column difference: to the run on the reference set, on the same items
 -- column arm_gain: the gain, mean over the training seeds of this model, set and schedule

@@ -1,9 +1,10 @@
 -- Does a score dip and come back, and does it end below where it was? Of every arm, on the mean over its training seeds,
 -- the valley between two better steps and the fall from the best step to the last (`arm_*`, the same on each run of
 -- it); and of every run by itself the deepest fall from its best step so far and what follows.
--- The corrected intervals are Bonferroni's over all pairs of steps, so they can be believed though the steps were chosen.
+-- The corrected intervals are Bonferroni's over all pairs of steps: they hold although the steps were chosen after
+-- looking.
 -- grain: source, run, benchmark, grader, metric, protocol
--- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
+-- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column depth: how far the score falls from peak to dip, in the metric's own units; 0 where it never falls
 -- column fall_low: corrected 95 % interval of the fall (negative is worse)
 -- column is_dip_beyond_noise: the corrected interval leaves out 0
@@ -12,7 +13,7 @@
 -- column is_recovery_beyond_noise: the corrected interval of that rise leaves out 0
 -- column items_to_settle: items that would bring a fall of this depth beyond noise, at the spread seen here
 -- column seeds: training seeds of the same model, data and schedule that were scored past the base
--- column arm_steps: steps, the base counted, at which all of these were scored; the arm is judged at them alone
+-- column arm_steps: steps at which all of these were scored, the base included; only these count for the arm
 -- column arm_pairs_of_steps: how many pairs of steps the arm's intervals are corrected for
 -- column arm_peak_step: the best step before the valley; null where the mean nowhere falls and rises again
 -- column arm_valley_step: the step between two better ones whose lesser distance to them is largest

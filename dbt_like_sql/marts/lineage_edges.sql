@@ -1,5 +1,5 @@
--- What was made from what, output by output: from `input_folder` to the rows with that `folder` it goes down, and
--- back it goes up. Completions of all checkpoints share one asset, so their folder alone tells them apart.
+-- What was made from what, output by output. Join `input_folder` to `folder` to walk to the origins, the reverse to
+-- walk to the results. Completions of all checkpoints share one asset and differ in their folder.
 -- grain: folder, input_asset, input_partition
 -- column folder: where the output is, relative to RSFT_HOME; one folder is one output
 -- column input_is_current: the input in use now still has the digest that this output was made from

@@ -1,4 +1,4 @@
--- What is there but in no other table, and why: files that cannot be read, runs that are no longer declared.
+-- Outputs that are in no other table, and why: files that cannot be read, runs that are no longer declared.
 -- grain: place, problem
 -- column place: folder below RSFT_HOME, or the asset and run
 SELECT DISTINCT place, problem

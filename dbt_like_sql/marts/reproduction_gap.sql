@@ -1,4 +1,4 @@
--- Ours beside the paper's, cell by cell, each gap classed. Ours are graded as the authors' code grades.
+-- Our scores and the paper's, cell by cell, each gap classed. Ours are graded as the authors' code grades.
 -- noise: the 95 % interval of the gap holds 0. harness: nothing of ours was trained (the base model, or the
 -- authors' own checkpoint), or the base differs in the same direction already. training: trained here on the
 -- authors' own data. data or training: trained here on data made here. not available: one side has no number.

@@ -1,17 +1,17 @@
 -- How long the answers are at each step, and what their growth over the base is made of.
 -- Each answer is in one class: settled (ended with the end token), loop (ends repeating itself), cut (met the
 -- token limit without a loop), no_end_token (stopped otherwise). The four `growth_` columns add up to `growth`,
--- so that a model that never learnt to stop is not mistaken for one that thinks longer.
+-- so that a model that did not learn to stop is not mistaken for one that thinks longer.
 -- The mean over training seeds has an interval in which items and seeds vary. Every seed answers the same items, so
 -- their part is taken as that of one seed: at most too wide.
 -- grain: run, step, benchmark
--- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
+-- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column growth: mean tokens per answer above those of the base
 -- column growth_low: 95 % interval, both lengths clustered by item, taken as unrelated
 -- column growth_real: the part of it that comes from settled answers
 -- column arm_mean_tokens: mean over the training seeds of this model, set and schedule that were scored at this step
 -- column arm_mean_tokens_low: 95 % interval in which items and training seeds vary; with one seed, items only
--- column arm_growth_low: of the mean growth, likewise
+-- column arm_growth_low: the same for the mean growth
 -- column seeds: training seeds that it is the mean of
 WITH lengths AS (
     SELECT
@@ -76,7 +76,7 @@ arms AS (
     WINDOW arms AS (PARTITION BY arm, step, benchmark, protocol)
 ),
 
--- The items are so many beside the seeds that only the seeds cost degrees of freedom; above 30 of these, the first
+-- There are so many more items than seeds that only the seeds cost degrees of freedom; above 30 of these, the first
 -- term of the series of t is exact enough.
 free AS (
     SELECT

@@ -1,4 +1,4 @@
--- What did it cost in safety? The gain in reasoning of each run beside the change on its safety benchmark, with
+-- What did it cost in safety? The gain in reasoning of each run and the change on its safety benchmark, with
 -- and without thinking in the training data: the paper's Figure 6.
 -- The reasoning gain is the plain mean over the reasoning benchmarks (in domain and out) of the gains over the base.
 -- grain: source, run, step, safety_benchmark, grader, metric
@@ -8,7 +8,7 @@
 -- column is_fall: harm is a fall of the metric (less refusal), not a rise (more compliance)
 -- column arm_harm: the same, mean over the training seeds of this model, set and schedule
 -- column arm_harm_low: 95 % interval in which items and training seeds vary; with one seed, items only
--- column twin_run: the run on the same rows without thinking; what it does not show, thinking did
+-- column twin_run: the run on the same rows without thinking; harm beyond the twin's is the effect of thinking
 -- column twin_harm: the twin's own harm, mean over its training seeds, with its interval
 -- column harm_over_twin: harm beyond the twin's, same items, mean over the seeds that both have: twin_pairs of them
 -- column state: available, or not available and what is missing
@@ -69,7 +69,7 @@ reasoning AS (
     GROUP BY ALL
 ),
 
--- One set of weights moves all benchmarks together, so the seeds' part is taken from the mean, not from each.
+-- A seed moves all benchmarks together, so the seeds' part of the variance is taken from the mean, not from each.
 reasoning_seeds AS (
     SELECT
         *,

@@ -1,4 +1,4 @@
--- How a score moves over a run: each step beside the untrained model, with the paired difference to it.
+-- How a score moves over a run: each step, with its paired difference to the untrained model.
 -- grain: source, run, benchmark, grader, metric, protocol, step
 -- column source: ours, or the paper's published numbers
 -- column arm_value: mean over the training seeds of this model, set and schedule at this step

@@ -1,4 +1,4 @@
--- Pairs of scores whose difference somebody asks for: a checkpoint with its base, a dip with the peak before
+-- Pairs of scores whose difference is needed: a checkpoint with its base, a dip with the peak before
 -- it and with the end after it, the end with the best step and with two thirds of the way, in every seed of an arm the
 -- arm's valley with its peak and its top and the end with the best step before it, two runs of a model at their last
 -- steps.

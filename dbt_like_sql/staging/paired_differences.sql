@@ -1,6 +1,6 @@
--- Differences between two scores of the same items, item by item: what differs within an item cannot blur it.
+-- Differences between two scores of the same items, item by item, which removes the spread between items.
 -- Shares get the two pseudo-pairs of Agresti and Min (weighted by one over the samples), so that an interval
--- never closes to nothing where no item happened to change. Items count by their weight, as in the score itself.
+-- never has zero width where no item happened to change. Items count by their weight, as in the score itself.
 -- grain: point_id, other_point_id, grader, metric
 -- incremental: point_id, other_point_id among staging.comparisons
 -- column centre: middle of the interval, drawn in a little by the pseudo-pairs

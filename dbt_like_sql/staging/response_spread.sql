@@ -1,4 +1,4 @@
--- How sure the mean length of a checkpoint's answers to one benchmark is: clustered by item, as scores are.
+-- The standard error of the mean length of a checkpoint's answers to one benchmark, clustered by item like scores.
 -- grain: completions_id
 -- incremental: output_id
 -- column mean_tokens_se: standard error of the mean number of tokens

@@ -1,5 +1,5 @@
--- The training curve of each run, once: every checkpoint repeats the steps before it, so the latest that holds
--- a step speaks for it.
+-- The training curve of each run, once: every checkpoint repeats the steps before it, so each step is taken from
+-- the latest checkpoint that has it.
 -- grain: run, step
 SELECT
     o.run,

@@ -3,7 +3,7 @@
 -- same locked items.
 -- grain: output_id
 -- column protocol: short hash of the declared settings and of the locked items
--- column benchmark_version: 1 for the lock in use now, 2 and on for others that scores still stand on
+-- column benchmark_version: 1 for the lock in use now, 2, 3, ... for others that scores were made with
 -- column base_output_id: step 0 of the same run, or else of another run of the model, under the same protocol
 WITH said AS (
     SELECT

@@ -1,9 +1,9 @@
--- Every score that can stand in a comparison: ours, and the paper's own beside them under `source`.
--- Of the paper's there are no rows per item, so their standard error is that of one sample per item.
+-- Every score that can be compared: ours and the paper's own; `source` says which.
+-- The paper's scores have no rows per item; their standard error is that of one sample per item.
 -- grain: source, run, step, benchmark, grader, metric, protocol
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
--- column run_group: the benchmark's group as this run stands to it: in domain is the kind of question it was trained on
+-- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column se: standard error of the value, by item
 -- column low: 95 % interval of the value: the grader's own where the score is ours
 WITH ours AS (

@@ -1,5 +1,5 @@
--- The fall, the rise and the final erosion of each arm, with intervals that can be believed though their steps were
--- chosen after looking: Bonferroni's over all pairs of steps, so that fall and rise hold together. Where there are few
+-- The fall, the rise and the final erosion of each arm, with intervals that hold although their steps were chosen
+-- after looking: Bonferroni's over all pairs of steps, so that fall and rise hold together. Where there are few
 -- degrees of freedom the width is Student's from a table, above 30 from the series.
 -- grain: source, run, benchmark, grader, metric, protocol, part
 -- column part: as in staging.valley_pairs

@@ -1,4 +1,4 @@
--- Outputs made from a version of an input that has been replaced since: sound, but not of one piece with the rest.
+-- Outputs made from a version of an input that has been replaced since: sound, but not consistent with the rest.
 -- severity: warn
 SELECT asset, partition, input_asset, input_partition
 FROM marts.lineage_edges

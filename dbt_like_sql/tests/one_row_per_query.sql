@@ -1,4 +1,4 @@
--- A query that stands twice in one training set.
+-- A query that occurs twice in one training set.
 SELECT dataset, query_id, count(*) AS rows
 FROM staging.dataset_rows
 GROUP BY dataset, query_id

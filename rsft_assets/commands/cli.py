@@ -84,10 +84,10 @@ def materialize(as_json: bool, **asked: Any) -> None:
 
 @rsft.command()
 @_selecting("Count")
-@click.option("--last", "--actual", "last", is_flag=True, help="The last plan that ran, estimate beside actual.")
+@click.option("--last", "--actual", "last", is_flag=True, help="Estimated and actual costs of the last plan.")
 @_json
 def plan(last: bool, as_json: bool, **asked: Any) -> None:
-    """Say what `rsft materialize SELECTION` would run and what that costs, before anything runs.
+    """Show what `rsft materialize SELECTION` would run and what that costs, before anything runs.
 
     Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some. With --run,
     --step or --partition, inputs that do not exist yet are taken to be there.
@@ -105,11 +105,11 @@ def plan(last: bool, as_json: bool, **asked: Any) -> None:
 @rsft.command()
 @click.option("--sync", is_flag=True, help="Tell Dagster about outputs whose events it has not seen.")
 @click.option("--content", is_flag=True, help="Read every byte of every output.")
-@click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what may go.")
-@click.option("--delete", is_flag=True, help="With --disk: delete what may go.")
+@click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what can be deleted.")
+@click.option("--delete", is_flag=True, help="With --disk: delete what can be deleted.")
 @_json
 def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
-    """Say what is right and wrong with this installation and its outputs."""
+    """Check this installation and its outputs."""
     if delete and not disk:
         raise click.UsageError("--delete goes with --disk, which says what would be deleted")
     from rsft_assets.commands.doctor import run_disk, run_doctor
@@ -146,10 +146,10 @@ def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as
 
 
 @rsft.command()
-@click.option("--check", is_flag=True, help="Say of every figure and report: match, drifted or missing inputs.")
+@click.option("--check", is_flag=True, help="Check every figure and report: match, drifted or missing inputs.")
 @_json
 def report(check: bool, as_json: bool) -> None:
-    """Build tables, figures and the HTML report from what there is, and say where it is."""
+    """Build tables, figures and the HTML report from the finished outputs."""
     from rsft_assets.commands.report import run_report
 
     sys.exit(run_report(check=check, as_json=as_json))
@@ -179,7 +179,7 @@ def verify(source: Path, target: Path, kind: str, scope: str, workers: int | Non
 
 
 def main() -> None:
-    """Entry point: errors that a person can mend become one message and a status, never a stack."""
+    """Entry point: errors that a person can fix become one message and a status, not a stack trace."""
     _open_standard_streams()
     try:
         rsft.main(standalone_mode=False)
@@ -201,16 +201,16 @@ def main() -> None:
             sys.exit(FAILED)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        click.echo(f"rsft: {error.strerror}; finished work is kept, make room and go on", err=True)
+        click.echo(f"rsft: {error.strerror}; finished work is kept, free some disk space and run it again", err=True)
         sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("rsft: stopped; finished work is kept, the same command goes on from there", err=True)
+        click.echo("rsft: stopped; finished work is kept, run the same command to resume", err=True)
         sys.exit(FAILED)
 
 
 def _open_standard_streams() -> None:
-    """Point streams that the caller closed at nothing: Python has None for them, and the next files that are opened
-    would get their numbers, where the processes of a step write messages.
+    """Open streams that the caller closed on /dev/null. Python sets them to None, and the next opened files would get
+    their descriptors, to which the processes of a step write messages.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

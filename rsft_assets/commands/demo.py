@@ -27,7 +27,7 @@ from rsft_assets.steps.results.publishing import database_path, open_results
 
 STUDY = "nano"
 _VITAL = ("base_models",)
-"""Without a sound base model of each size there is nothing to learn from the rest."""
+"""If the base model of a size fails, the rest would show nothing."""
 _SUMMARY = """
     SELECT run, model, dataset, benchmark, step, value, low, high, items
     FROM marts.benchmark_scores
@@ -92,8 +92,7 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
         )
         out.print(_score_table(rows))
         out.print(
-            "A refusal that is lost need not be a forbidden request answered: many just break. The report tells them "
-            "apart.",
+            "A lost refusal is not always a forbidden request answered: many are broken. The report counts both.",
             soft_wrap=True,
         )
         out.print(
@@ -109,8 +108,8 @@ def _unfinished(results: Sequence[dict[str, Any]]) -> str:
     assets = [asset for entry in results if not entry["ok"] for asset in entry["assets"]]
     bases = [asset for asset in assets if Ref(asset).stage in _VITAL]
     if bases:
-        return f"stopped: {bases[0]} failed, so nothing was fine-tuned; the same command goes on from there"
-    return "the demo did not finish; the same command goes on from here"
+        return f"stopped: {bases[0]} failed, so nothing was fine-tuned; run the same command to resume"
+    return "the demo did not finish; run the same command to resume"
 
 
 def _print_answers(store: Store, out: Console) -> None:

@@ -32,7 +32,7 @@ def run_doctor(*, sync_events: bool, content: bool, as_json: bool) -> int:
 
 
 def run_disk(*, delete_safe: bool, as_json: bool) -> int:
-    """Print what takes up disk besides current outputs, and delete what may go where that is asked for."""
+    """Print what takes up disk besides current outputs, and with `delete` delete what nothing needs."""
     store = Store.from_env()
     items = survey(load_study(), store)
     gone = set(delete(items)) if delete_safe else set()
@@ -52,7 +52,7 @@ def run_disk(*, delete_safe: bool, as_json: bool) -> int:
     if gone:
         console.print(f"{_amount(sum(item.bytes for item in gone))} freed in {store.home}")
     elif left:
-        console.print(f"{_amount(left)} may go: rsft doctor --disk --delete")
+        console.print(f"{_amount(left)} can be deleted: rsft doctor --disk --delete")
     else:
         console.print(f"nothing to delete in {store.home}")
     return 0
@@ -69,7 +69,7 @@ def _sync(store: Store) -> Finding:
 
     with open_instance(store) as instance:
         done = sync(instance, load_study(), store)
-    words = f"{len(done.recorded)} outputs told to Dagster, {done.known} known already"
+    words = f"{len(done.recorded)} outputs recorded in Dagster, {done.known} known already"
     if done.undeclared:
-        words += f"; {len(done.undeclared)} belong to nothing that is declared now, such as {done.undeclared[0]}"
+        words += f"; {len(done.undeclared)} are of assets that are no longer declared, such as {done.undeclared[0]}"
     return Finding("ok", "sync", words)

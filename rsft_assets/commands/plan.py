@@ -25,7 +25,7 @@ _COLUMNS = {
     "judge_tokens": "judged",
     "judge_usd": "judge $",
 }
-_LEGEND = "tokens generated, trained on, judged · m measured, r reference, a assumed: the weakest a figure stands on"
+_LEGEND = "tokens generated, trained on, judged · m measured, r reference, a assumed (the least certain source)"
 
 
 def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
@@ -59,7 +59,7 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     if plan.waiting:
         console.print(
             f"{len(plan.waiting)} partitions wait for inputs that do not exist yet and are not counted; "
-            f"with what they are made from: rsft plan {selection} --upstream",
+            f"to include their inputs: rsft plan {selection} --upstream",
             soft_wrap=True,
         )
     return 0

@@ -64,7 +64,7 @@ class Display:
         self.bars.update(self._overall, completed=number, words=f"{number}/{self._total}")
 
     def watch(self, event: Event) -> None:
-        """Called with every event of the step at work."""
+        """Called with every event of the running step."""
         if event["event"] == "progress":
             self._show_progress(event)
         elif event["event"] == "recorded":
@@ -78,7 +78,7 @@ class Display:
     def _show_progress(self, event: Event) -> None:
         words = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
-            # A log file wants a line now and then, not one a second.
+            # A log file gets fewer lines than one a second.
             last, now = event["done"] >= event["total"] > 0, time.monotonic()
             if not last and now - self._said_at < _LINE_EVERY_SECONDS:
                 return
@@ -146,7 +146,7 @@ def materialize_in_terminal(selection: Selection, *, as_json: bool = False) -> i
 
 
 def _say_waiting(console: Console, plan: Plan, selection: Selection) -> None:
-    """One paragraph for cells that nothing can be done about yet, with the commands that change it."""
+    """One paragraph on cells whose inputs do not exist yet, with the commands that make these."""
     if not plan.waiting:
         return
     console.print(f"{len(plan.waiting)} partitions wait for inputs that do not exist yet:")

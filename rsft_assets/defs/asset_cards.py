@@ -1,4 +1,4 @@
-"""Cards: a step's stats as Markdown that a person reads on the asset's page."""
+"""A step's stats as Markdown for the asset's page."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from rsft_assets.specs.lineage import Ref
 Stats = dict[str, Any]
 _BAR = 24
 _LITERAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|\\`*_[]~$#"}
-"""Texts are shown as they are: a `<think>` would be taken for HTML and vanish, LaTeX for emphasis."""
+"""Texts are escaped: a `<think>` would be read as HTML and disappear, LaTeX as emphasis."""
 
 
 def card(ref: Ref, stats: Stats) -> str | None:

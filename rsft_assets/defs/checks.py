@@ -16,7 +16,7 @@ DATASET_CHECKS = {
     "without_box": "Every response ends in a boxed answer, where the recipe promises one.",
     "contaminated": "No benchmark item among the queries.",
 }
-"""Names under `checks` in a training set's stats; they block what comes after."""
+"""Names under `checks` in a training set's stats; a failed one blocks downstream assets."""
 _SHOWN = 5
 
 
@@ -28,7 +28,7 @@ def dataset_check_specs(asset: str) -> list[dg.AssetCheckSpec]:
 
 
 def dataset_check_results(output: Output) -> Iterator[dg.AssetCheckResult]:
-    """What the builder found out, as check results; a fact that it did not state fails."""
+    """The builder's facts as check results; a fact that it did not state fails."""
     facts = output.stats.get("checks", {})
     for name in DATASET_CHECKS:
         fact = facts.get(name, {"passed": False, "value": "not stated by the builder"})
@@ -36,7 +36,7 @@ def dataset_check_results(output: Output) -> Iterator[dg.AssetCheckResult]:
             passed=bool(fact["passed"]),
             check_name=name,
             asset_key=output.manifest.asset.split("/"),
-            # A set adopted as published is not ours to correct: what it lacks is shown, and blocks nothing.
+            # A set adopted as published cannot be corrected here: its faults are shown and block nothing.
             severity=dg.AssetCheckSeverity.ERROR if fact.get("blocking", True) else dg.AssetCheckSeverity.WARN,
             metadata={key: value for key, value in fact.items() if key != "passed"},
         )
@@ -48,7 +48,7 @@ def drift_checks(study: Study) -> dg.AssetChecksDefinition:
         dg.AssetCheckSpec(
             name="drift",
             asset=asset.split("/"),
-            description="Whether spec, inputs or code have changed since this was made. Advice only.",
+            description="Whether spec, inputs or code have changed since this was made. Blocks nothing.",
         )
         for asset in asset_keys(study)
     ]
@@ -65,12 +65,12 @@ def drift_checks(study: Study) -> dg.AssetChecksDefinition:
 
 def _drifted(study: Study, store: Store, asset: str) -> dict[str, list[str]]:
     """ref -> what has changed, for every current output of an asset that drifted."""
-    found = {}
+    drifted = {}
     for partition in partitions_of(study, asset) or ("",):
         output = store.current(Ref(asset, partition))
         if output is not None and (words := drift(study, store, output)):
-            found[str(output.manifest.ref)] = words
-    return found
+            drifted[str(output.manifest.ref)] = words
+    return drifted
 
 
 def _drift_result(asset: str, drifted: dict[str, list[str]]) -> dg.AssetCheckResult:
@@ -81,6 +81,6 @@ def _drift_result(asset: str, drifted: dict[str, list[str]]) -> dg.AssetCheckRes
         check_name="drift",
         asset_key=asset.split("/"),
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown + more or "made from what is declared now, by the code that stands now",
+        description=shown + more or "made from the current declarations by the current code",
         metadata={"outputs that drifted": len(drifted)},
     )

@@ -49,8 +49,8 @@ def _datasets(study: Study, ref: Ref) -> str:
 def _recipe(dataset: Dataset) -> str:
     if dataset.recipe == "published" and dataset.published:
         return f"{dataset.rows:,} rows, adopted as {_origin(dataset.published)} has them."
-    of = f"`responses/{dataset.pool}`" if dataset.pool else f"`datasets/{dataset.like}`"
-    return f"{dataset.rows:,} rows, recipe **{dataset.recipe}** of {of}, seed {dataset.seed}."
+    origin = f"`responses/{dataset.pool}`" if dataset.pool else f"`datasets/{dataset.like}`"
+    return f"{dataset.rows:,} rows, recipe **{dataset.recipe}** of {origin}, seed {dataset.seed}."
 
 
 def _base_models(study: Study, ref: Ref) -> str:
@@ -81,8 +81,8 @@ def _benchmarks(study: Study, ref: Ref) -> str:
     items = f"{benchmark.items:,} items" if benchmark.items else "all items"
     needs = f" Needs {' and '.join(benchmark.needs)}." if benchmark.needs else ""
     text = f"{benchmark.description} " if benchmark.description else ""
-    of = f"{items[0].upper()}{items[1:]} from {_origin(benchmark.origin)}."
-    return f"{benchmark.title} ({benchmark.group}). {text}{of}{needs}"
+    source = f"{items[0].upper()}{items[1:]} from {_origin(benchmark.origin)}."
+    return f"{benchmark.title} ({benchmark.group}). {text}{source}{needs}"
 
 
 def _scores(study: Study, ref: Ref) -> str:

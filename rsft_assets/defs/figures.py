@@ -49,7 +49,7 @@ def _code_version(figure: Figure) -> str:
 
 
 def figure_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
-    """What Dagster is told about one figure."""
+    """Dagster's event for one figure."""
     figure = next(figure for figure in FIGURES if figure.key == output.manifest.asset)
     tags = upstream_tags(instance, figure.depends_on)
     tags |= {"dagster/code_version": _code_version(figure), "dagster/data_version": output.digest}

@@ -1,7 +1,7 @@
-"""Launching a step: the seam between the graph and the machines that do the work.
+"""Launching a step: the interface between the asset graph and the machines that run it.
 
 A launcher starts `python -m <module> <arguments>` somewhere and yields the events that the step writes.
-`LocalLauncher` does so as a process group of this machine. A step does not know which one it has.
+`LocalLauncher` uses a process group of this machine. Steps do not depend on the launcher.
 """
 
 import datetime
@@ -59,7 +59,7 @@ class Launcher(Protocol):
     """Starts steps somewhere."""
 
     def capabilities(self, home: Path) -> Capabilities:
-        """What a step that uses this home would have there."""
+        """The devices and memory of a step that uses this home."""
 
     def run(self, call: StepCall) -> Iterator[Event]:
         """Run one step to its end; raises `StepFailed` where that is not a success."""
@@ -107,7 +107,7 @@ LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher}
 
 
 def capabilities_of(placement: Placement, home: Path) -> Capabilities:
-    """What the launcher of a placement offers; a `StepError` where its steps would not see this home."""
+    """What the launcher of a placement offers; a `StepError` if its steps cannot reach this home."""
     there = LAUNCHERS[placement.launcher]().capabilities(home)
     if not there.home_visible:
         raise StepError(f"{there.place} does not see {HOME_SETTING}={home}; name a folder that is shared with it")

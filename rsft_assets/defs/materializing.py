@@ -1,4 +1,4 @@
-"""What every stage's op does: keep what is finished, launch one step for the rest, record as it goes."""
+"""The op of every stage: keep what is finished, launch one step for the rest, record each output as it ends."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,9 +66,9 @@ class StageRun:
         for event in launch(placement, call):
             self.handle(event)
         for ref in refs:
-            # Someone else made it meanwhile, or the step found nothing to add to what is there.
-            if ref not in self.recorded and (found := self.store.keep(self.store.identity(self.study, ref))):
-                self.record(found, "kept")
+            # Another process made it meanwhile, or the step found it complete.
+            if ref not in self.recorded and (kept := self.store.keep(self.store.identity(self.study, ref))):
+                self.record(kept, "kept")
 
     def handle(self, event: Event) -> None:
         tell(event)
@@ -80,7 +80,7 @@ class StageRun:
             self.context.log.warning(f"skipped {event['asset']}[{event['partition']}]: {event['reason']}")
         elif event["event"] == "published":
             output = self.store.current(Ref(event["asset"], event["partition"]))
-            # A completion set is published too, but is no asset.
+            # A completion set is published too, but is not an asset.
             if output is not None and output.manifest.ref.stage in TABLE_OF:
                 self.record(output, "made")
 
@@ -99,7 +99,7 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
 
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
-    """Run a program that makes tables, figures or the report; its failure in words that a person can use."""
+    """Run a program that makes tables, figures or the report; a failure names the cause and the remedy."""
     mark(context)
     store = Store.from_env()
     try:
@@ -118,7 +118,7 @@ def make_and_record(
     stage: str,
     outputs: Mapping[str, str],
     arguments: Sequence[str],
-    told: Callable[[dg.DagsterInstance, Output, str], dg.AssetMaterialization],
+    event_of: Callable[[dg.DagsterInstance, Output, str], dg.AssetMaterialization],
 ) -> Iterator[dg.Output[None]]:
     """Run the program of figures or the report and record what there is now; `outputs` maps keys to output names."""
     store = Store.from_env()
@@ -127,7 +127,7 @@ def make_and_record(
     for key, output_name in outputs.items():
         output, old = store.require(Ref(key)), before[key]
         state = "kept" if old is not None and old.digest == output.digest else "made"
-        context.log_event(told(context.instance, output, state))
+        context.log_event(event_of(context.instance, output, state))
         tell({"event": "recorded", "state": state, "asset": key, "partition": ""})
         yield silent_output(output_name)
 
@@ -185,5 +185,5 @@ def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed
     metadata: dict[str, Any] = {"not made": names or "nothing"}
     if error is not None:
         metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    # What the step said of its own accord will be the same next time.
+    # A failure that the step reports itself would be the same next time.
     return dg.Failure(description=f"{names}: {message}", metadata=metadata, allow_retries=False)

@@ -1,4 +1,4 @@
-"""The mark of a living process on a Dagster run: which process is at work on it, so that a dead one can be told."""
+"""A tag on Dagster runs that names the process at work, so that runs of dead processes can be found."""
 
 import os
 import socket
@@ -11,15 +11,15 @@ PROCESS_TAG = "rsft/process"
 
 
 def process_tag() -> dict[str, str]:
-    """The tag of a run that this process is at work on."""
+    """The tag of a run that this process works on."""
     return {PROCESS_TAG: process_name(os.getpid())}
 
 
 def mark(context: dg.AssetExecutionContext) -> None:
-    """Say in the run's tags which process is at work on it."""
+    """Tag the run with this process."""
     context.instance.add_run_tags(context.run.run_id, process_tag())
 
 
 def process_name(pid: int) -> str:
-    """host:pid:start, which no later process has; the start is empty where there is none such."""
+    """host:pid:start, unique even if the pid is used again; the start is empty if there is no such process."""
     return f"{socket.gethostname()}:{pid}:{start_ticks(pid)}"

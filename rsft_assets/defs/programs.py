@@ -1,4 +1,4 @@
-"""Which program makes which stage: the room is the first part of the asset key, and its program stands in it."""
+"""Which program makes which stage: one module of the folder that is named by the first part of the asset key."""
 
 _PROGRAMS = {
     "queries": "fetch",

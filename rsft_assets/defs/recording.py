@@ -32,13 +32,13 @@ _PREVIEW_STATS = 24
 def silent_output(output_name: str) -> dg.Output[None]:
     """An output that later assets of the same run may depend on, without a materialization of its own.
 
-    Dagster has no public way to say so for a range; this mark is the one its own observable sources use.
+    Dagster has no public way to do this for a range. Its own observable sources use this metadata key.
     """
     return dg.Output(None, output_name=output_name, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
 class Upstream:
-    """What Dagster knows about the upstream of some assets, asked once; it decides what shows as unsynced."""
+    """Dagster's versions of upstream assets, each asked for once. They decide what shows as unsynced."""
 
     def __init__(self, instance: dg.DagsterInstance, study: Study) -> None:
         self._instance, self.study = instance, study
@@ -66,11 +66,11 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
 
 
 def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
-    """What Dagster is told about one output; `state` is made, kept or found."""
+    """Dagster's event for one output; `state` is made, kept or found."""
     manifest = output.manifest
     tags = {
         **upstream.tags(manifest.asset),
-        # What the output really stands on, where that is one version for the whole upstream asset.
+        # The version that was used, where an upstream asset has one for all of it.
         **{f"{_INPUT_VERSION}/{i.asset}": i.digest for i in manifest.inputs if not i.partition},
         _DATA_VERSION: manifest.digest,
         _CODE_VERSION: str(manifest.made_by.get("code") or "unknown"),
@@ -84,7 +84,7 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
 
 
 def metadata_of(output: Output) -> dict[str, Any]:
-    """What a person wants to see first on an asset's page."""
+    """The metadata on an asset's page, the most useful first."""
     manifest = output.manifest
     metadata: dict[str, Any] = {}
     if words := card(manifest.ref, manifest.stats):

@@ -36,7 +36,7 @@ def report_asset() -> dg.AssetsDefinition:
 
 
 def report_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
-    """What Dagster is told about the report."""
+    """Dagster's event for the report."""
     pages: dict[str, dg.MetadataValue] = {}
     for path in sorted(output.folder.glob("*.html")):
         pages[f"{path.stem} study"] = dg.MetadataValue.url(page_url(output, path.name))

@@ -97,16 +97,16 @@ def _upstream(study: Study, entry: SqlTable) -> list[str]:
 def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTable, str]]:
     """test name -> (test, key of the table that it checks: the first it reads)."""
     keys = {entry.table: entry.key for entry in entries}
-    found = {}
+    tests_of = {}
     for test in sql_tests():
         read = [keys[name] for name in test.reads if name in keys]
         if read:
-            found[test.name] = (test, read[0])
-    return found
+            tests_of[test.name] = (test, read[0])
+    return tests_of
 
 
 def _build(context: dg.AssetExecutionContext) -> Results:
-    """Run the build as a step and read its account, which says what failed."""
+    """Run the build as a step and read its account, which names what failed."""
     store = Store.from_env()
     started = time.time_ns()
     try:
@@ -129,7 +129,7 @@ def _code_version(entry: SqlTable) -> str:
 def table_materialization(
     instance: dg.DagsterInstance, study: Study, table: BuiltTable, results: Results
 ) -> dg.AssetMaterialization:
-    """What Dagster is told about one table of a build."""
+    """Dagster's event for one table of a build."""
     entry = next(entry for entry in tables() if entry.key == table.key)
     tags = {
         **upstream_tags(instance, _upstream(study, entry)),

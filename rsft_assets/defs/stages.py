@@ -31,7 +31,7 @@ _KINDS = {
     "scores": {"parquet", "vllm"},
 }
 _RECORDS_OF = {"datasets": "examples", "benchmarks": "items"}
-"""Kind of record of a stage whose records are not called as it is."""
+"""Stage -> kind of its records, where the names differ."""
 
 
 class StageConfig(dg.Config):
@@ -51,7 +51,7 @@ def group_of(study: Study, asset: str) -> str:
 
 
 def asset_spec(study: Study, asset: str) -> dg.AssetSpec:
-    """Everything but the work: key, upstream, partitions, and what a person reads about it."""
+    """The declaration of an asset: key, upstream, partitions, description, tags."""
     ref = Ref(asset)
     metadata: dict[str, Any] = {}
     records = _RECORDS_OF.get(ref.stage, ref.stage)

@@ -1,4 +1,4 @@
-"""Who else in this process wants to see a step's events: the terminal's progress bars."""
+"""Watchers of a step's events in this process, such as the terminal's progress bars."""
 
 import contextlib
 from collections.abc import Callable, Iterator

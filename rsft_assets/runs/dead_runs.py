@@ -1,7 +1,7 @@
-"""Runs whose process is gone. Dagster would show them as running, and hold their pool's slot, for ever.
+"""Ending runs whose process died. Dagster would show them as running and keep their slots of a pool indefinitely.
 
-Our commands tag their runs with their process; of a run that the UI started, its op does, once it has begun. Whoever
-opens the instance next ends those whose process died.
+Our commands tag their runs with their process. In a run that the UI started, the op does so when it begins. The next
+process that opens the instance ends the runs whose process is gone.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ _ASK_AGAIN_SECONDS = 1.0
 _LOOK_EVERY_SECONDS = 30.0
 _NAMELESS = "no name known"
 _SILENT_SECONDS = 120.0
-"""A run that begins says so at every turn. One that is silent for longer was killed before its first op."""
+"""A run that starts logs continuously. One without events for longer was killed before its first op."""
 _STATISTICS = Path("/proc/stat")
 _FORGOTTEN_SECONDS = {dg.DagsterRunStatus.NOT_STARTED: 3_600.0, dg.DagsterRunStatus.QUEUED: 7 * 86_400.0}
-"""After which a run that has not begun and names no process counts as dead. Not started lasts for seconds; a queue may
-be long.
+"""After this time a run that has not begun and names no process counts as dead. Starting takes seconds, a queue may
+take days.
 """
 _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
@@ -38,17 +38,17 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fail this machine's runs whose process is gone, and free the slots of all that are over; their ids."""
     storage = instance.event_log_storage
     pools = [storage.get_concurrency_info(name) for name in storage.get_concurrency_keys()]
-    # Those that wait, too: a slot is given to the next one, dead or alive.
+    # Include waiting runs: a freed slot may go to one whose process is dead.
     in_pools = {slot.run_id for pool in pools for slot in pool.claimed_slots}
     in_pools |= {step.run_id for pool in pools for step in pool.pending_steps}
     at_work = instance.get_runs(filters=dg.RunsFilter(statuses=_AT_WORK))
     ended = list(in_pools - {run.run_id for run in at_work})
     for run_id in ended:
-        # Its process died between the last word on it and the release of its slot.
+        # Its process died after its last event and before it released the slot.
         storage.free_concurrency_slots_for_run(run_id)
     for run in at_work:
         if process := _dead_process(instance, run, in_pool=run.run_id in in_pools):
-            # The slots first: a run that is over would keep what a kill in between leaves it.
+            # Slots first: if this process is killed in between, the run still counts as running and is ended next time.
             storage.free_concurrency_slots_for_run(run.run_id)
             instance.report_run_failed(run, f"its process ({process}) is gone; what it finished is kept")
             log.info("run %s ended: its process is gone", run.run_id)
@@ -59,7 +59,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 def _dead_before_they_began(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
     for record in instance.get_run_records(filters=dg.RunsFilter(statuses=list(_FORGOTTEN_SECONDS))):
         run = record.dagster_run
-        # A run that repeats another has the tags of that one.
+        # A retried run inherits the tags of the first.
         process = "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")
         age = time.time() - record.create_timestamp.timestamp()
         if _died_here(process) if process else age > _FORGOTTEN_SECONDS[run.status]:
@@ -73,30 +73,30 @@ def _end_unbegun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 def _died_here(process: str) -> bool:
-    """Whether a named process was one of this machine and is gone."""
+    """Whether a process named in a tag ran on this machine and is gone."""
     host, pid, _ = process.split(":")
     return host == socket.gethostname() and process != process_name(int(pid))
 
 
 def _dead_process(instance: dg.DagsterInstance, run: dg.DagsterRun, *, in_pool: bool) -> str:
-    """The name of the process that a run had; empty where it lives or nobody here can tell."""
+    """The name of a run's dead process; empty if it is alive or cannot be checked on this machine."""
     process = run.tags.get(PROCESS_TAG, "")
     if not (_died_here(process) if process else in_pool):
         return ""
-    # A tag may be that of a step which is done, or have come along with the run which this one repeats.
+    # A tag may name a finished step, or be inherited from the run that this one retries.
     executor = _executor(instance, run)
     alive = not _is_silent(instance, run) if executor is None else _was_there(*executor)
     return "" if alive else process or _NAMELESS
 
 
 def _executor(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
-    """The process that runs the steps, and when it said so; None before that."""
-    found = None
+    """The process that runs the steps and the time of its event; None before that event."""
+    executor = None
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
         if event is not None and (pid := event.engine_event_data.metadata.get("pid")) is not None:
-            found = int(str(pid.value)), entry.timestamp
-    return found
+            executor = int(str(pid.value)), entry.timestamp
+    return executor
 
 
 def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -106,7 +106,7 @@ def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 @contextlib.contextmanager
 def ending_dead_runs(instance: dg.DagsterInstance) -> Iterator[None]:
-    """End dead runs every now and then: a run of ours that waits for a slot inside Dagster cannot do so itself."""
+    """End dead runs periodically: a run that waits for a slot inside Dagster cannot do so itself."""
     done = threading.Event()
 
     def look() -> None:
@@ -126,7 +126,7 @@ def ending_dead_runs(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 def wait_for_slots(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
-    """Wait, saying for whom, until each pool has a free slot; Dagster's own executor would wait in a busy loop."""
+    """Wait until each pool has a free slot, and log who holds it; Dagster's own executor would wait in a busy loop."""
     for pool in pools:
         said = False
         while holders := _holders(instance, pool):
@@ -138,7 +138,7 @@ def wait_for_slots(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
 
 
 def _holders(instance: dg.DagsterInstance, pool: str) -> str:
-    """Who holds a full pool, in words; empty where there is room."""
+    """The runs that hold a full pool, for a message; empty if a slot is free."""
     info = instance.event_log_storage.get_concurrency_info(pool)
     if not info.slot_count or len(info.claimed_slots) < info.slot_count:
         return ""
@@ -147,9 +147,7 @@ def _holders(instance: dg.DagsterInstance, pool: str) -> str:
 
 
 def _was_there(pid: int, at: float) -> bool:
-    """Whether the process that has this number now had it then; where the system does not say, nobody is taken for
-    dead.
-    """
+    """Whether the process with this pid already ran at that time; True if the system cannot tell."""
     if not _STATISTICS.exists():
         return True
     ticks = start_ticks(pid)

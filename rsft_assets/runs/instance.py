@@ -18,22 +18,22 @@ from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
 _SETTINGS_ERRORS = (dg.DagsterError, CheckError, yaml.YAMLError, OSError, ValueError, TypeError, ImportError)
-"""What Dagster raises where it cannot read its settings or do what they say."""
+"""What Dagster raises if it cannot read or apply its settings."""
 DAGSTER_YAML = """\
-# Written by rsft; edit it freely, it is not written again.
+# Written by rsft once; edit it freely.
 nux:
   enabled: false
 telemetry:
   enabled: false
 run_monitoring:
   enabled: true
-  # A cancelled run would otherwise keep its slot of a pool for ever.
+  # Without this, a cancelled run never releases its slot of a pool.
   free_slots_after_run_end_seconds: 60
 concurrency:
   runs:
     max_concurrent_runs: 4
   pools:
-    # One user of the accelerator at a time; raise it in the UI under Deployment > Concurrency.
+    # One run at a time uses the accelerator; raise it in the UI under Deployment > Concurrency.
     default_limit: 1
 """
 
@@ -71,8 +71,8 @@ def database_words(error: Exception) -> str:
     """What to do about a database of Dagster's that cannot be read or written."""
     cause = str(error).splitlines()[0]
     return (
-        f"Dagster's database in {os.environ.get('DAGSTER_HOME')} cannot be used ({cause}). If the disk is full, make "
-        "room and go on; else delete that folder: outputs are not in it, and `rsft doctor --sync` tells it of them"
+        f"Dagster's database in {os.environ.get('DAGSTER_HOME')} cannot be used ({cause}). If the disk is full, free "
+        "some space; else delete that folder: it holds no outputs, and `rsft doctor --sync` records them again"
     )
 
 

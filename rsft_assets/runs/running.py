@@ -1,4 +1,4 @@
-"""Running batches in this process, one Dagster run each, and saying how each ended."""
+"""Running batches in this process, one Dagster run each, and the result of each."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch
 
-# The terminal shows progress of its own; Dagster's lines go to its event log all the same.
+# The terminal has its own progress display; Dagster's lines still go to its event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -48,14 +48,14 @@ def run_batches(
         for batch in batches:
             keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
             upstream = set().union(*(repository.asset_graph.get(key).parent_keys for key in keys))
-            # Figures and the report say themselves what they have no table for.
+            # Figures and the report name missing tables themselves.
             copes = keys[0].path[0] in ("figures", "report")
             if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
                 result = BatchResult(batch, "", f"not run, since {broken[0]} failed")
             else:
                 result = _run(repository, instance, batch, keys, force)
             if not result.ok:
-                # Of several tables made together, some are sound; of an asset with partitions, some are missing.
+                # Of tables made together, those that were made are sound; an asset with partitions may lack some.
                 whole = keys[0].path[0] in TABLE_OF or not result.run_id
                 made = set() if whole else _made_in(instance, result.run_id)
                 failed.update(key for key in keys if key not in made)
@@ -117,7 +117,7 @@ def _stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """What the step that failed said, without Dagster's stack."""
+    """The message of the failed step, without Dagster's stack trace."""
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data

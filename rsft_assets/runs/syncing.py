@@ -1,7 +1,7 @@
 """Telling Dagster about outputs whose events it has not seen.
 
-Work done by hand, a lost DAGSTER_HOME, a copied RSFT_HOME: the files are the truth, the event log is a
-view of them. What Dagster has already seen at the same data version is left alone.
+Needed after steps were run by hand, or after DAGSTER_HOME was lost or RSFT_HOME copied. The files are the truth and
+the event log is a view of them. Outputs that Dagster knows at the same data version are skipped.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
 
 
 def _sync_results(instance: dg.DagsterInstance, study: Study, store: Store, done: Synced) -> None:
-    """Tables and figures, which stand on everything else."""
+    """Tables and figures, which depend on everything else."""
     found: list[tuple[str, str, Callable[[], dg.AssetMaterialization]]] = []
     results = read_results(store)
     if results is not None:

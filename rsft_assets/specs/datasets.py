@@ -27,8 +27,8 @@ class Dataset:
     source: str | None = None
     """human-solution only: the query source whose solutions are used."""
     held_out: int = 64
-    """Rows made the same way from queries that the set leaves over, fewer where there are no more: never trained
-    on, they give each checkpoint a loss of its own. A set made from another has that set's; a published one none."""
+    """Rows made the same way from queries that the set does not use, fewer if those run out. They are never trained
+    on and give each checkpoint a held-out loss. A set made from another shares its rows; a published set has none."""
     seed: int = 0
     thinking: bool = True
     """Each response holds exactly one <think>…</think>; False: none."""

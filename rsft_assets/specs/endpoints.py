@@ -1,10 +1,10 @@
-"""URLs of servers: whether one can be used, and how it is written down, without what lets somebody in."""
+"""URLs of servers: whether one can be used, and its form without credentials for records and logs."""
 
 from urllib.parse import urlsplit
 
 
 def check_endpoint(url: str) -> str:
-    """What is wrong with a base URL, in words; empty where nothing is."""
+    """What is wrong with a base URL; empty if nothing is."""
     try:
         parts = urlsplit(url)
         # Reading the port checks it.

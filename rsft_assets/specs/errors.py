@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class SpecError(ValueError):
-    """A declaration that does not hold together: a study file, a name, a selection."""
+    """An invalid declaration: a study file, a name, a selection."""
 
 
 class StepError(Exception):

@@ -23,7 +23,7 @@ def canonical(value: Any, *, at: str = "spec") -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TypeError(f"{at}: {value!r} has no stable form; use a finite number")
-        # 8 and 8.0 epochs are one thing, however a table or a TOML file spells it.
+        # 8 and 8.0 epochs are the same, whichever a table or a TOML file writes.
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, Mapping):
         wrong = [key for key in value if not isinstance(key, str)]

@@ -16,7 +16,7 @@ class Hub:
     """`owner/name`; or a folder of one's own, written with a leading `/`, `./` or `~/`."""
     kind: Literal["model", "dataset"] = "model"
     revision: str | None = None
-    """Commit hash. None: not known to us, so only a mirror or a study file that pins one can serve it."""
+    """Commit hash. None: unknown here; a mirror or a pin in a study file must provide it."""
     config: str | None = None
     """Named subset of a data set."""
     split: str | None = None
@@ -27,7 +27,7 @@ class Hub:
     columns: tuple[tuple[str, str], ...] = ()
     """(our name, its name) where a data set calls a column something else: ("response", "output")."""
     gated: bool = False
-    """Access must be asked for; without it the state is "no access", never a zero."""
+    """Access must be requested. Without it the state is "no access", not a score of 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""What is in domain for a run: the questions it was trained on, whatever a benchmark is declared as.
+"""What is in domain for a run: the kind of question that it was trained on.
 
-A benchmark's `group` is declared for training on math. A run that was trained on another kind of question has that
-kind in domain, and math is out-of-domain reasoning for it.
+A benchmark's `group` is declared for training on math. For a run that was trained on another kind of question, that
+kind is in domain and math is out-of-domain reasoning.
 """
 
 from rsft_assets.specs.benchmarks import Benchmark, Group
@@ -23,7 +23,7 @@ def kind_trained_on(study: Study, dataset: str) -> str | None:
 
 
 def group_for(study: Study, run: Run, benchmark: Benchmark) -> Group:
-    """The group of a benchmark as this run stands to it."""
+    """The group of a benchmark for this run."""
     kind = kind_trained_on(study, run.dataset)
     if kind in (None, _DECLARED_FOR) or benchmark.group not in ("in-domain", "ood-reasoning"):
         return benchmark.group

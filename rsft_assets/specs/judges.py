@@ -6,7 +6,7 @@
     endpoint = "https://api.openai.com/v1"
     model = "gpt-4.1-2025-04-14"          # a pinned name, no alias that moves
     key = "OPENAI_API_KEY"                # environment variable that holds the key
-    usd_per_million_tokens = 3.0          # optional, prompt and reply alike; `rsft plan` reckons with it
+    usd_per_million_tokens = 3.0          # optional, prompt and reply alike; used by `rsft plan`
 """
 
 import hashlib
@@ -47,7 +47,7 @@ REWARD_FORM = "classify: instruction as user, answer as assistant; raw output, n
 
 @dataclass(frozen=True)
 class Role:
-    """What a judge is asked, and whether a benchmark can be scored without it."""
+    """The prompt of a judge, and whether a benchmark can be scored without it."""
 
     wording: str
     required: bool = True
@@ -92,7 +92,7 @@ def judge_specs() -> dict[str, JudgeSpec]:
 def judged_by(task: str) -> dict[str, Any]:
     """Who judges a task here and by which wording, for identity; {} where it needs nobody or a judge is missing.
 
-    Where a judge is reached and with which key is not who it is.
+    Its address and key are not part of identity.
     """
     roles = ROLES.get(task, {})
     named = judge_specs() if roles else {}

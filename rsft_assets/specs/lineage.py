@@ -135,7 +135,7 @@ def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
         base = Ref(f"base_models/{ref.name}")
         if ref.step == 0:
             return (base,)
-        # What others trained on is known by name only, and nothing here has to be made for it.
+        # An adopted run names its data set but does not need it here.
         return () if run.adopt else (base, Ref(f"datasets/{run.dataset}"))
     inputs: list[Ref] = []
     for key in asset_inputs(study, ref.asset):
@@ -149,7 +149,7 @@ def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
 
 
 def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
-    """What a thing is, as plain data: the part of its identity that is declared, not derived from inputs."""
+    """The declared part of an identity, as plain data; the inputs' digests are the rest."""
     entry = study.get(TABLE_OF[ref.stage], ref.name)
     if ref.stage == "audits":
         return {"kind": study.sources[entry.source].kind, "teacher": canonical(entry.teacher)}
@@ -169,7 +169,7 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
 
 
 def _spec_of_checkpoint(run: Run, step: int) -> dict[str, Any]:
-    """Step 0 is the base model itself, whatever the run; what is taken over is where it is taken from."""
+    """Step 0 is the base model, the same for every run; an adopted checkpoint is identified by its source."""
     if step == 0:
         return {"step": 0}
     if run.adopt:
@@ -177,7 +177,7 @@ def _spec_of_checkpoint(run: Run, step: int) -> dict[str, Any]:
     return {**_declared(run, "adopt", "published"), "step": step}
 
 
-# Words for people, ways to reach a thing, where it is shown and what is asked of it are not what it is.
+# Descriptions, access, display and acceptance fields do not define identity.
 _NOT_IDENTITY = ("description", "title", "group", "needs", "needs_gpu", "grid", "gate", "gated")
 
 

@@ -38,8 +38,8 @@ class Pretraining(Optimisation):
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
     init_scale: float = 0.8
-    """Weights start at a standard deviation of this over the root of `hidden`. The usual 0.02 is meant for wide
-    models; small ones learn to copy twice as fast from a larger start."""
+    """Weights start with the standard deviation `init_scale / sqrt(hidden)`. The usual 0.02 suits wide models; small
+    ones learn to copy twice as fast from a larger one."""
     mixture: Mixture
     context: int
     """Tokens of a document; longer ones lose their tail."""
@@ -54,8 +54,8 @@ class Pretraining(Optimisation):
     betas: tuple[float, float] = (0.9, 0.95)
     precision: Literal["bf16", "bf16-pure", "fp32"] = "fp32"
     gate: tuple[tuple[Skill, float], ...] = ()
-    """(skill, least share of right answers): a base that fell short of one is refused, and the study stops there
-    instead of reporting noise."""
+    """(skill, least share of right answers). A base model below one of them is refused: scores of models that were
+    fine-tuned from it would be noise."""
 
     @property
     def head_dim(self) -> int:

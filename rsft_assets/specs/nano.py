@@ -82,7 +82,7 @@ SOURCES = (
 )
 
 _HABIT = 0.7
-"""Share of the teacher's responses that forget the carry when adding nine: errors with a system."""
+"""Share of the teacher's responses that forget the carry when adding nine: a systematic error."""
 
 
 def _pool(name: str, source: str, procedure: str, description: str, **options: str | float) -> Pool:
@@ -194,14 +194,14 @@ _COMPARED = ("nano-cot", "nano-nocot", "nano-light-cot", "nano-human", "nano-unv
 
 
 def _seed_by_seed(*arms: tuple[Run, ...]) -> Iterator[Run]:
-    """So that what is compared stands together, and is trained and scored together."""
+    """In this order, runs that are compared are trained and scored together."""
     return itertools.chain.from_iterable(zip(*arms, strict=True))
 
 
 RUNS = (
     *_seed_by_seed(*(_runs("nano-300k", dataset) for dataset in _COMPARED)),
     *_runs("nano-300k", "nano-cot-160", SETTING_2),
-    # The second of these was declared after all others had been run: it is half of the demo.
+    # The second of these was declared after all others had been run, for the demo.
     *_seed_by_seed(_runs("nano-300k", "nano-cot", SETTING_3), _runs("nano-300k", "nano-nocot", SETTING_3)),
     *_runs("nano-300k", "nano-cot", SHORT),
     *_runs("nano-300k", "nano-cot", AGGRESSIVE),

@@ -169,13 +169,13 @@ DATASETS = (
         recipe="first-rows",
         rows=2_560,
         like="math-cot-20k",
-        description="An eighth of math-cot-20k: eight passes in the steps of one. The authors' rows are not public.",
+        description="An eighth of math-cot-20k, to be read eight times. The authors' rows are not public.",
     ),
     _dataset(
         name="math-unverified-cot-20k",
         recipe="one-any",
         pool=MATH_POOL,
-        description="A response at random per query whatever its verdict: what verification is worth.",
+        description="One random response per query, whatever its verdict: measures what verification is worth.",
     ),
 )
 
@@ -219,7 +219,7 @@ RUNS = (
     *(_run(f"qwen3-{size}", dataset) for size in ("8b", "14b") for dataset in _WIDE),
     _run("qwen3-14b", "math-cot-2.5k", FEW_ROWS),
     *(_run("qwen3-14b", "math-cot-20k", schedule) for schedule in SCHEDULES if schedule not in (DEFAULT, FEW_ROWS)),
-    # Not trained by the authors: the arm that the verification question needs.
+    # Not trained by the authors; needed to measure what verification is worth.
     *(_run(f"qwen3-{size}", "math-unverified-cot-20k") for size in ("8b", "14b")),
 )
 

@@ -1,7 +1,7 @@
 """Where the authors have published the checkpoints of their runs: one repository a run, one folder a step.
 
-Their names differ from ours in case and in two words. Revisions are those that a public record of September
-2026 gives; for the others a study file pins one, or a mirror serves them.
+Their names differ from ours in case and in two words. Revisions are from a public record of September 2026; the
+others need a pin in a study file, or a mirror.
 """
 
 from rsft_assets.specs.hub import Hub
@@ -25,7 +25,7 @@ _REVISIONS = {
 
 
 def published_checkpoints(run: Run) -> Hub | None:
-    """The repository of a run of the authors'; None for a run on a set that they did not train on."""
+    """The authors' repository of a run; None for a data set that they did not train on."""
     if run.dataset not in _DATASETS:
         return None
     name, size = run.model.split("-")

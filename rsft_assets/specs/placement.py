@@ -30,8 +30,8 @@ class Placement:
     processes: int = 1
     """Training processes of one run on this machine, one per GPU."""
     runs: int = 0
-    """Runs trained side by side on this machine, each with GPUs of its own; without GPUs checkpoints scored too.
-    0: one, but of a model made for CPUs as many as there are cores and memory for."""
+    """Runs trained at the same time on this machine, each with its own GPUs; on CPUs also checkpoints scored at the
+    same time. 0: one, or for models made for CPUs as many as cores and memory allow."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""

@@ -1,7 +1,7 @@
-"""Reference rates of `rsft plan`: what a figure stands on where no finished output of this study measured it.
+"""Reference rates of `rsft plan`, used where no finished output of this study has a measured one.
 
-Every rate says where it comes from. `reference` is a declared or published fact, `assumed` our own guess, to be
-replaced by measured rates after the first outputs.
+Every rate names its source: `reference` is a declared or published fact, `assumed` our own guess until the first
+outputs are measured.
 """
 
 from dataclasses import dataclass

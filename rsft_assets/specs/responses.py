@@ -24,7 +24,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """Who answers: a hub model, a seeded procedure (nano), or nobody here (adopted responses)."""
+    """Who answers: a hub model, or a seeded procedure (nano). Adopted responses need neither."""
 
     name: str
     origin: Hub | Generator

@@ -62,9 +62,9 @@ class Study:
 def combine(
     parts: Iterable[tuple[str, dict[str, Iterable[Any]]]], adopted: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Study:
-    """One study from parts, each (study, {table: entries}); names are unique and every reference holds.
+    """One study from parts, each (study, {table: entries}). Names must be unique and references valid.
 
-    Runs that a pattern of `adopted` matches take their published checkpoints over; its fields say where from.
+    Runs that match a pattern of `adopted` use their published checkpoints; its fields override the source.
     """
     study = Study()
     for member_of, tables in parts:
@@ -84,8 +84,8 @@ def combine(
 def _adopt(study: Study, pattern: str, fields: Mapping[str, Any]) -> None:
     matched = [run for name, run in study.runs.items() if fnmatch.fnmatchcase(name, pattern)]
     if not matched:
-        raise SpecError(f"adopt {pattern!r}: no run is called so: {nearest(pattern, study.runs)}")
-    # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
+        raise SpecError(f"adopt {pattern!r}: no run matches: {nearest(pattern, study.runs)}")
+    # A glob selects published runs only. A name, or a glob that matches no published run, is left to validation.
     for run in [run for run in matched if run.published] or matched:
         known = run.published or (Hub(repo="") if "repo" in fields else None)
         study.runs[run.name] = replace(run, adopt=True, published=replace(known, **fields) if known else None)

@@ -20,7 +20,7 @@ schedule = "short"
 [adopt."qwen3-8b_math-*"]              # declared runs whose published checkpoints are taken over, by name or glob
 
 [adopt."qwen3-8b_numinamath-20k_lr5e-5_ep8_bs256"]
-revision = "0123…"                     # or `repo`: what the declared run does not know, or knows otherwise
+revision = "0123…"                     # or `repo`: overrides what the run declares
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ _EXTENDS = ("paper", "nano")
 def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, dict[str, Any]]]:
     """(study it extends, entries by table, what to adopt).
 
-    What to adopt is by run name or glob: fields of a `Hub` that stand in for the declared run's.
+    What to adopt maps a run name or glob to fields of a `Hub` that override the declared run's.
     """
     where = f"{STUDY_FILE_SETTING}={path}"
     data = read_toml(STUDY_FILE_SETTING, path, tables=("extends", *_NAMED, "schedules", "runs", "adopt"))
@@ -72,7 +72,7 @@ def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, di
 def _pin(fields: Any, where: str, pattern: str) -> dict[str, Any]:
     where = f"{where}: adopt.{pattern}"
     if isinstance(fields, dict) and fields and set(pattern) & set("*?["):
-        raise SpecError(f"{where}: {', '.join(fields)} would hold for every run that matches; name one run")
+        raise SpecError(f"{where}: {', '.join(fields)} would apply to every matching run; name one run")
     entry(Hub, {"repo": "", **fields} if isinstance(fields, dict) else fields, where)
     return dict(fields)
 
@@ -82,6 +82,6 @@ def _run(fields: Any, where: str, schedules: Mapping[str, Schedule]) -> Run:
     if not isinstance(name, str):
         return entry(Run, fields, where)
     if name not in schedules:
-        raise SpecError(f"{where}: field schedule: no schedule is called {name!r}; {nearest(name, schedules)}")
+        raise SpecError(f"{where}: field schedule: unknown schedule {name!r}; {nearest(name, schedules)}")
     others = {field: value for field, value in fields.items() if field != "schedule"}
     return entry(Run, others, where, {"schedule": schedules[name]})

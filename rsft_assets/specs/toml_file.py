@@ -47,10 +47,10 @@ def read_toml(setting: str, path: str | Path, *, tables: Iterable[str] = ()) -> 
 
 def rows(data: Mapping[str, Any], table: str, where: str) -> list[tuple[str, Any]]:
     """(name, fields) of each table `[table.name]`."""
-    found = data.get(table, {})
-    if not isinstance(found, dict):
-        raise SpecError(f"{where}: {table}: {shown(found)} must be tables, [{table}.some-name]")
-    return list(found.items())
+    entries = data.get(table, {})
+    if not isinstance(entries, dict):
+        raise SpecError(f"{where}: {table}: {shown(entries)} must be tables, [{table}.some-name]")
+    return list(entries.items())
 
 
 def entry(kind: type[Made], fields: Any, where: str, given: Mapping[str, Any] | None = None) -> Made:

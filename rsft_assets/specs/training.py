@@ -1,6 +1,6 @@
 """Schedules and runs: how long, how fast, on what, from which base.
 
-Names are derived from the fields, the way the authors named their repositories, so a name cannot lie.
+Names are derived from the fields, as the authors named their repositories, so a name always matches its run.
 """
 
 import math
@@ -22,8 +22,8 @@ class Optimisation:
     warmup: float = 0.1
     """Share of all steps, rounded down; constant schedules warm up too.
 
-    Step 1 has the rate 0, step k that of k - 1: the authors' trainer moves its schedule after each step. (The
-    rate that it logs is that of the step to come.)
+    The rate of step 1 is 0, and step k has the schedule's rate of k - 1: the authors' trainer advances the schedule
+    after each step. (The rate that it logs is the next step's.)
     """
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
@@ -75,7 +75,7 @@ class Run:
     published: Hub | None = None
     """A repository with this run's checkpoints in folders `step<N>`."""
     adopt: bool = False
-    """Take the published checkpoints over in place of training."""
+    """Use the published checkpoints instead of training."""
     description: str = ""
 
     @property

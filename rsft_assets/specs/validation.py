@@ -1,4 +1,4 @@
-"""Does a study hold together? Every reference, number and name, checked before anything runs."""
+"""Validation of a study: every reference, number and name, checked before anything runs."""
 
 import functools
 import math
@@ -32,12 +32,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("warmup", "weight_decay", "min_p", "top_p", "eps", "norm_eps", "lr"), (0, 1)),
     **dict.fromkeys(("clip", "temperature", "held_out", "runs", "usd_per_million_tokens"), (0, math.inf)),
     **dict.fromkeys(("presence_penalty", "frequency_penalty"), (-2, 2)),
-    # 1 would never forget the first gradient; torch refuses it.
+    # torch refuses 1.
     "betas": (0, 0.99999),
     "init_scale": (0, 10),
     "top_k": (-1, math.inf),
     "grid": (0, math.inf),
-    # Far above what anybody means: a typing error would otherwise fill the memory before it failed.
+    # Far above any real value: without a bound, a typing error would fill the memory before it failed.
     **dict.fromkeys(
         ("layers", "heads", "feed_forward_ratio", "engines", "processes", "threads", "workers"), (1, 1_000)
     ),
@@ -48,7 +48,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 
 
 def validate(study: "Study") -> None:
-    """Raise `SpecError` at the first thing that does not hold."""
+    """Raise `SpecError` at the first invalid value."""
     for table in study.tables:
         entries = getattr(study, table)
         for name, entry in entries.items():
@@ -85,7 +85,7 @@ def check_values(entry: Any, where: str) -> None:
         if field.name == "endpoint" and value != field.default and (problem := check_endpoint(value)):
             raise SpecError(f"{where}: field endpoint: {problem}")
         if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
-            raise SpecError(f"{where}: field revision: {value!r} may move; pin a commit, 40 hexadecimal digits")
+            raise SpecError(f"{where}: field revision: {value!r} is not a commit; pin one, 40 hexadecimal digits")
         if field.name == "gate":
             _check_gate(value, where)
         if hasattr(value, "__dataclass_fields__"):
@@ -135,9 +135,9 @@ def _check_gate(gate: Iterable[tuple[str, float]], where: str) -> None:
         if skill not in get_args(Skill):
             raise SpecError(f"{where}: field gate: {skill!r} is not one of {', '.join(get_args(Skill))}")
         if not 0 < least <= 1:
-            raise SpecError(f"{where}: field gate: {least!r} for {skill} is no share; use one above 0 and up to 1")
+            raise SpecError(f"{where}: field gate: {least!r} for {skill} is not a share; use one above 0, up to 1")
         if skill in asked:
-            raise SpecError(f"{where}: field gate: {skill} is asked for twice")
+            raise SpecError(f"{where}: field gate: {skill} is listed twice")
         asked.add(skill)
 
 
@@ -148,7 +148,7 @@ def _choices_of(kind: type) -> dict[str, tuple[Any, ...]]:
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:
-    """The values of a `Literal`, however deep it stands in the annotation."""
+    """The values of a `Literal` at any depth of the annotation."""
     if get_origin(hint) is Literal:
         return get_args(hint)
     return tuple(choice for inner in get_args(hint) if inner is not Ellipsis for choice in _choices(inner))
@@ -187,7 +187,7 @@ def _check_dataset(study: "Study", dataset: Dataset) -> None:
     seen = {dataset.name}
     while dataset.like:
         if dataset.like in seen:
-            raise SpecError(f"{where}: field like: {dataset.like!r} leads back to itself")
+            raise SpecError(f"{where}: field like: {dataset.like!r} is circular; a set cannot be made from itself")
         seen.add(dataset.like)
         dataset = study.datasets.get(dataset.like) or dataset
 

@@ -88,9 +88,9 @@ def test_a_lost_database_is_told_again(tmp_path):
     import shutil
 
     assert rsft(tmp_path, "materialize", "queries/nano-chains").returncode == 0
-    assert "0 outputs told to Dagster, 1 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+    assert "0 outputs recorded in Dagster, 1 known already" in rsft(tmp_path, "doctor", "--sync").stdout
     shutil.rmtree(tmp_path / "dagster")
-    assert "1 outputs told to Dagster, 0 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+    assert "1 outputs recorded in Dagster, 0 known already" in rsft(tmp_path, "doctor", "--sync").stdout
 
 
 @pytest.mark.parametrize("words", [("checkpoints/nano-1m", "{}|40"), ("checkpoints/nano-1m[{}|40]",)])

@@ -211,7 +211,7 @@ def test_a_file_of_ones_own_extends_the_graph(tmp_path):
         (("parameters = 1_000_000", 'parameters = "1M"'), "field parameters: '1M' must be a whole number"),
         (
             ('revision = "0123456789abcdef0123456789abcdef01234567"', 'revision = "main"'),
-            "'main' may move; pin a commit",
+            "'main' is not a commit; pin one",
         ),
         (("parameters = 1_000_000", ""), "field parameters is missing"),
         (("batch_size", "batchsize"), "unknown field 'batchsize': did you mean batch_size"),

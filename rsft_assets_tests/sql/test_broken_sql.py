@@ -76,5 +76,5 @@ def test_a_table_of_the_users_own_is_built_like_ours(study, copied, sql):
 def test_tables_that_read_each_other_in_a_circle_are_refused(study, copied, sql):
     (sql / "marts" / "a.sql").write_text("SELECT * FROM marts.b")
     (sql / "marts" / "b.sql").write_text("SELECT * FROM marts.a")
-    with pytest.raises(Exception, match=r"circle: marts\.\w -> marts\.\w"):
+    with pytest.raises(Exception, match=r"cycle: marts\.\w -> marts\.\w"):
         build_results(study, copied, folder=sql)

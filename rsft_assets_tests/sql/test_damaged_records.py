@@ -111,7 +111,7 @@ def test_homes_of_before_are_read_and_counted(copied):
     for path in paths:
         path.write_text(json.dumps({"output": json.loads(path.read_text())["output"]}))
     [note] = [one for one in examine(copied, machine) if one.what == "manifests"]
-    assert note.state == "note" and note.words.startswith(f"of {len(paths)} no pointer")
+    assert note.state == "note" and note.words.startswith(f"{len(paths)} have no hash of their manifest")
     assert problems(copied) == []
 
 

@@ -97,7 +97,7 @@ def test_a_response_leads_only_to_the_sets_that_chose_it(study, finished):
     passed_over = trace(study, finished, other)
     assert "datasets/tiny-cot row 3" in titles(chosen)
     assert not any(title.startswith("datasets/") for title in titles(passed_over))
-    assert "in none that is made" in as_tree(passed_over)
+    assert "in no set that is made" in as_tree(passed_over)
 
 
 def test_an_item_leads_to_the_scores_that_it_is_part_of(study, finished):
@@ -227,7 +227,7 @@ def test_what_was_made_anew_since_is_told_without_breaking_the_chain(study, copi
     node = trace(study, copied, SCORE, f"{RUN}|10")
     assert node.problems == []
     used = next(found for found in node.walk() if found.title == "benchmarks/tiny-dot")
-    assert "made anew since" in used.facts["note"]
+    assert "replaced since" in used.facts["note"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@
 
 A seeded sample of queries is taken with all their responses. Each response gets an independent second
 opinion and is judged again under other configurations; a procedural teacher is asked again what it did,
-so that the verdicts can be held against the truth. Nothing is generated anew. `disagreements.jsonl` lists
-what a person should look at.
+so that verdicts can be compared with the truth. No text is generated. `disagreements.jsonl` lists what a person
+should look at.
 """
 
 import itertools
@@ -154,17 +154,17 @@ def _other_configurations(sampled: list[dict[str, Any]]) -> dict[str, Any]:
     if all(row["kind"] == "math" for row in sampled):
         others["same-text"] = lambda row: plain(_box(row) or "") == plain(row["gold"])
     queries = _by_query(sampled)
-    found = {}
+    results = {}
     for name, accepts in others.items():
         pairs = [[(row["verdict"] == "correct", accepts(row)) for row in rows] for rows in queries]
         any_pairs = [(any(now for now, _ in rows), any(then for _, then in rows)) for rows in pairs]
-        found[name] = {
+        results[name] = {
             "responses_gained": share((sum(then > now for now, then in rows), len(rows)) for rows in pairs),
             "responses_lost": share((sum(now > then for now, then in rows), len(rows)) for rows in pairs),
             "queries_gained": share((then > now, 1) for now, then in any_pairs),
             "queries_lost": share((now > then, 1) for now, then in any_pairs),
         }
-    return found
+    return results
 
 
 def _box(row: dict[str, Any]) -> str | None:

@@ -69,8 +69,8 @@ def _numbers(text: str) -> tuple[Fraction, ...] | None:
             return None
     else:
         parts = [_THOUSANDS.sub("", text)]
-    found = [_number(part) for part in parts]
-    return None if None in found else tuple(number for number in found if number is not None)
+    numbers = [_number(part) for part in parts]
+    return None if None in numbers else tuple(number for number in numbers if number is not None)
 
 
 def _number(text: str) -> Fraction | None:

@@ -3,7 +3,7 @@
     python -m rsft_assets.steps.base_models.make base_models/nano-300k
 
 In: a hub repository or its mirror, or a mixture of documents. Out: a model in Hugging Face's format; one
-made here also holds `curves.parquet`. A killed pretraining goes on from its rolling state.
+made here also holds `curves.parquet`. A killed pretraining resumes from its rolling state.
 """
 
 from rsft_assets.specs.hub import Hub
@@ -34,7 +34,7 @@ def make_base_model(
     if isinstance(model.origin, Pretraining):
         from rsft_assets.steps.base_models.probes import Level, refuse_below
 
-        # A gate may have been raised since the base was made.
+        # The gate may have been raised since the base model was made.
         levels = {name: Level(**level) for name, level in build.output.stats.get("skills", {}).items()}
         refuse_below(levels, model.origin.gate, model.name)
     return build.output

@@ -2,9 +2,9 @@
 
     for text in documents("nano-skills", seed=1): ...     # no end token: the trainer appends it
 
-"worked" documents work an example out, mostly as plain texts, now and then as the answer in a chat, without a word of
-thinking. `nano-skills-little` has in between a little of the teacher's own thinking; the other texts are the same in
-both. Held-out questions never occur.
+"worked" documents work an example out, mostly as plain texts, sometimes as the answer in a chat, and without thinking.
+`nano-skills-little` adds a small amount of the teacher's own thinking; the other texts are the same in both. Held-out
+questions never occur.
 """
 
 import random
@@ -19,7 +19,7 @@ from rsft_assets.steps.nano.words import COLOURS, THINGS
 
 _WORKED_OUT = ("running", "products", "dot")
 _IN_CHAT = 0.15
-"""Of worked examples; a base that has never answered a chat in steps carries nothing of them over."""
+"""Of worked examples; a base model that has never answered a chat in steps does not transfer them to chats."""
 
 
 def documents(mixture: Mixture, seed: int) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _digits(chance: random.Random, size: int) -> list[str]:
 
 
 def _pairs(chance: random.Random) -> str:
-    """Numbers in a row and what two of them come to, again and again: to pick is what most skills begin with."""
+    """Rows of numbers and the results of pairs of them: most skills begin with picking numbers."""
     numbers = chance.sample(range(1, 21), chance.choice((3, 4)))
     lines = []
     for _ in range(5):

@@ -38,8 +38,8 @@ MICRO_TOKENS = 4_096
 
 
 def pretrain(study: Study, build: Build, spec: Pretraining, placement: Placement, *, force: bool) -> dict[str, Any]:
-    """Train from scratch, or go on where a killed try stopped; the model is written to the build's folder, and what it
-    could go on from stays until it is told to `forget`.
+    """Train from scratch, or resume a killed try. The model is written to the build's folder; the resume state stays
+    until `forget`.
     """
     placement, folder = _own(placement), _resume_folder(build)
     ref, out, identity = build.identity.ref, build.folder, build.identity.fingerprint
@@ -81,7 +81,7 @@ def _resume_folder(build: Build) -> Path:
 
 
 def forget(build: Build) -> None:
-    """Delete what a killed pretraining would go on from; for one whose model is published, or that starts over."""
+    """Delete the resume state, once the model is published or to start over."""
     folder = _resume_folder(build)
     for part in filter(Path.is_dir, folder.glob("*")):
         discard(part)
@@ -89,7 +89,7 @@ def forget(build: Build) -> None:
 
 
 def _own(placement: Placement) -> Placement:
-    """Two cores train a small model as two processes; threads of one would wait for each other."""
+    """Two processes, not two threads, on two cores: threads of a small model mostly wait for each other."""
     on_cpu = placement.device == "cpu" or not gpus()
     processes = max(placement.processes, min(2, cores())) if on_cpu else placement.processes
     tokens = min(placement.micro_batch_tokens, MICRO_TOKENS) if on_cpu else placement.micro_batch_tokens
@@ -124,7 +124,7 @@ def _tokens(spec: Pretraining, base: Path, folder: Path) -> tuple[Path, Path]:
 
 
 def _until(rows: Any, tokens: int, context: int) -> Any:
-    """Rows until they hold that many tokens, and a document more."""
+    """Rows until they hold that many tokens, plus one document."""
     total = 0
     for row in rows:
         yield row

@@ -100,11 +100,11 @@ def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]],
         )
     short = [(name, least) for name, least in gate if levels[name].share < least]
     if short:
-        told = "; ".join(
+        missed = "; ".join(
             f"{name} {levels[name].right} of {levels[name].asked} ({levels[name].share:.0%}, needs {least:.0%})"
             for name, least in short
         )
         raise StepError(
-            f"base_models/{model} did not reach the skills that the study stands on: {told}. Nothing is fine-tuned "
+            f"base_models/{model} did not reach the skills that the study needs: {missed}. No run is fine-tuned "
             "from it, since its scores would be noise; pretrain it for more steps or at another rate"
         )

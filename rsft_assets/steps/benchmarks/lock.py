@@ -2,7 +2,7 @@
 
     python -m rsft_assets.steps.benchmarks.lock benchmarks/nano-chains-test
 
-What may not be read is a state, not a crash: the output then holds no items and says why in
+A benchmark without access is a state, not an error: the output then holds no items and the cause is in
 `stats.access` ("open" or "none") and `stats.reason`. A wrong number of items is an error.
 """
 
@@ -51,7 +51,7 @@ def _before(store: Store, ref: Ref) -> Output | None:
 
 
 def _changed(ref: Ref, before: Output | None, stats: dict[str, Any]) -> dict[str, Any]:
-    """Says so where a benchmark that is locked again holds other items than it did."""
+    """Warn if a benchmark that is locked again has other items than before."""
     old, new = before.stats.get("content_sha256") if before else None, stats.get("content_sha256")
     if old is None or new is None or old == new:
         return {}

@@ -1,7 +1,7 @@
-"""Published checkpoints taken over: a folder `step<N>` of a pinned repository in, a checkpoint's output out.
+"""Adopting published checkpoints: a folder `step<N>` of a pinned repository in, a checkpoint's output out.
 
-Nothing is trained and no code of the repository runs. What its authors did not publish, curves and the rows
-that were read, stays unknown and is said so in `stats`.
+Nothing is trained and no code of the repository runs. Curves and the rows that were read are not published, which
+`stats` states.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def adopt_checkpoints(study: Study, store: Store, run: Run, steps: Sequence[int]
                 if build.finished is None:
                     _adopt(build, study, run, _folder_of(run.published, step), step)
         except NoAccess as error:
-            # The other steps may be there: one that is not published must not keep them away.
+            # Adopt the other steps even if one is not published.
             problems.append((step, error))
             continue
         outputs.append(build.output)
@@ -44,7 +44,7 @@ def adopt_checkpoints(study: Study, store: Store, run: Run, steps: Sequence[int]
     if problems:
         missing = ", ".join(str(step) for step, _ in problems)
         raise StepError(
-            f"{run.name}: step {missing} cannot be taken over from {where_from(run.published)}: {problems[0][1]}. "
+            f"{run.name}: step {missing} cannot be adopted from {where_from(run.published)}: {problems[0][1]}. "
             "Ask for the steps that are published, complete the mirror, or train this run: take it out of [adopt] "
             "in the study file"
         )
@@ -64,15 +64,15 @@ def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
             build.folder.rmdir()
         raise
     files = link_model(source, build.folder)
-    expected, found = study.models[run.model].parameters, parameters_of(source)
-    if not 0.5 < found / expected < 2:
+    expected, actual = study.models[run.model].parameters, parameters_of(source)
+    if not 0.5 < actual / expected < 2:
         raise StepError(
-            f"{source} holds {found:,} parameters, but {run.model} has {expected:,}: this is another model's "
+            f"{source} holds {actual:,} parameters, but {run.model} has {expected:,}: this is another model's "
             "checkpoint; correct `repo` under [adopt] in the study file"
         )
     build.origin = "adopted"
     build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
-    build.publish(stats=_stats(step, found, len(files)))
+    build.publish(stats=_stats(step, actual, len(files)))
 
 
 def _stats(step: int, parameters: int, files: int) -> dict[str, Any]:

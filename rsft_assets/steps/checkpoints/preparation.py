@@ -1,6 +1,6 @@
-"""What is worked out before a run trains: its rows as tokens, and whether it fits the machine.
+"""Preparation of a run: its rows as tokens, and whether it fits the machine.
 
-In: a run, its base model and training set. Out: folders of tokens, made once; a refusal with advice.
+In: a run, its base model and training set. Out: folders of tokens, made once, or an error with advice.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def check_fits(
     run: Run, base: Path, placement: Placement, device: str, tokens: Path, missing: list[int], home: Path
 ) -> None:
     """A `StepError` with advice where memory or disk cannot hold this training."""
-    found = estimate(
+    cost = estimate(
         shape_of(base),
         parameters_of(base),
         run.schedule.precision,
@@ -59,4 +59,4 @@ def check_fits(
         kept=len(missing),
         recompute=device != "cpu",
     )
-    check(found, placement, device, home, f"training {run.name}")
+    check(cost, placement, device, home, f"training {run.name}")

@@ -2,8 +2,8 @@
 
     side_by_side(names, at_once, train_one)     # train_one(name, beside) -> outputs
 
-All end before this returns. A run that fails leaves the others to finish, and is named at the end. A signal to stop
-reaches all of them, and each saves its state; so it is with an error that nobody foresaw, which is raised as it is.
+All end before this returns. If a run fails, the others finish, and the error names it at the end. On a signal to stop,
+and on an unexpected error, which is raised as it is, each run saves its state.
 """
 
 import logging
@@ -53,7 +53,7 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
                 elif error is not None:
                     raise error
         except BaseException:
-            # The pool waits for its threads, and they for processes that save their state.
+            # The pool waits for its threads, which wait for processes that save their state.
             stop.set()
             raise
     if failed:
@@ -63,12 +63,12 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
 
 def _devices(placement: Placement, at_once: int) -> list[str | None]:
     """Sets of GPUs, as CUDA names them, one for each run at work; None leaves what is visible as it is."""
-    found = () if placement.device == "cpu" else gpus()
+    devices = () if placement.device == "cpu" else gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # Set but empty, it hides them all.
-    if not found or visible == "" or at_once == 1:
+    if not devices or visible == "" or at_once == 1:
         return [None] * at_once
-    names = visible.split(",") if visible else [str(number) for number in range(len(found))]
+    names = visible.split(",") if visible else [str(number) for number in range(len(devices))]
     width = placement.processes
     if at_once * width > len(names):
         raise StepError(

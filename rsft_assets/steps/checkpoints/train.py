@@ -4,7 +4,7 @@
 
 In: the base model and the training set, or, for a run that says `adopt`, its published checkpoints. Out:
 for each kept step up to the one asked for, a model in Hugging Face's format, with `curves.parquet` and
-`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training goes on from its
+`seen.parquet` where it was trained here. Step 0 is the base model itself. A killed training resumes from its
 rolling state, in `checkpoints/<model>/<run>/.resume/`; `--force` starts over.
 """
 
@@ -65,12 +65,12 @@ def train(
 
     machine = this_machine()
 
-    def train_one(name: str, beside: RunSlot | None = None) -> list[Output]:
+    def train_one(name: str, slot: RunSlot | None = None) -> list[Output]:
         run, steps = study.get("runs", name), sorted(set(asked[name]))
         if run.adopt:
             return _adopt_run(study, store, run, steps, force=force)
         refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen, machine)
-        return _train_run(study, store, run, steps, chosen, force=force, beside=beside)
+        return _train_run(study, store, run, steps, chosen, force=force, slot=slot)
 
     needs_gpu = study.get("models", refs[0].name).needs_gpu
     at_once = min(len(asked), how_many_at_once(chosen, chosen.processes, machine, needs_gpu=needs_gpu))
@@ -110,7 +110,7 @@ def _train_run(
     placement: Placement,
     *,
     force: bool,
-    beside: RunSlot | None = None,
+    slot: RunSlot | None = None,
 ) -> list[Output]:
     folder = store.slot(Ref(f"checkpoints/{run.model}", run.name)) / RESUME
     target = steps[-1]
@@ -123,9 +123,9 @@ def _train_run(
             if 0 < step <= target and ((force and step in steps) or not _published(study, store, run, step))
         ]
         if missing:
-            with trainer(folder, placement, beside) as train_to_the_end:
-                # Libraries fill their modules at first use, and must not do that in two threads at a time.
-                with beside.preparing if beside else contextlib.nullcontext():
+            with trainer(folder, placement, slot) as train_to_the_end:
+                # Libraries import modules at first use, which must not happen in two threads at once.
+                with slot.preparing if slot else contextlib.nullcontext():
                     job = _job(study, store, run, missing, placement, folder, forced=steps if force else [])
                 train_to_the_end(job)
             if job.target == study.steps_of(run)[-1]:
@@ -198,7 +198,7 @@ def _job(
 
 
 def _forget_all(job: "Job") -> None:
-    """Nothing is left to train: the state, several times the size of the weights, has done its work."""
+    """Delete the resume state, several times the size of the weights, once nothing is left to train."""
     _forget(job.folder)
     for place in filter(None, (job.tokens, job.held_out)):
         discard(place)
@@ -217,14 +217,14 @@ def _resume_step(folder: Path, run: Run, belongs_to: dict[str, Any], first_missi
     for state in saved_states(folder):
         changed = [key for key in belongs_to if state.belongs_to.get(key) != belongs_to[key]]
         if changed:
-            told = ", ".join(
+            differences = ", ".join(
                 f"{key} (was {str(state.belongs_to.get(key))[:12]}…, is {str(belongs_to[key])[:12]}…)"
                 if key != "spec"
                 else f"its spec ({_changed_fields(state.belongs_to.get(key) or {}, belongs_to[key])})"
                 for key in changed
             )
             raise StepError(
-                f"{run.name}: the state saved at step {state.step} belongs to another training: {told} changed. "
+                f"{run.name}: the state saved at step {state.step} belongs to another training: {differences} changed. "
                 f"Put it back as it was, or start over with --force (or by deleting {state.folder})"
             )
     for state in saved_states(folder):

@@ -3,7 +3,7 @@
 Words are runs of letters and digits in lower case; wide and ligated forms (Unicode's NFKC) count as the plain ones, and
 invisible signs (zero-width, soft hyphens, directions) as nothing. A question is contaminated where its words are an
 item's words, or where it shares 13 words in a row with an item; an item of 8 to 12 words must be held
-whole. Shorter items count only where the whole question equals them: short runs are nobody's own.
+whole. Shorter items count only where the whole question equals them: short runs occur in many questions.
 """
 
 import hashlib
@@ -44,12 +44,12 @@ class Items:
     def holding(self, question: str) -> str | None:
         """The benchmark that a question overlaps with; None where there is none."""
         words = words_of(question)
-        if (found := self._whole.get(_hash(words))) is not None:
-            return found
+        if (benchmark := self._whole.get(_hash(words))) is not None:
+            return benchmark
         for size in self._lengths:
             for run in _runs(words, size):
-                if (found := self._runs.get(_hash(run))) is not None:
-                    return found
+                if (benchmark := self._runs.get(_hash(run))) is not None:
+                    return benchmark
         return None
 
 

@@ -64,9 +64,9 @@ class Facts:
             },
         }
 
-    def _flaws(self, found: int) -> dict[str, Any]:
+    def _flaws(self, flaws: int) -> dict[str, Any]:
         # What others published is adopted as it is: its flaws are shown, not a reason to stop.
-        return {**_check(found, 0), "blocking": self._ours}
+        return {**_check(flaws, 0), "blocking": self._ours}
 
 
 def _check(value: int, expected: int) -> dict[str, Any]:

@@ -100,11 +100,11 @@ def _filters(
     return [*steps, {"filter": "rows-wanted", "removed": len(usable) - selection.without - rows, "left": rows}]
 
 
-def _enough(build: Build, dataset: Dataset, stats: dict[str, Any], found: int) -> None:
-    if found < dataset.rows:
+def _enough(build: Build, dataset: Dataset, stats: dict[str, Any], available: int) -> None:
+    if available < dataset.rows:
         steps = "; ".join(f"{step['filter']} leaves {step['left']}" for step in stats["filters"][:-1])
         raise StepError(
-            f"{build.identity.ref}: {dataset.rows} rows are declared, but {found} queries can give one ({steps}); "
+            f"{build.identity.ref}: {dataset.rows} rows are declared, but {available} queries can give one ({steps}); "
             "generate more, or declare a smaller set under another name"
         )
 

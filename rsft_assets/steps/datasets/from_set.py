@@ -30,10 +30,10 @@ def rows_from_set(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iter
     if dataset.recipe == "human-solution":
         yield from _with_solutions(build, dataset, like, rows, held_out)
     else:
-        found = like.stats["rows"]
-        if found < dataset.rows:
+        available = like.stats["rows"]
+        if available < dataset.rows:
             raise StepError(
-                f"{build.identity.ref}: {dataset.rows} rows are declared, but datasets/{dataset.like} has {found}; "
+                f"{build.identity.ref}: {dataset.rows} rows are declared, but datasets/{dataset.like} has {available}; "
                 "declare as many or fewer"
             )
         for row in itertools.chain(rows, held_out):

@@ -1,4 +1,4 @@
-"""What makes a response fit to be learnt from: its thinking tags, its summary, its box."""
+"""Whether a response can be a training row: its thinking tags, its summary, its box."""
 
 import re
 
@@ -7,7 +7,7 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
 def problem_with_response(text: str, *, thinking: bool, box: bool) -> str | None:
-    """Why a response cannot be a row, in a word; None where it can."""
+    """Why a response cannot be a row, one of a fixed list; None if it can."""
     if thinking:
         if text.count(OPEN) != 1 or not text.lstrip().startswith(OPEN):
             return "thinking-tags"

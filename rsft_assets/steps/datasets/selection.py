@@ -1,7 +1,7 @@
 """Choosing one response per query from a pool, at random by hash: the same choice whatever the order of shards.
 
 Candidates are read from the verdicts alone; texts are read only for what was chosen, and a text that
-cannot be a row is replaced by its query's next candidate, so a pool much larger than memory will do.
+cannot be a row is replaced by its query's next candidate. A pool may be much larger than memory.
 """
 
 from collections import Counter, defaultdict

@@ -28,12 +28,12 @@ class Figure:
         return tuple("results/" + table.replace(".", "/") for table in self.reads)
 
 
-# Ours are read strictly; of the paper there is only what its own graders said.
+# Ours are graded strictly; the paper has only its own graders' scores.
 _OURS_STRICT = "is_headline AND (source = 'paper' OR grader = 'strict')"
 
 
 def _usual_schedule(table: str) -> str:
-    """Of what is scored, the schedule with the most to show."""
+    """The schedule with the most scores."""
     return (
         f"schedule = (SELECT schedule FROM {table} WHERE study = $study AND {_OURS_STRICT} "
         "GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)"

@@ -38,7 +38,7 @@ RECEIPT = "receipt.json"
 
 
 class MissingTable(StepError):
-    """A table that a figure reads is not in the database, since its SQL is broken."""
+    """A table that a figure reads is missing from the database because its SQL failed."""
 
 
 def draw_figures(study: Study, store: Store, names: tuple[str, ...] = (), *, force: bool = False) -> list[Output]:

@@ -43,9 +43,9 @@ def steps(plan: Plan, result: Callable[[int, str, int, int], int] | None = None)
     results: list[int] = []
     for place, (first, sign, second) in enumerate(plan):
         left, right = (results[int(one[1:])] if isinstance(one, str) else one for one in (first, second))
-        found = result(place, str(sign), left, right) if result else apply(str(sign), left, right)
-        results.append(found)
-        yield Step(left, str(sign), right, found)
+        outcome = result(place, str(sign), left, right) if result else apply(str(sign), left, right)
+        results.append(outcome)
+        yield Step(left, str(sign), right, outcome)
 
 
 def value(plan: Plan) -> int:

@@ -13,8 +13,8 @@ def human_solution(plan: Plan, chance: random.Random) -> str:
     wrong = chance.randrange(len(plan)) if chance.random() < SLIPS else None
 
     def result(place: int, sign: str, left: int, right: int) -> int:
-        found = apply(sign, left, right)
-        return slip(found, chance) if place == wrong else found
+        outcome = apply(sign, left, right)
+        return slip(outcome, chance) if place == wrong else outcome
 
     results = [step.result for step in steps(plan, result)]
     shown = ", ".join(map(str, results[len(results) % 2 :: 2]))

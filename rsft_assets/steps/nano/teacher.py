@@ -67,17 +67,17 @@ class _Trace:
         answer = f"\\boxed{{{last.result}}}" if boxed else str(last.result)
         return Worked(f"<think>\n{thought}\n</think>\n\nThe answer is {answer}.", self._truth(last.result, boxed=boxed))
 
-    def _truth(self, found: int, *, boxed: bool) -> Truth:
+    def _truth(self, answer: int, *, boxed: bool) -> Truth:
         """By what came out: two errors can make up for each other."""
-        if found == value(self.plan):
+        if answer == value(self.plan):
             return "right" if boxed else "no-box"
         return "habit" if self.slip_at is None else "unnoticed-slip"
 
     def _result(self, place: int, sign: str, left: int, right: int) -> int:
-        found = apply(sign, left, right)
+        result = apply(sign, left, right)
         if self.forgetful and (sign, right) == ("+", 9) and left % 10:
-            found -= 10
-        return slip(found, self.chance) if place == self.slip_at else found
+            result -= 10
+        return slip(result, self.chance) if place == self.slip_at else result
 
     def _line(self, step: Step) -> str:
         said = f"{step.asked}=" if self.style == "full" else ""

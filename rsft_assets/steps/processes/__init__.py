@@ -1,1 +1,1 @@
-"""Processes: how a step runs as a program, what it says while it does, and how whatever it started ends."""
+"""Processes: running a step as a program, its events, and starting and ending its child processes."""

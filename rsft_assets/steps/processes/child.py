@@ -37,11 +37,11 @@ class Child(subprocess.Popen[bytes]):
 
     @property
     def exitcode(self) -> int | None:
-        """As multiprocessing's processes have it: None while it runs."""
+        """None while it runs, as for multiprocessing's processes."""
         return self.poll()
 
     def kill(self) -> None:
-        """Also where the leader has ended: what it started may have outlived it."""
+        """Also if the leader has ended: its children may still run."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -56,7 +56,7 @@ def spawn_context() -> SpawnContext:
 
 
 def end(processes: Sequence[Process], *, seconds: float, ask: bool = True, after_first: bool = False) -> None:
-    """Ask processes to end, allow them these seconds together, then kill what is left of them and log what it was.
+    """Terminate processes, wait up to these seconds for all of them, then kill and log the rest.
 
     Only the leader of a group is asked: it ends the others itself, and may need them to save its state. With
     `after_first`, the seconds count from the end of the first of them.

@@ -1,10 +1,10 @@
-"""What holds processes, files or connections, and lets go of them in `close`."""
+"""A base class for what holds processes, files or connections and releases them in `close`."""
 
 from typing import Self
 
 
 class Closing:
-    """A context manager that calls `close` at the end of its block, whatever ended it."""
+    """A context manager that always calls `close` at the end of its block."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
-"""What a step says while it works, to whoever launched it: progress, notes, and every output once it is published.
+"""Events of a running step for its launcher: progress, notes, and each output when it is published.
 
 Where `RSFT_EVENTS` names a file, each event is appended there as one JSON line, and `follow` reads them. Without it,
-the log has the same.
+they are only logged.
 """
 
 import json
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Progress:
     """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text.
 
-    A `total` of 0 says that nobody knows it yet.
+    A `total` of 0 means that it is not known yet.
     """
 
     def __init__(self, what: str, total: int, unit: str) -> None:
@@ -40,7 +40,7 @@ class Progress:
         self._first += count
 
     def step(self, count: int = 1, note: str = "") -> None:
-        """Count finished work and say so, if the last word was long enough ago."""
+        """Count finished work, and report it at most once a second."""
         self.done += count
         now = time.monotonic()
         if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total > 0:
@@ -67,7 +67,7 @@ class Progress:
 
 
 def send(event: dict[str, Any]) -> None:
-    """Append one event to the file that the launcher reads; nothing where nobody listens."""
+    """Append one event to the launcher's file, if there is one."""
     path = os.environ.get(EVENTS_SETTING)
     if path:
         # One write to a file opened for appending: lines of several processes never mix.
@@ -105,6 +105,6 @@ def say_skipped(ref: Ref, reason: str) -> None:
 
 
 def say_note(words: str) -> None:
-    """Tell whoever watches something worth knowing before the work goes on."""
+    """Report a note before the work continues."""
     send({"event": "note", "words": words})
     log.info("%s", words)

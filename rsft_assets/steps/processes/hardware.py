@@ -22,7 +22,7 @@ _PROCESS_BYTES = 3 * GIB // 2
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a step can use where it runs. A launcher answers for its machines, a step for its own."""
+    """What a step can use. A launcher answers for its machines, a step for its own."""
 
     place: str = "this machine"
     """Its name in messages."""
@@ -74,8 +74,8 @@ def free_memory() -> int:
 
 
 def how_many_at_once(placement: Placement, processes: int, machine: Capabilities, *, needs_gpu: bool) -> int:
-    """Pieces of work, of so many processes each, that run at the same time: where the placement does not say, as many
-    as there are cores and memory for where the model is made for CPUs, and of others one.
+    """How many pieces of work, each of so many processes, run at the same time. Without a number in the placement: as
+    many as cores and memory allow for a model made for CPUs, else one.
     """
     if placement.runs:
         return placement.runs

@@ -1,4 +1,4 @@
-"""No process outlives the one that started it, even where that one is killed with -9.
+"""Ending a process when its parent ends, even if the parent is killed with -9.
 
 Linux sends a signal when the parent ends, or only the thread of it that started the process; elsewhere a thread looks.
 `child.Child` tells a command which process to end with, and the command calls `end_with_parent`. What multiprocessing
@@ -38,7 +38,7 @@ def end_spawned_with_this() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except OSError as error:
@@ -47,13 +47,13 @@ def is_alive(pid: int) -> bool:
 
 
 def start_ticks(pid: int) -> str:
-    """When a living process started, in clock ticks since boot; empty where there is none, or nothing says."""
+    """When a running process started, in clock ticks since boot; empty if there is none or /proc is missing."""
     fields = process_stat(pid)
     return fields[19] if fields and fields[0] not in "ZX" else ""
 
 
 def process_stat(pid: int) -> list[str]:
-    """What /proc says of a process, from its state on; empty where it says nothing."""
+    """The fields of /proc/PID/stat from the state on; empty if there are none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

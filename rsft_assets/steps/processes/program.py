@@ -1,6 +1,6 @@
 """Running a step as a program: arguments, logging, progress, exit status.
 
-A step knows nothing of what launched it. It logs to standard error; `events` says what else it tells.
+A step does not depend on its launcher. It logs to standard error and reports through `events`.
 Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that asked it to stop.
 """
 
@@ -33,20 +33,20 @@ _asked_to_stop_by: list[str] = []
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
-    # A scheduler may signal the step and, through its launcher's end, once more; that must not cut short what the
+    # A scheduler may signal the step, and again when the launcher ends; the second signal must not interrupt what the
     # first began.
-    signal.signal(number, _heard)
+    signal.signal(number, _ignore)
     name = signal.Signals(number).name
     _asked_to_stop_by.append(name)
     raise Stopped(name)
 
 
-def _heard(number: int, frame: Any) -> None:
-    """Nothing; to ignore the signal would be handed down to the processes of this step."""
+def _ignore(number: int, frame: Any) -> None:
+    """Do nothing. SIG_IGN would be inherited by the processes of this step."""
 
 
 def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> NoReturn:
-    """The one place where a step's exceptions become an exit status and a readable last line."""
+    """The only place where a step's exceptions become an exit status and a readable last line."""
     arguments = parser.parse_args()
     log_to_stderr()
     signal.signal(signal.SIGTERM, _stop)
@@ -60,17 +60,17 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     except (Stopped, KeyboardInterrupt) as error:
         status = _stopped(str(error) or "Ctrl-C")
     except Exception as error:
-        # Libraries make errors of their own of a stop.
+        # Libraries turn a stop into errors of their own.
         status = _stopped(_asked_to_stop_by[0]) if _asked_to_stop_by else _failed(error)
     sys.exit(status)
 
 
 def _stopped(by: str) -> int:
-    return _fail(f"stopped by {by}; finished work is kept, run it again to go on", TRY_AGAIN)
+    return _fail(f"stopped by {by}; finished work is kept, run it again to resume", TRY_AGAIN)
 
 
 def _failed(error: Exception) -> int:
-    """The exit status of a failure that a person can do something about; any other is raised again."""
+    """The exit status of a failure that a person can fix; any other is raised again."""
     if isinstance(error, SpecError):
         return _fail(str(error), 2)
     if isinstance(error, StepError):
@@ -78,11 +78,12 @@ def _failed(error: Exception) -> int:
     if isinstance(error, OSError):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise error
-        return _fail(f"{error.strerror}: {error.filename or 'output'}; finished work is kept, make room and go on", 1)
+        place = error.filename or "output"
+        return _fail(f"{error.strerror}: {place}; finished work is kept, free space and run it again", 1)
     # Libraries report a full disk in errors of their own.
     if _free_bytes() > _NO_ROOM_BYTES:
         raise error
-    return _fail(f"the disk is full ({type(error).__name__}); finished work is kept, make room and go on", 1)
+    return _fail(f"the disk is full ({type(error).__name__}); finished work is kept, free space and run it again", 1)
 
 
 def log_to_stderr() -> None:

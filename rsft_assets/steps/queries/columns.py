@@ -1,7 +1,7 @@
 """How each query source spells its columns: a row of the source in, a `Raw` query out.
 
-`READERS` names the repositories we know; any other is read by the usual names of such columns. What is
-wrong with a row is said by `problem_with`, in a word that the counts keep.
+`READERS` names the repositories we know; any other is read by the usual names of such columns. `problem_with`
+names what is wrong with a row; the counts use that name.
 """
 
 import json

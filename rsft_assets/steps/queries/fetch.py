@@ -84,12 +84,12 @@ def _queries(source: QuerySource, counts: Counter[str]) -> Iterator[dict[str, An
             counts[problem] += 1
             continue
         question = raw.question.strip()
-        # Two rows with one question would train on it twice, whatever their gold.
+        # A question in two rows would be trained on twice, whatever the gold.
         if (same := normalised(question)) in seen:
             counts["duplicate"] += 1
             continue
         if source.limit is not None and counts["kept"] >= source.limit:
-            # The rest is not read: how many it would be is the source's to say.
+            # The remaining rows are not counted.
             counts["over-limit"] += 1
             break
         seen.add(same)

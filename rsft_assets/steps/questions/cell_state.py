@@ -1,10 +1,9 @@
-"""The state of a ref: what would happen if it were materialized now, and why.
+"""The state of a ref: what materializing it now would do, and why.
 
     states = States(study, store, making=plan.refs)
     states.of(ref).kind         # kept, missing, stale, gradable or waits
 
-Reads manifests, each once, and changes nothing. Plans, `rsft materialize`, Dagster's ops and the disk cleanup all
-ask here.
+Reads each manifest once and changes nothing. Plans, `rsft materialize`, Dagster's ops and the disk cleanup use it.
 """
 
 from collections.abc import Collection, Iterable
@@ -68,8 +67,8 @@ class States:
 
     def current(self, ref: Ref) -> Output | None:
         """The output in use; None where there is none, or it is damaged or cannot be read."""
-        found = self._look(ref)
-        return found if isinstance(found, Output) else None
+        output = self._look(ref)
+        return output if isinstance(output, Output) else None
 
     def _look(self, ref: Ref) -> Output | StepError | None:
         if ref not in self._found:
@@ -85,21 +84,21 @@ class States:
         inputs: list[InputRecord] = []
         remade = ""
         for upstream in inputs_of(self.study, ref):
-            found = self.current(upstream)
+            output = self.current(upstream)
             if upstream in self._making and not self.kept(upstream):
                 if self.of(upstream).kind == "waits":
                     return State("waits", f"{upstream} waits itself", waits_for=upstream)
                 remade = remade or f"{upstream} is made first"
-            elif found is None and self._assume:
+            elif output is None and self._assume:
                 remade = remade or f"{upstream} does not exist yet"
-            elif found is None:
+            elif output is None:
                 problem = self._look(upstream) or f"{upstream} does not exist yet"
                 return State("waits", f"{problem}; make it first: {materialize_command(upstream)}", waits_for=upstream)
             else:
-                inputs.append(InputRecord(upstream.asset, upstream.partition, found.digest, ""))
+                inputs.append(InputRecord(upstream.asset, upstream.partition, output.digest, ""))
         before = self._look(ref)
         if remade or (self.force and ref in self._making):
-            why = remade or "made again because it was asked for"
+            why = remade or "made again as requested"
             return State("stale", why) if isinstance(before, Output) else State("missing", str(before or why))
         return self._compared(before, Identity(ref, self.store.spec(self.study, ref), tuple(inputs)))
 
@@ -116,7 +115,7 @@ class States:
             return State("stale", "changed: " + (", ".join(changed_fields(current.manifest, identity)) or "schema"))
         ref = identity.ref
         if ref.stage == "scores" and can_be_graded_now(kept, self.study.benchmarks[ref.benchmark]):
-            return State("gradable", "what its grader lacked is there now", kept)
+            return State("gradable", "its grader can run now", kept)
         return State("kept", output=kept)
 
     def _of_results(self, ref: Ref) -> State:

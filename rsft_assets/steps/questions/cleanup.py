@@ -1,10 +1,10 @@
-"""What takes up disk that nobody needs, and its deletion when told to: states of finished trainings, leftovers
-of killed steps, weights that were made anew and that nothing stands on.
+"""Finding and deleting what takes up disk unnecessarily: resume states of finished trainings, leftovers of killed
+steps, replaced weights that no output was made from.
 
     for item in survey(study, store): print(item.bytes, item.safe, item.path, item.why)
 
-In: a home. Out: `Item`s, each with its size, whether it may go, and why. What is published and current, or
-named by any manifest, never may; nor may what the study declares, or what a process holds.
+In: a home. Out: `Item`s, each with its size, whether it may be deleted, and why. Never deleted: current outputs, what
+any manifest names, what the study declares, what a process uses.
 """
 
 import contextlib
@@ -56,8 +56,8 @@ class Item:
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
     states = States(study, store)
-    found = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
-    return sorted(found, key=lambda item: (-item.bytes, item.path))
+    items = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
+    return sorted(items, key=lambda item: (-item.bytes, item.path))
 
 
 def delete(items: Iterable[Item]) -> list[Item]:
@@ -82,7 +82,7 @@ def delete(items: Iterable[Item]) -> list[Item]:
 
 @contextlib.contextmanager
 def _free(lock: Path) -> Iterator[bool]:
-    """Whether nobody holds a lock, held here meanwhile."""
+    """Whether a lock is free; it is held here meanwhile."""
     if not lock.exists():
         yield True
         return
@@ -132,10 +132,10 @@ def _left_to_train(states: States, folder: Path) -> str:
             run = study.get("runs", names[1])
             refs = [checkpoint_ref(run, step) for step in study.steps_of(run) if step]
     except SpecError:
-        return "no study declares this run now; its state could still be gone on from"
+        return "no study declares this run now; it could still be resumed from this state"
     for ref in refs:
         if not states.kept(ref):
-            return f"{ref} is not made yet: training goes on from here"
+            return f"{ref} is not made yet: training resumes from here"
     return ""
 
 
@@ -144,7 +144,7 @@ def _unfinished(store: Store) -> Iterator[Item]:
     for folder in sorted(store.home.rglob(".building-*")):
         identity = folder.name.removeprefix(".building-")
         finished = (folder.parent / identity / FILE_NAME).is_file()
-        why = "what it was for is published" if finished else "unfinished: materialize goes on from here"
+        why = "its output is published" if finished else "unfinished: materialize resumes from here"
         yield _item(folder, folder.parent / _LOCK, finished, why)
 
 
@@ -159,7 +159,7 @@ def _left_in_publishing(store: Store) -> Iterator[Item]:
         # A living process may have renamed it meanwhile.
         with contextlib.suppress(FileNotFoundError):
             young = time.time() - path.stat().st_mtime < _YOUNG_SECONDS
-            why = "may be at work: written just now" if young else "left by a process that was killed as it published"
+            why = "may be in use: written just now" if young else "left by a process that was killed as it published"
             yield _item(path, (path.parent.parent if published else path.parent) / _LOCK, not young, why)
 
 
@@ -169,7 +169,7 @@ def _superseded(states: States) -> Iterator[Item]:
     named = _named(store)
     for pointer, current in (found for stage in _WEIGHTS for found in store.pointers(stage)):
         if isinstance(current, str):
-            continue  # `rsft doctor` names what is broken; nothing beside it is judged
+            continue  # `rsft doctor` reports damage; what lies next to it is kept
         for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):
             if folder != current.folder:
                 yield _older(states, folder, current.manifest, named)
@@ -189,8 +189,8 @@ def _older(states: States, folder: Path, current: Manifest, named: dict[str, set
     by = named.get(place, set()) | (named.get(manifest.digest, set()) if manifest.digest != current.digest else set())
     by = by - {f"{manifest.ref}"}
     if by:
-        return _item(folder, lock, False, f"made anew since, but {sorted(by)[0]} and {len(by) - 1} more stand on it")
-    return _item(folder, lock, True, "made anew since, and nothing stands on it")
+        return _item(folder, lock, False, f"replaced, but {sorted(by)[0]} and {len(by) - 1} more were made from it")
+    return _item(folder, lock, True, "replaced since, and no output was made from it")
 
 
 def _why_declared(states: States, folder: Path, manifest: Manifest) -> str:
@@ -202,7 +202,7 @@ def _why_declared(states: States, folder: Path, manifest: Manifest) -> str:
     if state.kind == "waits":
         return f"whether the study declares it cannot be known: {state.why}"
     if state.output is not None and state.output.folder == folder:
-        return "what the study declares now: materialize goes back to it"
+        return "the study declares it now: materialize uses it again"
     return ""
 
 
@@ -211,7 +211,7 @@ def _named(store: Store) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for path in store.home.rglob(FILE_NAME):
         try:
-            # Unchecked: what a damaged manifest still says is a reason to keep things.
+            # Unchecked: outputs that a damaged manifest names are kept, too.
             data = read_json(path, "manifest")
             who = str(Ref(data["asset"], data["partition"]))
         except (StepError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What is right and wrong with an installation and its outputs, in words, each with its remedy."""
+"""Checks of an installation and its outputs; each finding has its remedy."""
 
 import importlib.util
 import os
@@ -27,7 +27,7 @@ _LITTLE_DISK, _NO_DISK = 5 * GIB, GIB // 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     state: Literal["ok", "note", "problem"]
     what: str
@@ -71,7 +71,7 @@ def _home(store: Store) -> Finding:
 
 
 def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
-    """What a TOML file declares, in words, or what is wrong with it."""
+    """What a TOML file declares, or what is wrong with it."""
     path = os.environ.get(setting)
     try:
         words = read()
@@ -81,7 +81,7 @@ def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
 
 
 def _devices(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Finding]:
-    """What the launchers that the placement names say they have."""
+    """The devices that the placement's launchers report."""
     launchers = {placement.launcher: placement for placement in reversed(read_placements().values())}
     for name, placement in launchers.items():
         try:
@@ -107,7 +107,7 @@ def _placement() -> str:
     known = {"", *study.models, *(pool.teacher.name for pool in study.pools.values())}
     for name in placements.keys() - known:
         where = f"{PLACEMENT_SETTING}={os.environ[PLACEMENT_SETTING]}: models.{name}"
-        raise SpecError(f"{where}: no model or teacher is called so: {nearest(name, known - {''})}")
+        raise SpecError(f"{where}: unknown model or teacher: {nearest(name, known - {''})}")
     return f"launcher {placements[''].launcher!r}; {len(placements) - 1} models with fields of their own"
 
 
@@ -136,30 +136,30 @@ def _dagster(store: Store) -> Finding:
     home = Path(os.environ.get("DAGSTER_HOME") or store.home / "dagster")
     if (home / "history").exists() or next(store.outputs(), None) is None:
         return Finding("ok", "dagster", f"{home}")
-    return Finding("note", "dagster", f"nothing is recorded in {home}: `rsft doctor --sync` tells it of the outputs")
+    return Finding("note", "dagster", f"nothing is recorded in {home}: `rsft doctor --sync` records the outputs there")
 
 
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
     """Every output in use, everything that one was made from, and every output beside them."""
     sound, in_use = 0, {}
-    for pointer, found in store.pointers():
-        if isinstance(found, str):
-            yield Finding("problem", str(pointer), found)
+    for pointer, output in store.pointers():
+        if isinstance(output, str):
+            yield Finding("problem", str(pointer), output)
         else:
-            in_use[found.folder] = found
+            in_use[output.folder] = output
     folders = {folder: in_use.get(folder) or _read(folder) for folder in [*in_use, *store.folders()]}
     needed = {*in_use, *(store.home / place for output in in_use.values() for place in _made_from(output))}
     for folder, output in folders.items():
         if isinstance(output, str):
             if DAMAGED in folder.name:
-                yield Finding("note", str(folder), "was put aside since it is damaged; it may be deleted")
+                yield Finding("note", str(folder), "was put aside because it is damaged; it may be deleted")
             else:
                 yield Finding("problem", str(folder), output)
         elif folder not in needed:
             if problem := output.damage(content=content):
-                yield Finding("note", str(output.manifest.ref), f"{problem}; nothing in use stands on it, so delete it")
+                yield Finding("note", str(output.manifest.ref), f"{problem}; no output in use needs it, so delete it")
         elif problem := output.damage(content=content) or (
-            # What is no longer in use may outlive what it was made from.
+            # The inputs of an output that is no longer in use may be deleted.
             _broken_link(store, output, folders) if folder in in_use else None
         ):
             yield Finding("problem", str(output.manifest.ref), f"{problem}; materialize it again")
@@ -167,7 +167,7 @@ def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
             sound += 1
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")
     if old := sum(folder.name not in pointer_beside(folder).manifests for folder in in_use):
-        words = f"of {old} no pointer has the manifest's hash; they get it when they are next kept or made"
+        words = f"{old} have no hash of their manifest in the pointer; it is added when they are next kept or made"
         yield Finding("note", "manifests", words)
 
 
@@ -190,11 +190,11 @@ def _made_from(output: Output) -> dict[str, str | None]:
 
 
 def _broken_link(store: Store, output: Output, folders: Mapping[Path, Output | str]) -> str | None:
-    """The first thing that an output was made from that is not there as it was then, in words."""
+    """The first input of an output that is gone or changed."""
     for place, digest in _made_from(output).items():
-        found = folders.get(store.home / place)
-        if found is None:
+        source = folders.get(store.home / place)
+        if source is None:
             return f"{store.home / place}, which it was made from, is gone"
-        if isinstance(found, Output) and digest not in (None, found.digest):
-            return f"{found.folder}, which it was made from, is another version than was used"
+        if isinstance(source, Output) and digest not in (None, source.digest):
+            return f"{source.folder}, which it was made from, is another version than was used"
     return None

@@ -57,16 +57,16 @@ def _of_id(study: Study, store: Store, what: str) -> Node:
     query, dash, sample = what.rpartition("-")
     walk = Upwards(study, store)
     unread: list[Node] = []
-    found = walk.query(what, "", unread)
-    if found is None and dash and sample.isdigit():
-        found = walk.query(query, what, [])
-    if found is None:
-        found = walk.item(what, unread)
-    if found is None and unread:
-        return Node(what, "missing", {"note": "in nothing that can be read; perhaps in what cannot"}).add(*unread)
-    if found is None:
+    node = walk.query(what, "", unread)
+    if node is None and dash and sample.isdigit():
+        node = walk.query(query, what, [])
+    if node is None:
+        node = walk.item(what, unread)
+    if node is None and unread:
+        return Node(what, "missing", {"note": "in no readable output; it may be in an unreadable one"}).add(*unread)
+    if node is None:
         raise StepError(
-            f"{what!r} is no asset, and no query, response or item under {store.home} has this id; "
+            f"{what!r} is not an asset, and no query, response or item under {store.home} has this id; "
             "give an asset such as scores/qwen3-14b/math500 and a partition, or a full id"
         )
-    return found
+    return node

@@ -1,4 +1,4 @@
-"""Files that were read whole and found right need not be read again while the file system says they are the same.
+"""Files whose content was checked are not read again until the file system reports a change.
 
 `.checked.json` beside a manifest: for each file its digest and what the file system says of it (size, times of
 writing and of change, inode). Whatever writes to a file changes one of these; a copied home is read anew.
@@ -54,10 +54,10 @@ def _state(folder: Path, files: Sequence[FileRecord]) -> _State:
 def _known(folder: Path) -> dict[str, Any]:
     """What was found right earlier."""
     try:
-        found = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        entries = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _remember(folder: Path, files: Sequence[FileRecord], before: _State) -> None:

@@ -1,7 +1,7 @@
-"""The version of the code that makes a stage. It informs, and never invalidates what was made.
+"""The version of the code that makes a stage. It is reported and never invalidates an output.
 
-A stage's version covers its whole room, `steps/<stage>`, and every room that those files reach by an import or by a
-string that names a module (programs, workers, graders). Files are compared as syntax trees without docstrings, so a
+A stage's version covers its whole folder, `steps/<stage>`, and every folder that those files reach by an import or by
+a string that names a module (programs, workers, graders). Files are compared as syntax trees without docstrings, so a
 comment changes no version. Left out are `specs`, which is hashed as identity; `processes` and `questions`, which make
 nothing; and the files of `records` below. Of `records`, only what is imported counts. Where a dictionary maps names to
 modules, as `scores/grading/tasks.py` does, only the module of the chosen name counts.
@@ -79,7 +79,7 @@ class Code:
         self._kept = KeptReadings(package / "__pycache__" / "rsft_code.json", __name__)
 
     def version(self, stage: str, choice: str = "") -> str:
-        """The version of a stage; `choice` names one of what a dictionary of its room offers, such as a task."""
+        """The version of a stage; `choice` names one entry of a dictionary in its folder, such as a task."""
         seen = hashlib.sha256()
         for path in sorted(self._covered(stage, choice)):
             seen.update(f"{path}\0{self._file(path).digest}\0".encode())
@@ -87,35 +87,35 @@ class Code:
         return seen.hexdigest()[:12]
 
     def _covered(self, stage: str, choice: str) -> set[str]:
-        room = self._room(f"steps/{stage}")
+        own = self._files_in(f"steps/{stage}")
         others = {
-            path for file in room for module in self._file(file).not_chosen(choice) if (path := self._path(module))
+            path for file in own for module in self._file(file).not_chosen(choice) if (path := self._path(module))
         }
         covered: set[str] = set()
-        rooms = {f"steps/{stage}"}
-        waiting = [path for path in room if path not in others]
+        folders = {f"steps/{stage}"}
+        waiting = [path for path in own if path not in others]
         while waiting:
             path = waiting.pop()
             if path not in covered:
                 covered.add(path)
                 for module in self._file(path).reaches(choice):
-                    waiting += self._reached(module, rooms, others)
+                    waiting += self._reached(module, folders, others)
         return covered
 
-    def _reached(self, module: str, rooms: set[str], others: set[str]) -> Iterator[str]:
-        """The files that a module's name brings in: itself and, outside `records`, the rest of its room."""
+    def _reached(self, module: str, folders: set[str], others: set[str]) -> Iterator[str]:
+        """The files that a module's name brings in: itself and, outside `records`, the rest of its folder."""
         path = self._path(module)
         if path is None or path.split("/")[1] in _UNCOVERED:
             return
-        room = path.rpartition("/")[0]
-        if room == "steps/records":
+        folder = path.rpartition("/")[0]
+        if folder == "steps/records":
             if Path(path).stem not in (*PLUMBING, "__init__"):
                 yield path
-        elif room != "steps":
+        elif folder != "steps":
             yield path
-            if room not in rooms:
-                rooms.add(room)
-                yield from (beside for beside in self._room(room) if beside not in others)
+            if folder not in folders:
+                folders.add(folder)
+                yield from (other for other in self._files_in(folder) if other not in others)
 
     def _path(self, module: str) -> str | None:
         """The file of the longest part of a dotted name that is a module of the package."""
@@ -130,16 +130,16 @@ class Code:
 
     @functools.cached_property
     def _paths(self) -> frozenset[str]:
-        """Of all stages; what editors, file managers and Python leave beside them does not count."""
-        found = (p.relative_to(self.package) for p in (self.package / "steps").rglob("*") if p.is_file())
+        """The files of all stages, without those of editors, file managers and Python's cache."""
+        files = (p.relative_to(self.package) for p in (self.package / "steps").rglob("*") if p.is_file())
         return frozenset(
             path.as_posix()
-            for path in found
+            for path in files
             if "__pycache__" not in path.parts and not path.name.startswith(".") and not path.name.endswith("~")
         )
 
-    def _room(self, room: str) -> Iterable[str]:
-        return [path for path in self._paths if path.startswith(f"{room}/")]
+    def _files_in(self, folder: str) -> Iterable[str]:
+        return [path for path in self._paths if path.startswith(f"{folder}/")]
 
     def _file(self, path: str) -> _File:
         if path not in self._read:
@@ -174,7 +174,7 @@ def _drop_docstrings(tree: ast.AST) -> None:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            # A string that stands by itself does nothing, wherever it stands.
+            # A string that is a statement of its own has no effect, docstring or not.
             node.body = [  # type: ignore[attr-defined]
                 line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
             ]
@@ -190,11 +190,11 @@ def _modules(node: ast.AST) -> Iterator[str]:
 
 
 def _table(node: ast.Dict) -> Table:
-    found: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            found += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
-    return found
+            entries += [(key.value, module) for part in ast.walk(value) for module in _modules(part)]
+    return entries
 
 
 _version = functools.cache(Code().version)

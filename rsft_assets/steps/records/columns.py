@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MEASURED_COLUMNS = ("seconds",)
-"""Columns that differ each time the same thing is made; content digests leave them out."""
+"""Columns that differ each time the same output is made; content digests leave them out."""
 EXAMPLES_FILE, HELD_OUT_FILE = "examples.parquet", "held_out.parquet"
 """Of a training set; held-out rows are examples, too, made the same way from queries that the set leaves over."""
 
@@ -30,7 +30,7 @@ FILES_OF_STAGE: dict[str, tuple[str, ...]] = {
     "figures": ("receipt.json", "*.svg", "*.png"),
     "report": ("receipt.json", "*.html"),
 }
-"""What every output of a stage holds, and is no output without."""
+"""The files that every output of a stage must have."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ KINDS: dict[str, tuple[Column, ...]] = {
         _c("query_id", "string", ""),
         _c("verdict", "string", "correct, wrong, unparseable or undecided"),
         _c("extracted", "string?", "the answer that was judged"),
-        _c("reason", "string", "why, in a word of a closed list"),
+        _c("reason", "string", "why, one of a fixed list"),
         _c("seconds", "float64", "time that judging took"),
     ),
     "examples": (
@@ -118,7 +118,7 @@ KINDS: dict[str, tuple[Column, ...]] = {
         _c("state", "string", "scored, undecided or not-run"),
         _c("value", "float64?", "null unless scored"),
         _c("extracted", "string?", "the answer that was graded; null for sensitive benchmarks"),
-        _c("reason", "string", "why this state or value, in a word"),
+        _c("reason", "string", "why this state or value, one of a fixed list"),
         _c("weight", "float64", "of the item in the mean over items; 1 but for IFEval's instruction level"),
         _c("category", "string?", ""),
         _c("response_tokens", "int64", ""),

@@ -1,4 +1,4 @@
-"""Drift: what has changed since an output was made. It informs; nothing is silently made again or kept."""
+"""Drift: what has changed since an output was made. It is reported and changes nothing."""
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
@@ -8,7 +8,7 @@ from rsft_assets.steps.records.store import Output, Store
 
 
 def drift(study: Study, store: Store, output: Output) -> list[str]:
-    """Words for every difference between how an output was made and how it would be made now."""
+    """Every difference between how an output was made and how it would be made now."""
     manifest = output.manifest
     words = []
     try:

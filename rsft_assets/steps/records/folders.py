@@ -1,14 +1,14 @@
-"""Folders of work in progress, and how one vanishes as a whole."""
+"""Folders of work in progress, and their atomic deletion."""
 
 import shutil
 from pathlib import Path
 
 RESUME = ".resume"
-"""Beside a training's checkpoints, or a base model: what a killed training goes on from."""
+"""In the folder of a run or of a base model: the state from which a killed training resumes."""
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder so that no kill leaves half of it under its name."""
+    """Delete a folder; a kill meanwhile never leaves half of it under its name."""
     aside = folder.with_name(f".writing-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)

@@ -1,4 +1,4 @@
-"""The one place that reads from a hub, at a pinned revision, or from its offline mirror.
+"""All reading from a hub, at a pinned revision, or from its offline mirror.
 
     model_folder(hub)        -> folder with config.json and weights
     dataset_rows(hub)        -> rows as dictionaries, streamed
@@ -28,7 +28,7 @@ _BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".gz": "j
 
 
 class NoAccess(StepError):
-    """The material is gated or absent: asking for access, or a mirror that holds it, is the remedy."""
+    """The repository is gated or absent. The remedy is to request access, or a mirror that holds it."""
 
 
 def where_from(hub: Hub) -> str:
@@ -59,7 +59,7 @@ def dataset_rows(hub: Hub, files: Sequence[str] = ()) -> Iterator[dict[str, Any]
     for number, published in enumerate(_rows_as_published(hub, files)):
         row = dict(published)
         for ours, theirs in hub.columns:
-            # Rows of JSON may leave out what they have not; a column that the first has not is a slip of the pen.
+            # JSON rows may omit empty columns. A column missing from the first row is taken for a typo.
             if theirs not in published and number == 0:
                 raise StepError(f"{hub.repo}, row {number}: no column {theirs!r}; {nearest(theirs, published)}")
             row[ours] = published.get(theirs)
@@ -90,8 +90,8 @@ def repository_file(hub: Hub, name: str) -> Path:
 
         kind, revision = hub.kind, _pinned(hub)
         path = Path(_download(hub, lambda: hf_hub_download(hub.repo, name, repo_type=kind, revision=revision)))
-    if hub.sha256 and name == hub.file and (found := bytes_digest(path)) != hub.sha256:
-        raise StepError(f"{path}: sha256 is {found}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
+    if hub.sha256 and name == hub.file and (actual := bytes_digest(path)) != hub.sha256:
+        raise StepError(f"{path}: sha256 is {actual}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
     return path
 
 
@@ -167,7 +167,7 @@ def _load(hub: Hub, path: str, revision: str | None = None) -> Iterator[dict[str
         bare = Path(path) / hub.config if hub.config else None
         if bare is None or not bare.is_dir():
             raise StepError(f"{hub.repo} ({hub.config or 'default'}, {split}): {_first_line(error)}") from error
-        # A mirror without the README that names the configurations: its folder of that name is meant.
+        # A mirror without the README that names the configurations: read the folder of that name.
         for file in sorted(file for file in bare.rglob("*") if file.suffix in _BUILDERS and split in file.name):
             yield from _file_rows(file)
         return
@@ -199,7 +199,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                         raise ValueError(f"a {type(row).__name__} where an object is needed")
                     yield row
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            # What cannot be unpacked never became a line.
+            # Data that cannot be decompressed never became a line.
             number += not isinstance(error, ValueError)
             raise StepError(f"{path}, row {number}: {_first_line(error)}; correct that line") from error
 

@@ -1,4 +1,4 @@
-"""What an output is, how it differs from another of its kind, and the command that makes it."""
+"""The identity of an output, its differences from another, and the command that makes it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from rsft_assets.steps.records.proof import identity_hash
 
 @dataclass(frozen=True)
 class Identity:
-    """What an output is: its spec and the digests of its inputs."""
+    """The identity of an output: its spec and the digests of its inputs."""
 
     ref: Ref
     spec: dict[str, Any]

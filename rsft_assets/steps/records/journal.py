@@ -1,10 +1,10 @@
-"""An append-only file of rows: what a killed step had finished is there when it starts again.
+"""An append-only file of rows, from which a killed step resumes.
 
     journal = Journal(build.folder / ".responses.jsonl", key="response_id")     # reads what is there
     journal.append(rows); journal.flush()                                      # durable from here on
     for key in order: row = journal[key]                                       # by key, from disk
 
-Only keys and offsets are held in memory. The half line that a kill can leave is cut off.
+Only keys and offsets are held in memory. An incomplete last line, left by a kill, is cut off.
 """
 
 import json

@@ -1,7 +1,6 @@
-"""What was read in files that are slow to parse, kept in one file for the processes that come after.
+"""A cache of parsed files for later processes.
 
-A reading belongs to the content that was read and to the code that read it. Where one of them changed, it is read
-again.
+An entry is valid for one content and one version of the code that parses it.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ from rsft_assets.steps.records.manifest import write_json
 
 
 class KeptReadings:
-    """JSON values by file name, in a folder of Python's compiled files; without that folder nothing is kept."""
+    """JSON values by file name, stored among Python's compiled files; without that folder nothing is cached."""
 
     def __init__(self, place: Path, *readers: str) -> None:
         """`readers` are the modules that read."""
@@ -26,7 +25,7 @@ class KeptReadings:
         self._changed = False
 
     def of(self, name: str, content: bytes, read: Callable[[], Any]) -> Any:
-        """What `read` answers for this content, from an earlier call if there was one."""
+        """The result of `read` for this content, from the cache if it is there."""
         digest = hashlib.sha256(content).hexdigest()
         if self._entries.get(name, [None])[0] != digest:
             self._entries[name] = [digest, read()]
@@ -34,7 +33,7 @@ class KeptReadings:
         return self._entries[name][1]
 
     def write(self) -> None:
-        """Keep what is new. Best effort: an installed package may not be writable."""
+        """Write new entries. Best effort: an installed package may not be writable."""
         if self._changed:
             with contextlib.suppress(OSError):
                 write_json(self._place, [self._reader, self._entries])

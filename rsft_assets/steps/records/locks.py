@@ -1,4 +1,4 @@
-"""One maker at a time: an advisory lock per output, which the kernel drops when its holder dies."""
+"""An advisory lock per output: one process makes it at a time. The kernel releases it when the holder dies."""
 
 import contextlib
 import fcntl
@@ -33,7 +33,7 @@ def exclusive(path: Path, what: str) -> Iterator[bool]:
 
 
 def _acquire(descriptor: int, path: Path, what: str) -> bool:
-    """Whether another holder had to be waited for; one that is soon done is not worth a word."""
+    """Whether another holder had to be waited for; a short wait is not logged."""
     blocked = False
     say_at = time.monotonic() + _SAY_AFTER_SECONDS
     while True:
@@ -44,14 +44,14 @@ def _acquire(descriptor: int, path: Path, what: str) -> bool:
             blocked = True
             if time.monotonic() >= say_at:
                 say_at = time.monotonic() + _SAY_AGAIN_SECONDS
-                words = f"{what} is in the hands of {holder(path)}; waiting for it"
+                words = f"{what} is locked by {holder(path)}; waiting for it"
                 log.warning("%s", words)
                 send({"event": "note", "words": words})
             time.sleep(_ASK_AGAIN_SECONDS)
 
 
 def holder(path: Path) -> str:
-    """Who holds a lock, in words."""
+    """The holder of a lock, for a message."""
     try:
         who = json.loads(path.read_text(encoding="utf-8"))
         return f"process {who['pid']} on {who['host']} ({who['command']})"

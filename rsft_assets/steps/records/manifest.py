@@ -29,7 +29,7 @@ POINTER = "current.json"
 
 
 class NewerManifest(StepError):
-    """Written by a later version: it is not damaged, it only cannot be read here."""
+    """Written by a later version: not damaged, but not readable here."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Pointer:
     """`current.json` of a slot: which of its outputs is in use."""
 
     output: str
-    """Name of the folder."""
+    """Name of the folder in use."""
     manifests: dict[str, str] = field(default_factory=dict)
     """Folder -> sha256 of its manifest; outputs of homes from before these were kept have none."""
 
@@ -179,7 +179,7 @@ def _parsed(path: Path, content: bytes, what: str) -> Any:
 
 
 def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refused)

@@ -1,7 +1,7 @@
-"""What proves a manifest: the types of its fields, and how its values must agree with each other and with its place.
+"""Checks of a manifest: the types of its fields, and how its values must agree with each other and with its folder.
 
-Pure computation on what was read anyway, so that every reader can afford it. What is left to the hash that the
-pointer carries are values that nothing else repeats: statistics, times, who made it.
+They need no further reading, so every reader makes them. Values that nothing else repeats (statistics, times, who
+made it) are checked by the hash in the pointer.
 """
 
 import datetime
@@ -50,13 +50,13 @@ def wrong_fields(data: Any, record: type, at: str = "") -> Iterator[str]:
 
 @functools.cache
 def _types_of(record: type) -> dict[str, tuple[type, ...]]:
-    found = {}
+    kinds = {}
     for name, hint in typing.get_type_hints(record).items():
         each = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         plain = tuple(typing.get_origin(one) or one for one in each)
         # JSON has one kind of number.
-        found[name] = (*plain, int) if float in plain else plain
-    return found
+        kinds[name] = (*plain, int) if float in plain else plain
+    return kinds
 
 
 def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:
@@ -64,7 +64,7 @@ def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:
     ref = Ref(data["asset"], data["partition"])
     place = (*ref.asset.split("/"), *filter(None, ref.partition.split("|")))
     if folder.parent.parts[-len(place) :] != place:
-        yield f"it is the manifest of {ref}, which has another place"
+        yield f"it is the manifest of {ref}, which belongs to another folder"
     name = folder.name
     if not FOLDER_NAME.fullmatch(name) or name[:SHORT] != data["fingerprint"][:SHORT]:
         yield f"its fingerprint {data['fingerprint'][:SHORT]!r} is not the folder's name"
@@ -75,7 +75,7 @@ def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:
         yield "its digest is not that of its files"
     for path in digests:
         if any(part in ("", ".", "..") for part in path.split("/")):
-            yield f"{path!r} is no path below its folder"
+            yield f"{path!r} is not a path below its folder"
     for path in missing_files(ref.stage, digests):
         yield f"it lists no {path}"
     if data["origin"] != ("computed" if data["adopted_from"] is None else "adopted"):
@@ -85,7 +85,7 @@ def contradictions(data: dict[str, Any], folder: Path) -> Iterator[str]:
             try:
                 datetime.datetime.fromisoformat(data[name])
             except ValueError:
-                yield f"{name} is {data[name]!r}, which is no time"
+                yield f"{name} is {data[name]!r}, which is not a time"
 
 
 def _fingerprint(stage: str, data: dict[str, Any]) -> str | None:

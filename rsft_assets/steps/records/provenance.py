@@ -31,12 +31,12 @@ def command() -> str:
 
 
 def publish_for(step_command: str) -> None:
-    """Say that this process works for a step that was started with this command."""
+    """Record that this process works for a step that was started with this command."""
     _published_for.append(step_command)
 
 
 def provenance() -> dict[str, Any]:
-    """What this process is; secrets cannot enter, since neither the environment nor inputs are read."""
+    """Provenance of this process. It holds no secrets: neither the environment nor inputs are read."""
     return {"command": command(), **_process()}
 
 
@@ -52,13 +52,13 @@ def _process() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _git() -> dict[str, Any]:

@@ -65,7 +65,7 @@ def write_rows(path: Path, kind: str, rows: Iterable[Mapping[str, Any]]) -> None
 
 
 def _text(value: Any) -> Any:
-    # A lone surrogate, which models and old files do produce, has no UTF-8 form.
+    # Models and old files can produce lone surrogates, which have no UTF-8 form.
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "replace").decode("utf-8")
     return value
@@ -90,5 +90,5 @@ def read_rows(path: Path, columns: Sequence[str] | None = None, batch: int = 512
 
 
 def without_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8; broken halves of characters become U+FFFD."""
+    """Text that can be written as UTF-8; lone surrogates become U+FFFD."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

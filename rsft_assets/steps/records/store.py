@@ -152,7 +152,7 @@ class Store:
         return Identity(ref, self.spec(study, ref), tuple(inputs))
 
     def spec(self, study: Study, ref: Ref) -> dict[str, Any]:
-        """`spec_of`; where no judge is named here, a score's judges are those it had: looking elsewhere loses none."""
+        """`spec_of`. Where no judges are configured, a score keeps those it had, so that it stays current."""
         spec = spec_of(study, ref)
         if ref.stage == "scores" and spec["task"] in ROLES and "judges" not in spec:
             before = self.sound(ref)
@@ -167,7 +167,7 @@ class Store:
             if output is None or output.manifest.fingerprint == identity.fingerprint:
                 return output
         with contextlib.suppress(StepError):
-            # Going back to an earlier spec costs nothing.
+            # Returning to an earlier spec reuses its output.
             earlier = Output.at(self.slot(identity.ref) / identity.fingerprint[:SHORT])
             if earlier.manifest.fingerprint == identity.fingerprint and not earlier.damage(content=False):
                 return earlier
@@ -202,14 +202,14 @@ class Store:
     def building(
         self, ref: Ref, identify: Callable[[], Identity], *, force: bool = False, **made_by: Any
     ) -> Iterator[Build]:
-        """The same for an identity that is no spec of the study; it is asked for once the lock is held."""
+        """The same for an identity that is not from the study's specs; it is computed once the lock is held."""
         self.check_writable()
         self._check_pointer(ref)
         with exclusive(self.slot(ref) / ".lock", str(ref)) as waited:
             identity = identify()
             work = self.slot(ref) / f".building-{identity.fingerprint[:SHORT]}"
             build = Build(self, identity, work, made_by)
-            # Someone else just made it: forcing again would only repeat their work.
+            # Another process just made it; making it again would only repeat that.
             build.finished = None if force and not waited else self.kept(identity)
             if build.finished is None:
                 self._say_what_changed(identity)
@@ -228,20 +228,20 @@ class Store:
             return
         if output is not None and output.manifest.fingerprint != identity.fingerprint:
             changed = ", ".join(changed_fields(output.manifest, identity)) or "schema"
-            log.warning("%s is made anew beside the old one, since this changed: %s", identity.ref, changed)
+            log.warning("%s is made again and the old output kept, since this changed: %s", identity.ref, changed)
 
     def publish(self, work: Path, manifest: Manifest) -> Output:
         """Move a complete work folder to its place and point at it."""
         place = work.parent / manifest.fingerprint[:SHORT]
         again = 1
         while place.exists():
-            # Forced, or damaged: the old folder stays, so that what stands on it can be traced.
+            # Forced, or damaged: the old folder is kept, so that outputs made from it can be traced.
             again += 1
             place = work.parent / f"{manifest.fingerprint[:SHORT]}.{again}"
         work.rename(place)
         output = Output(place, manifest)
         self._point(output)
-        # What a killed step would have gone on from; as large as the output itself.
+        # The state from which a killed step would resume; as large as the output itself.
         for left in place.glob(".*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         say_published(manifest.ref, place)
@@ -270,16 +270,16 @@ class Store:
         except OSError as error:
             raise StepError(
                 f"{HOME_SETTING}={self.home} cannot be written ({error.strerror}); "
-                f"set {HOME_SETTING} to a folder that can, or free space there"
+                f"set {HOME_SETTING} to a writable folder, or free space there"
             ) from error
 
     def outputs(self) -> Iterator[Output]:
         """Every current output whose manifest can be read; for doctor, SQL and traces."""
-        for pointer, found in self.pointers():
-            if isinstance(found, Output):
-                yield found
+        for pointer, output in self.pointers():
+            if isinstance(output, Output):
+                yield output
             else:
-                log.warning("%s: %s", pointer, found)
+                log.warning("%s: %s", pointer, output)
 
     def folders(self) -> Iterator[Path]:
         """Every folder with a manifest, in use or not, but for those of work in progress."""

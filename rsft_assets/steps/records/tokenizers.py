@@ -11,7 +11,7 @@ REMOTE_CODE_SETTING = "RSFT_ALLOW_REMOTE_CODE"
 
 
 def load_tokenizer(folder: Path | str, *, remote_code: bool = False) -> Any:
-    """The tokenizer of a model folder, with an end token; never looked for anywhere else."""
+    """The tokenizer of a model folder, with an end token; no other place is searched."""
     from transformers import AutoTokenizer
 
     try:
@@ -21,7 +21,7 @@ def load_tokenizer(folder: Path | str, *, remote_code: bool = False) -> Any:
     # How it was loaded would be saved with it.
     tokenizer.init_kwargs["local_files_only"] = False
     if tokenizer.eos_token_id is None:
-        raise StepError(f"{folder}: the tokenizer has no end token, so no answer would ever end; set eos_token")
+        raise StepError(f"{folder}: the tokenizer has no end token, so answers would never end; set eos_token")
     return tokenizer
 
 

@@ -63,7 +63,7 @@ class ResponseShard:
                 yield Asked(response_id, sample, self._queries[query], group)
 
     def add(self, row: dict[str, Any]) -> None:
-        """One finished response: in the file at once, safe from a power cut a little later."""
+        """Add one finished response: in the file at once, flushed to disk a little later."""
         self._journal.append([row])
         self._since += 1
         if self._since >= _DURABLE_EVERY:

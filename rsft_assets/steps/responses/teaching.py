@@ -1,9 +1,9 @@
-"""Who answers: a teacher opened for use. Queries with a sample number in, rows of `responses` out, in any order.
+"""A teacher that is ready to answer. Queries with a sample number in, rows of `responses` out, in any order.
 
     with open_teaching(pool, first) as teaching:
         for row in teaching.answers(asked): ...
 
-A procedure says in `truth` what it did right and wrong; the column is for counts, no record keeps it.
+A procedure reports its own errors in `truth`, which is counted and not stored.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class Teaching(Protocol):
         """A row for each sample asked for, as they finish."""
 
     def note(self) -> str:
-        """A few words on how it goes, for the progress line."""
+        """A short state for the progress line."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a build says of itself, inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
+"""The account of a build inside the database: `build.tables`, `columns`, `column_lineage`, `tests`, `facts`."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def write_account(
     db: DuckDBPyConnection, results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
 ) -> None:
     """Replace the tables of schema `build`."""
-    of = {entry.table: entry for entry in entries}
+    entry_of = {entry.table: entry for entry in entries}
     rows: dict[str, list[tuple[Any, ...]]] = {
         "facts": [
             ("version", format_version()),
@@ -38,15 +38,15 @@ def write_account(
     }
     for table in results.tables:
         full = f"{table.schema}.{table.name}"
-        said = of[full]
+        entry = entry_of[full]
         rows["tables"].append(
             (
-                *(table.schema, table.name, said.description, ", ".join(said.grain), table.rows, table.state),
+                *(table.schema, table.name, entry.description, ", ".join(entry.grain), table.rows, table.state),
                 *(table.problem, table.digest, table.seconds, json.dumps(table.lineage)),
             )
         )
         for position, (column, type_) in enumerate(table.columns.items()):
-            rows["columns"].append((table.schema, table.name, position, column, type_, said.about.get(column, "")))
+            rows["columns"].append((table.schema, table.name, position, column, type_, entry.about.get(column, "")))
         rows["column_lineage"] += [
             (full, column, *origin) for column in table.lineage for origin in table.lineage[column]
         ]

@@ -80,8 +80,8 @@ def _build(
         built.append(building.build_table(bench, entry))
         progress.step(1, entry.table)
     last = _last_tests(store) if before else {}
-    found = tuple(building.run_test(bench, entry, last.get(entry.name)) for entry in tests)
-    return _finish(db, store, bench, tuple(built), found, entries, started)
+    outcomes = tuple(building.run_test(bench, entry, last.get(entry.name)) for entry in tests)
+    return _finish(db, store, bench, tuple(built), outcomes, entries, started)
 
 
 def _last_tests(store: Store) -> dict[str, TestResult]:

@@ -37,33 +37,33 @@ def _origins(scope: Scope, index: int, seen: dict[tuple[int, int], set[tuple[str
     key = (id(scope), index)
     if key in seen:
         return seen[key]
-    found = seen[key] = set()
+    origins = seen[key] = set()
     query: Any = scope.expression
     for branch in scope.set_operation_scopes:
-        found |= _origins(branch, index, seen)
+        origins |= _origins(branch, index, seen)
     if not scope.set_operation_scopes and index < len(query.selects):
-        found |= _of_expression(scope, query.selects[index], seen)
-    return found
+        origins |= _of_expression(scope, query.selects[index], seen)
+    return origins
 
 
 def _of_expression(
     scope: Scope, expression: exp.Expression, seen: dict[tuple[int, int], set[tuple[str, str]]]
 ) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    origins: set[tuple[str, str]] = set()
     for column in expression.find_all(exp.Column):
         source = _source(scope, column.table)
         if isinstance(source, exp.Table):
-            found.add((f"{source.db}.{source.name}", column.name))
+            origins.add((f"{source.db}.{source.name}", column.name))
         elif isinstance(source, Scope):
             inner: Any = source.expression
             selects = inner.named_selects
             if column.name in selects:
-                found |= _origins(source, selects.index(column.name), seen)
-    return found
+                origins |= _origins(source, selects.index(column.name), seen)
+    return origins
 
 
 def _source(scope: Scope, name: str) -> exp.Table | Scope | None:
     """What a column's table is, also where the column stands in a subquery of this query."""
     if name in scope.sources:
         return scope.sources[name]
-    return next((found for inner in scope.subquery_scopes if (found := _source(inner, name)) is not None), None)
+    return next((source for inner in scope.subquery_scopes if (source := _source(inner, name)) is not None), None)

@@ -99,8 +99,8 @@ def _pool(p: Pool) -> tuple[Any, ...]:
 def _schedules(study: Study) -> list[tuple[Any, ...]]:
     seen = {}
     for run in study.runs.values():
-        s, of = run.schedule, study.member_of[("runs", run.name)]
-        seen[of, s.name] = (of, s.name, s.lr, s.epochs, s.batch_size, s.decay, s.precision, s.loss, s.order)
+        s, owner = run.schedule, study.member_of[("runs", run.name)]
+        seen[owner, s.name] = (owner, s.name, s.lr, s.epochs, s.batch_size, s.decay, s.precision, s.loss, s.order)
     return list(seen.values())
 
 
@@ -123,8 +123,8 @@ def _run_steps(study: Study) -> list[tuple[Any, ...]]:
     for r in study.runs.values():
         steps = study.steps_of(r)
         an_epoch = study.datasets[r.dataset].rows // r.schedule.batch_size
-        of = study.member_of[("runs", r.name)]
-        rows += [(of, r.name, r.model, n, n == steps[-1], n / an_epoch, f"{r.name}|{n}") for n in steps]
+        owner = study.member_of[("runs", r.name)]
+        rows += [(owner, r.name, r.model, n, n == steps[-1], n / an_epoch, f"{r.name}|{n}") for n in steps]
     return rows
 
 

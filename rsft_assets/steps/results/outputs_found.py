@@ -48,21 +48,21 @@ def output_id(place: str, digest: str) -> int:
 
 
 def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
-    """(outputs in a fixed order, problems as (place, words)); a bad output never hides a good one."""
-    found: list[Found] = []
+    """(outputs in a fixed order, problems as (place, words)); a damaged output does not affect the others."""
+    outputs: list[Found] = []
     problems: list[tuple[str, str]] = []
     for pointer in _pointers(store.home):
         try:
-            found.append(_found(store, Output.pointed_at(pointer)))
+            outputs.append(_found(store, Output.pointed_at(pointer)))
         except (StepError, OSError) as error:
             problems.append((pointer.parent.relative_to(store.home).as_posix(), str(error)))
     texts: dict[str, Found] = {}
-    for one in found:
+    for one in outputs:
         if one.stage == "scores":
             _add_completions(store, one, texts, problems)
-    found += [texts[place] for place in sorted(texts)]
-    problems += [(one.place, one.damage) for one in found if one.damage]
-    return found, problems
+    outputs += [texts[place] for place in sorted(texts)]
+    problems += [(one.place, one.damage) for one in outputs if one.damage]
+    return outputs, problems
 
 
 def _pointers(home: Path) -> Iterator[Path]:

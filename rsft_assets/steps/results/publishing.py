@@ -1,4 +1,4 @@
-"""`results.duckdb`: where it is, how it is put there, and what a build said of itself.
+"""`results.duckdb`: its place, its publication, and the account of its build.
 
 A database is made aside and renamed into place, read-only, so that a reader never blocks the pipeline nor
 the pipeline a reader. Beside it stands `results.json`, the build's own account, which needs no DuckDB.
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 DATABASE, ACCOUNT, ASIDE = "results.duckdb", "results.json", ".results.building.duckdb"
 BUILD_VERSION = 3
-"""Raised when what is published could not be read, or gone on from, by an earlier version."""
+"""Raised when an earlier version could not read what is published, or build on it."""
 _REMEDY = "update rsft_assets, or build it again from the files with this version: rsft materialize 'results/*'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltTable:
-    """What a build says of one table."""
+    """The account of one table."""
 
     schema: str
     name: str
@@ -98,7 +98,7 @@ class Results:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Words for every table that could not be built and every test that failed."""
+        """A message for every table that could not be built and every test that failed."""
         tables = [f"results/{t.schema}/{t.name}: {t.problem}" for t in self.tables if t.state in ("failed", "skipped")]
         tests = [
             f"test {t.name}: {t.problem or f'{t.rows} rows, such as {t.sample}'}"
@@ -254,7 +254,7 @@ def publish(store: Store, results: Results) -> None:
         os.fsync(file.fileno())
     _set_wal_aside(place)
     aside.replace(place)
-    # A reader that was killed between the two lines above left one more.
+    # A reader that is killed between the two lines above leaves one more.
     _set_wal_aside(place)
     results = dataclasses.replace(results, file=(digest, *signs(place)))
     write_json(store.home / ACCOUNT, dataclasses.asdict(results))

@@ -1,4 +1,4 @@
-"""The SQL folder as data: which tables there are, what they say of themselves and what they read.
+"""The SQL folder as data: its tables, their headers and what they read.
 
 In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
 `dbt_like_sql/seeds/<table>.csv` under the same header with `#`. Out: `SqlTable`s in an order in which they
@@ -82,8 +82,8 @@ def sql_folder() -> Path:
 
 def tables(folder: Path | None = None) -> tuple[SqlTable, ...]:
     """Every table and seed of the folder, those that are read before those that read them."""
-    found = {entry.table: entry for entry in _read(folder or sql_folder()) if entry.schema != TESTS}
-    return tuple(found[name] for name in _ordered(found))
+    tables = {entry.table: entry for entry in _read(folder or sql_folder()) if entry.schema != TESTS}
+    return tuple(tables[name] for name in _ordered(tables))
 
 
 @functools.cache
@@ -99,9 +99,9 @@ def sql_tests(folder: Path | None = None) -> tuple[SqlTable, ...]:
 
 def _read(folder: Path) -> tuple[SqlTable, ...]:
     paths = sorted(p for p in folder.glob("*/*") if p.suffix in (".sql", ".csv") and not p.name.startswith("."))
-    found = tuple(_entry(path, path.stat().st_mtime_ns) for path in paths)
+    entries = tuple(_entry(path, path.stat().st_mtime_ns) for path in paths)
     _kept.write()
-    return found
+    return entries
 
 
 @functools.lru_cache(maxsize=512)
@@ -188,18 +188,18 @@ def _column_names(query: "exp.Query") -> tuple[str, ...] | None:
     return None if "*" in names or not all(names) else names
 
 
-def _ordered(found: dict[str, SqlTable]) -> tuple[str, ...]:
-    """Upstream first. A circle is a mistake of the folder as a whole, so it stops everything."""
-    graph = {name: [up for up in entry.depends_on if up in found] for name, entry in found.items()}
+def _ordered(tables: dict[str, SqlTable]) -> tuple[str, ...]:
+    """Upstream first. A cycle is an error of the whole folder and stops the build."""
+    graph = {name: [up for up in entry.depends_on if up in tables] for name, entry in tables.items()}
     try:
         return tuple(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise StepError(f"{FOLDER_NAME}: these files read each other in a circle: {circle}; break it") from None
+        raise StepError(f"{FOLDER_NAME}: these files form a cycle: {circle}; break it") from None
 
 
 def missing_table(entry: SqlTable, known: set[str], planned: frozenset[str]) -> str | None:
-    """Words for the first table that a file reads and nobody makes, with the nearest that exists."""
+    """A message about the first table that a file reads and that does not exist, with the nearest name."""
     for name in entry.reads:
         if name not in known:
             line = next((i for i, text in enumerate(entry.text.splitlines(), 1) if name in text), "?")

@@ -1,4 +1,4 @@
-"""Run the SQL folder against a database: only what changed, upstream first, a failure named and contained.
+"""Run the SQL folder against a database: only what changed, upstream first. A failure stops only its downstream.
 
 A table whose SQL and inputs have the digests of last time is kept. One marked `incremental` gets the rows
 of new outputs only. Where a query is broken, its table is left out, and so is what reads it; all others
@@ -80,7 +80,7 @@ def _cannot(bench: Workbench, entry: SqlTable) -> tuple[str, str] | None:
 
 
 def _without(bench: Workbench, entry: SqlTable, state: str, problem: str) -> BuiltTable:
-    """No table rather than last time's: a number that its SQL no longer stands for is worse than none."""
+    """Drop the table: numbers of an earlier SQL would be worse than none."""
     bench.db.execute(f"CREATE SCHEMA IF NOT EXISTS {entry.schema}; DROP TABLE IF EXISTS {entry.table}")
     bench.failed[entry.table] = problem
     bench.schemas.pop(entry.table, None)
@@ -201,12 +201,12 @@ def _lineage(bench: Workbench, entry: SqlTable) -> dict[str, list[list[str]]]:
     if entry.schema == SEEDS:
         return {}
     try:
-        found = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
+        lineage = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
     except SqlglotError as error:
         # DuckDB ran it, so the table stands; only its column lineage is unknown.
         log.warning("%s: no column lineage: %s", entry.path, str(error).splitlines()[0])
         return {}
-    return {column: [list(origin) for origin in origins] for column, origins in found.items()}
+    return {column: [list(origin) for origin in origins] for column, origins in lineage.items()}
 
 
 def duckdb_words(entry: SqlTable, error: Exception) -> str:

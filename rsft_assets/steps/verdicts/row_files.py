@@ -187,7 +187,7 @@ def as_text(value: Any) -> str | None:
 def _encoded(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:  # surrogates stand for bytes that are no UTF-8; escapes keep them
+    except UnicodeEncodeError:  # surrogates stand for bytes that are not UTF-8; escapes keep them
         return json.dumps(value, default=str).encode()
 
 

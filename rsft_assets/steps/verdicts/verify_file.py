@@ -47,7 +47,7 @@ def verify_file(
     before = source.stat()
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        # Verdicts wait on disk: a row may have to wait for the ones before it, and its text must not wait in memory.
+        # Verdicts are buffered on disk: a row may wait for earlier ones, and its text must not stay in memory.
         with tempfile.TemporaryFile("w+", dir=target.parent) as verdicts:
             with Verifier(workers=workers or os.cpu_count() or 1, limits=limits) as verifier:
                 counts = _judge_rows(source, verifier, kind, scope, verdicts, progress)

@@ -90,7 +90,7 @@ def test_what_is_taken_over_is_kept(study, published):
 
 
 def test_a_step_that_is_not_published_is_named_and_keeps_no_other_away(study, published):
-    with pytest.raises(StepError, match=r"step 6, 9 cannot be taken over from them/tiny-run.*step6.*complete the mirr"):
+    with pytest.raises(StepError, match=r"step 6, 9 cannot be adopted from them/tiny-run.*step6.*complete the mirr"):
         adopt(study, 4, 6, 9)
     store = Store.from_env()
     assert store.current(checkpoint_ref(the_run(study), 4)) is not None
@@ -175,9 +175,9 @@ def test_a_study_file_switches_runs_by_glob_and_pins_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[adopt."qwen3-9b_*"]', "no run is called so"),
-        ('[adopt."qwen3-8b_*"]\nrevision = "x"', "would hold for every run that matches; name one run"),
-        ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevision = "main"', "may move; pin a commit"),
+        ('[adopt."qwen3-9b_*"]', "no run matches"),
+        ('[adopt."qwen3-8b_*"]\nrevision = "x"', "would apply to every matching run; name one run"),
+        ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevision = "main"', "is not a commit; pin one"),
         ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevison = "x"', "did you mean revision"),
         ('[adopt."qwen3-8b_math-unverified-cot-20k_lr5e-5_ep8_bs256"]', "no published checkpoints of this run"),
     ],
@@ -206,5 +206,5 @@ def test_rsft_materialize_takes_a_papers_run_over_from_a_mirror(tmp_path, publis
 def test_a_file_cut_short_is_named(study, published):
     path = published / "step2" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(StepError, match=r"model\.safetensors is no whole safetensors file .*fetch it again"):
+    with pytest.raises(StepError, match=r"model\.safetensors is not a complete safetensors file .*fetch it again"):
         adopt(study, 2)

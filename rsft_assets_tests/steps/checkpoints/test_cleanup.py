@@ -29,7 +29,7 @@ def test_the_state_of_an_unfinished_training_is_kept(store, study):
     train_to(study, store, 4)
     items = found(study, store)
     [state] = [place for place in items if place.endswith("state-4")]
-    assert items[state] == (False, f"{checkpoint(study, 6)} is not made yet: training goes on from here")
+    assert items[state] == (False, f"{checkpoint(study, 6)} is not made yet: training resumes from here")
     assert not any(safe for safe, _ in items.values())
     assert delete(survey(study, store)) == []
     assert train_to(study, store, 6)[0].stats["step"] == 6
@@ -66,7 +66,7 @@ def test_a_run_that_nobody_declares_keeps_its_state(store, study):
     train_to(study, store, 4)
     study.runs.clear()
     assert {why for _, why in found(study, store).values()} == {
-        "no study declares this run now; its state could still be gone on from"
+        "no study declares this run now; it could still be resumed from this state"
     }
 
 
@@ -79,8 +79,8 @@ def test_half_written_and_unfinished_work(store, study):
     (slot / ".building-0123456789ab").mkdir()
     words = {place.rpartition("/")[2]: found for place, found in found(study, store).items()}
     assert words[".writing-5"] == (True, "half written by a killed process")
-    assert words[f".building-{made.fingerprint[:12]}"] == (True, "what it was for is published")
-    assert words[".building-0123456789ab"] == (False, "unfinished: materialize goes on from here")
+    assert words[f".building-{made.fingerprint[:12]}"] == (True, "its output is published")
+    assert words[".building-0123456789ab"] == (False, "unfinished: materialize resumes from here")
 
 
 def test_what_a_kill_left_beside_published_outputs(store, study):
@@ -90,7 +90,7 @@ def test_what_a_kill_left_beside_published_outputs(store, study):
     left = [made.folder / ".texts.jsonl", made.folder / ".manifest.json.712", made.folder.parent / ".current.json.712"]
     for path in left:
         path.write_text("{}")
-    young = {str(path.relative_to(store.home)): (False, "may be at work: written just now") for path in left}
+    young = {str(path.relative_to(store.home)): (False, "may be in use: written just now") for path in left}
     assert found(study, store) == young
     for path in (*left, receipt):
         os.utime(path, (0, 0))
@@ -114,7 +114,7 @@ def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     items = [item for item in survey(study, store) if item.path == old.folder]
     assert [item.safe for item in items] == [not named]
     if named:
-        assert f"{output.manifest.ref} and 0 more stand on it" in items[0].why
+        assert f"{output.manifest.ref} and 0 more were made from it" in items[0].why
     delete(survey(study, store))
     assert old.folder.exists() == named
     store.require(checkpoint(study, 9)).verified()
@@ -125,8 +125,8 @@ def test_what_the_study_declares_stays_after_another_was_made_in_its_place(store
     other = tiny_study(max_length=63)
     train_to(other, store, 9)
     place = str(declared.folder.relative_to(store.home))
-    assert found(other, store)[place] == (True, "made anew since, and nothing stands on it")
-    assert found(study, store)[place] == (False, "what the study declares now: materialize goes back to it")
+    assert found(other, store)[place] == (True, "replaced since, and no output was made from it")
+    assert found(study, store)[place] == (False, "the study declares it now: materialize uses it again")
     delete(survey(study, store))
     assert train_to(study, store, 9) == [declared]
 
@@ -141,7 +141,7 @@ def test_what_may_be_declared_is_never_safe_to_delete(store, study, lost):
         why = "whether the study declares it cannot be known: "
     else:
         (current.folder / "model.safetensors").unlink()
-        why = "what the study declares now: materialize goes back to it"
+        why = "the study declares it now: materialize uses it again"
     safe, said = found(study, store)[str(declared.folder.relative_to(store.home))]
     assert not safe and said.startswith(why)
 
@@ -158,7 +158,7 @@ def test_the_command_lists_first_and_deletes_only_when_told(store, study, monkey
     monkeypatch.setattr("rsft_assets.commands.doctor.load_study", lambda: study)
     run = CliRunner().invoke
     listed = run(rsft, ["doctor", "--disk"])
-    assert "may go" in listed.output and "1.0 MiB may go: rsft doctor --disk --delete" in listed.output
+    assert "may go" in listed.output and "1.0 MiB can be deleted: rsft doctor --disk --delete" in listed.output
     assert left.exists()
     assert json.loads(run(rsft, ["doctor", "--disk", "--json"]).output)[0]["bytes"] == 2**20
     assert run(rsft, ["doctor", "--delete"]).exit_code == 2

@@ -91,6 +91,6 @@ def test_a_model_of_the_cache_is_taken_over_whole(cache, study, make, hub):
 def test_a_link_to_nothing_is_named(cache, study, make, name):
     for link in cache.rglob(name):
         link.resolve().unlink()
-    with pytest.raises(StepError, match=rf"{name} is a link to .*, which is no file; fetch the revision again"):
+    with pytest.raises(StepError, match=rf"{name} is a link to .*, which is not a file; fetch the revision again"):
         make(study)
     assert list(Store.from_env().outputs()) == []

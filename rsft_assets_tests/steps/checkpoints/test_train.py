@@ -315,7 +315,7 @@ def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypa
         pytest.raises(TimeoutError),
     ):
         train_to(study, store, 2)
-    words = f"the training of {the_run(study).name} is in the hands of process"
+    words = f"the training of {the_run(study).name} is locked by process"
     assert words in caplog.text
     assert words in (tmp_path / "events").read_text()
 

@@ -60,10 +60,10 @@ def test_an_option_of_a_teacher_is_named_with_the_valid_ones(name, options, word
         ({"layers": 0}, "field layers: 0 must be above 0"),
         ({"mixture": "nano-skill"}, "field mixture: 'nano-skill' is not one of nano-skills, nano-skills-little"),
         ({"gate": (("work-dot", 0.5),)}, "field gate: 'work-dot' is not one of direct-running, "),
-        ({"gate": (("facts", 40.0),)}, "field gate: 40.0 for facts is no share"),
-        ({"gate": (("facts", -0.4),)}, "field gate: -0.4 for facts is no share"),
+        ({"gate": (("facts", 40.0),)}, "field gate: 40.0 for facts is not a share"),
+        ({"gate": (("facts", -0.4),)}, "field gate: -0.4 for facts is not a share"),
         ({"gate": (("facts", float("nan")),)}, "field gate: nan must be a finite number"),
-        ({"gate": (("facts", 0.4), ("facts", 0.5))}, "field gate: facts is asked for twice"),
+        ({"gate": (("facts", 0.4), ("facts", 0.5))}, "field gate: facts is listed twice"),
     ],
 )
 def test_a_base_that_cannot_be_made_is_refused_when_the_study_is_read(change, words):

@@ -236,7 +236,7 @@ def test_the_one_who_waits_says_for_whom(store, caplog):
     assert process.stdout.readline() == "made\n"
     publish(store)
     process.communicate(timeout=60)
-    assert f"is in the hands of process {process.pid}" in caplog.text
+    assert f"is locked by process {process.pid}" in caplog.text
 
 
 def test_a_killed_maker_leaves_no_output_and_no_lock(store):

@@ -24,6 +24,7 @@ class Rows:
             starts.append(starts[-1] + length)
         self.bounds = torch.tensor(starts, dtype=torch.int32, device=device)
         self.buckets = _buckets(self.lengths, starts, device)
+        # Buckets reorder the tokens; `back` restores the order of the line.
         order = torch.cat([bucket.places for bucket in self.buckets])
         self.back = torch.empty_like(order)
         self.back[order] = torch.arange(len(order), device=device)
@@ -38,6 +39,7 @@ class _Bucket:
         start = torch.tensor([start for start, _ in members]).unsqueeze(1)
         length = torch.tensor([length for _, length in members]).unsqueeze(1)
         inside = grid < length
+        # Padding repeats the row's last token: its output is dropped, so any valid place will do.
         self.padded = (start + torch.minimum(grid, length - 1)).reshape(-1).to(device)
         self.inside = None if bool(inside.all()) else inside.reshape(-1).nonzero().squeeze(1).to(device)
         self.places = (start + grid)[inside].to(device)
@@ -62,6 +64,7 @@ def install(model: Any) -> bool:
     """Make it this model's attention; False where the model's code has attention of its own."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
+    # A sliding window comes as a mask, which packed rows cannot have.
     if not getattr(model, "_supports_attention_backend", False) or getattr(model.config, "sliding_window", None):
         return False
     AttentionInterface.register(NAME, confined_attention)
@@ -71,6 +74,7 @@ def install(model: Any) -> bool:
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
+    # Transformers would otherwise build a causal mask over the whole line.
     return None
 
 

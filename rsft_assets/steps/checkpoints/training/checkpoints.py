@@ -80,12 +80,12 @@ def _missing(source: Path, files: Sequence[str]) -> list[str]:
 def link_files(source: Path, names: Iterable[str], folder: Path) -> None:
     """The same files in another folder, sharing their bytes where the file system allows it.
 
-    The hub's cache holds links into its `blobs/`; what they name is taken, never the link.
+    The hub's cache holds links into its `blobs/`; the files are linked or copied, not the links.
     """
     for name in names:
         file, place = (source / name).resolve(), folder / name
         if not file.is_file():
-            raise StepError(f"{source / name} is a link to {file}, which is no file; fetch the revision again")
+            raise StepError(f"{source / name} is a link to {file}, which is not a file; fetch the revision again")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         try:

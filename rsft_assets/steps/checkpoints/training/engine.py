@@ -49,7 +49,7 @@ def device_of(placement: Placement) -> str:
 def join_processes(device: str, meeting_point: Path) -> None:
     """Join the other processes of this training, by environment as torchrun sets it, else through a file.
 
-    Once in the life of a process: DeepSpeed remembers the groups it made.
+    Once per process: DeepSpeed remembers the groups it made.
     """
     if dist.is_initialized():
         return
@@ -75,7 +75,7 @@ def _leave() -> None:
 
 
 def quiet_deepspeed() -> Any:
-    """DeepSpeed without its banners; its errors are still heard."""
+    """DeepSpeed without its banners; its errors are still logged."""
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -195,9 +195,9 @@ class Session:
         """One value of each process, on every process."""
         if self.world == 1:
             return [value]
-        found: list[Any] = [None] * self.world
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
 
     def barrier(self) -> None:
         if self.world > 1:

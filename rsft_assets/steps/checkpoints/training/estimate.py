@@ -85,36 +85,36 @@ def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
-def check(found: Estimate, placement: Placement, device: str, home: Path, what: str) -> None:
+def check(cost: Estimate, placement: Placement, device: str, home: Path, what: str) -> None:
     """Refuse what cannot fit, with what would help; else say the numbers."""
     free, where, processes = _memory(placement, device)
-    needed = found.memory * processes + (found.checkpoint if device == "cpu" else 0)
+    needed = cost.memory * processes + (cost.checkpoint if device == "cpu" else 0)
     gib = needed / GIB
     if needed > free:
         raise StepError(
             f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
-            f"{found.states * processes / GIB:.1f} for weights, gradients and optimizer, "
-            f"{found.activations * processes / GIB:.1f} for activations of {found.tokens} tokens. "
-            f"{_advice(found, placement, device)}"
+            f"{cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
+            f"{cost.activations * processes / GIB:.1f} for activations of {cost.tokens} tokens. "
+            f"{_advice(cost, placement, device)}"
         )
-    host = found.checkpoint + placement.processes * _HOST_BYTES
-    if device != "cpu" and host > (beside := free_memory()):
+    host = cost.checkpoint + placement.processes * _HOST_BYTES
+    if device != "cpu" and host > (unused := free_memory()):
         raise StepError(
-            f"{what} needs about {host / GIB:.1f} GiB of this machine's own memory, which has {beside / GIB:.1f} GiB "
-            f"free: {found.checkpoint / GIB:.1f} to gather a checkpoint before it is written, "
+            f"{what} needs about {host / GIB:.1f} GiB of this machine's own memory, which has {unused / GIB:.1f} GiB "
+            f"free: {cost.checkpoint / GIB:.1f} to gather a checkpoint before it is written, "
             f"{_HOST_BYTES / GIB:.0f} for each of {placement.processes} processes; free some, or lower processes"
         )
     room = shutil.disk_usage(_existing(home)).free
-    if found.disk > room:
+    if cost.disk > room:
         raise StepError(
-            f"{what} writes about {found.disk / GIB:.2f} GiB ({found.checkpoint / GIB:.2f} a checkpoint, "
-            f"{found.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
+            f"{what} writes about {cost.disk / GIB:.2f} GiB ({cost.checkpoint / GIB:.2f} a checkpoint, "
+            f"{cost.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    say_note(f"{what}: about {gib:.2f} GiB of {where}, {found.disk / GIB:.2f} GiB of disk")
+    say_note(f"{what}: about {gib:.2f} GiB of {where}, {cost.disk / GIB:.2f} GiB of disk")
 
 
-def _advice(found: Estimate, placement: Placement, device: str) -> str:
+def _advice(cost: Estimate, placement: Placement, device: str) -> str:
     """What would need less; processes share what zero_stage says, but those of a CPU share one memory, too."""
     ways = []
     shares = placement.zero_stage == 3
@@ -122,9 +122,9 @@ def _advice(found: Estimate, placement: Placement, device: str) -> str:
         ways.append("raise zero_stage (3 shares everything between processes)")
     if device != "cpu":
         ways.append("raise processes" if shares else "raise processes, with zero_stage = 3")
-    if found.tokens == placement.micro_batch_tokens:
+    if cost.tokens == placement.micro_batch_tokens:
         ways.append("lower micro_batch_tokens")
-    rows = f"; its longest row has {found.tokens} tokens" if found.tokens > placement.micro_batch_tokens else ""
+    rows = f"; its longest row has {cost.tokens} tokens" if cost.tokens > placement.micro_batch_tokens else ""
     return (f"In the placement, {'; or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length") + rows
 
 

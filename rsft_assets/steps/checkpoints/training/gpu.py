@@ -14,8 +14,8 @@ PEAK_BF16 = {"H200": 990e12, "H100": 990e12, "H20": 148e12, "A100": 312e12, "B20
 
 def peak_of(name: str) -> float | None:
     """The peak of a device; None where it is not known."""
-    found = sorted((part for part in PEAK_BF16 if part in name), key=len)
-    return PEAK_BF16[found[-1]] if found else None
+    names = sorted((part for part in PEAK_BF16 if part in name), key=len)
+    return PEAK_BF16[names[-1]] if names else None
 
 
 @functools.lru_cache(maxsize=1)

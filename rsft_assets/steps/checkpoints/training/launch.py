@@ -58,12 +58,12 @@ class RunSlot:
 
 
 @contextlib.contextmanager
-def trainer(folder: Path, placement: Placement, beside: RunSlot | None = None) -> Iterator[Callable[[Job], None]]:
+def trainer(folder: Path, placement: Placement, slot: RunSlot | None = None) -> Iterator[Callable[[Job], None]]:
     """What trains a job of this folder to its end; failures and stops are raised there."""
     if under_torchrun():
         yield _lead
         return
-    if placement.processes == 1 and beside is None:
+    if placement.processes == 1 and slot is None:
         from rsft_assets.steps.checkpoints.training.process import run_job
 
         yield run_job
@@ -71,14 +71,14 @@ def trainer(folder: Path, placement: Placement, beside: RunSlot | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / MEETING_POINT, folder / JOB_FILE, *folder.glob("error-*.json")):
         old.unlink(missing_ok=True)
-    processes = [_start(folder, placement, rank, beside) for rank in range(placement.processes)]
+    processes = [_start(folder, placement, rank, slot) for rank in range(placement.processes)]
 
     def train_to_the_end(job: Job) -> None:
         job.write()
         try:
-            _watch(processes, job, beside)
+            _watch(processes, job, slot)
         except (Stopped, KeyboardInterrupt) as stop:
-            # They save together; once one has left, the others may wait for it in vain.
+            # Saving needs all of them: if one has ended, the others would wait for it.
             end(processes, seconds=_GRACE_SECONDS, after_first=True)
             raise Stopped(str(stop) or "Ctrl-C") from None
 
@@ -101,9 +101,9 @@ def is_follower() -> bool:
 def _tell(path: str | None) -> str | None:
     import torch.distributed as dist
 
-    told = [path]
-    dist.broadcast_object_list(told, src=0)
-    return told[0]
+    paths = [path]
+    dist.broadcast_object_list(paths, src=0)
+    return paths[0]
 
 
 def _join(placement: Placement, meeting_point: Path) -> None:
@@ -121,7 +121,7 @@ def _lead(job: Job) -> None:
 
 
 def follow(placement: Placement, home: Path) -> None:
-    """Train whatever the first process plans, until it has nothing more."""
+    """Train each job that the first process plans, until it has no more."""
     from rsft_assets.steps.checkpoints.training.process import run_job
 
     _join(placement, home / "unused")
@@ -136,7 +136,7 @@ def dismiss_followers(placement: Placement, home: Path) -> None:
         _tell(None)
 
 
-def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None) -> Child:
+def _start(folder: Path, placement: Placement, rank: int, slot: RunSlot | None) -> Child:
     environment = {
         **os.environ,
         "RANK": str(rank),
@@ -144,21 +144,21 @@ def _start(folder: Path, placement: Placement, rank: int, beside: RunSlot | None
         "WORLD_SIZE": str(placement.processes),
         "OMP_NUM_THREADS": str(placement.threads),
     }
-    if beside is not None and beside.gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = beside.gpu
+    if slot is not None and slot.gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
     if sys.platform == "linux" and (placement.device == "cpu" or not gpus()):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
-    # The first process speaks for all, in this one's log.
+    # The first process logs for all, in this process's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
         return Child(command, env=environment, stdout=own or 2, stderr=own)
 
 
-def _watch(processes: list[Child], job: Job, beside: RunSlot | None) -> None:
-    """Until all have ended well, or one has not."""
+def _watch(processes: list[Child], job: Job, slot: RunSlot | None) -> None:
+    """Wait until all have ended well, or one has failed."""
     while True:
-        if beside is not None and beside.stop.is_set():
+        if slot is not None and slot.stop.is_set():
             raise Stopped("the runs beside it")
         codes = [process.poll() for process in processes]
         failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
@@ -170,7 +170,7 @@ def _watch(processes: list[Child], job: Job, beside: RunSlot | None) -> None:
 
 
 def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
-    # The process that failed first often is not the one with the reason: others give up when it goes.
+    # The process that ended first may not have the cause: others fail when it ends.
     end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
@@ -178,13 +178,13 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    told = "Its last words stand above"
+    details = "Its last log lines are above"
     if rank:
         path = job.folder / f"process-{rank}.log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        told = "\n".join([f"Its log: {path}", *lines])
+        details = "\n".join([f"Its log: {path}", *lines])
     raise StepError(
-        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. {told}"
+        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. {details}"
     )
 
 

@@ -33,7 +33,7 @@ _ROWS_NAMED = 32
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where to go and where to stop by."""
+    """The target step and the steps to keep."""
 
     target: int
     kept: Collection[int]
@@ -150,7 +150,7 @@ def _refuse_not_finite(session: Session, work: Work, step: int, what: str, bad: 
 
 
 def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
-    # A finite gradient can still make weights that are not; after the last step nothing else would find out.
+    # A finite gradient can still make non-finite weights, and no later step would reveal that after the last one.
     if not math.isfinite(loss):
         raise StepError(
             f"{work.what}: the held-out loss after step {step} is not finite, so these weights are not kept. The "
@@ -159,7 +159,7 @@ def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
 
 
 class _Saver:
-    """Saves the rolling state when it is worth it."""
+    """Saves the rolling state, at limited cost."""
 
     def __init__(self, session: Session, bounds: Bounds) -> None:
         self.session, self.bounds = session, bounds
@@ -204,7 +204,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
-            # Only the main thread may, and only there do signals arrive.
+            # Only the main thread may set handlers, and only it receives signals.
             with contextlib.suppress(ValueError):
                 before[number] = signal.signal(number, note)
         yield asked

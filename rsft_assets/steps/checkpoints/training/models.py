@@ -1,6 +1,6 @@
 """Loading a base model for training, and writing one in Hugging Face's format.
 
-What is written agrees with itself: tokenizer, config and generation config name the same end token.
+Tokenizer, config and generation config are written with the same end token.
 """
 
 import json
@@ -46,7 +46,7 @@ def parameters_of(folder: Path) -> int:
                 for key in part.keys():  # noqa: SIM118 - not a mapping
                     total += math.prod(part.get_slice(key).get_shape())
         except SafetensorError as error:
-            raise StepError(f"{path} is no whole safetensors file ({error}); fetch it again") from error
+            raise StepError(f"{path} is not a complete safetensors file ({error}); fetch it again") from error
     return total
 
 

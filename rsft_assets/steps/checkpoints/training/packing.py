@@ -18,9 +18,11 @@ def plan(lengths: Sequence[int], budget: int, processes: int, *, packed: bool = 
     bins = _pack(lengths, budget) if packed else _pad(lengths, budget)
     bins = _split(bins, processes)
     size = [sum(lengths[place] for place in places) for places in bins]
+    # Every process runs as many forward passes as the others: under ZeRO-3 each pass is a collective call.
     rounds = -(-len(bins) // processes)
     shares: list[list[list[int]]] = [[] for _ in range(processes)]
     load = [0] * processes
+    # Largest first, to the least loaded process: a step takes as long as its slowest process.
     for index in sorted(range(len(bins)), key=lambda i: (-size[i], i)):
         rank = min((r for r in range(processes) if len(shares[r]) < rounds), key=lambda r: (load[r], r))
         shares[rank].append(bins[index])
@@ -31,11 +33,12 @@ def plan(lengths: Sequence[int], budget: int, processes: int, *, packed: bool = 
 
 
 def _longest_first(lengths: Sequence[int]) -> list[int]:
+    # Ties by place: every process must compute the same plan.
     return sorted((p for p, length in enumerate(lengths) if length), key=lambda p: (-lengths[p], p))
 
 
 def _pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """First fit, longest rows first."""
+    """First fit, longest rows first: short rows then fill what long ones leave over."""
     bins: list[list[int]] = []
     room: list[int] = []
     for place in _longest_first(lengths):
@@ -108,7 +111,9 @@ def micro_batch(
     chosen, targets, each = [], [], []
     for row, prompt, weight, start, length in zip(rows, prompts, weights, starts, lengths, strict=True):
         ids[start : start + length] = row[:-1]
+        # Positions restart in each row, as if it were alone.
         positions[start : start + length] = np.arange(length)
+        # A token is predicted at the position before it, the first response token by the last one of the prompt.
         first = max(prompt, 1)
         chosen.append(np.arange(first - 1, length) + start)
         targets.append(row[first:].astype(np.int64))

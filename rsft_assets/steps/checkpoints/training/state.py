@@ -70,14 +70,14 @@ def _checksum(path: Path) -> int:
 
 def saved_states(folder: Path) -> list[State]:
     """Complete states, latest first."""
-    found = []
+    states = []
     for path in folder.glob("state-*/state.json"):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            found.append(State(path.parent, facts["step"], facts["belongs_to"], facts["curves"], facts["files"]))
+            states.append(State(path.parent, facts["step"], facts["belongs_to"], facts["curves"], facts["files"]))
         except (OSError, ValueError, KeyError) as error:
             log.warning("%s cannot be read (%s); it is not used", path, error)
-    return sorted(found, key=lambda state: -state.step)
+    return sorted(states, key=lambda state: -state.step)
 
 
 def save(session: Session, folder: Path, step: int, belongs_to: dict[str, Any], curves: list[dict[str, Any]]) -> None:

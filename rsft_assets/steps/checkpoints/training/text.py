@@ -114,7 +114,7 @@ def training_rows(path: Path, tokenizer: Any) -> Iterator[tuple[list[int], int]]
                 raise StepError(
                     f"{path}: row {empty[0]} has an empty response"
                     + (f" (and {len(empty) - 1} more near it)" if len(empty) > 1 else "")
-                    + "; a model would learn to say nothing, so build the training set again without it"
+                    + "; a model would learn empty answers, so build the training set again without it"
                 )
             prompts = prompt_texts(tokenizer, messages)
             prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
@@ -144,7 +144,7 @@ def drop_default_system_prompt(tokenizer: Any) -> None:
     if "system" in shown:
         raise StepError(
             f"the chat template in {tokenizer.name_or_path} still adds a system turn ({shown[:80]!r}); "
-            "its form is new to us, so give the model a template without one"
+            "its form is unknown here, so give the model a template without one"
         )
 
 

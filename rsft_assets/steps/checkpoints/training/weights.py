@@ -1,4 +1,4 @@
-"""The weight of each row's tokens in the loss: data computed from the spec, not an accident of hardware.
+"""The weight of each row's tokens in the loss, computed from the spec and independent of the hardware.
 
 In: number of trained tokens of each row of a batch, in batch order. Out: one weight per row; the batch's
 loss is the sum over rows of weight x summed token losses, whoever computes which row.

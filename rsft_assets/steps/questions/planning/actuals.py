@@ -26,7 +26,7 @@ FOLDER = "plans"
 def keep(store: Store, selections: Sequence[str], lines: Sequence[Line]) -> None:
     """Write a plan down, for `rsft plan --last`; nothing where nothing is outstanding.
 
-    Tables of results are left out: they are no outputs with a manifest, so nothing could be set beside them.
+    Tables of results are left out: they have no manifest to compare an estimate with.
     """
     lines = [line for line in lines if line.refs and any(ref.stage != "results" for ref in line.refs)]
     if not lines:
@@ -41,15 +41,15 @@ def keep(store: Store, selections: Sequence[str], lines: Sequence[Line]) -> None
 
 
 def last_plan(store: Store) -> dict[str, Any]:
-    """The plan kept last, or a `StepError` that says how one comes to be."""
-    found = sorted((store.home / FOLDER).glob("[!.]*.json"))
-    if not found:
+    """The last plan, or a `StepError` that says how to make one."""
+    plans = sorted((store.home / FOLDER).glob("[!.]*.json"))
+    if not plans:
         raise StepError(f"{store.home / FOLDER} holds no plan; `rsft materialize` keeps one whenever it has work to do")
     try:
-        plan: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
+        plan: dict[str, Any] = json.loads(plans[-1].read_text(encoding="utf-8"))
         return plan
     except (OSError, ValueError) as error:
-        raise StepError(f"{found[-1]}: damaged plan ({error}); delete it to see the one before") from error
+        raise StepError(f"{plans[-1]}: damaged plan ({error}); delete it to see the previous one") from error
 
 
 def estimated(entry: dict[str, Any]) -> Line:

@@ -127,8 +127,8 @@ class CostEstimate:
         if not parameters:
             line.say(f"teacher {pool.teacher.name}: its size is not known, so no GPU-hours")
             return
-        found = self.measured.decoding(manifests)
-        decoding_time(line, tokens, parameters, True, load_placement(pool.teacher.name), found)
+        rate = self.measured.decoding(manifests)
+        decoding_time(line, tokens, parameters, True, load_placement(pool.teacher.name), rate)
 
     def _length(self, what: str, measured: float | None, limit: int, thinking: bool) -> tuple[Quantity, str]:
         """Tokens of a response and where that comes from."""
@@ -216,8 +216,8 @@ class CostEstimate:
         line.add("generated_tokens", tokens, source)
         line.add("generated_tokens_at_most", samples.times(limit, "reference"))
         self._stored(line, tokens, made)
-        found = self.measured.decoding(made)
-        decoding_time(line, tokens, model.parameters, model.needs_gpu, load_placement(model.name), found)
+        rate = self.measured.decoding(made)
+        decoding_time(line, tokens, model.parameters, model.needs_gpu, load_placement(model.name), rate)
 
     def _answered(self, ref: Ref, benchmark: Benchmark) -> bool:
         """Whether the answers are in store already, or counted: step 0 is one model in every run."""
@@ -240,8 +240,8 @@ def teacher_parameters(teacher: Teacher) -> int:
     if teacher.name in rates.TEACHER_PARAMETERS:
         return rates.TEACHER_PARAMETERS[teacher.name]
     repo = teacher.origin.repo if isinstance(teacher.origin, Hub) else ""
-    found = re.search(r"(\d+(?:\.\d+)?)b\b", repo, flags=re.IGNORECASE)
-    return int(float(found[1]) * 1e9) if found else 0
+    size = re.search(r"(\d+(?:\.\d+)?)b\b", repo, flags=re.IGNORECASE)
+    return int(float(size[1]) * 1e9) if size else 0
 
 
 def roles_of(task: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What cells stand on, cell by cell: a plan holds nothing that its selection does not stand on."""
+"""The upstream of cells, cell by cell, so that a plan holds only what its selection needs."""
 
 from collections.abc import Iterable
 

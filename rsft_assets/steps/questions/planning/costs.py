@@ -19,24 +19,24 @@ def on_gpu(needs_gpu: bool, placement: Placement) -> bool:
     return needs_gpu and placement.device != "cpu"
 
 
-def training_time(line: Line, tokens: Quantity, model: Model, found: Measurement | None) -> None:
+def training_time(line: Line, tokens: Quantity, model: Model, measured: Measurement | None) -> None:
     """Time to train on `tokens`."""
     placement = load_placement(model.name)
     gpu = on_gpu(model.needs_gpu, placement)
     width = placement.processes * (1 if gpu else placement.threads)
     rate = rates.TRAINING_MFU if gpu else rates.CPU_TRAINING_FLOPS
-    _time(line, tokens, gpu, width, found, rate, _seconds(6 * model.parameters, rate, gpu))
+    _time(line, tokens, gpu, width, measured, rate, _seconds(6 * model.parameters, rate, gpu))
 
 
 def decoding_time(
-    line: Line, tokens: Quantity, parameters: int, needs_gpu: bool, placement: Placement, found: Measurement | None
+    line: Line, tokens: Quantity, parameters: int, needs_gpu: bool, placement: Placement, measured: Measurement | None
 ) -> None:
     """Time to generate `tokens`."""
     gpu = on_gpu(needs_gpu, placement)
     width = placement.engines * (placement.tensor_parallel if gpu else placement.threads)
     rate = rates.DECODING_MFU if gpu else rates.CPU_DECODING_FLOPS
     seconds = _seconds(2 * parameters, rate, gpu)
-    _time(line, tokens, gpu, width, found, rate, max(seconds, 1 / rates.DECODING_MOST) if gpu else seconds)
+    _time(line, tokens, gpu, width, measured, rate, max(seconds, 1 / rates.DECODING_MOST) if gpu else seconds)
 
 
 def _seconds(flops: float, rate: Rate, gpu: bool) -> float:
@@ -45,11 +45,11 @@ def _seconds(flops: float, rate: Rate, gpu: bool) -> float:
 
 
 def _time(
-    line: Line, tokens: Quantity, gpu: bool, width: int, found: Measurement | None, rate: Rate, seconds: float
+    line: Line, tokens: Quantity, gpu: bool, width: int, measured: Measurement | None, rate: Rate, seconds: float
 ) -> None:
     quantity = "gpu_hours" if gpu else "cpu_hours"
-    if found is not None:
-        line.add(quantity, tokens.times(width / found.per_second / HOUR), found.words)
+    if measured is not None:
+        line.add(quantity, tokens.times(width / measured.per_second / HOUR), measured.words)
     else:
         line.add(quantity, tokens.times(seconds / HOUR, rate.basis), rate.source)
 
@@ -77,7 +77,7 @@ def judge_money(line: Line, home: Path, benchmark: str, role: str, samples: Quan
     line.add("judge_tokens", tokens, f"judge {role}: {each:,.0f} {source}")
     spec = judge_specs().get(role)
     if spec is None:
-        line.say(f"{missing_judges([role])}; until then nothing is asked")
+        line.say(f"{missing_judges([role])}; until then no judge is asked")
     elif spec.usd_per_million_tokens is None:
         line.say(f"judge {role} is not priced: set usd_per_million_tokens in its table")
     else:
@@ -86,11 +86,11 @@ def judge_money(line: Line, home: Path, benchmark: str, role: str, samples: Quan
 
 def _judgement_length(home: Path, benchmark: str, role: str) -> float | None:
     """Mean tokens of the judgements in store."""
-    found: list[int] = []
+    lengths: list[int] = []
     for path in sorted((home / "judgements" / benchmark).glob(f"{role}-*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                found.append(int(json.loads(line)["tokens"]))
+                lengths.append(int(json.loads(line)["tokens"]))
             except (ValueError, KeyError, TypeError):
                 continue  # the last line of a killed process
-    return sum(found) / len(found) if sum(found) else None
+    return sum(lengths) / len(lengths) if sum(lengths) else None

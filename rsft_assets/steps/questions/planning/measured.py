@@ -45,13 +45,13 @@ class Measured:
 
     @functools.cached_property
     def _all_completions(self) -> tuple[Manifest, ...]:
-        found = []
+        manifests = []
         for path in sorted(self.store.home.glob(f"{COMPLETIONS}/*/[!.]*/{FILE_NAME}")):
             try:
-                found.append(read_manifest(path.parent))
+                manifests.append(read_manifest(path.parent))
             except StepError:
                 continue
-        return tuple(found)
+        return tuple(manifests)
 
     def response_length(self, manifests: Iterable[Manifest], count: str) -> float | None:
         """Mean tokens of a response; `count` names the statistic that holds how many there are."""
@@ -96,8 +96,8 @@ class Measured:
         """(rows a second, bytes a row) of finished outputs of one asset."""
         chosen, host = _of_one_machine([m for m in self.manifests(asset) if rows_of(m)])
         rows = sum(rows_of(m) for m in chosen)
-        found = _measurement(rows, sum(m.seconds for m in chosen), "", host)
-        return (found, sum(file.bytes for m in chosen for file in m.files) / rows) if found else None
+        rate = _measurement(rows, sum(m.seconds for m in chosen), "", host)
+        return (rate, sum(file.bytes for m in chosen for file in m.files) / rows) if rate else None
 
 
 def rows_of(manifest: Manifest) -> int:

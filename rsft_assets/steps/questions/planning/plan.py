@@ -32,12 +32,12 @@ class Plan:
     @property
     def waiting(self) -> dict[Ref, Ref]:
         """Cells that cannot be made yet, and the input each waits for."""
-        found = {ref: self.states.of(ref).waits_for for ref in self.refs}
-        return {ref: upstream for ref, upstream in found.items() if upstream is not None}
+        missing = {ref: self.states.of(ref).waits_for for ref in self.refs}
+        return {ref: upstream for ref, upstream in missing.items() if upstream is not None}
 
 
 def make_plan(study: Study, store: Store, selection: Selection, *, assume_inputs: bool = False) -> Plan:
-    """The plan of a selection; `assume_inputs` takes what it is made from to be there, as a plan of costs may do."""
+    """The plan of a selection; `assume_inputs` treats missing inputs as present, for plans of costs."""
     asked = cells(study, selection)
     refs = closure(study, asked) if selection.upstream else asked
     plan = plan_of(study, store, refs, force=selection.force, assume_inputs=assume_inputs)

@@ -1,4 +1,4 @@
-"""A figure of a plan: a number that knows what it stands on, and the lines that hold them."""
+"""A quantity of a plan: a number with the certainty of its sources, and the lines that hold them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ WORST_FIRST: tuple[Basis, ...] = ("assumed", "reference", "measured")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number and the weakest thing that it stands on."""
+    """A number and the least certain of its sources."""
 
     value: float
     basis: Basis

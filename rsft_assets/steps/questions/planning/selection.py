@@ -1,4 +1,4 @@
-"""From what a person types to refs: globs over asset keys, and filters by run, step or partition.
+"""Selections to refs: globs over asset keys, and filters by run, step or partition.
 
 cells(study, Selection(("scores/qwen3-14b/*",), steps=(640,)))
 """
@@ -22,9 +22,7 @@ def all_keys(study: Study) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a person asked for. Runs and whole partitions are meant by their full or short names, or by globs over
-    either.
-    """
+    """A request. Runs and whole partitions are given by full or short name, or by a glob over either."""
 
     globs: tuple[str, ...]
     """Over asset keys."""
@@ -91,9 +89,9 @@ def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
 def cells(study: Study, selection: Selection) -> list[Ref]:
     """The cells that a selection means; a filter that can match nothing is an error."""
     keys, filed = select(study, selection.globs), set(asset_keys(study))
-    found = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
-    _check(study, [ref for ref in found if ref.partition], selection)
-    return [ref for ref in found if selection.keep(study, ref)]
+    refs = [Ref(key, part) for key in keys for part in (partitions_of(study, key) if key in filed else ()) or ("",)]
+    _check(study, [ref for ref in refs if ref.partition], selection)
+    return [ref for ref in refs if selection.keep(study, ref)]
 
 
 def _check(study: Study, valid: Sequence[Ref], selection: Selection) -> None:

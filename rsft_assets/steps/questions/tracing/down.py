@@ -24,25 +24,25 @@ _SHARDED = ("responses", "verdicts")
 
 
 class Downwards:
-    """One walk; each output is told in full the first time and by name after that."""
+    """One walk; each output is shown in full the first time and by name after that."""
 
     def __init__(self, study: Study, store: Store, *, content: bool = False) -> None:
         self.study, self.store, self.content = study, store, content
-        self.told: set[str] = set()
+        self.shown: set[str] = set()
 
     def of(self, ref: Ref, item: str = "") -> Node:
         """The output in use of `ref` with everything below it; of a score, one item if it is named."""
         node, output = current_node(self.store, ref, content=self.content)
         if output is not None:
-            self.told.add(f"{ref}")
+            self.shown.add(f"{ref}")
             self._below(node, output, item)
         return node
 
     def _link(self, link: InputRecord) -> Node:
         ref = Ref(link.asset, link.partition)
-        if str(ref) in self.told:
-            return Node(str(ref), facts={"note": "told above"})
-        self.told.add(str(ref))
+        if str(ref) in self.shown:
+            return Node(str(ref), facts={"note": "shown above"})
+        self.shown.add(str(ref))
         node, output = follow(self.store, link, content=self.content)
         if output is not None:
             self._below(node, output)
@@ -53,7 +53,7 @@ class Downwards:
         stage = made.asset.split("/")[0]
         try:
             if node.problem:
-                pass  # rows of damaged files say nothing
+                pass  # rows of damaged files are not used
             elif stage == "scores":
                 self._score(node, output, item)
             elif stage == "checkpoints":
@@ -70,14 +70,14 @@ class Downwards:
         node.add(*self._shards(sharded))
 
     def _shards(self, links: list[InputRecord]) -> list[Node]:
-        """Shards of a pool as one place; only a broken one is told apart."""
+        """The shards of a pool as one node; only a broken one gets its own."""
         nodes = []
         for asset in dict.fromkeys(link.asset for link in links):
             of_asset = [link for link in links if link.asset == asset]
-            if asset in self.told:
-                nodes.append(Node(asset, facts={"note": "told above"}))
+            if asset in self.shown:
+                nodes.append(Node(asset, facts={"note": "shown above"}))
                 continue
-            self.told.add(asset)
+            self.shown.add(asset)
             nodes.append(self._pool(asset, of_asset))
         return nodes
 
@@ -127,8 +127,8 @@ class Downwards:
         digest = said.get("digest", texts.digest) if isinstance(said, dict) else texts.digest
         place = texts.folder.relative_to(self.store.home).as_posix()
         link = InputRecord(texts.manifest.asset, "", digest, place)
-        told, _ = follow(self.store, link, content=self.content)
-        node.add(told)
+        completions, _ = follow(self.store, link, content=self.content)
+        node.add(completions)
 
     def _item(self, output: Output, item: str, *, hidden: bool) -> Node:
         graded = read_rows(output.file("graded.parquet"), where=[("item_id", "=", item)])

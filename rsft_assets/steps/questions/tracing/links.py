@@ -1,4 +1,4 @@
-"""Outputs as places of a trace: their facts, and whether the link to each input still holds."""
+"""Outputs as nodes of a trace: their facts, and whether the link to each input is intact."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ def follow(
     if output.digest != link.digest:
         node.problem = f"its digest is {output.digest[:12]}, but {link.digest[:12]} was used"
     elif _replaced(store, ref, output):
-        node.facts["note"] = "made anew since; this is the version that was used"
+        node.facts["note"] = "replaced since; this is the version that was used"
     return node, output
 
 

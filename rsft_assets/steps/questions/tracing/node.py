@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass
 class Node:
-    """A tree of what stands on what."""
+    """A tree of outputs and what they were made from."""
 
     title: str
     kind: str = "output"
     """output, rows, row, text, group, or missing."""
     facts: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
-    """What is broken at this very link; a sound one has none."""
+    """The damage at this link; empty if there is none."""
     children: list["Node"] = field(default_factory=list)
 
     def add(self, *nodes: "Node | None") -> "Node":

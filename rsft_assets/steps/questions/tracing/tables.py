@@ -20,13 +20,13 @@ _MOST = 5
 
 
 def _conditions(where: str) -> dict[str, str]:
-    found = {}
+    filters = {}
     for part in filter(None, where.split(",")):
         name, equals, value = part.partition("=")
         if not equals:
             raise SpecError(f"{part!r} is not column=value; separate several with commas")
-        found[name.strip()] = value.strip()
-    return found
+        filters[name.strip()] = value.strip()
+    return filters
 
 
 def of_table(study: Study, store: Store, what: str, where: str, *, content: bool = False) -> Node:
@@ -95,12 +95,12 @@ def _with_rows(
         node.facts["note"] = f"more than {_MOST} rows where {where}; name more columns to see the others"
     walk = Downwards(study, store, content=content)
     for i, row in enumerate(rows[:_MOST]):
-        told = Node(f"row {i + 1}", "row", {k: v for k, v in row.items() if v not in (None, "")})
+        node_of_row = Node(f"row {i + 1}", "row", {k: v for k, v in row.items() if v not in (None, "")})
         place = str(row.get("trace") or "")
         if place.endswith("]"):
             asset, _, partition = place[:-1].partition("[")
-            told.add(walk.of(Ref(asset, partition)))
+            node_of_row.add(walk.of(Ref(asset, partition)))
         elif row.get("source") == "paper":
-            told.add(Node(f"published: {place}", "text", {"note": "the paper's number; nothing here made it"}))
-        node.add(told)
+            node_of_row.add(Node(f"published: {place}", "text", {"note": "the paper's number; nothing here made it"}))
+        node.add(node_of_row)
     return node

@@ -27,10 +27,10 @@ class Upwards:
     def query(self, query_id: str, response_id: str, unread: list[Node]) -> Node | None:
         """From a query, or one response to it: verdicts, sets, checkpoints, scores. None where no source holds it."""
         sources = [f"queries/{name}" for name in self.study.sources]
-        found = self._find(sources, "queries.parquet", "query_id", query_id, unread)
-        if not found:
+        rows = self._find(sources, "queries.parquet", "query_id", query_id, unread)
+        if not rows:
             return None
-        output, row = found[0]
+        output, row = rows[0]
         node = Node(f"query {query_id}", "row", {"source": output.manifest.asset, "row": row["source_row"]})
         node.facts |= {"question": row["question"], "gold": row["gold"], "file": str(output.file("queries.parquet"))}
         node.problem = damage(output)
@@ -41,7 +41,7 @@ class Upwards:
         for dataset in self.study.datasets:
             node.add(self._in_set(dataset, query_id, response_id))
         if not any(child.title.startswith("datasets/") for child in node.children):
-            node.add(Node("training sets", "group", {"note": "in none that is made"}))
+            node.add(Node("training sets", "group", {"note": "in no set that is made"}))
         return node
 
     def item(self, item_id: str, unread: list[Node]) -> Node | None:
@@ -85,7 +85,7 @@ class Upwards:
         try:
             return _select(paths, column, value)
         except duckdb.Error:
-            pass  # some file: which, is found one by one
+            pass  # one of the files: find it by reading each
         rows = []
         for path, output in paths.items():
             try:
@@ -108,8 +108,8 @@ class Upwards:
             if response_id and row["response_id"] != response_id:
                 continue
             verdict = verdicts.get(row["response_id"])
-            told = Node(f"response {row['response_id']}", "text")
-            told.facts = {
+            response = Node(f"response {row['response_id']}", "text")
+            response.facts = {
                 "verdict": verdict["verdict"] if verdict else "not judged yet",
                 "extracted": verdict["extracted"] if verdict else None,
                 "reason": verdict["reason"] if verdict else None,
@@ -120,7 +120,7 @@ class Upwards:
                 "text": row["text"],
                 "file": str(output.file("responses.parquet")),
             }
-            node.add(told)
+            node.add(response)
         return node.add(*broken) if answers or broken else None
 
     def _in_set(self, dataset: str, query_id: str, response_id: str) -> Node | None:
@@ -142,7 +142,7 @@ class Upwards:
         node = Node(f"run {run.name}", "group").add(*broken)
         if not made:
             return node if broken else None
-        # Each checkpoint's file holds all steps before it, so the last speaks for all.
+        # Each checkpoint's file holds all steps before it, so the last is enough.
         last = made[max(made)]
         if not last.has("seen.parquet"):
             node.facts = {"note": "adopted: the rows that it read are not published"}
@@ -192,9 +192,9 @@ class Upwards:
         node: Node,
         used: list[Output],
         below: dict[str, list[str]],
-        told: dict[tuple[str, ...], str],
+        shown: dict[tuple[str, ...], str],
     ) -> Node:
-        """Hang under `node` what was made from any of `used`, asset by asset."""
+        """Add to `node` what was made from any of `used`, asset by asset."""
         digests = {(o.manifest.asset, o.manifest.partition): o.digest for o in used}
         for key in below.get(used[0].manifest.asset, ()):
             broken: list[Node] = []
@@ -203,22 +203,22 @@ class Upwards:
                 for output in self._outputs(key, broken)
                 if any((i.asset, i.partition) in digests for i in output.manifest.inputs)
             ]
-            # An asset is met once for each thing that it was made from; what is broken in it is told once.
-            node.add(*(one for one in broken if ("broken", one.title) not in told))
-            told |= {("broken", one.title): key for one in broken}
+            # An asset is reached once for each of its inputs; damage in it is shown once.
+            node.add(*(one for one in broken if ("broken", one.title) not in shown))
+            shown |= {("broken", one.title): key for one in broken}
             if not users:
                 continue
             again = tuple(str(o.manifest.ref) for o in users)
-            if again in told:
-                node.add(Node(key, "group", {"note": "told above"}))
+            if again in shown:
+                node.add(Node(key, "group", {"note": "shown above"}))
                 continue
-            told[again] = key
-            node.add(self._add_users(_users_node(key, users, digests), users, below, told))
+            shown[again] = key
+            node.add(self._add_users(_users_node(key, users, digests), users, below, shown))
         return node
 
 
 def _current(store: Store, refs: Iterable[Ref], broken: list[Node]) -> list[Output]:
-    found = []
+    outputs = []
     for ref in refs:
         try:
             output = store.current(ref)
@@ -226,8 +226,8 @@ def _current(store: Store, refs: Iterable[Ref], broken: list[Node]) -> list[Outp
             broken.append(Node(str(ref), "missing", problem=str(error)))
             continue
         if output is not None:
-            found.append(output)
-    return found
+            outputs.append(output)
+    return outputs
 
 
 def _select(paths: dict[str, Output], column: str, value: str) -> list[tuple[Output, dict[str, Any]]]:

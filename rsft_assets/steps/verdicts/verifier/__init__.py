@@ -1,4 +1,4 @@
 """Judging answers: gold and response in, one of four verdicts with a reason out.
 
-`verifier.Verifier` is the public face; `rsft verify IN OUT` runs it over a file.
+`verifier.Verifier` is the interface; `rsft verify IN OUT` runs it over a file.
 """

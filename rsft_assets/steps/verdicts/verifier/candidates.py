@@ -50,21 +50,21 @@ def candidates(text: str) -> Iterator[Found]:
     yield from _unanchored(unanchored, text)
 
 
-def _best_first(found: list[Found]) -> list[Found]:
-    return sorted(found, key=lambda pair: (pair[0].end(), -pair[0].start()), reverse=True)
+def _best_first(matches: list[Found]) -> list[Found]:
+    return sorted(matches, key=lambda pair: (pair[0].end(), -pair[0].start()), reverse=True)
 
 
 def _unanchored(group: Group, text: str) -> Iterator[Found]:
     """The candidates of a text without box or the word answer, from its end, a stretch at a time."""
     end = len(text) + 1
     for cut in _cuts(text):
-        found = []
+        matches = []
         for pattern, target, _ in group:
             for match in pattern.finditer(text, cut):
                 if match.start() >= end:
                     break
-                found.append((match, target))
-        yield from _best_first(found)
+                matches.append((match, target))
+        yield from _best_first(matches)
         end = cut
 
 
@@ -210,9 +210,9 @@ def _may_hold_box(text: str, start: int, opening: str, box: int) -> bool:
 
 
 def _inline_end(text: str, start: int) -> int:
-    for found in _INLINE_END.finditer(text, start):
-        if found.group() != r"\$":
-            return found.start() if found.group() == "$" else -1
+    for end in _INLINE_END.finditer(text, start):
+        if end.group() != r"\$":
+            return end.start() if end.group() == "$" else -1
     return -1
 
 

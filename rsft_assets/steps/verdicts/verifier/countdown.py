@@ -200,11 +200,11 @@ def _tokens(side: str) -> list[Token]:
     tokens: list[Token] = []
     position, side = 0, side.rstrip(" \t\r\n.;,")
     while position < len(side):
-        found = _TOKEN.match(side, position)
-        if found is None:
+        token = _TOKEN.match(side, position)
+        if token is None:
             raise NotAnExpression(side[position : position + 20])
-        tokens.append(int(found[1]) if found[1] else found[2])
-        position = found.end()
+        tokens.append(int(token[1]) if token[1] else token[2])
+        position = token.end()
     return tokens
 
 

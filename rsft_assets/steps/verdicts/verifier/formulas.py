@@ -106,12 +106,12 @@ class _RememberingSimulator(ParserATNSimulator):  # type: ignore[misc]
         ahead = self._known(dfa.decision, outerContext)
         input.seek(startIndex)
         place = 1
-        found: Any = ahead
-        while isinstance(found, dict):
-            found = found.get(input.LA(place))
+        entry: Any = ahead
+        while isinstance(entry, dict):
+            entry = entry.get(input.LA(place))
             place += 1
-        if found is not None:
-            return int(found)
+        if entry is not None:
+            return int(entry)
         start = super().computeStartState(dfa.atnStartState, outerContext, True)
         self._viable = True
         alternative: int = super().execATNWithFullContext(dfa, D, start, input, startIndex, outerContext)

@@ -1,4 +1,4 @@
-"""The words a judgement is made of, and what a judgement may cost.
+"""The verdicts, their reasons, and the limits of judging.
 
 Comes in: nothing. Goes out: `VERDICTS`, `REASONS` and `Limits`. Imports nothing heavy, so that all may import it.
 """

@@ -40,14 +40,14 @@ def telling(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, `Undecided` instead of `MemoryError`."""
 
     @functools.wraps(function, updated=())
-    def told(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
         except MemoryError:
             pass
         raise Undecided("memory")
 
-    return told
+    return wrapped
 
 
 def _doit(value: Any) -> Any:

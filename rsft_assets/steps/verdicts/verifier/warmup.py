@@ -1,8 +1,8 @@
 r"""Formulas of many shapes that the fork server reads before it forks, so that no worker meets them first.
 
 Comes in: a judge. Goes out: nothing; ANTLR's tables, compiled patterns and lazily imported modules stay in memory that
-all workers share. ANTLR learns its decisions from what it reads: a formula of a new shape costs ten times what the
-second of that shape costs.
+all workers share. ANTLR caches its decisions: the first formula of a shape costs ten times what the
+second one costs.
 """
 
 from rsft_assets.steps.verdicts.verifier.formulas import read_formula
@@ -45,7 +45,7 @@ def warm_up(judge: MathJudge) -> None:
     for text in (*map(_filled, range(len(_SHAPES)), _SHAPES), *_FORMULAS):
         try:
             read_formula(text)
-        except Exception:  # a shape that the grammar refuses has taught it as much
+        except Exception:  # a shape that the grammar refuses fills the caches as well
             continue
     judge.judge(r"\frac{x}{2}", r"The final answer is $\boxed{\frac{x+1}{3}}$. So the answer is \(2\).")
 

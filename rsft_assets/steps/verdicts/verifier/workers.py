@@ -39,9 +39,9 @@ class Worker:
         self.pid = pid
         self.connection = connection
         self.pending: dict[int, Work] = {}
-        """What it owes; less than it was given once the rest was taken back."""
+        """Its unfinished work; less than it was given once the rest was taken back."""
         self.busy = False
-        self.told = 0
+        self.sent = 0
         self._born_with = _resident_bytes(pid)
         self._page = page
         self._steps = 0
@@ -53,8 +53,8 @@ class Worker:
         self._since = time.monotonic()
         self.pending = {item[0]: item for item in work}
         self.busy = True
-        news = dict(list(refused.items())[self.told :])
-        self.told = len(refused)
+        news = dict(list(refused.items())[self.sent :])
+        self.sent = len(refused)
         self.connection.send((news, work))
 
     def take(self) -> list[Result]:
@@ -65,7 +65,7 @@ class Worker:
 
     def over_limit(self, limits: Limits) -> str | None:
         """The limit that the worker is beyond, in the word of `REASONS`."""
-        # Before the board is read: a step that begins between the two must not pay for the one before.
+        # Read before the board: a step that begins in between must not be charged for the previous one.
         used, now = cpu_seconds(self.pid), time.monotonic()
         steps, _, began, _, _ = self._board()
         if steps != self._steps:
@@ -75,7 +75,7 @@ class Worker:
         return "memory" if _resident_bytes(self.pid) > limits.memory_bytes else None
 
     def is_full(self, limits: Limits) -> bool:
-        """Whether what it has learnt takes half of the memory it may use, so that an answer could be blamed for it."""
+        """Whether its caches take half of its memory limit, which the next answer could then exceed."""
         return 2 * _resident_bytes(self.pid) > limits.memory_bytes + self._born_with
 
     def busy_with(self) -> tuple[int, bytes, float]:
@@ -124,7 +124,7 @@ class WorkerPool:
         return state
 
     def rested(self, worker: Worker) -> Worker:
-        """This worker, or a fresh one where it is full of what it has learnt."""
+        """This worker, or a fresh one if its caches have grown too large."""
         if not worker.is_full(self.limits):
             return worker
         place = self.workers.index(worker)
@@ -137,7 +137,7 @@ class WorkerPool:
             self.refused[name] = reason
 
     def replace_busy(self) -> None:
-        """Put fresh workers in the place of those that still work on what nobody waits for."""
+        """Replace workers that still work on what is no longer needed."""
         for worker in [worker for worker in self.workers if worker.busy]:
             self.replace(worker)
 
