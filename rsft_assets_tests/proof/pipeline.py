@@ -86,8 +86,8 @@ sampling = {{ n = 1, temperature = 0.6, top_p = 0.95, max_tokens = 24, seed = 23
 """
 ASKED = ("audits/small-*", "scores/pico/small-*", "results/*", "figures/*", "report", "--upstream")
 STACK = "Traceback (most recent call last)"
-MEASURED = re.compile(r"seconds|hours|_at$|host|command|commit|dirty|rate|version|made|trace|folder|bytes")
-"""Columns of tables that differ between two homes of the same study, or where code has changed since."""
+MEASURED = re.compile(r"second|hours|_at$|^host$|command|commit|dirty|^bytes$|^stats$|^made_by$")
+"""Columns of tables that differ each time the same thing is made."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,13 @@ def step_line(module: str, *words: str) -> list[str]:
     return [sys.executable, "-m", f"rsft_assets.steps.{module}", *words]
 
 
-def run(bench: Bench, home: Path, command: Sequence[str], *, seconds: float = 600.0, **others: str) -> Said:
+def run(
+    bench: Bench, home: Path, command: Sequence[str], *, cwd: Path | None = None, seconds: float = 600.0, **others: str
+) -> Said:
     """A command in a process of its own."""
     process = subprocess.Popen(
         command,
+        cwd=cwd,
         env=settings(bench, home, **others),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -253,6 +256,11 @@ def claimed_slots(home: Path) -> list[str]:
 def _steps(pool: object) -> Iterator[object]:
     yield from pool.claimed_slots
     yield from pool.pending_steps
+
+
+def require_same(what: str, found: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    if wrong := differences(found, expected):
+        raise Lost(f"{what} {len(wrong)} of {len(expected)} differ: {'; '.join(wrong[:5])}")
 
 
 def differences(found: Mapping[str, object], expected: Mapping[str, object]) -> list[str]:
