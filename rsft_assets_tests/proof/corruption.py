@@ -115,7 +115,7 @@ def attack(bench: Bench, kind: str, kinds: dict[str, list[Target]], way: damage.
     if content_of(path) == before:
         return Seen(f"{target.path}: no change", 0)
     seen = []
-    for name, words in commands(target, numbers, can_be_made=way not in damage.OF_INPUTS):
+    for name, words in commands(target, numbers, forged=way in damage.OF_INPUTS):
         if name == "made again" and words[1] != getattr(target.ref, "asset", None):
             shutil.rmtree(Store(home).slot(Ref(words[1], *words[3:])))
         said = say(bench, home, *words)
@@ -136,53 +136,58 @@ def content_of(path: Path) -> str:
         return f"unreadable: {error}"
 
 
-def commands(target: Target, numbers: Random, *, can_be_made: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What meets a damaged file: those that only read come first."""
+def commands(target: Target, numbers: Random, *, forged: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What meets a damaged file: those that only read come first. A forged file shows where it was used before."""
     yield "doctor", ("doctor", "--content")
-    ref = target.ref
-    if ref is not None and ref.stage in TABLE_OF:
-        yield "trace", ("trace", ref.asset, *filter(None, [ref.partition]), "--content")
+    ref, users = target.ref, target.users
+    traced = numbers.choice(users) if forged else ref
+    if traced is not None and traced.stage in TABLE_OF:
+        yield "trace", ("trace", traced.asset, *filter(None, [traced.partition]), "--content")
+    if forged:
+        return
     if ref is not None and ref.stage == "figures":
         yield "trace", ("trace", ref.asset)
     if target.is_view:
-        kept = ref if ref is not None and ref.stage != COMPLETIONS else Ref("queries/small-chains")
-        yield "kept", ("materialize", kept.asset, *(("--partition", kept.partition) if kept.partition else ()))
+        yield "kept", materialize(ref if ref is not None and ref.stage != COMPLETIONS else Ref("queries/small-chains"))
         return
     yield "check", ("report", "--check")
     if ref is None or ref.stage not in ("figures", "report", "audits"):
         yield "results", ("materialize", "results/*")
-    made = numbers.choice(target.users or (ref,))
-    if made is not None and made.stage != COMPLETIONS and can_be_made:
-        yield "made again", ("materialize", made.asset, *(("--partition", made.partition) if made.partition else ()))
+    made = numbers.choice(users or (ref,))
+    if made is not None and made.stage != COMPLETIONS:
+        yield "made again", materialize(made)
+
+
+def materialize(ref: Ref) -> tuple[str, ...]:
+    return ("materialize", ref.asset, *(("--partition", ref.partition) if ref.partition else ()))
 
 
 def judged(bench: Bench, home: Path, target: Target, name: str, words: tuple[str, ...], said: Said) -> str:
     """How a command took it, in a word; `Lost` where that breaks the promise."""
     if said.status not in (0, 1):
         raise Lost(f"a stack, or wrong usage: {said.words[-1_500:]}")
-    named = any(one in said.words for one in names_of(home, target, failed=said.status == 1))
-    if said.status == 1 and not named:
-        raise Lost(f"status 1, and it is not named: {said.words[-1_500:]}")
-    if said.status == 0 and name == "made again":
+    if said.status == 1:
+        if not any(one in said.words for one in names_of(home, target)):
+            raise Lost(f"status 1, and it is not named: {said.words[-1_500:]}")
+        return "named"
+    if target.is_proved and (name in ("doctor", "trace") or name == "check" and target.kind.startswith(BY_CHECK)):
+        raise Lost(f"not found: {said.words[-1_000:]}")
+    if name == "made again":
         ref = Ref(words[1], *words[3:])
         found, expected = (Store(place).sound(ref) for place in (home, reference(bench)))
         if found is None or found.digest != expected.digest:
             raise Lost(f"status 0, and {ref} has another digest: {said.words[-1_500:]}")
-    if named:
-        return "named"
-    if target.is_proved and (name in ("doctor", "trace") or (name == "check" and target.kind.startswith(BY_CHECK))):
-        raise Lost(f"not found: {said.words[-1_000:]}")
     if name == "results" and (changed := differences(tables(home), tables(reference(bench)))):
-        if not any(one in problems(home) for one in names_of(home, target, failed=True)):
+        if not any(one in problems(home) for one in names_of(home, target)):
             raise Lost(f"status 0, it is not named, and tables changed: {changed[:3]}")
         return "named in marts.problems"
     return "unharmed"
 
 
-def names_of(home: Path, target: Target, *, failed: bool) -> list[str]:
-    """What names a file to a person: its path or folder, and in a failure the output that it belongs to."""
+def names_of(home: Path, target: Target) -> list[str]:
+    """What names a file to a person: its path or folder, or the asset that it belongs to."""
     path = home / target.path
     names = [str(path), str(target.path)]
     names += [str(path.parent)] if path.parent != home else []
     names += [str(home / "dagster")] if target.path.parts[0] == "dagster" else []
-    return names + ([str(target.ref)] if failed and target.ref is not None else [])
+    return names + ([target.ref.asset] if target.ref is not None else [])
