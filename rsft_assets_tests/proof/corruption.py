@@ -170,7 +170,7 @@ def judged(bench: Bench, home: Path, target: Target, name: str, words: tuple[str
         if not any(one in said.words for one in names_of(home, target)):
             raise Lost(f"status 1, and it is not named: {said.words[-1_500:]}")
         return "named"
-    if target.is_proved and (name in ("doctor", "trace") or name == "check" and target.kind.startswith(BY_CHECK)):
+    if target.is_proved and (name in ("doctor", "trace") or (name == "check" and target.kind.startswith(BY_CHECK))):
         raise Lost(f"not found: {said.words[-1_000:]}")
     if name == "made again":
         ref = Ref(words[1], *words[3:])
