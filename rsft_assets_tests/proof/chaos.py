@@ -37,9 +37,10 @@ from rsft_assets_tests.test_kill import at_work_in
 
 PROMISE = "Stopped at any moment, even by `kill -9`, the same command goes on and ends as if never stopped"
 SIGNALS = {"KILL": 0.6, "TERM": 0.2, "STOP": 0.2}
-ROUNDS, HITS = 100, 16
+ROUNDS, HITS = 100, 20
 WITH_TIMES = ("figures/training_curves", "report")
 """Their digests differ each time: the first takes the seconds of each step among its numbers, the second says times."""
+COMMAND = "command"
 _STEP = re.compile(r"rsft_assets\.steps\.(\w+)\.\w+")
 _LONGEST_PAUSE = 12.0
 _STOPPED_SECONDS = 3.0
@@ -104,20 +105,22 @@ class Attack:
         return self.seen
 
     def hit(self, process: Child) -> None:
-        """Wait for a random moment, or for a stage that was not hit before; then hit a random process of the tree."""
+        """Hit the command itself now and then, else a step or one of its helpers, often as its stage begins."""
+        at_command, eager = self.numbers.random() < 0.15, self.numbers.random() < 0.5
         moment = time.monotonic() + self.numbers.uniform(1.0, _LONGEST_PAUSE)
-        seen = self.stages() if self.numbers.random() < 0.5 else None
-        while process.poll() is None and time.monotonic() < moment:
-            fresh = [one for one in tree(process) if seen is not None and stage_of(one) not in seen]
-            if fresh:
+        while process.poll() is None:
+            there = tree(process)
+            steps = [one for one in there[1:] if stage_of(one) != COMMAND]
+            fresh = [one for one in steps if eager and stage_of(one) not in self.stages()]
+            due = time.monotonic() >= moment
+            if due and at_command and there:
+                fresh, steps = [], there[:1]
+            elif fresh:
                 # Not always in its first moments, when Python starts.
-                time.sleep(self.numbers.choice((0.0, 1.0, 4.0)) * self.numbers.random())
-                if self.send(self.numbers.choice(fresh)):
-                    return
+                time.sleep(self.numbers.choice((0.0, 2.0, 6.0)) * self.numbers.random())
+            if (fresh or (due and steps)) and self.send(self.numbers.choice(fresh or steps)):
+                return
             time.sleep(_LOOK_EVERY_SECONDS)
-        if process.poll() is None and (there := tree(process)):
-            # The command itself now and then, else a step or one of its helpers.
-            self.send(self.numbers.choice(there[1:] if there[1:] and self.numbers.random() < 0.8 else there))
 
     def stages(self) -> set[str]:
         return {key.split()[1] for key in self.seen}
@@ -154,7 +157,7 @@ def stage_of(process: psutil.Process) -> str:
                 return found[1]
             if " materialize " in command:
                 break
-    return "command"
+    return COMMAND
 
 
 def still_at_work(home: Path) -> list[str]:
