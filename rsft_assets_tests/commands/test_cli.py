@@ -42,6 +42,14 @@ def test_a_home_that_cannot_be_written_is_status_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_home_that_is_a_loop_of_links_is_status_1(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    done = rsft(tmp_path / "loop", "materialize", "queries/nano-chains")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("words", [("materialize", "queries/nano-chains"), ("doctor",)])
 def test_a_deleted_working_directory_is_named(tmp_path, words):
     gone = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "

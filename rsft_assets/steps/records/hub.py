@@ -212,7 +212,7 @@ def _rows(opened: Callable[[], Any], path: str) -> Iterator[dict[str, Any]]:
         for row in opened():
             count += 1
             yield row
-    except (pa.ArrowException, ValueError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise StepError(f"{path}: unreadable after row {count}: {_first_line(error)}; fetch it again") from error
 
 

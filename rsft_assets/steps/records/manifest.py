@@ -6,6 +6,7 @@ here, where it is checked: against itself, its place (`proof.py`) and the hash t
 
 import dataclasses
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -167,7 +168,9 @@ def _content(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except NotADirectoryError:
         raise FileNotFoundError(path) from None
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP):
+            raise
         raise _damaged(path, what, error) from error
 
 

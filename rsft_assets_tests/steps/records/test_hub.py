@@ -93,6 +93,14 @@ def test_damaged_file_is_named(mirror):
         list(dataset_rows(hub()))
 
 
+def test_damaged_pages_of_a_file_are_named(mirror):
+    path = mirror_parquet(mirror, "owner/name", "a.parquet", ROWS)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 16 + content[20:])
+    with pytest.raises(StepError, match=r"a\.parquet"):
+        list(dataset_rows(hub(file="a.parquet")))
+
+
 def test_without_mirror_a_revision_must_be_pinned(monkeypatch):
     monkeypatch.delenv("RSFT_MIRROR", raising=False)
     for read in (lambda: list(dataset_rows(hub())), lambda: model_folder(Hub(repo="owner/name"))):

@@ -1,0 +1,137 @@
+"""Attack the pipeline and say what survived.
+
+    python -m rsft_assets_tests.proof                                   # every attack, an hour in all
+    python -m rsft_assets_tests.proof chaos --seed 7 --minutes 60       # typed again, it goes on from where it stopped
+    python -m rsft_assets_tests.proof corruption --seed 7 --case '*items.parquet flip'
+    python -m rsft_assets_tests.proof --table proof.json                # the README's table, from what was written
+
+Every case has its own random numbers, from the seed and its name. Exit status: 0, or 1 where anything was lost.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import fnmatch
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rsft_assets_tests.proof.cases import Bench, Clock, Outcome, outcome_of
+
+ATTACKS = ("hostile", "selections", "corruption", "chaos", "surroundings", "load")
+SHORT_MINUTES = 2.0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(words)
+    if arguments.table:
+        print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        return 0
+    minutes = arguments.minutes or (SHORT_MINUTES if arguments.short else 60.0)
+    bench = Bench(arguments.home.resolve(), arguments.seed, arguments.short)
+    bench.home.mkdir(parents=True, exist_ok=True)
+    names = arguments.attacks or list(ATTACKS)
+    clock, found = Clock(60 * minutes), []
+    for number, name in enumerate(names):
+        share = Clock(clock.left / (len(names) - number))
+        outcomes = list(attack(bench, name, share, arguments.case))
+        print(line(name, outcomes, bench.seed), flush=True)
+        for outcome in outcomes:
+            if outcome.state == "lost":
+                print(f"  lost: {outcome.case}: {outcome.seen}\n    {repeat(outcome, bench)}", flush=True)
+        found += outcomes
+    if arguments.json:
+        arguments.json.write_text(json.dumps(record(found, bench, minutes), indent=1), encoding="utf-8")
+    return 1 if any(outcome.state == "lost" for outcome in found) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="default: a new one")
+    parser.add_argument("--minutes", type=float, help="for all attacks together; default: 60")
+    parser.add_argument("--case", default="*", metavar="GLOB", help="only cases of these names, done before or not")
+    parser.add_argument("--home", type=Path, default=Path("proof"), metavar="FOLDER", help="work folder, kept")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+    parser.add_argument("--short", action="store_true", help=f"a slice of {SHORT_MINUTES:g} minutes")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the README's table from a file of --json")
+    return parser
+
+
+def attack(bench: Bench, name: str, clock: Clock, wanted: str) -> Iterator[Outcome]:
+    """Outcomes of earlier tries with this seed, then of the cases that are left, until the time is spent."""
+    kept = bench.home / f"outcomes-{bench.seed}.jsonl"
+    before = {} if wanted != "*" else _outcomes(kept, name)
+    yield from before.values()
+    for case in _module(name).cases(bench):
+        if clock.left <= 0:
+            break
+        if case.name in before or not fnmatch.fnmatchcase(case.name, wanted):
+            continue
+        outcome = outcome_of(name, case)
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
+        yield outcome
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"rsft_assets_tests.proof.{name}")
+
+
+def _outcomes(path: Path, attack: str) -> dict[str, Outcome]:
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = (Outcome(**json.loads(line)) for line in lines if line.endswith("}"))
+    return {outcome.case: outcome for outcome in found if outcome.attack == attack}
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """A case can hold many single attacks, of which at most one is lost: it ends there."""
+    lost = sum(outcome.state == "lost" for outcome in outcomes)
+    tried = sum(outcome.tried for outcome in outcomes)
+    skipped = sum(outcome.state == "not tried" for outcome in outcomes)
+    return {"tried": tried, "survived": tried - lost, "lost": lost, "not tried": skipped}
+
+
+def line(name: str, outcomes: Sequence[Outcome], seed: int) -> str:
+    found = counts(outcomes)
+    skipped = f", {found['not tried']} not tried here" if found["not tried"] else ""
+    return f"{name}: {found['tried']} tried, {found['survived']} survived, {found['lost']} lost{skipped} (seed {seed})"
+
+
+def repeat(outcome: Outcome, bench: Bench) -> str:
+    return (
+        f"python -m rsft_assets_tests.proof {outcome.attack} --seed {bench.seed} --case '{outcome.case}'"
+        f"{' --short' if bench.short else ''}"
+    )
+
+
+def record(found: Sequence[Outcome], bench: Bench, minutes: float) -> dict[str, Any]:
+    names = dict.fromkeys(outcome.attack for outcome in found)
+    of = {name: [outcome for outcome in found if outcome.attack == name] for name in names}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "seed": bench.seed,
+        "minutes": minutes,
+        "attacks": {name: {"promise": _module(name).PROMISE, **counts(outcomes)} for name, outcomes in of.items()},
+        "outcomes": [dataclasses.asdict(outcome) for outcome in found],
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown: each promise with the command that attacks it, how that ended, and when."""
+    rows = ["| promise | attacked by | outcome | date |", "|---|---|---|---|"]
+    for name, one in found["attacks"].items():
+        command = f"`python -m rsft_assets_tests.proof {name} --seed {found['seed']}`"
+        outcome = f"{one['tried']} tried, {one['survived']} survived, {one['lost']} lost"
+        rows.append(f"| {one['promise']} | {command} | {outcome} | {found['date']} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
