@@ -76,8 +76,8 @@ def attack(bench: Bench, name: str, clock: Clock, wanted: str) -> Iterator[Outco
             break
         if case.name in before or not fnmatch.fnmatchcase(case.name, wanted):
             continue
-        tried += 1
         outcome = outcome_of(name, case)
+        tried += outcome.tried
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
         yield outcome
