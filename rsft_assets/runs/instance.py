@@ -43,6 +43,9 @@ def dagster_home(store: Store) -> Path:
     named = os.environ.get("DAGSTER_HOME")
     home = Path(named).absolute() if named else store.home / "dagster"
     settings = home / "dagster.yaml"
+    if set("?%") & set(str(home)):
+        # It makes a URL of the path.
+        raise StepError(f"Dagster cannot use {home}: its path has a ? or a %; set DAGSTER_HOME to another folder")
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not settings.exists():

@@ -52,3 +52,11 @@ def test_a_folder_that_is_a_file_is_named(tmp_path, monkeypatch, place):
         open_instance(Store(tmp_path / "home")),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["a?b", "100%20"])
+def test_a_path_that_dagster_takes_for_another_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with pytest.raises(StepError, match="set DAGSTER_HOME to another folder"), open_instance(Store(tmp_path / name)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
