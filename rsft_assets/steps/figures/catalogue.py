@@ -156,7 +156,7 @@ FIGURES = (
         description="Loss over training steps of every run, with the loss on rows that were held out.",
         question="Did training itself go well?",
         query="""
-            SELECT * FROM marts.training_curves
+            SELECT * EXCLUDE (seconds, tokens_per_second) FROM marts.training_curves
             WHERE study = $study
             ORDER BY model, run, step""",
         reads=("marts.training_curves",),
