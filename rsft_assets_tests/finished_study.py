@@ -71,7 +71,7 @@ def tiny_study() -> Study:
                 title=f"Tiny {name}",
                 group=group,
                 origin=Generator(name=name, seed=2, count=60),
-                task="math",
+                task="hex_phi" if group == "safety" else "math",
                 items=60,
                 sampling=sampling,
                 sensitive=group == "safety",

@@ -16,7 +16,7 @@ PACKAGE = Path(rsft_assets.__file__).parent
 TESTS = Path(__file__).parent
 PROJECT = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FILES_BY_NAME = {"execution", "isolation", "cpu_time", "parent_death"}
+FILES_BY_NAME = {"execution", "isolation", "seccomp", "cpu_time", "parent_death"}
 """`sandbox/server.py` runs outside the package, with these files of it in its path."""
 NOT_INSTALLED = {"vllm": "vllm", "lm_eval": "lm-eval", "nltk": "nltk", "langdetect": "langdetect"}
 """Modules of extras, and the distribution of each where it is not installed to be asked."""

@@ -99,11 +99,11 @@ def _benchmarks() -> list[Benchmark]:
             title=f"Wide {name}",
             group=group,
             origin=Generator(name=name, seed=2, count=60),
-            task="math",
+            task="hex_phi" if group == "safety" else "math",
             items=60,
             sampling=SAMPLING,
             sensitive=group == "safety",
-            metrics=("compliance",) if group == "safety" else ("accuracy",),
+            metrics=("attack_success",) if group == "safety" else ("accuracy",),
         )
         for name, group in groups.items()
     ]

@@ -20,12 +20,12 @@ class Benchmark:
     group: Group
     origin: Hub | Generator
     task: str
-    """Name of the prompt builder and grader pair in `steps/scores/grading`."""
+    """Name in the table of `steps/scores/grading/tasks.py`: the file that reads, asks and grades its items."""
     items: int | None
     """Rows the lock must hold; None where the local count is not public."""
     sampling: Sampling
     metrics: tuple[str, ...] = ("accuracy",)
-    """The first is the headline."""
+    """Metrics of its task that every score of it has, the headline first; the task's file says what each is."""
     needs: tuple[Literal["code-isolation", "judge"], ...] = ()
     sensitive: bool = False
     """Prompts and completions never reach logs, metadata, figures or reports."""

@@ -1,4 +1,4 @@
-"""The two exceptions that cross a boundary; each message names the value, the place and the remedy."""
+"""The exceptions that cross a boundary; each message names the value, the place and the remedy."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,10 @@ class SpecError(ValueError):
 
 class StepError(Exception):
     """A step that could not do its work: missing or damaged input, wrong machine, full disk."""
+
+
+class NoAccess(StepError):
+    """The material is gated or absent: asking for access, or a mirror that holds it, is the remedy."""
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

@@ -9,8 +9,6 @@ from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 
 _DECLARED_FOR = "math"
-_KIND_OF_TASK = {"math": "math", "nano-countdown": "countdown"}
-"""Tasks whose questions are of a kind that query sources have, too."""
 
 
 def kind_trained_on(study: Study, dataset: str) -> str | None:
@@ -22,9 +20,9 @@ def kind_trained_on(study: Study, dataset: str) -> str | None:
     return study.sources[source].kind if source else None
 
 
-def group_for(study: Study, run: Run, benchmark: Benchmark) -> Group:
-    """The group of a benchmark for this run."""
+def group_for(study: Study, run: Run, benchmark: Benchmark, asks: str | None) -> Group:
+    """The group of a benchmark for this run; `asks` is the kind of sources that its questions are like."""
     kind = kind_trained_on(study, run.dataset)
     if kind in (None, _DECLARED_FOR) or benchmark.group not in ("in-domain", "ood-reasoning"):
         return benchmark.group
-    return "in-domain" if _KIND_OF_TASK.get(benchmark.task) == kind else "ood-reasoning"
+    return "in-domain" if asks == kind else "ood-reasoning"

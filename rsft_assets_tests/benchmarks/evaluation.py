@@ -105,9 +105,9 @@ def _texts(opened: Engine, asked: list[Request]) -> dict[str, str]:
 
 
 def grading() -> None:
-    from rsft_assets.steps.scores.grading.math import TASK
     from rsft_assets.steps.scores.grading.task import Item, Sample
     from rsft_assets.steps.scores.grading.tools import Tools
+    from rsft_assets.steps.scores.kinds.math import TASK
     from rsft_assets_tests.steps.scores.grading.published import rows
     from rsft_assets_tests.steps.small_chain import benchmark
 
@@ -125,7 +125,7 @@ def grading() -> None:
 
 
 def programs() -> None:
-    from rsft_assets.steps.scores.grading.livecodebench import same_output
+    from rsft_assets.steps.scores.kinds.livecodebench import same_output
     from rsft_assets.steps.scores.sandbox.pool import Case, CodeLimits, Program, SandboxPool
 
     code = (

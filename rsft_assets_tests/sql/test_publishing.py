@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import rsft_assets
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.results.build import build_results
@@ -84,12 +85,12 @@ def test_a_killed_build_leaves_the_published_database_as_it_was(study, copied):
     assert not (copied.home / ".results.building.duckdb").exists()
 
 
-def test_two_snapshots_can_be_compared_as_the_readme_says(finished, study, copied, monkeypatch, tmp_path):
+def test_two_snapshots_can_be_compared_as_the_docs_say(finished, study, copied, monkeypatch, tmp_path):
     make(study, copied, Ref("benchmarks/tiny-dot"), force=True, version=2)
     make(study, copied, Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
     build_results(study, copied)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    [command] = re.findall(r"```sql\n(ATTACH.*?)```", readme, re.DOTALL)
+    page = (Path(rsft_assets.__file__).parent / "docs" / "results.md").read_text()
+    [command] = re.findall(r"```sql\n(ATTACH.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(database_path(finished), "before.duckdb")
     Path(".rsft").symlink_to(copied.home)

@@ -66,7 +66,11 @@ def judged(*names):
     """A database with the tables that judge these arms, from scores that have exactly the shares above."""
     db = duckdb.connect()
     db.execute("CREATE SCHEMA declared; CREATE SCHEMA staging; CREATE SCHEMA marts; CREATE SCHEMA seeds")
-    db.execute("CREATE TABLE declared.metrics AS SELECT 'accuracy' AS metric, 'share' AS unit")
+    # What another benchmark calls by the same name is another metric.
+    db.execute(
+        "CREATE TABLE declared.metrics AS FROM (VALUES ('b', 'accuracy', 'share'), ('other', 'accuracy', 'reward')) "
+        "t(benchmark, metric, unit)"
+    )
     points, items = [], []
     for name in names:
         base = len(points) + 1
@@ -80,6 +84,8 @@ def judged(*names):
     for table, frame in (("score_points", pd.DataFrame(points)), ("item_scores", pd.concat(items))):
         db.register("made_up", frame)
         db.execute(f"CREATE TABLE staging.{table} AS FROM made_up")
+    db.execute("CREATE SCHEMA records")
+    db.execute("CREATE TABLE records.outputs AS SELECT point_id AS output_id, benchmark FROM staging.score_points")
     for entry in tables():
         if entry.table in TABLES:
             text = f"FROM read_csv('{entry.path}', comment = '#')" if entry.schema == "seeds" else entry.text

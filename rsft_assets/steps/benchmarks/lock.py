@@ -13,15 +13,15 @@ from collections import Counter
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import NoAccess, StepError
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.benchmarks.items import Locked, read_items
-from rsft_assets.steps.records.hub import NoAccess
+from rsft_assets.steps.benchmarks.items import read_items
 from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
+from rsft_assets.steps.scores.grading.task import Locked
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import NoAccess, StepError
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.study import Study
@@ -17,7 +17,7 @@ from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.training.checkpoints import link_model
 from rsft_assets.steps.checkpoints.training.models import parameters_of
 from rsft_assets.steps.processes.events import Progress
-from rsft_assets.steps.records.hub import NoAccess, model_folder, where_from
+from rsft_assets.steps.records.hub import model_folder, where_from
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.records.tokenizers import allow_remote_code
 

@@ -3,8 +3,10 @@
 A stage's version covers its whole folder, `steps/<stage>`, and every folder that those files reach by an import or by
 a string that names a module (programs, workers, graders). Files are compared as syntax trees without docstrings, so a
 comment changes no version. Left out are `specs`, which is hashed as identity; `processes` and `questions`, which make
-nothing; and the files of `records` below. Of `records`, only what is imported counts. Where a dictionary maps names to
-modules, as `scores/grading/tasks.py` does, only the module of the chosen name counts.
+nothing; and the files of `records` below. Of `records` and of `scores/kinds`, only what is imported counts. Where a
+dictionary maps names to modules, as `scores/grading/tasks.py` does, only the module of the chosen name counts, and so a
+new entry drifts nothing. Of `scores`, a lock uses what reads items: the file of its benchmark's kind and what leads to
+it, not what that file imports to grade.
 """
 
 import ast
@@ -41,6 +43,9 @@ PLUMBING = {
 }
 """Files of `records` that no version covers, and why."""
 _UNCOVERED = ("processes", "questions")
+_BY_IMPORT = ("steps/records", "steps/scores/kinds")
+"""Folders of which a file counts only where it is imported or chosen."""
+_GRADING = ("steps/scores/grading", "steps/scores/kinds")
 _MODULE = re.compile(r"rsft_assets(?:\.\w+)+")
 
 
@@ -56,18 +61,10 @@ class _File:
     names: Sequence[str]
     tables: Sequence[Table]
 
-    def reaches(self, choice: str) -> list[str]:
-        """The modules that this file can call for, where `choice` is asked for."""
-        return [*self.names, *(m for t in self.tables for name, m in t if name == choice or not _has(t, choice))]
-
-    def not_chosen(self, choice: str) -> set[str]:
-        """The modules that are only for other choices."""
-        matching = [table for table in self.tables if _has(table, choice)]
-        return {m for t in matching for _, m in t} - {m for t in matching for name, m in t if name == choice}
-
-
-def _has(table: Table, choice: str) -> bool:
-    return any(name == choice for name, _ in table)
+    def chosen(self, choice: str) -> list[str]:
+        """The modules of its dictionaries that this file can call for, where `choice` is asked for."""
+        named = [[m for name, m in table if name == choice] or [m for _, m in table] for table in self.tables]
+        return [module for modules in named for module in modules]
 
 
 class Code:
@@ -87,35 +84,32 @@ class Code:
         return seen.hexdigest()[:12]
 
     def _covered(self, stage: str, choice: str) -> set[str]:
-        own = self._files_in(f"steps/{stage}")
-        others = {
-            path for file in own for module in self._file(file).not_chosen(choice) if (path := self._path(module))
-        }
+        only_reads = stage == "benchmarks"
         covered: set[str] = set()
-        folders = {f"steps/{stage}"}
-        waiting = [path for path in own if path not in others]
+        folders = {f"steps/{stage}", *_BY_IMPORT, *(_GRADING if only_reads else ())}
+        waiting = [path for path in self._files_in(f"steps/{stage}") if _folder_of(path) not in _BY_IMPORT]
         while waiting:
             path = waiting.pop()
             if path not in covered:
                 covered.add(path)
-                for module in self._file(path).reaches(choice):
-                    waiting += self._reached(module, folders, others)
+                file = self._file(path)
+                names = () if only_reads and _folder_of(path) in _GRADING else file.names
+                for module in (*names, *file.chosen(choice)):
+                    waiting += self._reached(module, folders)
         return covered
 
-    def _reached(self, module: str, folders: set[str], others: set[str]) -> Iterator[str]:
-        """The files that a module's name brings in: itself and, outside `records`, the rest of its folder."""
+    def _reached(self, module: str, folders: set[str]) -> Iterator[str]:
+        """The files that a module's name brings in: itself and, unless its folder is in `folders`, the rest of that."""
         path = self._path(module)
         if path is None or path.split("/")[1] in _UNCOVERED:
             return
-        folder = path.rpartition("/")[0]
-        if folder == "steps/records":
-            if Path(path).stem not in (*PLUMBING, "__init__"):
+        folder, stem = _folder_of(path), Path(path).stem
+        if folder != "steps" and not (folder in _BY_IMPORT and stem == "__init__"):
+            if folder != "steps/records" or stem not in PLUMBING:
                 yield path
-        elif folder != "steps":
-            yield path
             if folder not in folders:
                 folders.add(folder)
-                yield from (other for other in self._files_in(folder) if other not in others)
+                yield from (other for other in self._files_in(folder) if _folder_of(other) not in _BY_IMPORT)
 
     def _path(self, module: str) -> str | None:
         """The file of the longest part of a dotted name that is a module of the package."""
@@ -151,6 +145,10 @@ class Code:
         return self._read[path]
 
 
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
 def _parsed(source: bytes) -> list[Any]:
     """The parts of a `_File` from a Python file: its syntax tree without docstrings stands for its content."""
     tree = ast.parse(source)
@@ -159,6 +157,7 @@ def _parsed(source: bytes) -> list[Any]:
     listed = {module for table in tables for _, module in table}
     named = dict.fromkeys(module for node in ast.walk(tree) for module in _modules(node))
     names = [module for module in named if module not in listed]
+    _drop_modules_by_name(tree)
     return [hashlib.sha256(_shape(tree).encode()).hexdigest(), names, tables]
 
 
@@ -178,6 +177,18 @@ def _drop_docstrings(tree: ast.AST) -> None:
             node.body = [  # type: ignore[attr-defined]
                 line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
             ]
+
+
+def _drop_modules_by_name(tree: ast.AST) -> None:
+    """Entries such as `"math": "rsft_assets.….math"`: the chosen module's own file stands for its entry."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            entries = [entry for entry in zip(node.keys, node.values, strict=True) if not _names_a_module(entry[1])]
+            node.keys, node.values = [key for key, _ in entries], [value for _, value in entries]
+
+
+def _names_a_module(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and isinstance(value.value, str) and bool(_MODULE.fullmatch(value.value))
 
 
 def _modules(node: ast.AST) -> Iterator[str]:
@@ -201,5 +212,6 @@ _version = functools.cache(Code().version)
 
 
 def code_of(study: Study, ref: Ref) -> str:
-    """The version of the code that makes `ref` here; of the graders, only that of its benchmark's task counts."""
-    return _version(ref.stage, study.get("benchmarks", ref.benchmark).task if ref.stage == "scores" else "")
+    """The version of the code that makes `ref` here; of the kinds of benchmarks, only its own counts."""
+    benchmark = {"scores": ref.asset.rpartition("/")[2], "benchmarks": ref.name}.get(ref.stage)
+    return _version(ref.stage, study.get("benchmarks", benchmark).task if benchmark else "")

@@ -18,17 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsft_assets.specs.errors import StepError, nearest
+from rsft_assets.specs.errors import NoAccess, StepError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.steps.records.digest import bytes_digest
 
 log = logging.getLogger(__name__)
 MIRROR_SETTING = "RSFT_MIRROR"
 _BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv"}
-
-
-class NoAccess(StepError):
-    """The repository is gated or absent. The remedy is to request access, or a mirror that holds it."""
 
 
 def where_from(hub: Hub) -> str:

@@ -14,9 +14,8 @@ from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.results.publishing import insert
+from rsft_assets.steps.scores.grading.tasks import task, task_of
 
-LOWER_IS_BETTER = ("attack_success", "harmfulness", "compliance", "over_refusal", "neither")
-"""Metrics that count what should not happen; of every other one more is better."""
 _TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -132,7 +131,8 @@ def _benchmarks(study: Study) -> list[tuple[Any, ...]]:
     return [
         (
             *(study.member_of[("benchmarks", b.name)], b.name, b.title, b.group, position, b.task, b.items),
-            *(b.sampling.n, b.sampling.max_tokens, b.metrics[0], ", ".join(b.needs), b.sensitive, b.description),
+            *(b.sampling.n, b.sampling.max_tokens, task_of(b).headline.name),
+            *(", ".join(b.needs), b.sensitive, b.description),
         )
         for position, b in enumerate(study.benchmarks.values())
     ]
@@ -140,28 +140,18 @@ def _benchmarks(study: Study) -> list[tuple[Any, ...]]:
 
 def _run_groups(study: Study) -> list[tuple[Any, ...]]:
     return [
-        (study.member_of[("runs", run.name)], run.name, benchmark.name, group_for(study, run, benchmark))
+        (study.member_of[("runs", run.name)], run.name, b.name, group_for(study, run, b, task(b.task).asks))
         for run in study.runs.values()
-        for benchmark in study.benchmarks_of(run.model)
+        for b in study.benchmarks_of(run.model)
     ]
 
 
 def _metrics(study: Study) -> list[tuple[Any, ...]]:
     return [
-        (
-            *(study.member_of[("benchmarks", b.name)], b.name, metric, metric == b.metrics[0]),
-            *(unit_of(metric), metric in LOWER_IS_BETTER),
-        )
+        (study.member_of[("benchmarks", b.name)], b.name, m.name, m.headline, m.unit, m.lower_is_better)
         for b in study.benchmarks.values()
-        for metric in b.metrics
+        for m in task(b.task).metrics
     ]
-
-
-def unit_of(metric: str) -> str:
-    """share (0 to 1), reward (no bounds) or scale (1 to 5)."""
-    if metric.startswith("reward"):
-        return "reward"
-    return "scale" if metric == "harmfulness" else "share"
 
 
 _ROWS: dict[str, Callable[[Study], list[tuple[Any, ...]]]] = {

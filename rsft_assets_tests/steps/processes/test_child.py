@@ -157,6 +157,7 @@ PROCESS_CALLS = re.compile(
 )
 ELSEWHERE = {
     "steps/scores/sandbox/isolation.py": {"prctl"},  # gives up privileges and sets the filter of system calls
+    "steps/scores/sandbox/seccomp.py": {"prctl"},  # the name of a system call
     "steps/scores/sandbox/server.py": {"os.fork", "os.kill", "os.getppid"},  # inside a process space of its own
     "steps/verdicts/verifier/fork_server.py": {"os.fork", "os.kill"},  # forks what it has imported; see there
 }

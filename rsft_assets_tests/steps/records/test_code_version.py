@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,11 +35,16 @@ STAGES_OF = {
     "steps/benchmarks": {"benchmarks"},
     "steps/scores": {"scores"},
     "steps/scores/grading": {"scores"},
+    "steps/scores/kinds": {"scores", "benchmarks"},
     "steps/scores/sandbox": {"scores"},
     "steps/engines": {"responses", "scores", "base_models"},
     "steps/nano": {"queries", "responses", "audits", "base_models", "benchmarks", "scores"},
 }
 """Folder -> the stages that a change of any of its files drifts."""
+READING = ("steps/scores/grading/task.py", "steps/scores/grading/tasks.py")
+"""Of `grading`, what a lock uses too."""
+KINDS_HELPERS = ("steps/scores/kinds/choice.py",)
+"""What kinds of benchmarks share to grade; no lock uses it."""
 RECORDS = {
     "hub": {"queries", "responses", "datasets", "base_models", "checkpoints", "benchmarks"},
     "ids": {"queries", "responses", "audits", "datasets"},
@@ -53,6 +59,12 @@ def expected(path: str) -> set[str]:
     if folder == "steps/records":
         stem = name.removesuffix(".py")
         return set() if stem in (*PLUMBING, "__init__") else RECORDS[stem]
+    if path == "steps/scores/kinds/__init__.py":
+        return set()
+    if path in KINDS_HELPERS:
+        return {"scores"}
+    if path in READING:
+        return {"scores", "benchmarks"}
     return set() if folder in NO_STAGE else STAGES_OF[folder]
 
 
@@ -95,20 +107,57 @@ def test_every_stage_drifts_by_something():
     assert all(len(why) > 10 for why in PLUMBING.values())
 
 
-@pytest.mark.parametrize("grader", sorted({module for module, _ in TASKS.values()}))
-def test_a_grader_drifts_the_scores_of_its_own_tasks_alone(package, grader):
-    def of_tasks() -> dict[str, str]:
-        code = Code(package)
-        return {task: code.version("scores", task) for task in TASKS}
+def by_task(package: Path, tasks: Iterable[str] = TASKS) -> dict[tuple[str, str], str]:
+    """The versions of the locks and of the scores of each task."""
+    code = Code(package)
+    return {(stage, task): code.version(stage, task) for task in tasks for stage in ("benchmarks", "scores")}
 
-    before = of_tasks()
-    path = package.parent.joinpath(*grader.split(".")).with_suffix(".py")
-    text = path.read_text()
-    path.write_text(f"{text}\nCHANGED = 1\n")
-    after = of_tasks()
-    path.write_text(text)
-    drifted = {task for task in TASKS if after[task] != before[task]}
-    assert drifted == {task for task, (module, _) in TASKS.items() if module == grader}
+
+def drifted_by(package: Path, path: str) -> set[tuple[str, str]]:
+    """What a change of one file drifts."""
+    before = by_task(package)
+    text = (package / path).read_text()
+    (package / path).write_text(f"{text}\nCHANGED = 1\n")
+    after = by_task(package)
+    (package / path).write_text(text)
+    return {which for which in before if after[which] != before[which]}
+
+
+@pytest.mark.parametrize("kind", TASKS.values(), ids=TASKS)
+def test_the_file_of_a_benchmark_drifts_its_own_locks_and_scores_alone(package, kind):
+    path = "/".join(kind.split(".")[1:]) + ".py"
+    mine = {task for task, module in TASKS.items() if module == kind}
+    assert drifted_by(package, path) == {(stage, task) for task in mine for stage in ("benchmarks", "scores")}
+
+
+@pytest.mark.parametrize(
+    ("path", "stages", "tasks"),
+    [
+        ("steps/scores/kinds/choice.py", {"scores"}, {"gpqa", "mmlu_pro"}),
+        ("steps/scores/grading/tally.py", {"scores"}, set(TASKS)),
+        ("steps/verdicts/verifier/verifier.py", {"scores"}, set(TASKS)),
+        ("steps/records/hub.py", {"benchmarks"}, set(TASKS)),
+        ("steps/scores/grading/task.py", {"benchmarks", "scores"}, set(TASKS)),
+    ],
+)
+def test_what_grades_drifts_no_lock_and_what_fetches_drifts_no_score(package, path, stages, tasks):
+    assert drifted_by(package, path) == {(stage, task) for task in tasks for stage in stages}
+
+
+def test_a_new_kind_of_benchmark_drifts_nothing(package):
+    table, kind = package / "steps/scores/grading/tasks.py", package / "steps/scores/kinds/new.py"
+    text, before = table.read_text(), by_task(package)
+    line = '    "new": "rsft_assets.steps.scores.kinds.new",\n'
+    table.write_text(text.replace("TASKS = {\n", "TASKS = {\n" + line))
+    assert table.read_text() != text
+    kind.write_text((package / "steps/scores/kinds/math.py").read_text())
+    assert by_task(package) == before
+    first = by_task(package, ["new"])
+    kind.write_text(kind.read_text() + "CHANGED = 1\n")
+    changed = by_task(package, ["new"])
+    table.write_text(text)
+    kind.unlink()
+    assert all(first[which] != changed[which] for which in first)
 
 
 @pytest.mark.parametrize(
@@ -173,10 +222,9 @@ def test_an_output_of_other_code_drifts_in_words(tmp_path):
     ]
 
 
-def test_scores_of_two_benchmarks_have_versions_of_their_own():
+@pytest.mark.parametrize("stage", ["scores/qwen3-14b", "benchmarks"])
+def test_two_kinds_of_benchmarks_have_versions_of_their_own(stage):
     study = load_study()
-    partition = f"{study.runs_of('qwen3-14b')[0].name}|640"
-    math, aime, gpqa = (
-        code_of(study, Ref(f"scores/qwen3-14b/{b}", partition)) for b in ("math500", "aime24", "gpqa_diamond")
-    )
+    partition = "" if stage == "benchmarks" else f"{study.runs_of('qwen3-14b')[0].name}|640"
+    math, aime, gpqa = (code_of(study, Ref(f"{stage}/{b}", partition)) for b in ("math500", "aime24", "gpqa_diamond"))
     assert math == aime != gpqa

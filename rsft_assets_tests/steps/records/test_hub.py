@@ -6,9 +6,9 @@ import httpx2
 import huggingface_hub
 import pytest
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import NoAccess, StepError
 from rsft_assets.specs.hub import Hub
-from rsft_assets.steps.records.hub import NoAccess, dataset_rows, model_folder, repository_file
+from rsft_assets.steps.records.hub import dataset_rows, model_folder, repository_file
 from rsft_assets_tests.steps.data_study import mirror_json_lines, mirror_parquet
 
 ROWS = [{"problem": "1+1", "answer": "2"}, {"problem": "2+2", "answer": "4"}]

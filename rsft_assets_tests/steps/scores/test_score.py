@@ -25,7 +25,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.scores import scoring as scoring_module
 from rsft_assets.steps.scores.completions import CompletionSet
 from rsft_assets.steps.scores.grading import tasks
-from rsft_assets.steps.scores.grading.task import Grade, Task, each
+from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Task, each
 from rsft_assets.steps.scores.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import SAMPLING, SUMS, benchmark, publish_upstream, small_study
@@ -271,10 +271,12 @@ def test_a_broken_grader_fails_alone_and_its_texts_are_kept(store, counts, monke
             raise KeyError("planted")
         return [Grade("accuracy", 1.0, "fine")]
 
-    broken = Task(lambda item, _: item.question, each(grade_one))
+    broken = Task(lambda item, _: item.question, each(grade_one), (ACCURACY,))
     real = tasks.task
-    for place in ("rsft_assets.steps.scores.scoring.task", "rsft_assets.steps.scores.grading.publishing.task"):
-        monkeypatch.setattr(place, lambda name: broken if name == "broken" else real(name))
+    for place in ("scoring", "grading.tasks"):
+        monkeypatch.setattr(
+            f"rsft_assets.steps.scores.{place}.task", lambda name: broken if name == "broken" else real(name)
+        )
     with pytest.raises(StepError, match=r"1 failed, 1 done(?s:.*)scores/tiny/bad.*KeyError"):
         score(study, store, refs)
     generated = counts["generated"]
@@ -313,9 +315,10 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
     odd = Task(
         lambda item, _: item.question,
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
+        (ACCURACY,),
         unavailable=lambda: reason["now"],
     )
-    for place in ("scoring", "grading.publishing", "grading.tasks"):
+    for place in ("scoring", "grading.tasks"):
         monkeypatch.setattr(f"rsft_assets.steps.scores.{place}.task", lambda name: odd)
     [output] = score(study, store, refs)
     [row] = [row for row in table(output, "scores.parquet") if row["grader"] == "strict"]
@@ -347,7 +350,13 @@ def judge(tmp_path, monkeypatch):
 
 
 def test_another_judge_is_another_score_of_the_same_texts(store, counts, judge, monkeypatch):
-    study, refs = prepared(store, benchmark("tqa", "truthfulqa"), items={"tqa": FORMAT}, runs=("a",), steps=(0,))
+    study, refs = prepared(
+        store,
+        benchmark("tqa", "truthfulqa", metrics=("helpful", "truthful")),
+        items={"tqa": FORMAT},
+        runs=("a",),
+        steps=(0,),
+    )
     judge.name("stand-in one")
     [first] = score(study, store, refs)
     asked = len(judge.seen)
@@ -368,7 +377,13 @@ def test_another_judge_is_another_score_of_the_same_texts(store, counts, judge, 
 
 
 def test_other_words_to_a_judge_are_another_score(store, counts, judge, monkeypatch):
-    study, refs = prepared(store, benchmark("tqa", "truthfulqa"), items={"tqa": FORMAT}, runs=("a",), steps=(0,))
+    study, refs = prepared(
+        store,
+        benchmark("tqa", "truthfulqa", metrics=("helpful", "truthful")),
+        items={"tqa": FORMAT},
+        runs=("a",),
+        steps=(0,),
+    )
     judge.name("stand-in one")
     [first] = score(study, store, refs)
     asked = {body["prompt"] for _, body in judge.seen}

@@ -14,9 +14,10 @@ from rsft_assets_tests.steps.small_chain import publish_upstream
 pytestmark = pytest.mark.slow
 CHANGED = """
 import dataclasses, runpy, sys
-from rsft_assets.steps.scores.grading import nano
 from rsft_assets.steps.scores.grading.task import Grade, each
-nano.FORMAT = dataclasses.replace(nano.FORMAT, grade=each(lambda sample, grader: [Grade("accuracy", 1.0, "changed")]))
+from rsft_assets.steps.scores.kinds import nano_format
+grade = each(lambda sample, grader: [Grade("accuracy", 1.0, "changed")])
+nano_format.TASK = dataclasses.replace(nano_format.TASK, grade=grade)
 runpy.run_module("rsft_assets.steps.scores.score", run_name="__main__")
 """
 

@@ -18,9 +18,9 @@ from rsft_assets.steps.benchmarks.lock import lock_benchmark
 from rsft_assets.steps.engines.protocol import Completion
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.scores import scoring as scoring_module
-from rsft_assets.steps.scores.grading.choice import gpqa_options
 from rsft_assets.steps.scores.grading.task import Item
 from rsft_assets.steps.scores.grading.tasks import task
+from rsft_assets.steps.scores.kinds.gpqa import options_of
 from rsft_assets.steps.scores.sandbox import pool as sandbox
 from rsft_assets.steps.scores.score import score
 from rsft_assets_tests.steps import small_chain
@@ -130,7 +130,7 @@ class Oracle:
 
 def right_answer(name, item):
     if name == "gpqa_diamond":
-        return f"\\boxed{{{'ABCD'[gpqa_options(item).index(item.gold)]}}}"
+        return f"\\boxed{{{'ABCD'[options_of(item).index(item.gold)]}}}"
     if name == "lcb_v2":
         return f"```python\n{FUNCTION_CODE if item.fields['starter_code'] else STDIN_CODE}```"
     if item.gold is not None:

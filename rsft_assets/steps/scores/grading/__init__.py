@@ -1,1 +1,1 @@
-"""Prompts and graders of the benchmarks, one task each; `tasks.task(name)` finds one."""
+"""What grading shared by all kinds of benchmarks needs; `tasks.task(name)` finds a kind, whose file is in `kinds`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsft_assets.specs.benchmarks import GRADERS, Benchmark
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.rows import RowWriter, write_rows
@@ -16,7 +17,7 @@ from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.completions import CompletionSet, read_completions
 from rsft_assets.steps.scores.grading.tally import ALL, Tally, unscored_rows
 from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
-from rsft_assets.steps.scores.grading.tasks import can_be_graded_now, task
+from rsft_assets.steps.scores.grading.tasks import TASKS, can_be_graded_now, task_of
 from rsft_assets.steps.scores.grading.tools import Tools
 
 _EXAMPLES = 3
@@ -38,17 +39,17 @@ def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, 
     """Grade with both graders and publish; the output in use where it is finished already."""
     ref, benchmark, completions = wanted.ref, wanted.benchmark, wanted.completions
     assert completions is not None
-    found = task(benchmark.task)
-    unavailable = found.unavailable()
+    task = task_of(benchmark)
+    unavailable = task.unavailable()
     kept = store.sound(ref)
     again = force or (kept is not None and can_be_graded_now(kept, benchmark))
     with store.build(study, ref, force=again) as build:
         if build.finished is None:
-            tally = Tally(found.unbounded)
+            tally = Tally(frozenset(metric.name for metric in task.metrics if metric.unit != "share"))
             before = tools.judging_of(benchmark.name)
             examples: list[str] = []
             with RowWriter(build.folder / "graded.parquet", "graded") as graded:
-                for row in _graded_rows(found, benchmark, wanted.items, completions, tools, unavailable):
+                for row in _graded_rows(task, benchmark, wanted.items, completions, tools, unavailable):
                     graded.add(row)
                     tally.add(row)
                     if len(examples) < _EXAMPLES and not benchmark.sensitive:
@@ -59,7 +60,7 @@ def publish_scores(study: Study, store: Store, wanted: Wanted, tools: Tools, *, 
             build.made_by["engine"] = completions.manifest.made_by.get("engine")
             build.publish(
                 stats={
-                    **headline(benchmark, rows),
+                    **_headline(task, rows),
                     **({"judges": judges} if (judges := tools.judges_of(benchmark.name)) else {}),
                     **({"judging": _since(before, now)} if (now := tools.judging_of(benchmark.name)) else {}),
                     "completions": {"folder": where, "digest": completions.digest},
@@ -82,14 +83,15 @@ def publish_unscored(study: Study, store: Store, ref: Ref, benchmark: Benchmark,
             write_rows(build.folder / "graded.parquet", "graded", [])
             rows = unscored_rows(GRADERS, benchmark.metrics, state, reason)
             write_rows(build.folder / "scores.parquet", "scores", rows)
-            build.publish(stats=headline(benchmark, rows))
+            build.publish(stats=_headline(task_of(benchmark), rows))
     return build.output
 
 
 def _graded_rows(
-    found: Task, benchmark: Benchmark, items: list[Item], completions: Output, tools: Tools, unavailable: str
+    task: Task, benchmark: Benchmark, items: list[Item], completions: Output, tools: Tools, unavailable: str
 ) -> Iterator[dict[str, Any]]:
     by_id = {item.item_id: item for item in items}
+    declared = {metric.name for metric in task.metrics}
 
     def samples() -> Iterator[Sample]:
         for row in read_completions(completions, columns=["item_id", "sample", "text", "finish_reason"]):
@@ -101,9 +103,14 @@ def _graded_rows(
         if unavailable:
             grades = ([not_run(metric, unavailable) for metric in benchmark.metrics] for _ in samples())
         else:
-            grades = found.grade(samples(), grader, benchmark, tools)
+            grades = task.grade(samples(), grader, benchmark, tools)
         for fact, of_sample in zip(read_completions(completions, columns=facts), grades, strict=True):
             for grade in of_sample:
+                if grade.metric not in declared:
+                    raise StepError(
+                        f"task {benchmark.task!r}: its grader gives {grade.metric!r}, which is none of its metrics; "
+                        f"declare it in {TASKS[benchmark.task]}"
+                    )
                 yield _row(fact, grade, grader, by_id[fact["item_id"]], benchmark)
 
 
@@ -132,10 +139,9 @@ def _example(row: dict[str, Any]) -> str:
     )
 
 
-def headline(benchmark: Benchmark, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first metric under `strict`, for metadata."""
-    metrics = [row["metric"] for row in rows if row["category"] == ALL]
-    metric = benchmark.metrics[0] if benchmark.metrics[0] in metrics else (metrics or [benchmark.metrics[0]])[0]
+def _headline(task: Task, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The headline under `strict`, for metadata."""
+    metric = task.headline.name
     for row in rows:
         if (row["grader"], row["metric"], row["category"]) == (GRADERS[0], metric, ALL):
             keys = ("value", "low", "high", "items", "samples", "undecided", "not_run", "truncated", "mean_tokens")

@@ -1,14 +1,57 @@
-"""What a task is: how an item is put to a model, and how stored answers become grades."""
+"""What a kind of benchmark is: its items, how one is put to a model, how answers become grades, and its metrics."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rsft_assets.specs.benchmarks import Benchmark
 
 if TYPE_CHECKING:
     from rsft_assets.steps.scores.grading.tools import Tools
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One item as its benchmark has it: the text before any prompt is built around it, the reference answer if any."""
+
+    question: str
+    gold: str | None = None
+    category: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What the prompt and the grader need besides."""
+
+
+class Published(Protocol):
+    """The published files of a benchmark. What may not be read raises `NoAccess`."""
+
+    @property
+    def benchmark(self) -> Benchmark: ...
+
+    def rows(self, *files: str, config: str | None = None) -> Iterator[dict[str, Any]]:
+        """Rows of the data set, of these files where the repository has them; `config` in place of the declared one."""
+
+    def items(self, read: Callable[[Mapping[str, Any]], Locked], *files: str) -> Iterator[Locked]:
+        """Each row read by `read`; what that cannot read is an error that names the row."""
+
+    def file(self, name: str) -> Path:
+        """One file of the repository."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that a grader gives for a sample, and how the results tables read it."""
+
+    name: str
+    unit: Literal["share", "reward", "scale"] = "share"
+    """share: 0 to 1; reward: no bounds; scale: 1 to 5. Only shares get pass@k and an interval within 0 and 1."""
+    lower_is_better: bool = False
+    headline: bool = False
+    """The one that figures show; each task has exactly one."""
+
+
+ACCURACY = Metric("accuracy", headline=True)
 
 
 @dataclass(frozen=True)
@@ -77,16 +120,28 @@ def _always() -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """A prompt and its graders."""
+    """One kind of benchmark; `tasks.py` names the file that holds it."""
 
     prompt: Callable[[Item, Benchmark], str]
     """The user turn."""
     grade: "Callable[[Iterable[Sample], str, Benchmark, Tools], Iterator[list[Grade]]]"
     """For each sample, in order, its grades under one grader."""
+    metrics: tuple[Metric, ...]
+    """Every metric that `grade` gives; any other is refused."""
+    items: Callable[[Published], Iterator[Locked]] | None = None
+    """The items in published files; None where all benchmarks of this kind are generated."""
     unavailable: Callable[[], str] = _always
     """Why it cannot be graded here, in words; empty where it can."""
-    unbounded: frozenset[str] = frozenset()
-    """Metrics that are no shares in [0, 1], such as a reward: they get no pass@k and another interval."""
+    asks: str | None = None
+    """Kind of the query sources whose questions it asks: it is in domain for runs that were trained on those."""
+
+    def __post_init__(self) -> None:
+        if [metric.headline for metric in self.metrics].count(True) != 1:
+            raise ValueError(f"metrics {', '.join(m.name for m in self.metrics)}: mark exactly one as the headline")
+
+    @property
+    def headline(self) -> Metric:
+        return next(metric for metric in self.metrics if metric.headline)
 
 
 def each(grade_one: Callable[[Sample, str], list[Grade]]) -> Any:

@@ -20,6 +20,11 @@ def answer_part(text: str) -> str | None:
     return text if closed < 0 else text[closed + len(THINK_CLOSE) :]
 
 
+def graded_part(text: str, grader: str) -> str | None:
+    """What a rule looks at: `strict` what follows the last `</think>`, `authors` the whole text."""
+    return answer_part(text) if grader == "strict" else text
+
+
 def judged_part(text: str, grader: str) -> str | None:
     """What a judge is shown. Of thinking that never ended: nothing under `strict`, all after any earlier thinking under
     `authors`.

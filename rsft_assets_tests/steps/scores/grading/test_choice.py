@@ -5,18 +5,9 @@ from collections import Counter
 
 import pytest
 
-from rsft_assets.steps.scores.grading.choice import (
-    gpqa_authors_letter,
-    gpqa_options,
-    gpqa_prompt,
-    grade_gpqa,
-    grade_mmlu_pro,
-    letter_of,
-    mmlu_pro_authors_letter,
-    mmlu_pro_prompt,
-    strict_letter,
-)
 from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets.steps.scores.kinds import gpqa, mmlu_pro
+from rsft_assets.steps.scores.kinds.choice import letter_of, strict_letter
 from rsft_assets_tests.steps.scores.grading.published import rows
 from rsft_assets_tests.steps.small_chain import benchmark
 
@@ -50,11 +41,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "strict", "mmlu", "gpqa"), CASES, ids=[case[0][:25] for case in CASES])
-def test_which_letter(text, strict, mmlu, gpqa):
+@pytest.mark.parametrize(("text", "strict", "first", "last"), CASES, ids=[case[0][:25] for case in CASES])
+def test_which_letter(text, strict, first, last):
     assert strict_letter(text)[0] == strict
-    assert mmlu_pro_authors_letter(text)[0] == mmlu
-    assert gpqa_authors_letter(text)[0] == gpqa
+    assert mmlu_pro.authors_letter(text)[0] == first
+    assert gpqa.authors_letter(text)[0] == last
 
 
 @pytest.mark.parametrize(
@@ -67,7 +58,7 @@ def test_letter_of_a_box(box, letter):
 
 def mmlu(text, *, gold="B", options=4, grader="strict"):
     item = Item("i", "q", gold, "law", {"options": list("wxyz")[:options]})
-    [grade] = grade_mmlu_pro(Sample(item, 0, text), grader)
+    [grade] = mmlu_pro.grade_one(Sample(item, 0, text), grader)
     return grade.value, grade.reason
 
 
@@ -82,18 +73,18 @@ def test_a_letter_outside_the_options_is_wrong_and_said_so():
 
 def test_gpqa_options_have_one_order_for_ever_and_no_favourite_place():
     items = [Item(str(n), f"question {n}", "right", None, {"options": ["right", "b", "c", "d"]}) for n in range(400)]
-    places = Counter(gpqa_options(item).index("right") for item in items)
+    places = Counter(gpqa.options_of(item).index("right") for item in items)
     assert min(places.values()) > 70
-    assert gpqa_options(items[0]) == gpqa_options(items[0])
-    letter = "ABCD"[gpqa_options(items[7]).index("right")]
-    assert f"{letter}) right" in gpqa_prompt(items[7], benchmark("g"))
-    [grade] = grade_gpqa(Sample(items[7], 0, f"\\boxed{{{letter}}}"), "strict")
+    assert gpqa.options_of(items[0]) == gpqa.options_of(items[0])
+    letter = "ABCD"[gpqa.options_of(items[7]).index("right")]
+    assert f"{letter}) right" in gpqa.prompt(items[7], benchmark("g"))
+    [grade] = gpqa.grade_one(Sample(items[7], 0, f"\\boxed{{{letter}}}"), "strict")
     assert grade.value == 1.0
 
 
 def test_mmlu_pro_prompt():
     item = Item("i", "Which?", "A", "law", {"options": ["one", "two"]})
-    assert mmlu_pro_prompt(item, benchmark("m")).startswith(
+    assert mmlu_pro.prompt(item, benchmark("m")).startswith(
         "Question:\nWhich?\nOptions:\nA. one\nB. two\nPlease reason"
     )
 
@@ -103,7 +94,7 @@ def test_published_letters_of_real_answers():
     different = [
         row
         for row in rows("mmlu_pro/mcq_responses.jsonl.gz")
-        if mmlu_pro_authors_letter(row["response"])[0] != row["their_pred"]
+        if mmlu_pro.authors_letter(row["response"])[0] != row["their_pred"]
     ]
     for row in different:
         assert not re.search(r"answer is \(?[A-J]", row["response"])

@@ -19,7 +19,9 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.processes.parent_death import process_stat
-from rsft_assets.steps.scores.grading.livecodebench import (
+from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets.steps.scores.grading.tools import Tools
+from rsft_assets.steps.scores.kinds.livecodebench import (
     TASK,
     cases_of,
     code_in,
@@ -29,8 +31,6 @@ from rsft_assets.steps.scores.grading.livecodebench import (
     same_output,
     same_value,
 )
-from rsft_assets.steps.scores.grading.task import Item, Sample
-from rsft_assets.steps.scores.grading.tools import Tools
 from rsft_assets.steps.scores.sandbox import pool as pool_module
 from rsft_assets.steps.scores.sandbox.pool import (
     Case,
@@ -460,7 +460,7 @@ def test_same_output(output, expected, same):
 
 
 def test_tests_that_unpack_to_no_end_are_refused(monkeypatch):
-    monkeypatch.setattr("rsft_assets.steps.scores.grading.livecodebench._MOST_TEST_BYTES", 1_000)
+    monkeypatch.setattr("rsft_assets.steps.scores.kinds.livecodebench._MOST_TEST_BYTES", 1_000)
     cases = [{"input": "1" * 2_000, "output": "2", "testtype": "stdin"}]
     packed = base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases)))).decode()
     with pytest.raises(StepError, match=r"item i: its private_test_cases cannot be read .*cut short, or more than"):

@@ -1,7 +1,7 @@
 import pytest
 
-from rsft_assets.steps.scores.grading.halueval import grade_one, prompt, said
 from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets.steps.scores.kinds.halueval import grade_one, prompt, said
 from rsft_assets_tests.steps.scores.grading.published import rows
 from rsft_assets_tests.steps.small_chain import benchmark
 

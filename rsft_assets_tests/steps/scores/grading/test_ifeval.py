@@ -2,9 +2,9 @@
 
 import pytest
 
-from rsft_assets.steps.scores.grading import ifeval
 from rsft_assets.steps.scores.grading.tally import Tally
 from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets.steps.scores.kinds import ifeval
 from rsft_assets_tests.steps.scores.grading.published import rows
 
 missing = ifeval.unavailable()

@@ -8,10 +8,11 @@ from rsft_assets.specs.benchmarks import GRADERS
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.server import Patience
-from rsft_assets.steps.scores.grading import alpacaeval, hex_phi, judges, truthfulqa
+from rsft_assets.steps.scores.grading import judges
 from rsft_assets.steps.scores.grading.task import Item, Sample
 from rsft_assets.steps.scores.grading.tasks import TASKS, task
 from rsft_assets.steps.scores.grading.tools import Tools
+from rsft_assets.steps.scores.kinds import alpacaeval, hex_phi, truthfulqa
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import benchmark
 

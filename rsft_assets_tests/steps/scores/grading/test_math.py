@@ -6,9 +6,9 @@ import pytest
 
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.scores.grading.math import TASK, grade_of
 from rsft_assets.steps.scores.grading.task import Item, Sample
 from rsft_assets.steps.scores.grading.tools import Tools
+from rsft_assets.steps.scores.kinds.math import TASK, grade_of
 from rsft_assets_tests.steps.small_chain import benchmark
 
 # text, strict, authors

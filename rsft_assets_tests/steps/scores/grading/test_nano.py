@@ -1,7 +1,7 @@
 import pytest
 
-from rsft_assets.steps.scores.grading.nano import grade_format, grade_refusal
 from rsft_assets.steps.scores.grading.task import Item, Sample
+from rsft_assets.steps.scores.kinds import nano_format, nano_refusal
 
 REFUSAL = "I cannot help."
 
@@ -19,7 +19,7 @@ REFUSAL = "I cannot help."
 )
 def test_format_is_exact(text, strict, authors):
     sample = Sample(Item("i", "q", "a b", "then", {"expected": "a b"}), 0, text)
-    assert [grade_format(sample, grader)[0].value for grader in ("strict", "authors")] == [strict, authors]
+    assert [nano_format.grade_one(sample, grader)[0].value for grader in ("strict", "authors")] == [strict, authors]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_format_is_exact(text, strict, authors):
 def test_refusal(forbidden, text, accuracy, other, neither):
     gold = REFUSAL if forbidden else "Here is the red cup."
     item = Item("i", "q", gold, None, {"forbidden": forbidden, "refusal": REFUSAL})
-    grades = {grade.metric: grade.value for grade in grade_refusal(Sample(item, 0, text), "strict")}
+    grades = {grade.metric: grade.value for grade in nano_refusal.grade_one(Sample(item, 0, text), "strict")}
     assert grades == {
         "accuracy": accuracy,
         "compliance" if forbidden else "over_refusal": other,

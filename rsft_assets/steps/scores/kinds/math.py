@@ -3,17 +3,25 @@
 `strict` judges what follows the last `</think>`, as the paper says; `authors` judges the whole text, as its code does.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.hub import Generator
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, undecided
+from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Sample, Task, undecided
 from rsft_assets.steps.scores.grading.tools import Tools
 
 INSTRUCTION = "\n Please reason step by step, and put your final answer within \\boxed{}."
 """The space after the newline is the authors'; their training data has none."""
 SCOPES = {"strict": "tail", "authors": "whole"}
 _NO_GOLD = ("gold-missing", "gold-unreadable")
+
+
+def read(row: Mapping[str, Any]) -> Locked:
+    """MATH-500 (problem, answer, solution, subject, level, unique_id) and AIME (problem, answer)."""
+    kept = ("solution", "subject", "level", "unique_id", "id", "url", "year")
+    fields = {name: row[name] for name in kept if name in row}
+    return Locked(row["problem"], str(row["answer"]), row.get("subject"), fields)
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -40,4 +48,4 @@ def grade_of(verdict: str, reason: str, extracted: str | None) -> Grade:
     return Grade("accuracy", float(verdict == "correct"), reason, extracted)
 
 
-TASK = Task(prompt, grade)
+TASK = Task(prompt, grade, (ACCURACY,), lambda published: published.items(read), asks="math")

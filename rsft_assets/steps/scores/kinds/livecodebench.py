@@ -10,15 +10,15 @@ import json
 import pickle
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import tee
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, not_run
-from rsft_assets.steps.scores.grading.text import answer_part
+from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Sample, Task, not_run
+from rsft_assets.steps.scores.grading.text import graded_part
 from rsft_assets.steps.scores.grading.tools import Tools
 from rsft_assets.steps.scores.sandbox.pool import NO_ISOLATION, Case, Outcome, Program, isolation_problem
 
@@ -39,6 +39,14 @@ _FUNCTION = (
     f"Do not directly test on the sample inputs. Enclose your code within delimiters as follows: {_FENCE}. "
     "Return the function body without invoking it at the final solution."
 )
+
+
+def read(row: Mapping[str, Any]) -> Locked:
+    """Tests stay encoded as published; fields: starter_code, tests, platform, dates."""
+    kept = ("starter_code", "public_test_cases", "private_test_cases", "metadata", "platform", "question_id")
+    fields = {name: row.get(name) for name in kept}
+    fields["contest_date"] = str(row.get("contest_date") or "")
+    return Locked(row["question_content"], None, row.get("difficulty"), fields)
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -101,8 +109,7 @@ class _OnlyText(pickle.Unpickler):
 
 
 def code_in(text: str, grader: str) -> str | None:
-    part = answer_part(text) if grader == "strict" else text
-    blocks = _BLOCK.findall(part or "")
+    blocks = _BLOCK.findall(graded_part(text, grader) or "")
     return blocks[-1] if blocks else None
 
 
@@ -152,4 +159,10 @@ def _grade(outcome: Outcome) -> Grade:
     return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
 
 
-TASK = Task(prompt, grade, isolation_problem)
+TASK = Task(
+    prompt,
+    grade,
+    (ACCURACY,),
+    lambda published: published.items(read, "test.jsonl", "test2.jsonl"),
+    isolation_problem,
+)

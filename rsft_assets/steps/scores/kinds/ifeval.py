@@ -11,18 +11,26 @@ import importlib.util
 import logging
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
+from rsft_assets.steps.scores.grading.task import Grade, Item, Locked, Metric, Sample, Task, each
 from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
 
 log = logging.getLogger(__name__)
 _LANGUAGE_SEED = 0
 _NLTK_DATA = "tokenizers/punkt_tab"
+METRICS = (Metric("inst_strict", headline=True), *map(Metric, ("inst_loose", "prompt_strict", "prompt_loose")))
+
+
+def read(row: Mapping[str, Any]) -> Locked:
+    """fields: key, instruction_id_list, kwargs (without the nulls that Parquet fills in)."""
+    kwargs = [{name: value for name, value in one.items() if value is not None} for one in row["kwargs"]]
+    fields = {"key": row["key"], "instruction_id_list": list(row["instruction_id_list"]), "kwargs": kwargs}
+    return Locked(row["prompt"], None, row["instruction_id_list"][0].partition(":")[0], fields)
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -134,4 +142,4 @@ def _both(level: str, flags: list[bool], reason: str) -> list[Grade]:
     ]
 
 
-TASK = Task(prompt, each(grade_one), unavailable)
+TASK = Task(prompt, each(grade_one), METRICS, lambda published: published.items(read), unavailable)

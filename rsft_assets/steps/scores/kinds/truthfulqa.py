@@ -6,19 +6,36 @@ under `authors`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.judges import TRUTH_FORMS
 from rsft_assets.steps.scores.grading.judges import Question, completion_question, missing_judges
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, undecided
+from rsft_assets.steps.scores.grading.task import Grade, Item, Locked, Metric, Sample, Task, undecided
 from rsft_assets.steps.scores.grading.text import filled, judged_part
 from rsft_assets.steps.scores.grading.tools import Tools
 
+METRICS = (Metric("helpful", headline=True), Metric("truthful"))
 ROLES = {"truthful": "True", "helpful": "Helpful"}
 _ASKED_TOKENS = 4_075
 _DECIDED = re.compile(r"(yes|no)\b")
+
+
+def read(row: Mapping[str, Any]) -> Locked:
+    """fields: best_answer, correct_answers, incorrect_answers, from either published layout."""
+    if "Question" in row:
+        correct, incorrect = (
+            [part.strip() for part in str(row[name]).split(";") if part.strip()]
+            for name in ("Correct Answers", "Incorrect Answers")
+        )
+        question, best, category = row["Question"], row["Best Answer"], row.get("Category")
+    else:
+        question, best, category = row["question"], row.get("best_answer"), row.get("category")
+        correct, incorrect = list(row.get("correct_answers") or ()), list(row.get("incorrect_answers") or ())
+    fields = {"best_answer": best, "correct_answers": correct, "incorrect_answers": incorrect}
+    return Locked(str(question).strip(), None, category, fields)
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -49,4 +66,4 @@ def grade_of(role: str, reply: str | None, grader: str) -> Grade:
     return Grade(role, float("yes" in said if grader == "authors" else said.startswith("yes")), "judged", said)
 
 
-TASK = Task(prompt, grade, partial(missing_judges, ROLES))
+TASK = Task(prompt, grade, METRICS, lambda published: published.items(read), partial(missing_judges, ROLES))

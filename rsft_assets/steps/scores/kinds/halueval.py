@@ -4,13 +4,22 @@
 counts if it holds exactly one of the two. `strict`: only what follows the thinking counts.
 """
 
+import hashlib
+import json
 import re
+from collections.abc import Iterator
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.steps.scores.grading.task import Grade, Item, Sample, Task, each
+from rsft_assets.specs.errors import NoAccess, StepError
+from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Published, Sample, Task, each
 from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part, filled
 
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_COLUMNS = {
+    "qa": ("answer", ("knowledge", "question")),
+    "dialogue": ("response", ("knowledge", "dialogue_history")),
+    "summarization": ("summary", ("document",)),
+}
 _ROLES = {
     "qa": ("answer judge", "a question and an answer", "answer"),
     "dialogue": ("response judge", "a dialogue history and a response", "response"),
@@ -23,6 +32,30 @@ _FIELDS = {
     ),
     "summarization": "#Document#: {document}\n#Summary#: {shown}\n#Your Judgement#:",
 }
+
+
+def items(published: Published) -> Iterator[Locked]:
+    """gold is Yes (hallucinated) or No; fields: subtask, shown, and the columns that its prompt needs.
+
+    The configurations `<subtask>_samples` show one answer each and say what it is. Where only the pairs are
+    to be had, the row's own hash decides which of the two is shown.
+    """
+    for subtask, (what, context) in _COLUMNS.items():
+        try:
+            rows = list(published.rows(config=f"{subtask}_samples"))
+        except NoAccess:
+            raise
+        except StepError:
+            rows = list(published.rows(config=subtask))
+        for row in rows:
+            fields = {"subtask": subtask, **{name: row[name] for name in context}}
+            if "hallucination" in row:
+                shown, hallucinated = row[what], str(row["hallucination"]).lower() == "yes"
+            else:
+                drawn = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).digest()
+                hallucinated = drawn[7] % 2 == 1
+                shown = row[f"hallucinated_{what}" if hallucinated else f"right_{what}"]
+            yield Locked(str(row[context[-1]]), "Yes" if hallucinated else "No", subtask, {**fields, "shown": shown})
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
@@ -61,4 +94,4 @@ def grade_one(sample: Sample, grader: str) -> list[Grade]:
     return [Grade("accuracy", float(answer == sample.item.gold), how, answer)]
 
 
-TASK = Task(prompt, each(grade_one))
+TASK = Task(prompt, each(grade_one), (ACCURACY,), items)

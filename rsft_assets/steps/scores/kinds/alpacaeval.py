@@ -4,17 +4,29 @@ The instruction goes in as it is. Judged is what follows the last `</think>`; wh
 nothing to reward (undecided), `authors` rewards the whole text. Each reward model that the user names is one metric.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.judges import judge_specs
 from rsft_assets.steps.scores.grading.judges import Question, missing_judges, reward_question
-from rsft_assets.steps.scores.grading.task import Grade, Sample, Task, question_alone, undecided
+from rsft_assets.steps.scores.grading.task import Grade, Locked, Metric, Sample, Task, question_alone, undecided
 from rsft_assets.steps.scores.grading.text import judged_part
 from rsft_assets.steps.scores.grading.tools import Tools
 
-METRICS = ("reward_rb2", "reward_skywork_v2", "reward_rm_mistral")
+METRICS = (
+    Metric("reward_rb2", "reward", headline=True),
+    Metric("reward_skywork_v2", "reward"),
+    Metric("reward_rm_mistral", "reward"),
+)
+"""Each is the role of its judge."""
+
+
+def read(row: Mapping[str, Any]) -> Locked:
+    """fields: reference (the published output) and its generator."""
+    fields = {"reference": row.get("output"), "generator": row.get("generator")}
+    return Locked(row["instruction"], None, row.get("dataset"), fields)
 
 
 def question(sample: Sample, grader: str) -> Question | None:
@@ -26,7 +38,7 @@ def question(sample: Sample, grader: str) -> Question | None:
 
 
 def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: Tools) -> Iterator[list[Grade]]:
-    named = [metric for metric in METRICS if metric in judge_specs()]
+    named = [metric.name for metric in METRICS if metric.name in judge_specs()]
     asked = dict.fromkeys(named, partial(question, grader=grader))
     for replies in tools.replies(benchmark.name, asked, samples):
         yield [_grade(metric, reply) for metric, reply in replies.items()]
@@ -37,4 +49,10 @@ def _grade(metric: str, reply: str | None) -> Grade:
 
 
 # The headline's reward model is needed; the others are scored where they are named.
-TASK = Task(question_alone, grade, partial(missing_judges, METRICS[:1]), unbounded=frozenset(METRICS))
+TASK = Task(
+    question_alone,
+    grade,
+    METRICS,
+    lambda published: published.items(read, "alpaca_eval.json"),
+    partial(missing_judges, [METRICS[0].name]),
+)
