@@ -5,13 +5,13 @@
 
 A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. With RSFT_MIRROR set, nothing
 is downloaded: `<mirror>/<owner>/<name>/` must hold the repository in the hub's own layout. Without it, a
-revision must be pinned. What may not be read, or is not there, raises `NoAccess`: for a benchmark that is
+revision must be known. What may not be read, or is not there, raises `NoAccess`: for a benchmark that is
 a state, for everything else an error.
 """
 
+import glob
 import gzip
 import json
-import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,19 +21,16 @@ from typing import Any
 from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.steps.records.digest import bytes_digest
+from rsft_assets.steps.records.hub_client import NoAccess as NoAccess
+from rsft_assets.steps.records.hub_client import ask, check_access, fetch, first_line, pinned
 
-log = logging.getLogger(__name__)
 MIRROR_SETTING = "RSFT_MIRROR"
 _BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv"}
 
 
-class NoAccess(StepError):
-    """The material is gated or absent: asking for access, or a mirror that holds it, is the remedy."""
-
-
 def where_from(hub: Hub) -> str:
     """Words for manifests and messages: repository, revision, and whether a mirror served it."""
-    if _local(hub):
+    if hub.local:
         return hub.repo
     place = f"{hub.repo}@{hub.revision or 'unpinned'}"
     return f"{place} (mirror)" if _mirror() else place
@@ -42,12 +39,7 @@ def where_from(hub: Hub) -> str:
 def model_folder(hub: Hub) -> Path:
     """A local folder with a model's files; `hub.file` names a subfolder of the repository."""
     if (folder := _folder(hub)) is None:
-        from huggingface_hub import snapshot_download
-
-        patterns = [f"{hub.file}/*"] if hub.file else None
-        folder = Path(
-            _download(hub, lambda: snapshot_download(hub.repo, revision=_pinned(hub), allow_patterns=patterns))
-        )
+        folder = fetch(hub, [f"{glob.escape(hub.file)}/*"] if hub.file else None)
     folder = folder / hub.file if hub.file else folder
     if not (folder / "config.json").is_file():
         raise NoAccess(f"{folder}: no config.json, so this is not a model of {hub.repo}; complete the folder")
@@ -74,7 +66,7 @@ def _rows_as_published(hub: Hub, files: Sequence[str]) -> Iterator[dict[str, Any
     elif (folder := _folder(hub)) is not None:
         yield from _load(hub, str(folder))
     else:
-        yield from _load(hub, hub.repo, revision=_pinned(hub))
+        yield from _fetched_rows(hub)
 
 
 def repository_file(hub: Hub, name: str) -> Path:
@@ -86,10 +78,11 @@ def repository_file(hub: Hub, name: str) -> Path:
                 f"{path} is not there; put {name} of {hub.repo} there, or unset {MIRROR_SETTING} if it is set"
             )
     else:
-        from huggingface_hub import hf_hub_download
-
-        kind, revision = hub.kind, _pinned(hub)
-        path = Path(_download(hub, lambda: hf_hub_download(hub.repo, name, repo_type=kind, revision=revision)))
+        path = fetch(hub, [glob.escape(name)]) / name
+        if not path.is_file():
+            raise NoAccess(
+                f"{hub.repo}@{hub.revision}: the repository has no file {name}; correct its name or revision"
+            )
     if hub.sha256 and name == hub.file and (found := bytes_digest(path)) != hub.sha256:
         raise StepError(f"{path}: sha256 is {found}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
     return path
@@ -105,13 +98,9 @@ def _mirror() -> Path | None:
     return mirror
 
 
-def _local(hub: Hub) -> bool:
-    return hub.repo.startswith(("/", "./", "../", "~/"))
-
-
 def _folder(hub: Hub) -> Path | None:
     """The local folder that stands for the repository; None where it has to be downloaded."""
-    if _local(hub):
+    if hub.local:
         folder = Path(hub.repo).expanduser()
         if not folder.is_dir():
             raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
@@ -125,48 +114,40 @@ def _folder(hub: Hub) -> Path | None:
     return folder
 
 
-def _pinned(hub: Hub) -> str:
-    if hub.revision is None:
-        raise StepError(
-            f"{hub.repo}: no revision is pinned; pin one in a study file (RSFT_STUDY) "
-            f"or set {MIRROR_SETTING} to a folder that holds it"
-        )
-    return hub.revision
+def _fetched_rows(hub: Hub) -> Iterator[dict[str, Any]]:
+    """Rows of a configuration and split from files that are fetched first: a cut connection resumes."""
+    from datasets import load_dataset_builder
+    from datasets.data_files import DataFilesDict, DataFilesList
 
-
-def _download(hub: Hub, fetch: Any) -> str:
-    """Run a download of huggingface_hub; what it raises becomes `NoAccess` or a `StepError` with a remedy."""
-    import httpx
-    from huggingface_hub import errors
-
+    revision, split = pinned(hub), hub.split or "train"
     try:
-        return str(fetch())
-    except errors.LocalEntryNotFoundError as error:
-        raise StepError(
-            f"{hub.repo}@{hub.revision}: the hub cannot be reached and there is no copy here; "
-            f"check the network, or set {MIRROR_SETTING} to a folder that holds it"
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
-        raise NoAccess(f"{hub.repo}@{hub.revision}: {_first_line(error)}; ask for access and set HF_TOKEN") from error
-    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise StepError(
-            f"{hub.repo}@{hub.revision}: {_first_line(error)}; try again or set {MIRROR_SETTING}"
-        ) from error
+        builder = ask(hub, lambda: load_dataset_builder(hub.repo, name=hub.config, revision=revision))
+    except (ValueError, FileNotFoundError) as error:
+        # datasets says of a repository that is gated, private or gone only that it finds none.
+        check_access(hub)
+        raise StepError(f"{hub.repo} ({hub.config or 'default'}): {first_line(error)}") from error
+    by_split = builder.config.data_files or {}
+    if split not in by_split:
+        raise StepError(f"{hub.repo} ({hub.config or 'default'}): no split {split!r}; {nearest(split, by_split)}")
+    remote = f"hf://datasets/{hub.repo}@{revision}/"
+    names = [str(file).removeprefix(remote) for file in by_split[split]]
+    folder = fetch(hub, [glob.escape(name) for name in names])
+    files = DataFilesList([str(folder / name) for name in names], [(str(folder),)])
+    builder.config.data_files = DataFilesDict({split: files})
+    yield from _rows(lambda: builder.as_streaming_dataset(split=split), hub.repo)
 
 
-def _load(hub: Hub, path: str, revision: str | None = None) -> Iterator[dict[str, Any]]:
+def _load(hub: Hub, path: str) -> Iterator[dict[str, Any]]:
+    """Rows of a local folder."""
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
 
     split = hub.split or "train"
     try:
-        rows = load_dataset(path, name=hub.config, split=split, revision=revision, streaming=True)
-    except DatasetNotFoundError as error:
-        raise NoAccess(f"{hub.repo}: {_first_line(error)}; ask for access and set HF_TOKEN, or mirror it") from error
+        rows = load_dataset(path, name=hub.config, split=split, streaming=True)
     except (ValueError, FileNotFoundError) as error:
         bare = Path(path) / hub.config if hub.config else None
         if bare is None or not bare.is_dir():
-            raise StepError(f"{hub.repo} ({hub.config or 'default'}, {split}): {_first_line(error)}") from error
+            raise StepError(f"{hub.repo} ({hub.config or 'default'}, {split}): {first_line(error)}") from error
         # A mirror without the README that names the configurations: its folder of that name is meant.
         for file in sorted(file for file in bare.rglob("*") if file.suffix in _BUILDERS and split in file.name):
             yield from _file_rows(file)
@@ -201,7 +182,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             # What cannot be unpacked never became a line.
             number += not isinstance(error, ValueError)
-            raise StepError(f"{path}, row {number}: {_first_line(error)}; correct that line") from error
+            raise StepError(f"{path}, row {number}: {first_line(error)}; correct that line") from error
 
 
 def _rows(opened: Callable[[], Any], path: str) -> Iterator[dict[str, Any]]:
@@ -213,8 +194,4 @@ def _rows(opened: Callable[[], Any], path: str) -> Iterator[dict[str, Any]]:
             count += 1
             yield row
     except (pa.ArrowException, ValueError, UnicodeDecodeError) as error:
-        raise StepError(f"{path}: unreadable after row {count}: {_first_line(error)}; fetch it again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise StepError(f"{path}: unreadable after row {count}: {first_line(error)}; fetch it again") from error

@@ -91,10 +91,10 @@ def test_damaged_file_is_named(mirror):
         list(dataset_rows(hub()))
 
 
-def test_without_mirror_a_revision_must_be_pinned(monkeypatch):
+def test_without_mirror_a_revision_must_be_known(monkeypatch):
     monkeypatch.delenv("RSFT_MIRROR", raising=False)
     for read in (lambda: list(dataset_rows(hub())), lambda: model_folder(Hub(repo="owner/name"))):
-        with pytest.raises(StepError, match=r"(?s)pin one in a study file.*RSFT_MIRROR"):
+        with pytest.raises(StepError, match=r"owner/name: no revision is known.*`rsft lock`.*\[pins\].*RSFT_MIRROR"):
             read()
 
 
