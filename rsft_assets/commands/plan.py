@@ -11,6 +11,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import estimate
+from rsft_assets.steps.questions.planning.blocked import blocked
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
 from rsft_assets.steps.questions.planning.selection import Selection
@@ -46,9 +47,12 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     whole = total(lines)
     if as_json:
         words = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
-        print(json.dumps({**words, "waiting": len(plan.waiting), "past_the_end": plan.past_the_end}))
+        rest = {"waiting": len(plan.waiting), "past_the_end": plan.past_the_end}
+        print(json.dumps({"blocked": blocked(plan, selection), **words, **rest}))
         return 0
     console = Console(highlight=False, markup=False)
+    for problem in blocked(plan, selection):
+        console.print(f"blocked: {problem}", soft_wrap=True)
     if lines:
         console.print(_table(lines, whole))
         _explain(console, whole)

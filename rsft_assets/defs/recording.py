@@ -63,7 +63,7 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
 
 
 def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
-    """What Dagster is told about one output; `state` is made, kept or found."""
+    """What Dagster is told about one output; `state` is made, kept, found or no access."""
     manifest = output.manifest
     tags = {
         **upstream.tags(manifest.asset),

@@ -16,7 +16,8 @@ from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.steps.nano.skills import items
-from rsft_assets.steps.records.hub import NoAccess, dataset_rows, repository_file
+from rsft_assets.steps.records.hub import dataset_rows, repository_file
+from rsft_assets.steps.records.hub_client import NoAccess, Unavailable
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _halueval(benchmark: Benchmark) -> Iterator[Locked]:
         try:
             rows = list(dataset_rows(replace(hub, config=f"{subtask}_samples")))
         except StepError as error:
-            if isinstance(error, NoAccess):
+            if isinstance(error, Unavailable):
                 raise
             rows = list(dataset_rows(replace(hub, config=subtask)))
         for row in rows:

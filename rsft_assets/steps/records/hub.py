@@ -3,10 +3,9 @@
     model_folder(hub)        -> folder with config.json and weights
     dataset_rows(hub)        -> rows as dictionaries, streamed
 
-A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. With RSFT_MIRROR set, nothing
-is downloaded: `<mirror>/<owner>/<name>/` must hold the repository in the hub's own layout. Without it, a
-revision must be known. What may not be read, or is not there, raises `NoAccess`: for a benchmark that is
-a state, for everything else an error.
+A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. RSFT_MIRROR names a folder with
+repositories in the hub's own layout, `<mirror>/<owner>/<name>/`; what it does not hold comes from the hub at a known
+revision, unless RSFT_MIRROR_ONLY is 1. What cannot be read raises `Unavailable`, which for a benchmark is a state.
 """
 
 import glob
@@ -22,9 +21,10 @@ from rsft_assets.specs.errors import StepError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.steps.records.digest import bytes_digest
 from rsft_assets.steps.records.hub_client import NoAccess as NoAccess
-from rsft_assets.steps.records.hub_client import ask, check_access, fetch, first_line, pinned
+from rsft_assets.steps.records.hub_client import ask, check_access, check_files, fetch, first_line, pinned
 
 MIRROR_SETTING = "RSFT_MIRROR"
+MIRROR_ONLY_SETTING = "RSFT_MIRROR_ONLY"
 _BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv"}
 
 
@@ -33,13 +33,22 @@ def where_from(hub: Hub) -> str:
     if hub.local:
         return hub.repo
     place = f"{hub.repo}@{hub.revision or 'unpinned'}"
-    return f"{place} (mirror)" if _mirror() else place
+    return f"{place} (mirror)" if is_mirrored(hub) else place
+
+
+def is_mirrored(hub: Hub) -> bool:
+    """Whether the mirror holds the repository."""
+    mirror = _mirror()
+    return mirror is not None and (mirror / hub.repo).is_dir()
 
 
 def model_folder(hub: Hub) -> Path:
     """A local folder with a model's files; `hub.file` names a subfolder of the repository."""
+    below = f"{glob.escape(hub.file)}/*" if hub.file else "*"
     if (folder := _folder(hub)) is None:
-        folder = fetch(hub, [f"{glob.escape(hub.file)}/*"] if hub.file else None)
+        folder = fetch(hub, [below])
+    else:
+        check_files(hub, folder, [below])
     folder = folder / hub.file if hub.file else folder
     if not (folder / "config.json").is_file():
         raise NoAccess(f"{folder}: no config.json, so this is not a model of {hub.repo}; complete the folder")
@@ -64,6 +73,7 @@ def _rows_as_published(hub: Hub, files: Sequence[str]) -> Iterator[dict[str, Any
         for name in names:
             yield from _file_rows(repository_file(hub, name))
     elif (folder := _folder(hub)) is not None:
+        check_files(hub, folder, ["*"])
         yield from _load(hub, str(folder))
     else:
         yield from _fetched_rows(hub)
@@ -77,6 +87,7 @@ def repository_file(hub: Hub, name: str) -> Path:
             raise NoAccess(
                 f"{path} is not there; put {name} of {hub.repo} there, or unset {MIRROR_SETTING} if it is set"
             )
+        check_files(hub, folder, [glob.escape(name)])
     else:
         path = fetch(hub, [glob.escape(name)]) / name
         if not path.is_file():
@@ -106,12 +117,13 @@ def _folder(hub: Hub) -> Path | None:
             raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
         return folder
     mirror = _mirror()
-    if mirror is None:
-        return None
-    folder = mirror / hub.repo
-    if not folder.is_dir():
-        raise NoAccess(f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there or unset it")
-    return folder
+    if mirror is None or is_mirrored(hub):
+        return mirror / hub.repo if mirror else None
+    if os.environ.get(MIRROR_ONLY_SETTING) == "1":
+        raise NoAccess(
+            f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there, or unset {MIRROR_ONLY_SETTING}"
+        )
+    return None
 
 
 def _fetched_rows(hub: Hub) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,52 +60,50 @@ def pinned(hub: Hub) -> str:
     return hub.revision
 
 
-def fetch(hub: Hub, patterns: Sequence[str] | None = None) -> Path:
-    """A folder with the files of the pinned revision that match, all of them by default."""
+def fetch(hub: Hub, patterns: Sequence[str]) -> Path:
+    """A folder with the files of the known revision that match."""
     from huggingface_hub import snapshot_download
 
-    revision, known = pinned(hub), locked_files(hub)
-    wanted = {name: file for name, file in known.items() if patterns is None or _matches(name, patterns)}
-    _check_disk(hub, sum(file.size for file in wanted.values()))
-    progress = _bar(Progress(f"fetching {hub.repo}", sum(file.size for file in wanted.values()) // _MB, "MB"))
-    folder = Path(
-        ask(
-            hub,
-            lambda: snapshot_download(
-                hub.repo, repo_type=hub.kind, revision=revision, allow_patterns=patterns, tqdm_class=progress
-            ),
-            resumes=True,
+    revision = pinned(hub)
+    size = sum(file.size for file in _locked(hub, patterns))
+    _check_disk(hub, size)
+    bar = _bar(Progress(f"fetching {hub.repo}", size // _MB, "MB"))
+
+    def download() -> str:
+        return snapshot_download(
+            hub.repo, repo_type=hub.kind, revision=revision, allow_patterns=list(patterns), tqdm_class=bar
         )
-    )
-    check_files(hub, folder, wanted, remove=True)
+
+    folder = Path(ask(hub, download, resumes=True))
+    check_files(hub, folder, patterns, fetched=True)
     return folder
 
 
-def check_files(hub: Hub, folder: Path, known: Mapping[str, LockedFile], *, remove: bool = False) -> None:
-    """Refuse files that are not what was locked; `remove` takes them out of the client's cache."""
-    for name, file in known.items():
-        path = folder / name
+def check_files(hub: Hub, folder: Path, patterns: Sequence[str], *, fetched: bool = False) -> None:
+    """Refuse files that are not what was locked; one that was `fetched` is removed."""
+    for file in _locked(hub, patterns):
+        path = folder / file.name
         if not path.is_file():
             continue
         found, locked = (bytes_digest(path), file.sha256) if file.sha256 else (_git_hash(path), file.git)
         if locked and found != locked:
-            if remove:
+            if fetched:
                 path.resolve().unlink()
                 path.unlink(missing_ok=True)
             raise StepError(
                 f"{path}: its hash is {found}, but {locked} is locked for {hub.repo}@{hub.revision}; "
-                + ("it has been removed, so try again" if remove else "replace it")
+                + ("it has been removed, so try again" if fetched else "replace it")
                 + f", or accept another revision: rsft lock --upgrade {hub.repo}"
             )
+
+
+def _locked(hub: Hub, patterns: Sequence[str]) -> list[LockedFile]:
+    return [f for f in locked_files(hub).values() if any(fnmatch.fnmatchcase(f.name, one) for one in patterns)]
 
 
 def _git_hash(path: Path) -> str:
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _check_disk(hub: Hub, size: int) -> None:
@@ -134,7 +132,7 @@ def _bar(progress: Progress) -> Any:
 
     lock, seen = threading.Lock(), [0]
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):
         def __init__(self, *args: Any, **settings: Any) -> None:
             # Of the two bars in bytes, this one counts what is on disk already, too.
             self.counts = str(settings.get("desc", "")).startswith("Reconstruct")
@@ -237,7 +235,7 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
 
     cause, place = _cause(error), f"{hub.repo}@{hub.revision or 'main'}"
     status, words = _status(cause), first_line(cause)
-    token = "its token (HF_TOKEN) has no access" if _has_token() else "no token is set (HF_TOKEN)"
+    token = "its token (HF_TOKEN) has no access" if has_token() else "no token is set (HF_TOKEN)"
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return cause
     if isinstance(cause, errors.GatedRepoError) or status == 403:
@@ -259,7 +257,8 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
     return error
 
 
-def _has_token() -> bool:
+def has_token() -> bool:
+    """Whether a token of the hub is set."""
     from huggingface_hub import get_token
 
     return bool(os.environ.get("HF_TOKEN") or get_token())

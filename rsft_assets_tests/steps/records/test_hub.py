@@ -1,11 +1,13 @@
 """The hub's one door, on local folders in the hub's own layout."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.lock import LockedFile, LockedRepository, lock_text
 from rsft_assets.steps.records.hub import NoAccess, dataset_rows, model_folder
 from rsft_assets_tests.steps.data_study import mirror_json_lines, mirror_parquet
 
@@ -70,7 +72,8 @@ def test_declared_hash_is_checked(mirror):
 
 
 @pytest.mark.parametrize("fields", [{}, {"file": "a.jsonl"}])
-def test_what_a_mirror_lacks_is_no_access(mirror, fields):
+def test_what_the_only_mirror_lacks_is_no_access(mirror, fields, monkeypatch):
+    monkeypatch.setenv("RSFT_MIRROR_ONLY", "1")
     with pytest.raises(NoAccess, match="owner/name"):
         list(dataset_rows(hub(**fields)))
 
@@ -113,3 +116,19 @@ def test_model_folder_and_subfolder(mirror):
         (place / "config.json").write_text("{}")
     assert model_folder(Hub(repo="owner/name")) == folder
     assert model_folder(Hub(repo="owner/name", file="step40")) == folder / "step40"
+
+
+def test_a_mirror_is_held_to_the_lock(mirror, monkeypatch):
+    path = mirror_json_lines(mirror, "owner/name", "a.jsonl", ROWS)
+    right = LockedFile(name="a.jsonl", size=1, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setenv("RSFT_LOCK", str(mirror / "rsft.lock"))
+    pinned = hub(file="a.jsonl", revision="a" * 40)
+    for file, sound in ((right, True), (replace(right, sha256="0" * 64), False)):
+        locked = LockedRepository(kind="dataset", name="owner/name", revision="a" * 40, files=(file,))
+        (mirror / "rsft.lock").write_text(lock_text([locked]))
+        if sound:
+            assert list(dataset_rows(pinned)) == ROWS
+        else:
+            with pytest.raises(StepError, match="is locked for owner/name"):
+                list(dataset_rows(pinned))
+    assert list(dataset_rows(hub(file="a.jsonl", revision="b" * 40))) == ROWS, "another revision is not the lock's"
