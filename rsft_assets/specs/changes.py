@@ -5,7 +5,7 @@ Revisions are filled in last, so that one of the file comes before one of the lo
 
 import dataclasses
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,14 @@ from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lock import Key
+from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study_file import StudyFile
 from rsft_assets.specs.toml_file import checked_fields
 
 if TYPE_CHECKING:
     from rsft_assets.specs.study import Study
+
+_NOUNS = {"adopt": "run", "adopt_datasets": "data set", "adopt_pools": "pool"}
 
 
 def change(study: "Study", file: StudyFile, revisions: Mapping[Key, str]) -> None:
@@ -26,8 +29,9 @@ def change(study: "Study", file: StudyFile, revisions: Mapping[Key, str]) -> Non
         for name, fields in by_name.items():
             entries = getattr(study, table)
             entries[name] = _overridden(study.get(table, name), fields, f"override.{table}.{name}")
-    for pattern, fields in file.adopt.items():
-        _adopt(study, pattern, fields)
+    _adopt(study.runs, "adopt", file.adopt, "model", lambda run: replace(run, adopt=True))
+    _adopt(study.datasets, "adopt_datasets", file.adopt_datasets, "dataset", _published_set)
+    _adopt(study.pools, "adopt_pools", file.adopt_pools, "dataset", _published_pool)
     pinned: dict[str, str] = {}
     for table in study.tables:
         entries = getattr(study, table)
@@ -35,6 +39,16 @@ def change(study: "Study", file: StudyFile, revisions: Mapping[Key, str]) -> Non
             entries[name] = _pinned(entry, file.pins, revisions, pinned)
     for repo in file.pins.keys() - pinned.keys():
         raise SpecError(f"pins {repo!r}: nothing reads this repository without a revision of its own; remove the line")
+
+
+def _published_set(dataset: Dataset) -> Dataset:
+    return replace(dataset, recipe="published", pool=None, like=None, source=None)
+
+
+def _published_pool(pool: Pool) -> Pool:
+    if pool.published is None:
+        raise SpecError(f"adopt_pools {pool.name!r}: no published responses are known; name their repository as `repo`")
+    return replace(pool, adopted=pool.published)
 
 
 def _overridden(entry: Any, fields: Mapping[str, Any], where: str) -> Any:
@@ -51,14 +65,18 @@ def _overridden(entry: Any, fields: Mapping[str, Any], where: str) -> Any:
     return replace(entry, **checked_fields(type(entry), {k: v for k, v in fields.items() if k in own}, where))
 
 
-def _adopt(study: "Study", pattern: str, fields: Mapping[str, Any]) -> None:
-    matched = [run for name, run in study.runs.items() if fnmatch.fnmatchcase(name, pattern)]
-    if not matched:
-        raise SpecError(f"adopt {pattern!r}: no run is called so: {nearest(pattern, study.runs)}")
-    # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
-    for run in [run for run in matched if run.published] or matched:
-        known = run.published or (Hub(repo="") if "repo" in fields else None)
-        study.runs[run.name] = replace(run, adopt=True, published=replace(known, **fields) if known else None)
+def _adopt(
+    table: dict[str, Any], what: str, file: Mapping[str, Mapping[str, Any]], kind: str, adopted: Callable[[Any], Any]
+) -> None:
+    """Put published material in place of ours for the entries that each name or glob matches."""
+    for pattern, fields in file.items():
+        matched = [entry for name, entry in table.items() if fnmatch.fnmatchcase(name, pattern)]
+        if not matched:
+            raise SpecError(f"{what} {pattern!r}: no {_NOUNS[what]} is called so: {nearest(pattern, table)}")
+        # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
+        for entry in [entry for entry in matched if entry.published] or matched:
+            known = entry.published or (Hub(repo="", kind=kind) if "repo" in fields else None)  # type: ignore[arg-type]
+            table[entry.name] = adopted(replace(entry, published=replace(known, **fields) if known else None))
 
 
 def _pinned(entry: Any, pins: Mapping[str, str], revisions: Mapping[Key, str], used: dict[str, str]) -> Any:

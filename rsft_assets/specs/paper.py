@@ -87,6 +87,9 @@ POOLS = (
     _answered(
         name="openr1-math_qwen3-32b_n32",
         source="openr1-math-220k",
+        published=Hub(
+            repo="jasonrqh/Math-CoT-44k-Qwen3-32b-n32-16384-with-logprob-and-entropy", kind="dataset", split="train"
+        ),
         description="32 long chains of thought for each of about 44,000 math queries.",
     ),
     _answered(

@@ -22,6 +22,11 @@ schedule = "short"
 [adopt."qwen3-8b_numinamath-20k_lr5e-5_ep8_bs256"]
 revision = "0123…"                     # or `repo`: what the declared run does not know, or knows otherwise
 
+[adopt_datasets]                       # the authors' sets and responses under the names of ours
+"math-*" = {}
+[adopt_pools]
+"openr1-math_qwen3-32b_n32" = {}
+
 [override.benchmarks.hex_phi]          # fields of a declared thing, or of its `origin`
 items = 330
 
@@ -42,12 +47,13 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.toml_file import entry, read_toml, rows, shown
+from rsft_assets.specs.toml_file import checked_fields, entry, read_toml, rows, shown
 from rsft_assets.specs.training import Run, Schedule
 
 STUDY_FILE_SETTING = "RSFT_STUDY"
 _NAMED = {"models": Model, "sources": QuerySource, "pools": Pool, "datasets": Dataset, "benchmarks": Benchmark}
 _EXTENDS = ("paper", "nano")
+_ADOPT = ("adopt", "adopt_datasets", "adopt_pools")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class StudyFile:
     """What it adds, by table."""
     adopt: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Run, by name or glob -> fields of a `Hub` that stand in for the declared run's."""
+    adopt_datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    adopt_pools: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The same for data sets and pools."""
     override: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Table -> name -> fields that stand in for the declared thing's."""
     pins: dict[str, str] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class StudyFile:
 def read_study_file(path: Path) -> StudyFile:
     """The file, every field checked; whether its names are declared is seen when it is combined with the tables."""
     where = f"{STUDY_FILE_SETTING}={path}"
-    tables = ("extends", *_NAMED, "schedules", "runs", "adopt", "override", "pins")
+    tables = ("extends", *_NAMED, "schedules", "runs", *_ADOPT, "override", "pins")
     data = read_toml(STUDY_FILE_SETTING, path, tables=tables)
     extends = data.get("extends", "paper")
     if extends not in _EXTENDS:
@@ -89,7 +98,10 @@ def read_study_file(path: Path) -> StudyFile:
     return StudyFile(
         extends,
         entries,
-        adopt={name: _published(fields, f"{where}: adopt.{name}", name) for name, fields in rows(data, "adopt", where)},
+        *(
+            {name: _published(fields, f"{where}: {table}", name) for name, fields in rows(data, table, where)}
+            for table in _ADOPT
+        ),
         override=_overrides(data, where),
         pins={repo: _revision(value, f"{where}: pins.{repo}") for repo, value in rows(data, "pins", where)},
     )
@@ -113,10 +125,12 @@ def _revision(value: Any, where: str) -> str:
 
 
 def _published(fields: Any, where: str, pattern: str) -> dict[str, Any]:
+    where = f"{where}.{pattern}"
     if isinstance(fields, dict) and fields and set(pattern) & set("*?["):
-        raise SpecError(f"{where}: {', '.join(fields)} would hold for every run that matches; name one run")
-    entry(Hub, {"repo": "", **fields} if isinstance(fields, dict) else fields, where)
-    return dict(fields)
+        raise SpecError(f"{where}: {', '.join(fields)} would hold for everything that matches; name one")
+    checked = checked_fields(Hub, fields, where)
+    entry(Hub, {"repo": "", **fields}, where)
+    return checked
 
 
 def _run(fields: Any, where: str, schedules: Mapping[str, Schedule]) -> Run:

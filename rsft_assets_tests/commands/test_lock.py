@@ -9,6 +9,7 @@ import pytest
 
 from rsft_assets.specs.lock import read_lock
 from rsft_assets_tests.loopback_hub import TOKEN, LoopbackHub
+from rsft_assets_tests.steps.data_study import mirror_parquet
 from rsft_assets_tests.steps.published_layouts import aime24, gpqa_diamond, math500
 
 MATH500, GPQA, AIME = "HuggingFaceH4/MATH-500", "Idavidrein/gpqa", "HuggingFaceH4/aime_2024"
@@ -145,3 +146,22 @@ def test_doctor_asks_the_hub(home, hub):
     assert f"ask for it at {hub.url}/datasets/{GPQA}" in said.replace("\n", "")
     rows = json.loads(home.rsft("doctor", "--hub", *ALL, "--json", token=TOKEN))
     assert {row["repository"]: row["access"] for row in rows} == dict.fromkeys((MATH500, GPQA, AIME), "yes")
+
+
+@pytest.mark.slow
+def test_a_published_set_under_our_name_with_what_can_be_had(home, hub):
+    rows = [
+        {"question": f"What is {n} plus 1?", "answer": str(n + 1), "response": f"It is \\boxed{{{n + 1}}}."}
+        for n in range(256)
+    ]
+    mirror_parquet(home.folder / "theirs", "jasonrqh/Math-NoCoT-20k", "train.parquet", rows)
+    hub.mirror(home.folder / "theirs")
+    adopted = '[adopt_datasets]\n"math-nocot-20k" = {}\n[override.datasets.math-nocot-20k]\nrows = 256\n'
+    (home.folder / "study.toml").write_text(STUDY + adopted)
+    said = home.rsft("materialize", "datasets/math-nocot-20k", "--upstream")
+    assert "done   datasets/math-nocot-20k: 1 made" in said
+    made = home.manifests()["datasets/math-nocot-20k"]
+    assert (made["origin"], made["stats"]["rows"]) == ("adopted", 256)
+    assert made["adopted_from"]["revision"] == head(hub, "jasonrqh/Math-NoCoT-20k")
+    checked = made["stats"]["decontamination"]
+    assert sorted(checked["checked"]) == ["aime24", "math500"] and len(checked["unchecked"]) == 8

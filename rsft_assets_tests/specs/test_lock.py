@@ -6,7 +6,9 @@ from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.lineage import Ref, spec_of
 from rsft_assets.specs.lock import LockedFile, LockedRepository, lock_text, read_lock
+from rsft_assets.specs.repositories import repositories
 from rsft_assets.specs.study import _load, load_study
+from rsft_assets.steps.questions.planning.closure import closure
 
 PIN = "0123456789abcdef0123456789abcdef01234567"
 LOCKED = "89abcdef0123456789abcdef0123456789abcdef"
@@ -155,3 +157,54 @@ def test_mistakes_in_a_lock(tmp_path, monkeypatch, text, words):
         load_study()
     assert words in str(caught.value)
     assert f"RSFT_LOCK={path}" in str(caught.value)
+
+
+ADOPTED_DATA = """
+[adopt_datasets]
+"math-*" = {}
+[adopt_pools]
+"openr1-math_qwen3-32b_n32" = {}
+"""
+
+
+def test_published_sets_and_pools_stand_under_our_names(changed):
+    declared, study = load_study(), changed(ADOPTED_DATA)
+    assert set(study.runs) == set(declared.runs)
+    adopted = {name for name, one in study.datasets.items() if one.recipe == "published"}
+    assert adopted == {"math-cot-20k", "math-nocot-20k"}, "a glob takes what is published"
+    score = Ref("scores/qwen3-8b/math500", "qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256|640")
+    stages = {ref.stage for ref in closure(study, [score])}
+    assert stages == {"scores", "checkpoints", "base_models", "datasets", "benchmarks"}
+    assert {ref.stage for ref in closure(declared, [score])} > stages
+    responses = Ref("responses/openr1-math_qwen3-32b_n32", "00")
+    assert [one.name for one in repositories(study, [responses])] == [
+        "jasonrqh/Math-CoT-44k-Qwen3-32b-n32-16384-with-logprob-and-entropy"
+    ]
+    assert [one.name for one in repositories(declared, [responses])] == ["Qwen/Qwen3-32B"]
+
+
+def test_where_responses_are_published_is_no_identity(changed):
+    ref = Ref("responses/openr1-math_qwen3-32b_n32", "00")
+    assert "published" not in spec_of(load_study(), ref)
+    assert spec_of(changed(ADOPTED_DATA), ref)["adopted"]["repo"].startswith("jasonrqh/Math-CoT-44k")
+
+
+def test_a_lock_gives_an_adopted_set_its_revision(changed):
+    locked = LockedRepository(kind="dataset", name="jasonrqh/Math-NoCoT-20k", revision=PIN)
+    assert changed(ADOPTED_DATA, locked).datasets["math-nocot-20k"].published.revision == PIN
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[adopt_datasets.'maths-*']", "adopt_datasets 'maths-*': no data set is called so"),
+        ("[adopt_datasets.'math-cot-2.5k']", "recipe 'published' needs the repository or folder of the set"),
+        ("[adopt_pools.countdown_qwen3-32b_n32]", "no published responses are known; name their repository as `repo`"),
+        ("[adopt_datasets.'math-*']\nrepo = 'a/b'", "repo would hold for everything that matches; name one"),
+        ("[adopt_pools]\nx = 3", "adopt_pools.x: 3 must be a table of fields"),
+    ],
+)
+def test_mistakes_in_adopted_data(tmp_path, text, words):
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, text)
+    assert words in str(caught.value)
