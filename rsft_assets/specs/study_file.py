@@ -95,13 +95,16 @@ def read_study_file(path: Path) -> StudyFile:
     if not isinstance(runs, list):
         raise SpecError(f"{where}: runs must be a list of tables, [[runs]]: their names are derived")
     entries["runs"] = [_run(fields, f"{where}: runs[{i}]", schedules) for i, fields in enumerate(runs)]
+    adopted = {
+        table: {name: _published(fields, f"{where}: {table}", name) for name, fields in rows(data, table, where)}
+        for table in _ADOPT
+    }
     return StudyFile(
         extends,
         entries,
-        *(
-            {name: _published(fields, f"{where}: {table}", name) for name, fields in rows(data, table, where)}
-            for table in _ADOPT
-        ),
+        adopted["adopt"],
+        adopted["adopt_datasets"],
+        adopted["adopt_pools"],
         override=_overrides(data, where),
         pins={repo: _revision(value, f"{where}: pins.{repo}") for repo, value in rows(data, "pins", where)},
     )
