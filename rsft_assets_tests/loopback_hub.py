@@ -24,7 +24,6 @@ TOKEN = "hf_loopback"
 LARGE = (".parquet", ".safetensors", ".gz")
 """Stored through Git LFS: answered by a redirect, and known by their sha256."""
 _KINDS = {"models": "model", "datasets": "dataset"}
-_DATE = "2026-01-02T03:04:05.000Z"
 
 
 class Repository:
@@ -36,22 +35,16 @@ class Repository:
         self.head = ""
 
     def info(self, commit, blobs):
-        siblings = [{"rfilename": path, **(entry_of(path, data) if blobs else {})} for path, data in self.files(commit)]
-        for sibling in siblings:
-            sibling.pop("type", None), sibling.pop("path", None), sibling.pop("oid", None)
+        siblings = []
+        for path, data in self.files(commit):
+            known = {name: value for name, value in entry_of(path, data).items() if name in ("size", "blobId", "lfs")}
+            siblings.append({"rfilename": path, **(known if blobs else {})})
         return {
             "_id": "1",
             "id": self.name,
-            "modelId": self.name,
             "sha": commit,
-            "private": False,
             "gated": "manual" if self.gated else False,
-            "disabled": False,
-            "lastModified": _DATE,
-            "createdAt": _DATE,
-            "tags": [],
-            "downloads": 0,
-            "likes": 0,
+            "lastModified": "2026-01-02T03:04:05.000Z",
             "cardData": {"license": self.licence} if self.licence else {},
             "siblings": siblings,
         }
@@ -109,11 +102,10 @@ class LoopbackHub(ThreadingHTTPServer):
         repository.commits[repository.head] = dict(files)
         return repository.head
 
-    def mirror(self, folder, kinds=None):
-        """Publish each `<owner>/<name>` of a folder in the hub's layout."""
+    def mirror(self, folder):
+        """Publish each `<owner>/<name>` of a folder in the hub's layout as a data set."""
         for place in sorted(folder.glob("*/*")):
-            name = f"{place.parent.name}/{place.name}"
-            self.commit((kinds or {}).get(name, "dataset"), name, place)
+            self.commit("dataset", f"{place.parent.name}/{place.name}", place)
 
     def fault(self, part, *faults):
         self._faults.append((part, deque(faults)))
@@ -132,8 +124,6 @@ class LoopbackHub(ThreadingHTTPServer):
             "HF_HUB_CACHE": str(cache / "hub"),
             "HF_DATASETS_CACHE": str(cache / "datasets"),
             "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0",
             "HF_TOKEN": token,
         }
 

@@ -82,6 +82,7 @@ def test_a_lock_from_nothing(home, hub):
     said = home.rsft("lock", ALL[0], "--check", status=1)
     assert f"not locked: dataset {MATH500}" in said and "run: rsft lock 'benchmarks/math500'" in said
     assert not home.lock.exists()
+    assert "24 of 24 repositories are not locked; run: rsft lock" in home.rsft("lock", "--check", status=1)
     home.rsft("lock", ALL[2])
     assert f"blocked: {GPQA} is gated: ask for access at {hub.url}/datasets/{GPQA} and set HF_TOKEN" in home.rsft(
         "plan", ALL[2]
