@@ -82,6 +82,7 @@ def test_loading_definitions_again_parses_no_file():
         (["plan", "scores/qwen3-14b/math500", "--run", "5e-5_8x256_math-cot-20k", "--step", "640", "--upstream"], 0),
         (["materialize", "scores/qwen3-14b/math50"], 2),
         (["doctor"], 0),
+        (["lock", "benchmarks/math500", "--check"], 1),
         (["trace", "scores/qwen3-14"], 2),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lock import FROZEN_SETTING
 
 FAILED, WRONG_USAGE = 1, 2
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -22,11 +23,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 
 
 def _selecting(verb: str, *, required: bool = False) -> Callable[[Command], Command]:
-    """SELECTION and the options that limit or widen it: the fields of a `Selection`."""
+    """SELECTION and the options that limit or widen it: the fields of a `Selection`. No `verb`: upstream is meant."""
 
     def decorate(command: Command) -> Command:
+        if verb:
+            command = click.option("--upstream", is_flag=True, help=f"{verb} what it is made from, too.")(command)
         for parameter in (
-            click.option("--upstream", is_flag=True, help=f"{verb} what it is made from, too."),
             click.option(
                 "--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated."
             ),
@@ -70,16 +72,36 @@ def dev(host: str, port: int) -> None:
 @rsft.command()
 @_selecting("Make", required=True)
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
+@click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories that are not locked.")
 @_json
-def materialize(as_json: bool, **asked: Any) -> None:
+def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
     """Make everything outstanding that SELECTION names, in one process.
 
-    SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b.
+    SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b. Repositories
+    without a revision are resolved and written to the lock file first.
     """
     from rsft_assets.commands.terminal import materialize_in_terminal
     from rsft_assets.steps.questions.planning.selection import Selection
 
-    sys.exit(materialize_in_terminal(Selection(**asked), as_json=as_json))
+    sys.exit(materialize_in_terminal(Selection(**asked), frozen=frozen, as_json=as_json))
+
+
+@rsft.command()
+@_selecting("")
+@click.option("--upgrade", multiple=True, metavar="REPO", help="Take the newest revision of REPO; may be repeated.")
+@click.option("--check", is_flag=True, help="Ask and write nothing; exit status 1 where something is not locked.")
+@_json
+def lock(upgrade: tuple[str, ...], check: bool, as_json: bool, **asked: Any) -> None:
+    """Write the revision and the files of each hub repository that SELECTION is made from to the lock file.
+
+    Without SELECTION, of every repository of the study. The lock file is rsft.lock beside the study file, else in the
+    working directory.
+    """
+    from rsft_assets.commands.lock import run_lock
+    from rsft_assets.steps.questions.planning.selection import Selection
+
+    selection = Selection(**{**asked, "globs": asked["globs"] or ("*",)}, upstream=True)
+    sys.exit(run_lock(selection, upgrade=upgrade, check=check, as_json=as_json))
 
 
 @rsft.command()
@@ -107,13 +129,22 @@ def plan(last: bool, as_json: bool, **asked: Any) -> None:
 @click.option("--content", is_flag=True, help="Read every byte of every output.")
 @click.option("--disk", is_flag=True, help="List what takes up disk besides current outputs, and what can be deleted.")
 @click.option("--delete", is_flag=True, help="With --disk: delete what can be deleted.")
+@click.option("--hub", is_flag=True, help="Ask the hub about each repository of SELECTION: revision, size, access.")
+@click.argument("globs", metavar="[SELECTION]...", nargs=-1)
 @_json
-def doctor(sync: bool, content: bool, disk: bool, delete: bool, as_json: bool) -> None:
+def doctor(sync: bool, content: bool, disk: bool, delete: bool, hub: bool, globs: tuple[str], as_json: bool) -> None:
     """Check this installation and its outputs."""
     if delete and not disk:
         raise click.UsageError("--delete goes with --disk, which says what would be deleted")
+    if globs and not hub:
+        raise click.UsageError("SELECTION goes with --hub")
     from rsft_assets.commands.doctor import run_disk, run_doctor
 
+    if hub:
+        from rsft_assets.commands.lock import run_hub
+        from rsft_assets.steps.questions.planning.selection import Selection
+
+        sys.exit(run_hub(Selection(globs or ("*",), upstream=True), as_json=as_json))
     if disk:
         sys.exit(run_disk(delete_safe=delete, as_json=as_json))
     sys.exit(run_doctor(sync_events=sync, content=content, as_json=as_json))

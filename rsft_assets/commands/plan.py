@@ -7,10 +7,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rsft_assets.defs.launchers import refuse_what_cannot_run
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import estimate
+from rsft_assets.steps.questions.planning.blocked import blocked
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity, total
 from rsft_assets.steps.questions.planning.selection import Selection
@@ -44,11 +47,15 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     plan = make_plan(study, store, selection, assume_inputs=named)
     lines = estimate(plan)
     whole = total(lines)
+    problems = [*blocked(plan, selection), *_no_gpu(plan)]
     if as_json:
         words = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
-        print(json.dumps({**words, "waiting": len(plan.waiting), "past_the_end": plan.past_the_end}))
+        rest = {"waiting": len(plan.waiting), "past_the_end": plan.past_the_end}
+        print(json.dumps({"blocked": problems, **words, **rest}))
         return 0
     console = Console(highlight=False, markup=False)
+    for problem in problems:
+        console.print(f"blocked: {problem}", soft_wrap=True)
     if lines:
         console.print(_table(lines, whole))
         _explain(console, whole)
@@ -63,6 +70,14 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
             soft_wrap=True,
         )
     return 0
+
+
+def _no_gpu(plan: Plan) -> list[str]:
+    try:
+        refuse_what_cannot_run(plan.states.study, plan.states.store, plan.states.to_make(plan.refs))
+    except StepError as error:
+        return [str(error)]
+    return []
 
 
 def _table(lines: Sequence[Line], whole: Line) -> Table:

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from rsft_assets.commands.lock import resolved_plan
 from rsft_assets.commands.plan import keep_plan
 from rsft_assets.defs.launchers import Event, refuse_what_cannot_run
 from rsft_assets.defs.watching import progress_line, watching
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch
-from rsft_assets.steps.questions.planning.plan import Plan, make_plan
+from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
@@ -122,11 +122,11 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def materialize_in_terminal(selection: Selection, *, as_json: bool = False) -> int:
+def materialize_in_terminal(selection: Selection, *, frozen: bool = False, as_json: bool = False) -> int:
     """Make everything a selection asks for, in this process; returns the exit status."""
-    study, store = load_study(), Store.from_env()
-    plan = make_plan(study, store, selection)
-    console = Console(stderr=True, highlight=False, markup=False)
+    store, console = Store.from_env(), Console(stderr=True, highlight=False, markup=False)
+    plan = resolved_plan(console, store, selection, frozen=frozen)
+    study = plan.states.study
     refuse_what_cannot_run(study, store, [ref for ref in plan.refs if not plan.states.kept(ref)])
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)

@@ -39,6 +39,8 @@ def _dataset(stats: Stats) -> str:
         parts.append(_filters(filters))
     if histogram := stats.get("length_histogram"):
         parts.append("Response length in characters:\n\n" + _histogram(histogram))
+    if len(solutions := stats.get("solutions", {})) > 1:
+        parts.append("Solutions from " + ", ".join(f"`{source}` ({rows} rows)" for source, rows in solutions.items()))
     if unchecked := stats.get("decontamination", {}).get("unchecked"):
         parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
     if samples := stats.get("sample_rows"):

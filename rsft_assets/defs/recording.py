@@ -66,7 +66,7 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
 
 
 def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
-    """Dagster's event for one output; `state` is made, kept or found."""
+    """Dagster's event for one output; `state` is made, kept, found or no access."""
     manifest = output.manifest
     tags = {
         **upstream.tags(manifest.asset),

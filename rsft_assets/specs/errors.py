@@ -12,7 +12,11 @@ class StepError(Exception):
     """A step that could not do its work: missing or damaged input, wrong machine, full disk."""
 
 
-class NoAccess(StepError):
+class Unavailable(StepError):
+    """Nothing can be read at present: no revision is known, or the hub does not answer."""
+
+
+class NoAccess(Unavailable):
     """The material is gated or absent: asking for access, or a mirror that holds it, is the remedy."""
 
 

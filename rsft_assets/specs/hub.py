@@ -16,7 +16,7 @@ class Hub:
     """`owner/name`; or a folder of one's own, written with a leading `/`, `./` or `~/`."""
     kind: Literal["model", "dataset"] = "model"
     revision: str | None = None
-    """Commit hash. None: unknown here; a mirror or a pin in a study file must provide it."""
+    """Commit hash. None: the study file or the lock file gives it, or a mirror serves the repository."""
     config: str | None = None
     """Named subset of a data set."""
     split: str | None = None
@@ -28,6 +28,11 @@ class Hub:
     """(our name, its name) where a data set calls a column something else: ("response", "output")."""
     gated: bool = False
     """Access must be requested. Without it the state is "no access", not a score of 0."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a folder of one's own."""
+        return self.repo.startswith(("/", "./", "../", "~/"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,12 +120,21 @@ def _dataset_inputs(study: Study, name: str) -> tuple[str, ...]:
     if dataset.like:
         inputs.append(f"datasets/{dataset.like}")
     if dataset.source:
-        inputs.append(f"queries/{dataset.source}")
+        # Where that source lacks a question, the one that the questions come from may have its solution.
+        inputs += [f"queries/{name}" for name in dict.fromkeys((dataset.source, _source_of(study, name))) if name]
     if not dataset.like:
         # Decontamination happens where rows are chosen; sets made `like` another inherit it.
         mine = study.member_of[("datasets", name)]
         inputs += [f"benchmarks/{b}" for b in study.benchmarks if study.member_of[("benchmarks", b)] == mine]
     return tuple(inputs)
+
+
+def _source_of(study: Study, name: str) -> str | None:
+    """The query source that the questions of a set come from; None for a published one."""
+    dataset = study.datasets[name]
+    if dataset.like:
+        return _source_of(study, dataset.like)
+    return study.pools[dataset.pool].source if dataset.pool else None
 
 
 def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
@@ -157,7 +166,7 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
         shard = {"shard": ref.partition, "shards": entry.shards}
         if ref.stage == "verdicts":
             return {"kind": study.sources[entry.source].kind, **shard}
-        return {**_declared(entry, "shards", "source"), **shard}
+        return {**_declared(entry, "shards", "source", "published"), **shard}
     if ref.stage == "checkpoints":
         return _spec_of_checkpoint(study.get("runs", ref.run), ref.step)
     if ref.stage == "benchmarks":

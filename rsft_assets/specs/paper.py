@@ -2,6 +2,7 @@
 
 Runs declare what the authors' scripts do (file order, their loss weights), with one departure: fp32
 master weights in place of pure bf16, which ZeRO 1-3 cannot train and 20B parameters do not fit without.
+Revisions stand in `paper.lock`; `math-cot-20k` declares its own, with the hash of its file.
 """
 
 from dataclasses import replace
@@ -17,35 +18,35 @@ from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.training import Run, Schedule
 
 
-def _qwen3(size: str, parameters: int, revision: str) -> Model:
-    origin = Hub(repo=f"Qwen/Qwen3-{size}-Base", revision=revision)
+def _qwen3(size: str, parameters: int) -> Model:
+    origin = Hub(repo=f"Qwen/Qwen3-{size}-Base")
     return Model(name=f"qwen3-{size.lower()}", family="qwen3", parameters=parameters, origin=origin)
 
 
-def _qwen25(size: str, parameters: int, revision: str | None = None) -> Model:
+def _qwen25(size: str, parameters: int) -> Model:
     # The authors trained a private copy whose template has no default system message.
     return Model(
         name=f"qwen2.5-{size.lower()}",
         family="qwen2.5",
         parameters=parameters,
-        origin=Hub(repo=f"Qwen/Qwen2.5-{size}", revision=revision),
+        origin=Hub(repo=f"Qwen/Qwen2.5-{size}"),
         drop_default_system_prompt=True,
     )
 
 
 MODELS = (
-    _qwen3("1.7B", 1_720_000_000, "ea980cb0a6c2ae4b936e82123acc929f1cec04c1"),
-    _qwen3("4B", 4_020_000_000, "906bfd4b4dc7f14ee4320094d8b41684abff8539"),
-    _qwen3("8B", 8_190_000_000, "49e3418fbbbca6ecbdf9608b4d22e5a407081db4"),
-    _qwen3("14B", 14_770_000_000, "0b0bd3732e2c374d483664439ea334928b65f304"),
+    _qwen3("1.7B", 1_720_000_000),
+    _qwen3("4B", 4_020_000_000),
+    _qwen3("8B", 8_190_000_000),
+    _qwen3("14B", 14_770_000_000),
     Model(
         name="internlm2.5-20b",
         family="internlm2.5",
         parameters=19_860_000_000,
-        origin=Hub(repo="internlm/internlm2_5-20b", revision="dc786ab20a7fd882ccef61df28e13a940edca24f"),
+        origin=Hub(repo="internlm/internlm2_5-20b"),
         remote_code=True,
     ),
-    _qwen25("1.5B", 1_540_000_000, "8faed761d45a263340a0528343f099c05c9a4323"),
+    _qwen25("1.5B", 1_540_000_000),
     _qwen25("3B", 3_090_000_000),
     _qwen25("7B", 7_620_000_000),
     _qwen25("14B", 14_770_000_000),
@@ -74,10 +75,7 @@ SOURCES = (
     ),
 )
 
-QWEN3_32B = Teacher(
-    name="qwen3-32b",
-    origin=Hub(repo="Qwen/Qwen3-32B", revision="9216db5781bf21249d130ec9da846c4624c16137"),
-)
+QWEN3_32B = Teacher(name="qwen3-32b", origin=Hub(repo="Qwen/Qwen3-32B"))
 TEACHER_SAMPLING = Sampling(
     n=32, temperature=0.6, top_p=0.95, top_k=20, min_p=0.0, max_tokens=16_384, seed=0, thinking=True
 )
@@ -89,6 +87,9 @@ POOLS = (
     _answered(
         name="openr1-math_qwen3-32b_n32",
         source="openr1-math-220k",
+        published=Hub(
+            repo="jasonrqh/Math-CoT-44k-Qwen3-32b-n32-16384-with-logprob-and-entropy", kind="dataset", split="train"
+        ),
         description="32 long chains of thought for each of about 44,000 math queries.",
     ),
     _answered(

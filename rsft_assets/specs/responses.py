@@ -40,6 +40,8 @@ class Pool:
     sampling: Sampling
     shards: int = 1
     adopted: Hub | None = None
+    published: Hub | None = None
+    """Where responses like these are published; `[adopt_pools]` of a study file takes them over."""
     description: str = ""
 
     @property

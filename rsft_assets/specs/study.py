@@ -4,23 +4,23 @@
 one validated `Study`; a mistake raises `SpecError` with the field, the value and the valid choices.
 """
 
-import fnmatch
 import functools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rsft_assets.specs import nano, paper
 from rsft_assets.specs.benchmarks import Benchmark
+from rsft_assets.specs.changes import change
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.lock import PAPER_LOCK, Key, LockedRepository, LockFile, load_lock, lock_file, read_lock
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.study_file import STUDY_FILE_SETTING, read_study_file
+from rsft_assets.specs.study_file import STUDY_FILE_SETTING, StudyFile, read_study_file
 from rsft_assets.specs.training import Run
 from rsft_assets.specs.validation import validate
 
@@ -60,11 +60,13 @@ class Study:
 
 
 def combine(
-    parts: Iterable[tuple[str, dict[str, Iterable[Any]]]], adopted: Mapping[str, Mapping[str, Any]] | None = None
+    parts: Iterable[tuple[str, dict[str, Iterable[Any]]]],
+    file: StudyFile | None = None,
+    lock: Mapping[Key, LockedRepository] | None = None,
 ) -> Study:
     """One study from parts, each (study, {table: entries}). Names must be unique and references valid.
 
-    Runs that match a pattern of `adopted` use their published checkpoints; its fields override the source.
+    `file` changes what they declare; repositories without a revision have the one of `lock`, by default the package's.
     """
     study = Study()
     for member_of, tables in parts:
@@ -72,23 +74,14 @@ def combine(
             for entry in entries:
                 known = getattr(study, table)
                 if entry.name in known:
-                    raise SpecError(f"{table} {entry.name!r} is declared twice; rename one")
+                    remedy = f"rename one, or change the declared one by [override.{table}.{entry.name}]"
+                    raise SpecError(f"{table} {entry.name!r} is declared twice; {remedy}")
                 known[entry.name] = entry
                 study.member_of[(table, entry.name)] = member_of
-    for pattern, fields in (adopted or {}).items():
-        _adopt(study, pattern, fields)
+    locked = read_lock(PAPER_LOCK) if lock is None else lock
+    change(study, file or StudyFile(), {key: entry.revision for key, entry in locked.items()})
     validate(study)
     return study
-
-
-def _adopt(study: Study, pattern: str, fields: Mapping[str, Any]) -> None:
-    matched = [run for name, run in study.runs.items() if fnmatch.fnmatchcase(name, pattern)]
-    if not matched:
-        raise SpecError(f"adopt {pattern!r}: no run matches: {nearest(pattern, study.runs)}")
-    # A glob selects published runs only. A name, or a glob that matches no published run, is left to validation.
-    for run in [run for run in matched if run.published] or matched:
-        known = run.published or (Hub(repo="") if "repo" in fields else None)
-        study.runs[run.name] = replace(run, adopt=True, published=replace(known, **fields) if known else None)
 
 
 def tables_of(module: Any) -> dict[str, Iterable[Any]]:
@@ -97,18 +90,19 @@ def tables_of(module: Any) -> dict[str, Iterable[Any]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(study_file: str | None) -> Study:
+def _load(study_file: str | None, lock_file: LockFile | None = None) -> Study:
     parts: list[tuple[str, dict[str, Any]]] = [("paper", tables_of(paper)), ("nano", tables_of(nano))]
+    lock = load_lock(lock_file)
     if study_file:
-        extends, entries, adopted = read_study_file(Path(study_file))
-        parts.append((extends, entries))
+        file = read_study_file(Path(study_file))
+        parts.append((file.extends, file.entries))
         try:
-            return combine(parts, adopted)
+            return combine(parts, file, lock)
         except SpecError as error:
             raise SpecError(f"{STUDY_FILE_SETTING}={study_file}: {error}") from error
-    return combine(parts)
+    return combine(parts, lock=lock)
 
 
 def load_study() -> Study:
-    """The whole study, with the file that RSFT_STUDY names if it is set."""
-    return _load(os.environ.get(STUDY_FILE_SETTING) or None)
+    """The whole study, with the file that RSFT_STUDY names and the lock file if they are there."""
+    return _load(os.environ.get(STUDY_FILE_SETTING) or None, lock_file())

@@ -21,9 +21,21 @@ schedule = "short"
 
 [adopt."qwen3-8b_numinamath-20k_lr5e-5_ep8_bs256"]
 revision = "0123…"                     # or `repo`: overrides what the run declares
+
+[adopt_datasets]                       # the authors' sets and responses under the names of ours
+"math-*" = {}
+[adopt_pools]
+"openr1-math_qwen3-32b_n32" = {}
+
+[override.benchmarks.hex_phi]          # fields of a declared thing, or of its `origin`
+items = 330
+
+[pins]                                 # revisions of repositories for which nothing declares one
+"open-r1/OpenR1-Math-220k" = "0123…"
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +47,38 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool
-from rsft_assets.specs.toml_file import entry, read_toml, rows, shown
+from rsft_assets.specs.toml_file import checked_fields, entry, read_toml, rows, shown
 from rsft_assets.specs.training import Run, Schedule
 
 STUDY_FILE_SETTING = "RSFT_STUDY"
 _NAMED = {"models": Model, "sources": QuerySource, "pools": Pool, "datasets": Dataset, "benchmarks": Benchmark}
 _EXTENDS = ("paper", "nano")
+_ADOPT = ("adopt", "adopt_datasets", "adopt_pools")
 
 
-def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, dict[str, Any]]]:
-    """(study it extends, entries by table, what to adopt).
+@dataclass(frozen=True)
+class StudyFile:
+    """What a study file says."""
 
-    What to adopt maps a run name or glob to fields of a `Hub` that override the declared run's.
-    """
+    extends: str = "paper"
+    entries: dict[str, list[Any]] = field(default_factory=dict)
+    """What it adds, by table."""
+    adopt: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Run, by name or glob -> fields of a `Hub` that stand in for the declared run's."""
+    adopt_datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    adopt_pools: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The same for data sets and pools."""
+    override: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Table -> name -> fields that stand in for the declared thing's."""
+    pins: dict[str, str] = field(default_factory=dict)
+    """Repository -> revision, where nothing declares one."""
+
+
+def read_study_file(path: Path) -> StudyFile:
+    """The file, every field checked; whether its names are declared is seen when it is combined with the tables."""
     where = f"{STUDY_FILE_SETTING}={path}"
-    data = read_toml(STUDY_FILE_SETTING, path, tables=("extends", *_NAMED, "schedules", "runs", "adopt"))
+    tables = ("extends", *_NAMED, "schedules", "runs", *_ADOPT, "override", "pins")
+    data = read_toml(STUDY_FILE_SETTING, path, tables=tables)
     extends = data.get("extends", "paper")
     if extends not in _EXTENDS:
         raise SpecError(f"{where}: field extends: {shown(extends)} is not one of {', '.join(_EXTENDS)}")
@@ -66,15 +95,45 @@ def read_study_file(path: Path) -> tuple[str, dict[str, list[Any]], dict[str, di
     if not isinstance(runs, list):
         raise SpecError(f"{where}: runs must be a list of tables, [[runs]]: their names are derived")
     entries["runs"] = [_run(fields, f"{where}: runs[{i}]", schedules) for i, fields in enumerate(runs)]
-    return extends, entries, {name: _pin(fields, where, name) for name, fields in rows(data, "adopt", where)}
+    adopted = {
+        table: {name: _published(fields, f"{where}: {table}", name) for name, fields in rows(data, table, where)}
+        for table in _ADOPT
+    }
+    return StudyFile(
+        extends,
+        entries,
+        adopted["adopt"],
+        adopted["adopt_datasets"],
+        adopted["adopt_pools"],
+        override=_overrides(data, where),
+        pins={repo: _revision(value, f"{where}: pins.{repo}") for repo, value in rows(data, "pins", where)},
+    )
 
 
-def _pin(fields: Any, where: str, pattern: str) -> dict[str, Any]:
-    where = f"{where}: adopt.{pattern}"
+def _overrides(data: Mapping[str, Any], where: str) -> dict[str, dict[str, dict[str, Any]]]:
+    tables = dict(rows(data, "override", where))
+    for table in tables:
+        if table not in _NAMED:
+            raise SpecError(f"{where}: override: unknown table {table!r}: {nearest(table, _NAMED)}")
+    found = {table: dict(rows(tables, table, f"{where}: override")) for table in tables}
+    for table, by_name in found.items():
+        for name, fields in by_name.items():
+            if not isinstance(fields, dict):
+                raise SpecError(f"{where}: override.{table}.{name}: {shown(fields)} must be a table of fields")
+    return found
+
+
+def _revision(value: Any, where: str) -> str:
+    return entry(Hub, {"repo": "", "revision": value}, where).revision or ""
+
+
+def _published(fields: Any, where: str, pattern: str) -> dict[str, Any]:
+    where = f"{where}.{pattern}"
     if isinstance(fields, dict) and fields and set(pattern) & set("*?["):
-        raise SpecError(f"{where}: {', '.join(fields)} would apply to every matching run; name one run")
-    entry(Hub, {"repo": "", **fields} if isinstance(fields, dict) else fields, where)
-    return dict(fields)
+        raise SpecError(f"{where}: {', '.join(fields)} would apply to everything that matches; name one")
+    checked = checked_fields(Hub, fields, where)
+    entry(Hub, {"repo": "", **fields}, where)
+    return checked
 
 
 def _run(fields: Any, where: str, schedules: Mapping[str, Schedule]) -> Run:
@@ -83,5 +142,5 @@ def _run(fields: Any, where: str, schedules: Mapping[str, Schedule]) -> Run:
         return entry(Run, fields, where)
     if name not in schedules:
         raise SpecError(f"{where}: field schedule: unknown schedule {name!r}; {nearest(name, schedules)}")
-    others = {field: value for field, value in fields.items() if field != "schedule"}
+    others = {key: value for key, value in fields.items() if key != "schedule"}
     return entry(Run, others, where, {"schedule": schedules[name]})

@@ -55,22 +55,27 @@ def rows(data: Mapping[str, Any], table: str, where: str) -> list[tuple[str, Any
 
 def entry(kind: type[Made], fields: Any, where: str, given: Mapping[str, Any] | None = None) -> Made:
     """One dataclass from a table, every field checked against its annotation; `given` fields are not the file's."""
-    if not isinstance(fields, dict):
-        raise SpecError(f"{where}: {shown(fields)} must be a table of fields")
     given = given or {}
-    hints, declared = get_type_hints(kind), dataclasses.fields(kind)  # type: ignore[arg-type]
-    valid = [field.name for field in declared if field.name not in given]
-    for name in fields:
-        if name not in valid:
-            raise SpecError(f"{where}: unknown field {name!r}: {nearest(name, valid)}")
-    values = {name: _value(hints[name], value, f"{where}: field {name}") for name, value in fields.items()}
-    for field in declared:
+    values = checked_fields(kind, fields, where, given)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values and field.name not in given:
             raise SpecError(f"{where}: field {field.name} is missing")
     made = kind(**given, **values)
     check_values(made, where)
     return made
+
+
+def checked_fields(kind: type, fields: Any, where: str, given: Iterable[str] = ()) -> dict[str, Any]:
+    """The fields of a table as values of a dataclass, which may lack some; none may be one of `given`."""
+    if not isinstance(fields, dict):
+        raise SpecError(f"{where}: {shown(fields)} must be a table of fields")
+    hints = get_type_hints(kind)
+    valid = [field.name for field in dataclasses.fields(kind) if field.name not in given]
+    for name in fields:
+        if name not in valid:
+            raise SpecError(f"{where}: unknown field {name!r}: {nearest(name, valid)}")
+    return {name: _value(hints[name], value, f"{where}: field {name}") for name, value in fields.items()}
 
 
 def shown(value: Any) -> str:

@@ -19,7 +19,8 @@ ALL = ["queries/tiny-*", "responses/tiny-*", "datasets/tiny-*", "checkpoints/tin
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("RSFT_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("RSFT_PLACEMENT", "RSFT_JUDGES", "RSFT_STUDY"):
+    monkeypatch.setattr("rsft_assets.steps.processes.hardware.gpus", lambda: ())
+    for name in ("RSFT_PLACEMENT", "RSFT_JUDGES", "RSFT_STUDY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -30,6 +31,12 @@ def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
     for words in ("responses/openr1-math_qwen3-32b_n32", "8.45 B a", "GPU-h", "total", "assumed", "H200"):
         assert words in said
     assert said.count("no judge is configured for harm") == 1
+    first, *others = [line for line in said.splitlines() if line.startswith("blocked: ")]
+    assert said.startswith(first) and " repositories have no revision: " in first
+    assert first.endswith("; resolve: rsft lock 'scores/qwen3-14b/*'")
+    assert any('hex_phi will be "not run": no judge for harm' in line for line in others)
+    assert any("HEx-PHI is gated: ask for access at https://" in line for line in others)
+    assert any("qwen3-32b needs a GPU and" in line for line in others)
     assert not list(home.iterdir()), "a plan writes nothing"
 
 

@@ -251,7 +251,7 @@ def test_gpus_of_this_machine_do_not_help_a_launcher_without(world, needy, monke
     result = run(study, instance, ["checkpoints/tiny"], f"{LONG}|10")
     assert not result.success and not launcher.calls
     assert "the cluster has no GPU" in failure_of(result)
-    monkeypatch.setattr("rsft_assets.commands.terminal.load_study", lambda: study)
+    monkeypatch.setattr("rsft_assets.commands.lock.load_study", lambda: study)
     with pytest.raises(StepError, match="the cluster has no GPU"):
         materialize_in_terminal(Selection(("checkpoints/tiny",), runs=(LONG,)))
 

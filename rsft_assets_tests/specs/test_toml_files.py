@@ -97,8 +97,8 @@ def test_a_folder_is_no_file(setting, tmp_path, monkeypatch):
             "sources.s: field origin: field options: nan must be a finite number",
         ),
         ("[adopt]\n'qwen3-*' = 3", "adopt.qwen3-*: 3 must be a table of fields"),
-        ("[adopt.'qwen3-*']\nrepo = 'me/m'", "adopt.qwen3-*: repo would apply to every matching run"),
-        ("[adopt.'qwen4-*']", "adopt 'qwen4-*': no run matches"),
+        ("[adopt.'qwen3-*']\nrepo = 'me/m'", "adopt.qwen3-*: repo would apply to everything that matches"),
+        ("[adopt.'qwen4-*']", "adopt 'qwen4-*': no run is called so"),
     ],
 )
 def test_study_files(content, words, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.specs.errors import NoAccess, StepError
+from rsft_assets.specs.errors import StepError, Unavailable
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
@@ -64,14 +64,14 @@ def _lock(build: Build, benchmark: Benchmark) -> dict[str, Any]:
     try:
         with RowWriter(path, "items") as rows:
             stats = _write(rows, benchmark)
-    except NoAccess as error:
+    except Unavailable as error:
         log.warning("benchmarks/%s: no access: %s", benchmark.name, error)
         with RowWriter(path, "items"):
             return {"access": "none", "reason": str(error), "items": 0}
     if benchmark.items is not None and stats["items"] != benchmark.items:
         raise StepError(
             f"benchmarks/{benchmark.name}: {stats['items']} items where {benchmark.items} are declared; "
-            "check revision, configuration and split, or declare the count that you have in a study file"
+            f"check revision, configuration and split, or declare yours: [override.benchmarks.{benchmark.name}] items"
         )
     return stats
 

@@ -5,7 +5,8 @@ its held-out rows, which come last.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rsft_assets.specs.datasets import Dataset
@@ -28,7 +29,8 @@ def rows_from_set(build: Build, dataset: Dataset, stats: dict[str, Any]) -> Iter
         read_rows(like.file(HELD_OUT_FILE)) if like.has(HELD_OUT_FILE) else (), dataset.held_out
     )
     if dataset.recipe == "human-solution":
-        yield from _with_solutions(build, dataset, like, rows, held_out)
+        stats["solutions"], answered = _with_solutions(build, dataset, like, rows, held_out)
+        yield from answered
     else:
         available = like.stats["rows"]
         if available < dataset.rows:
@@ -45,25 +47,35 @@ def _with_response(row: dict[str, Any], text: str, **changed: Any) -> dict[str, 
 
 
 def _with_solutions(
-    build: Build, dataset: Dataset, like: Output, rows: Iterator[dict[str, Any]], held_out: Iterator[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """The same queries, answered by the solution that the source has for the same question."""
-    path = like.file(EXAMPLES_FILE)
-    questions = {normalised(row["question"]) for row in itertools.islice(read_rows(path, ["question"]), dataset.rows)}
-    kept_out = list(held_out)
-    wanted = questions | {normalised(row["question"]) for row in kept_out}
-    solutions: dict[str, str] = {}
-    source = build.input(f"queries/{dataset.source}").file("queries.parquet")
-    for query in read_rows(source, ["question", "solution"]):
-        key = normalised(query["question"])
-        if key in wanted and (query["solution"] or "").strip():
-            solutions.setdefault(key, query["solution"])
-    missing = len(questions - solutions.keys())
-    if missing or like.stats["rows"] < dataset.rows:
+    build: Build, dataset: Dataset, like: Output, rows: Iterable[dict[str, Any]], held_out: Iterable[dict[str, Any]]
+) -> tuple[dict[str, int], Iterator[dict[str, Any]]]:
+    """(rows by the source of their solution, the same queries answered by these solutions)."""
+    asked = itertools.islice(read_rows(like.file(EXAMPLES_FILE), ["question"]), dataset.rows)
+    questions, kept_out = [normalised(row["question"]) for row in asked], list(held_out)
+    solutions = _solutions(build, dataset, {*questions, *(normalised(row["question"]) for row in kept_out)})
+    missing = len(set(questions) - solutions.keys())
+    if missing or len(questions) < dataset.rows:
         raise StepError(
             f"{build.identity.ref}: {dataset.rows} rows are declared, but {missing} of {len(questions)} questions of "
-            f"datasets/{dataset.like} have no solution in queries/{dataset.source}; use a source that holds them"
+            f"datasets/{dataset.like} have no solution in queries/{dataset.source}, nor where they come from; the runs "
+            "on this set cannot be trained on fewer rows: use another source, or declare a smaller set"
         )
-    for row in itertools.chain(rows, (row for row in kept_out if normalised(row["question"]) in solutions)):
-        solution = solutions[normalised(row["question"])]
-        yield _with_response(row, solution, response_id=None, verdict=None, data_source=dataset.source)
+
+    def answered() -> Iterator[dict[str, Any]]:
+        for row in itertools.chain(rows, (row for row in kept_out if normalised(row["question"]) in solutions)):
+            source, solution = solutions[normalised(row["question"])]
+            yield _with_response(row, solution, response_id=None, verdict=None, data_source=source)
+
+    return dict(Counter(solutions[question][0] for question in questions).most_common()), answered()
+
+
+def _solutions(build: Build, dataset: Dataset, wanted: set[str]) -> dict[str, tuple[str, str]]:
+    """Question -> (source, solution): of the declared source, else of the one that the question comes from."""
+    solutions: dict[str, tuple[str, str]] = {}
+    assets = {record.asset for record in build.identity.inputs if record.asset.startswith("queries/")}
+    for asset in sorted(assets, key=lambda asset: asset != f"queries/{dataset.source}"):
+        for query in read_rows(build.input(asset).file("queries.parquet"), ["question", "solution"]):
+            key = normalised(query["question"])
+            if key in wanted and (query["solution"] or "").strip():
+                solutions.setdefault(key, (asset.removeprefix("queries/"), query["solution"]))
+    return solutions

@@ -11,7 +11,10 @@ from typing import Literal
 
 from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.judges import JUDGES_SETTING, judge_specs
+from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
+from rsft_assets.specs.lock import LOCK_SETTING, lock_path
 from rsft_assets.specs.placement import PLACEMENT_SETTING, Placement, read_placements
+from rsft_assets.specs.repositories import repositories
 from rsft_assets.specs.study import load_study
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
@@ -49,6 +52,7 @@ def examine(
     if placement.state == "ok":
         yield from _devices(capabilities)
     yield _settings_file(JUDGES_SETTING, _judges)
+    yield _lock()
     yield _mirror()
     yield _engine()
     yield from _outputs(store, content=content)
@@ -116,10 +120,25 @@ def _judges() -> str:
     return ", ".join(f"{role} by {judge.model}" for role, judge in judges.items()) or "no judges"
 
 
+def _lock() -> Finding:
+    """How many of the repositories that the study reads have a revision."""
+    try:
+        study = load_study()
+    except SpecError as error:
+        return Finding("problem", LOCK_SETTING, str(error))
+    cells = (Ref(key, part) for key in asset_keys(study) for part in partitions_of(study, key) or ("",))
+    read = repositories(study, cells)
+    left = sum(one.unpinned for one in read)
+    words = f"{lock_path()}: {len(read) - left} of {len(read)} repositories have a revision"
+    if left:
+        return Finding("note", LOCK_SETTING, f"{words}; resolve the others: rsft lock")
+    return Finding("ok", LOCK_SETTING, words)
+
+
 def _mirror() -> Finding:
     mirror = os.environ.get(MIRROR_SETTING)
     if not mirror:
-        return Finding("ok", MIRROR_SETTING, "not set: models and data come from the hub at pinned revisions")
+        return Finding("ok", MIRROR_SETTING, "not set: models and data come from the hub")
     if not Path(mirror).is_dir():
         return Finding("problem", MIRROR_SETTING, f"{mirror} is not a folder; name one in the hub's layout or unset it")
     return Finding("ok", MIRROR_SETTING, mirror)

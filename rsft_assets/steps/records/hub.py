@@ -1,17 +1,16 @@
-"""All reading from a hub, at a pinned revision, or from its offline mirror.
+"""The one place that reads from a hub, at a pinned revision, or from its offline mirror.
 
     model_folder(hub)        -> folder with config.json and weights
     dataset_rows(hub)        -> rows as dictionaries, streamed
 
-A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. With RSFT_MIRROR set, nothing
-is downloaded: `<mirror>/<owner>/<name>/` must hold the repository in the hub's own layout. Without it, a
-revision must be pinned. What may not be read, or is not there, raises `NoAccess`: for a benchmark that is
-a state, for everything else an error.
+A repository written as a path (`/…`, `./…`, `~/…`) is a folder of one's own. RSFT_MIRROR names a folder with
+repositories in the hub's own layout, `<mirror>/<owner>/<name>/`; what it does not hold comes from the hub at a known
+revision, unless RSFT_MIRROR_ONLY is 1. What cannot be read raises `Unavailable`, which for a benchmark is a state.
 """
 
+import glob
 import gzip
 import json
-import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,29 +20,34 @@ from typing import Any
 from rsft_assets.specs.errors import NoAccess, StepError, nearest
 from rsft_assets.specs.hub import Hub
 from rsft_assets.steps.records.digest import bytes_digest
+from rsft_assets.steps.records.hub_client import ask, check_access, check_files, fetch, first_line, pinned
 
-log = logging.getLogger(__name__)
 MIRROR_SETTING = "RSFT_MIRROR"
+MIRROR_ONLY_SETTING = "RSFT_MIRROR_ONLY"
 _BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv"}
 
 
 def where_from(hub: Hub) -> str:
     """Words for manifests and messages: repository, revision, and whether a mirror served it."""
-    if _local(hub):
+    if hub.local:
         return hub.repo
     place = f"{hub.repo}@{hub.revision or 'unpinned'}"
-    return f"{place} (mirror)" if _mirror() else place
+    return f"{place} (mirror)" if is_mirrored(hub) else place
+
+
+def is_mirrored(hub: Hub) -> bool:
+    """Whether the mirror holds the repository."""
+    mirror = _mirror()
+    return mirror is not None and (mirror / hub.repo).is_dir()
 
 
 def model_folder(hub: Hub) -> Path:
     """A local folder with a model's files; `hub.file` names a subfolder of the repository."""
+    below = f"{glob.escape(hub.file)}/*" if hub.file else "*"
     if (folder := _folder(hub)) is None:
-        from huggingface_hub import snapshot_download
-
-        patterns = [f"{hub.file}/*"] if hub.file else None
-        folder = Path(
-            _download(hub, lambda: snapshot_download(hub.repo, revision=_pinned(hub), allow_patterns=patterns))
-        )
+        folder = fetch(hub, [below])
+    else:
+        check_files(hub, folder, [below])
     folder = folder / hub.file if hub.file else folder
     if not (folder / "config.json").is_file():
         raise NoAccess(f"{folder}: no config.json, so this is not a model of {hub.repo}; complete the folder")
@@ -55,7 +59,7 @@ def dataset_rows(hub: Hub, files: Sequence[str] = ()) -> Iterator[dict[str, Any]
     for number, published in enumerate(_rows_as_published(hub, files)):
         row = dict(published)
         for ours, theirs in hub.columns:
-            # JSON rows may omit empty columns. A column missing from the first row is taken for a typo.
+            # Rows of JSON may leave out what they have not; a column that the first has not is a slip of the pen.
             if theirs not in published and number == 0:
                 raise StepError(f"{hub.repo}, row {number}: no column {theirs!r}; {nearest(theirs, published)}")
             row[ours] = published.get(theirs)
@@ -68,9 +72,10 @@ def _rows_as_published(hub: Hub, files: Sequence[str]) -> Iterator[dict[str, Any
         for name in names:
             yield from _file_rows(repository_file(hub, name))
     elif (folder := _folder(hub)) is not None:
+        check_files(hub, folder, ["*"])
         yield from _load(hub, str(folder))
     else:
-        yield from _load(hub, hub.repo, revision=_pinned(hub))
+        yield from _fetched_rows(hub)
 
 
 def repository_file(hub: Hub, name: str) -> Path:
@@ -81,11 +86,13 @@ def repository_file(hub: Hub, name: str) -> Path:
             raise NoAccess(
                 f"{path} is not there; put {name} of {hub.repo} there, or unset {MIRROR_SETTING} if it is set"
             )
+        check_files(hub, folder, [glob.escape(name)])
     else:
-        from huggingface_hub import hf_hub_download
-
-        kind, revision = hub.kind, _pinned(hub)
-        path = Path(_download(hub, lambda: hf_hub_download(hub.repo, name, repo_type=kind, revision=revision)))
+        path = fetch(hub, [glob.escape(name)]) / name
+        if not path.is_file():
+            raise NoAccess(
+                f"{hub.repo}@{hub.revision}: the repository has no file {name}; correct its name or revision"
+            )
     if hub.sha256 and name == hub.file and (actual := bytes_digest(path)) != hub.sha256:
         raise StepError(f"{path}: sha256 is {actual}, but {hub.sha256} is declared for {hub.repo}; fetch it again")
     return path
@@ -101,68 +108,57 @@ def _mirror() -> Path | None:
     return mirror
 
 
-def _local(hub: Hub) -> bool:
-    return hub.repo.startswith(("/", "./", "../", "~/"))
-
-
 def _folder(hub: Hub) -> Path | None:
     """The local folder that stands for the repository; None where it has to be downloaded."""
-    if _local(hub):
+    if hub.local:
         folder = Path(hub.repo).expanduser()
         if not folder.is_dir():
             raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
         return folder
     mirror = _mirror()
-    if mirror is None:
-        return None
-    folder = mirror / hub.repo
-    if not folder.is_dir():
-        raise NoAccess(f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there or unset it")
-    return folder
-
-
-def _pinned(hub: Hub) -> str:
-    if hub.revision is None:
-        raise StepError(
-            f"{hub.repo}: no revision is pinned; pin one in a study file (RSFT_STUDY) "
-            f"or set {MIRROR_SETTING} to a folder that holds it"
+    if mirror is None or is_mirrored(hub):
+        return mirror / hub.repo if mirror else None
+    if os.environ.get(MIRROR_ONLY_SETTING) == "1":
+        raise NoAccess(
+            f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there, or unset {MIRROR_ONLY_SETTING}"
         )
-    return hub.revision
+    return None
 
 
-def _download(hub: Hub, fetch: Any) -> str:
-    """Run a download of huggingface_hub; what it raises becomes `NoAccess` or a `StepError` with a remedy."""
-    import httpx2
-    from huggingface_hub import errors
+def _fetched_rows(hub: Hub) -> Iterator[dict[str, Any]]:
+    """Rows of a configuration and split from files that are fetched first: a cut connection resumes."""
+    from datasets import load_dataset_builder
+    from datasets.data_files import DataFilesDict, DataFilesList
 
+    revision, split = pinned(hub), hub.split or "train"
     try:
-        return str(fetch())
-    except errors.LocalEntryNotFoundError as error:
-        raise StepError(
-            f"{hub.repo}@{hub.revision}: the hub cannot be reached and there is no copy here; "
-            f"check the network, or set {MIRROR_SETTING} to a folder that holds it"
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
-        raise NoAccess(f"{hub.repo}@{hub.revision}: {_first_line(error)}; ask for access and set HF_TOKEN") from error
-    except (errors.HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise StepError(
-            f"{hub.repo}@{hub.revision}: {_first_line(error)}; try again or set {MIRROR_SETTING}"
-        ) from error
+        builder = ask(hub, lambda: load_dataset_builder(hub.repo, name=hub.config, revision=revision))
+    except (ValueError, FileNotFoundError) as error:
+        # datasets says of a repository that is gated, private or gone only that it finds none.
+        check_access(hub)
+        raise StepError(f"{hub.repo} ({hub.config or 'default'}): {first_line(error)}") from error
+    by_split = builder.config.data_files or {}
+    if split not in by_split:
+        raise StepError(f"{hub.repo} ({hub.config or 'default'}): no split {split!r}; {nearest(split, by_split)}")
+    remote = f"hf://datasets/{hub.repo}@{revision}/"
+    names = [str(file).removeprefix(remote) for file in by_split[split]]
+    folder = fetch(hub, [glob.escape(name) for name in names])
+    files = DataFilesList([str(folder / name) for name in names], [(str(folder),)])
+    builder.config.data_files = DataFilesDict({split: files})
+    yield from _rows(lambda: builder.as_streaming_dataset(split=split), hub.repo)
 
 
-def _load(hub: Hub, path: str, revision: str | None = None) -> Iterator[dict[str, Any]]:
+def _load(hub: Hub, path: str) -> Iterator[dict[str, Any]]:
+    """Rows of a local folder."""
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
 
     split = hub.split or "train"
     try:
-        rows = load_dataset(path, name=hub.config, split=split, revision=revision, streaming=True)
-    except DatasetNotFoundError as error:
-        raise NoAccess(f"{hub.repo}: {_first_line(error)}; ask for access and set HF_TOKEN, or mirror it") from error
+        rows = load_dataset(path, name=hub.config, split=split, streaming=True)
     except (ValueError, FileNotFoundError) as error:
         bare = Path(path) / hub.config if hub.config else None
         if bare is None or not bare.is_dir():
-            raise StepError(f"{hub.repo} ({hub.config or 'default'}, {split}): {_first_line(error)}") from error
+            raise StepError(f"{hub.repo} ({hub.config or 'default'}, {split}): {first_line(error)}") from error
         # A mirror without the README that names the configurations: read the folder of that name.
         for file in sorted(file for file in bare.rglob("*") if file.suffix in _BUILDERS and split in file.name):
             yield from _file_rows(file)
@@ -197,7 +193,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             # Data that cannot be decompressed never became a line.
             number += not isinstance(error, ValueError)
-            raise StepError(f"{path}, row {number}: {_first_line(error)}; correct that line") from error
+            raise StepError(f"{path}, row {number}: {first_line(error)}; correct that line") from error
 
 
 def _rows(opened: Callable[[], Any], path: str) -> Iterator[dict[str, Any]]:
@@ -209,8 +205,4 @@ def _rows(opened: Callable[[], Any], path: str) -> Iterator[dict[str, Any]]:
             count += 1
             yield row
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise StepError(f"{path}: unreadable after row {count}: {_first_line(error)}; fetch it again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise StepError(f"{path}: unreadable after row {count}: {first_line(error)}; fetch it again") from error

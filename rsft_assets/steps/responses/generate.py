@@ -31,18 +31,18 @@ def generate(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = F
     for name, some in itertools.groupby(refs, key=lambda ref: ref.name):
         pool: Pool = study.get("pools", name)
         if pool.adopted:
-            for ref in some:
-                made[ref] = _adopt(study, store, ref, pool, force)
+            made |= _adopt(study, store, list(some), pool, force)
         else:
             made |= _Generation(study, store, pool, list(some), force).run()
     return [made[ref] for ref in refs]
 
 
-def _adopt(study: Study, store: Store, ref: Ref, pool: Pool, force: bool) -> Output:
-    with store.build(study, ref, force=force) as build:
-        if build.finished is None:
-            build.publish(stats=adopt_responses(build, pool))
-    return build.output
+def _adopt(study: Study, store: Store, refs: list[Ref], pool: Pool, force: bool) -> dict[Ref, Output]:
+    with ExitStack() as open_builds:
+        builds = {ref: open_builds.enter_context(store.build(study, ref, force=force)) for ref in refs}
+        if missing := [build for build in builds.values() if build.finished is None]:
+            adopt_responses(missing, pool)
+    return {ref: build.output for ref, build in builds.items()}
 
 
 class _Generation:

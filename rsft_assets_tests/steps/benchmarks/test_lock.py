@@ -195,10 +195,11 @@ def test_missing_column_is_named_with_its_row(tmp_path, mirror):
         lock(tmp_path, benchmark("owner/name", "math", None))
 
 
-def test_unpinned_without_a_mirror_is_an_error_not_a_state(tmp_path, monkeypatch):
+def test_what_has_no_revision_is_a_state_with_its_remedy(tmp_path, monkeypatch):
     monkeypatch.delenv("RSFT_MIRROR", raising=False)
-    with pytest.raises(StepError, match="pin one in a study file"):
-        lock(tmp_path, benchmark("owner/name", "math", None))
+    output = lock(tmp_path, benchmark("owner/name", "math", None))
+    assert (output.stats["access"], output.stats["items"]) == ("none", 0)
+    assert "no revision is known; run `rsft lock`" in output.stats["reason"]
 
 
 @pytest.mark.parametrize("name", ["nano-chains-test", "nano-dot", "nano-format", "nano-refusal"])

@@ -98,9 +98,9 @@ def test_a_step_that_is_not_published_is_named_and_keeps_no_other_away(study, pu
     assert list(store.slot(checkpoint_ref(the_run(study), 6)).glob(".building*")) == []
 
 
-def test_without_mirror_or_pin_a_pin_is_asked_for(study, published, monkeypatch):
+def test_without_mirror_or_revision_the_lock_is_named(study, published, monkeypatch):
     monkeypatch.delenv(MIRROR_SETTING)
-    with pytest.raises(StepError, match="them/tiny-run: no revision is pinned; pin one in a study file"):
+    with pytest.raises(StepError, match="them/tiny-run: no revision is known; run `rsft lock`"):
         adopt(study, 2)
 
 
@@ -175,9 +175,9 @@ def test_a_study_file_switches_runs_by_glob_and_pins_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[adopt."qwen3-9b_*"]', "no run matches"),
-        ('[adopt."qwen3-8b_*"]\nrevision = "x"', "would apply to every matching run; name one run"),
-        ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevision = "main"', "is not a commit; pin one"),
+        ('[adopt."qwen3-9b_*"]', "no run is called so"),
+        ('[adopt."qwen3-8b_*"]\nrevision = "x"', "would apply to everything that matches; name one"),
+        ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevision = "main"', "may move; pin a commit"),
         ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevison = "x"', "did you mean revision"),
         ('[adopt."qwen3-8b_math-unverified-cot-20k_lr5e-5_ep8_bs256"]', "no published checkpoints of this run"),
     ],

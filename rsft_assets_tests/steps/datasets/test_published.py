@@ -202,7 +202,7 @@ def test_declared_in_a_study_file(tmp_path):
         published = { repo = "./traces", kind = "dataset", file = "a.jsonl", columns = [["response", "output"]] }
         """
     )
-    _, tables, _ = read_study_file(tmp_path / "study.toml")
+    tables = read_study_file(tmp_path / "study.toml").entries
     assert tables["datasets"][0].published.columns == (("response", "output"),)
 
 

@@ -62,7 +62,7 @@ def test_a_base_models_score_costs_its_answers(tmp_path):
 def test_an_adopted_runs_scores_need_no_teacher(tmp_path, monkeypatch):
     path = tmp_path / "study.toml"
     path.write_text(f'[adopt."{ADOPTED}"]\nrevision = "{"0123456789" * 4}"\n')
-    assert read_study_file(path)[2]
+    assert read_study_file(path).adopt
     monkeypatch.setenv("RSFT_STUDY", str(path))
     plan = plan_of(Store(tmp_path), "scores/qwen3-8b/*", load_study(), runs=[ADOPTED])
     assert {ref.stage for ref in plan.refs} == {"benchmarks", "base_models", "checkpoints", "scores"}

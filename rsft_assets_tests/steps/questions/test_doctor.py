@@ -45,6 +45,17 @@ def test_each_file_is_read(setting, findings, tmp_path, monkeypatch):
     assert found.state == "problem" and str(path) in found.words
 
 
+def test_how_much_is_locked(findings, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_LOCK", str(tmp_path / "rsft.lock"))
+    found = findings()["RSFT_LOCK"]
+    # Six base models and the teacher are in the package's own lock.
+    assert (
+        found.state == "note" and "7 of 24 repositories have a revision; resolve the others: rsft lock" in found.words
+    )
+    (tmp_path / "rsft.lock").write_text("repository = 3")
+    assert findings()["RSFT_LOCK"].state == "problem"
+
+
 def refused(placement):
     raise StepError("the cluster does not see this home")
 

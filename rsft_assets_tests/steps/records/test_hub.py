@@ -1,14 +1,14 @@
 """The hub's one door, on local folders in the hub's own layout."""
 
 import hashlib
+from dataclasses import replace
 
-import httpx2
-import huggingface_hub
 import pytest
 
 from rsft_assets.specs.errors import NoAccess, StepError
 from rsft_assets.specs.hub import Hub
-from rsft_assets.steps.records.hub import dataset_rows, model_folder, repository_file
+from rsft_assets.specs.lock import LockedFile, LockedRepository, lock_text
+from rsft_assets.steps.records.hub import dataset_rows, model_folder
 from rsft_assets_tests.steps.data_study import mirror_json_lines, mirror_parquet
 
 ROWS = [{"problem": "1+1", "answer": "2"}, {"problem": "2+2", "answer": "4"}]
@@ -72,7 +72,8 @@ def test_declared_hash_is_checked(mirror):
 
 
 @pytest.mark.parametrize("fields", [{}, {"file": "a.jsonl"}])
-def test_what_a_mirror_lacks_is_no_access(mirror, fields):
+def test_what_the_only_mirror_lacks_is_no_access(mirror, fields, monkeypatch):
+    monkeypatch.setenv("RSFT_MIRROR_ONLY", "1")
     with pytest.raises(NoAccess, match="owner/name"):
         list(dataset_rows(hub(**fields)))
 
@@ -101,10 +102,10 @@ def test_damaged_pages_of_a_file_are_named(mirror):
         list(dataset_rows(hub(file="a.parquet")))
 
 
-def test_without_mirror_a_revision_must_be_pinned(monkeypatch):
+def test_without_mirror_a_revision_must_be_known(monkeypatch):
     monkeypatch.delenv("RSFT_MIRROR", raising=False)
     for read in (lambda: list(dataset_rows(hub())), lambda: model_folder(Hub(repo="owner/name"))):
-        with pytest.raises(StepError, match=r"(?s)pin one in a study file.*RSFT_MIRROR"):
+        with pytest.raises(StepError, match=r"owner/name: no revision is known.*`rsft lock`.*\[pins\].*RSFT_MIRROR"):
             read()
 
 
@@ -125,11 +126,17 @@ def test_model_folder_and_subfolder(mirror):
     assert model_folder(Hub(repo="owner/name", file="step40")) == folder / "step40"
 
 
-def test_a_download_that_breaks_off_is_answered_with_a_remedy(monkeypatch):
-    def break_off(*_arguments, **_options):
-        raise httpx2.ReadTimeout("timed out")
-
-    monkeypatch.delenv("RSFT_MIRROR", raising=False)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", break_off)
-    with pytest.raises(StepError, match=r"owner/name@a+: .*timed out; try again or set RSFT_MIRROR"):
-        repository_file(hub(revision="a" * 40), "train.jsonl")
+def test_a_mirror_is_held_to_the_lock(mirror, monkeypatch):
+    path = mirror_json_lines(mirror, "owner/name", "a.jsonl", ROWS)
+    right = LockedFile(name="a.jsonl", size=1, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setenv("RSFT_LOCK", str(mirror / "rsft.lock"))
+    pinned = hub(file="a.jsonl", revision="a" * 40)
+    for file, sound in ((right, True), (replace(right, sha256="0" * 64), False)):
+        locked = LockedRepository(kind="dataset", name="owner/name", revision="a" * 40, files=(file,))
+        (mirror / "rsft.lock").write_text(lock_text([locked]))
+        if sound:
+            assert list(dataset_rows(pinned)) == ROWS
+        else:
+            with pytest.raises(StepError, match="is locked for owner/name"):
+                list(dataset_rows(pinned))
+    assert list(dataset_rows(hub(file="a.jsonl", revision="b" * 40))) == ROWS, "another revision is not the lock's"

@@ -9,9 +9,12 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.queries import BOXED_INSTRUCTION
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.steps.queries.fetch import fetch_queries
+from rsft_assets.steps.records.hub import dataset_rows
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.responses import adopted
 from rsft_assets.steps.responses.generate import generate
 from rsft_assets.steps.responses.shard import JOURNAL
 from rsft_assets_tests.steps.data_study import SOURCE, TEACHER, mirror_parquet, pool, rows_of, study
@@ -194,6 +197,33 @@ def test_published_responses_are_taken_over_by_question(store, tmp_path, monkeyp
     ]
     assert output.stats["left_out"] == {"more-than-n": 1, "no-such-query": 1, "empty": 1}
     assert (output.manifest.origin, output.manifest.adopted_from["repo"]) == ("adopted", LUFFY.repo)
+
+
+def test_a_published_pool_row_by_row_in_one_pass(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
+    theirs = Hub(repo="owner/pool", kind="dataset", columns=(("response", "output"),))
+    small = data_only(pools=(replace(ADOPTED, shards=2, adopted=theirs, sampling=Sampling(n=2)),))
+    fetch_queries(small, store, QUERIES)
+    queries = rows_of(store.require(QUERIES), "queries.parquet")[:4]
+    rows = [
+        {
+            "message": [{"role": "user", "content": query["question"] + BOXED_INSTRUCTION}],
+            "output": f"<think>\n{sample}\n</think>\n\n{query['gold']}",
+            "logprobs": [-1.0, -0.5 * sample],
+        }
+        for query in queries
+        for sample in range(2)
+    ]
+    mirror_parquet(tmp_path / "mirror", "owner/pool", "data/train-00000-of-00001.parquet", rows)
+    reads = []
+    monkeypatch.setattr(adopted, "dataset_rows", lambda hub: reads.append(hub) or dataset_rows(hub))
+    outputs = generate(small, store, [Ref("responses/pool", "0"), Ref("responses/pool", "1")])
+    assert len(reads) == 1
+    found = [row for output in outputs for row in rows_of(output, "responses.parquet")]
+    by_place = [queries[place]["query_id"] for place in (0, 0, 2, 2, 1, 1, 3, 3)]
+    assert [row["query_id"] for row in found] == by_place
+    assert [row["mean_logprob"] for row in found] == [-0.5, -0.75] * 4
+    assert [output.stats["queries"] for output in outputs] == [2, 2]
 
 
 def test_published_responses_to_other_questions_are_refused(store, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.specs.errors import NoAccess, StepError
+from rsft_assets.specs.errors import StepError, Unavailable
 from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Published, Sample, Task, each
 from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part, filled
 
@@ -43,7 +43,7 @@ def items(published: Published) -> Iterator[Locked]:
     for subtask, (what, context) in _COLUMNS.items():
         try:
             rows = list(published.rows(config=f"{subtask}_samples"))
-        except NoAccess:
+        except Unavailable:
             raise
         except StepError:
             rows = list(published.rows(config=subtask))

@@ -1,0 +1,106 @@
+"""`rsft lock` and what uses it: the revisions of hub repositories, resolved, written down, looked at."""
+
+import dataclasses
+import json
+from collections.abc import Collection
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lock import LockedRepository, lock_path
+from rsft_assets.specs.repositories import Repository, repositories
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.questions.planning.blocked import lock_command, no_revision, unpinned
+from rsft_assets.steps.questions.planning.closure import closure
+from rsft_assets.steps.questions.planning.plan import Plan, make_plan
+from rsft_assets.steps.questions.planning.selection import Selection, cells
+from rsft_assets.steps.records.hub_client import check_access, resolve
+from rsft_assets.steps.records.lock_file import lock, unlocked, upgradable
+from rsft_assets.steps.records.store import Store
+
+
+def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool = False, as_json: bool = False) -> int:
+    """Lock what a selection is made from; the exit status."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    read = _read_by(selection)
+    asked = list({one.key: one for one in [*unlocked(read), *upgradable(read, upgrade)]}.values())
+    if check:
+        for one in asked:
+            console.print(f"not locked: {one.kind} {one.name}", soft_wrap=True)
+        if asked:
+            console.print(f"{len(asked)} of {len(read)} repositories are not locked; run: {lock_command(selection)}")
+        return 1 if asked else 0
+    found: list[LockedRepository] = []
+
+    def say(locked: LockedRepository) -> None:
+        found.append(locked)
+        console.print(_locked_words(locked), soft_wrap=True)
+
+    problems = lock(asked, say, upgrade=upgrade)
+    for words in problems.values():
+        console.print(f"failed {words}", soft_wrap=True)
+    console.print(f"{lock_path()}: {len(found)} written, {len(read) - len(asked)} locked before")
+    if as_json:
+        print(json.dumps({"locked": [dataclasses.asdict(one) for one in found], "problems": problems}))
+    return 1 if problems else 0
+
+
+def _read_by(selection: Selection) -> list[Repository]:
+    study = load_study()
+    return repositories(study, closure(study, cells(study, selection)))
+
+
+def _locked_words(locked: LockedRepository) -> str:
+    gated = ", gated" if locked.gated else ""
+    return f"locked {locked.kind} {locked.name} at {locked.revision}{gated}"
+
+
+def resolved_plan(console: Console, store: Store, selection: Selection, *, frozen: bool) -> Plan:
+    """The plan of a selection once every repository that it reads has a revision; `frozen` refuses to resolve any."""
+    plan = make_plan(load_study(), store, selection)
+    left = unpinned(plan.states.study, plan.states.to_make(plan.refs))
+    if not left:
+        return plan
+    if frozen:
+        raise StepError(f"frozen: {no_revision(left, selection)}")
+    console.print(f"{len(left)} repositories have no revision yet; writing {lock_path()}", soft_wrap=True)
+    problems = lock(left, lambda locked: console.print(_locked_words(locked), soft_wrap=True))
+    needed = [one for one in left if one.name in problems and any(not a.startswith("benchmarks/") for a in one.assets)]
+    if needed:
+        raise StepError("\n".join(problems[one.name] for one in needed))
+    for words in problems.values():
+        # A benchmark that cannot be had is a state of its own.
+        console.print(f"note   {words}", soft_wrap=True)
+    return make_plan(load_study(), store, selection)
+
+
+def run_hub(selection: Selection, *, as_json: bool = False) -> int:
+    """Ask the hub about each repository and print a table; 1 where one cannot be read."""
+    rows = [_row(one) for one in _read_by(selection)]
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in ("repository", "revision", "resolved", "size", "access"):
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] is not None else "–"
+            table.add_row(
+                row["repository"], (row["revision"] or "none")[:12], row["resolved"][:10], size, row["access"]
+            )
+        Console(highlight=False, markup=False).print(table)
+    return 1 if any(row["access"] != "yes" for row in rows) else 0
+
+
+def _row(one: Repository) -> dict[str, Any]:
+    row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
+    try:
+        found = resolve(one.kind, one.name, one.revision)
+        row |= {"resolved": found.resolved, "bytes": sum(file.size for file in found.files), "newest": found.revision}
+        check_access(one.hubs[0])
+    except StepError as error:
+        return {"resolved": "", "bytes": None, **row, "access": str(error)}
+    return {**row, "access": "yes"}

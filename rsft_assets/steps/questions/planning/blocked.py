@@ -1,0 +1,61 @@
+"""What keeps a plan from running as it is, in words, each with its remedy."""
+
+import shlex
+from collections.abc import Iterable
+
+from rsft_assets.specs.judges import JUDGES_SETTING, ROLES, judge_specs
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.lock import load_lock, lock_file
+from rsft_assets.specs.repositories import Repository, repositories
+from rsft_assets.specs.study import Study
+from rsft_assets.steps.questions.planning.closure import closure
+from rsft_assets.steps.questions.planning.plan import Plan
+from rsft_assets.steps.questions.planning.selection import Selection
+from rsft_assets.steps.records.hub import is_mirrored
+from rsft_assets.steps.records.hub_client import has_token, page
+
+
+def blocked(plan: Plan, selection: Selection) -> list[str]:
+    """Repositories without a revision, gated ones without a token, judges that are not named."""
+    study = plan.states.study
+    refs = sorted(ref for ref in closure(study, plan.refs) if not plan.states.kept(ref))
+    read = [one for one in repositories(study, refs) if not _is_mirrored(one)]
+    left = [one for one in read if one.unpinned]
+    words = [no_revision(left, selection)] if left else []
+    lock = load_lock(lock_file())
+    gated = [one for one in read if one.gated or (one.key in lock and lock[one.key].gated)]
+    if gated and not has_token():
+        words += [f"{one.name} is gated: ask for access at {page(one.hubs[0])} and set HF_TOKEN" for one in gated]
+    return [*words, *_judges(study, refs)]
+
+
+def unpinned(study: Study, refs: Iterable[Ref]) -> list[Repository]:
+    """The repositories without a revision that these cells would read from the hub."""
+    return [one for one in repositories(study, refs) if one.unpinned and not _is_mirrored(one)]
+
+
+def _is_mirrored(one: Repository) -> bool:
+    return all(is_mirrored(hub) for hub in one.hubs)
+
+
+def no_revision(found: list[Repository], selection: Selection) -> str:
+    """One message that lists all of them and the command that resolves them."""
+    names = ", ".join(one.name for one in found)
+    many = f"{len(found)} repositories have" if len(found) > 1 else "1 repository has"
+    return f"{many} no revision: {names}; resolve: {lock_command(selection)}"
+
+
+def lock_command(selection: Selection) -> str:
+    """What a person types to lock what a selection needs."""
+    options = [("--run", selection.runs), ("--step", selection.steps), ("--partition", selection.partitions)]
+    words = [f"{option} {shlex.quote(str(value))}" for option, values in options for value in values]
+    return " ".join(["rsft lock", str(selection), *words])
+
+
+def _judges(study: Study, refs: Iterable[Ref]) -> list[str]:
+    judges, found = judge_specs(), []
+    for name in dict.fromkeys(ref.benchmark for ref in refs if ref.stage == "scores"):
+        roles = ROLES.get(study.benchmarks[name].task, {})
+        if missing := [role for role, judge in roles.items() if judge.required and role not in judges]:
+            found.append(f'{name} will be "not run": no judge for {", ".join(missing)}; name one in {JUDGES_SETTING}')
+    return found
