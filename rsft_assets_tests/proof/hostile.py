@@ -19,7 +19,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.endpoint import EndpointEngine
 from rsft_assets.steps.engines.server import Server
 from rsft_assets.steps.records.hub import dataset_rows
-from rsft_assets.steps.scores.grading import hex_phi, truthfulqa
+from rsft_assets.steps.scores.kinds import hex_phi, truthfulqa
 from rsft_assets.steps.scores.sandbox.pool import SandboxPool, isolation_problem
 from rsft_assets_tests.proof.cases import Bench, Case, Lost, NotTried, Seen
 from rsft_assets_tests.proof.hostile_answers import judge_generated

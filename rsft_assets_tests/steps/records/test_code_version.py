@@ -47,6 +47,7 @@ KINDS_HELPERS = ("steps/scores/kinds/choice.py",)
 """What kinds of benchmarks share to grade; no lock uses it."""
 RECORDS = {
     "hub": {"queries", "responses", "datasets", "base_models", "checkpoints", "benchmarks"},
+    "hub_client": {"queries", "responses", "datasets", "base_models", "checkpoints", "benchmarks"},
     "ids": {"queries", "responses", "audits", "datasets"},
     "tokenizers": {"responses", "base_models", "checkpoints", "scores"},
     "rows": {"queries", "responses", "verdicts", "audits", "datasets", "base_models", "benchmarks", "scores"},
