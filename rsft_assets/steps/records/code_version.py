@@ -33,6 +33,7 @@ PLUMBING = {
     "identity": "is the fingerprint, which is compared by itself",
     "journal": "holds rows until they are written",
     "kept_readings": "files that were read before",
+    "lock_file": "writes revisions, which are identity",
     "locks": "who may write, not what",
     "manifest": "what is said about an output",
     "output": "what is published, not what makes it",
