@@ -32,7 +32,8 @@ shaped AS (
         weights / pairs AS typical,
         total / (weights + pseudo_pairs * typical) AS centre
     FROM paired p
-    LEFT JOIN (SELECT DISTINCT point_id, metric, unit FROM staging.score_points) m USING (point_id, metric)
+    LEFT JOIN records.outputs o ON o.output_id = p.point_id
+    LEFT JOIN declared.metrics m ON m.benchmark = o.benchmark AND m.metric = p.metric
 )
 
 SELECT

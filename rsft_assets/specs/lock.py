@@ -100,6 +100,9 @@ def read_lock(path: Path) -> dict[Key, LockedRepository]:
     found: dict[Key, LockedRepository] = {}
     for number, fields in enumerate(listed):
         locked = entry(LockedRepository, fields, f"{where}: {_TABLE}[{number}]")
+        for file in locked.files:
+            if file.name.startswith("/") or ".." in file.name.split("/"):
+                raise SpecError(f"{where}: {_TABLE}[{number}]: {file.name!r} leads out of the repository; remove it")
         if locked.key in found:
             raise SpecError(f"{where}: {_TABLE}[{number}]: {locked.kind} {locked.name} is locked twice; remove one")
         found[locked.key] = locked

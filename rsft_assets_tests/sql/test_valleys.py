@@ -84,6 +84,8 @@ def judged(*names):
     for table, frame in (("score_points", pd.DataFrame(points)), ("item_scores", pd.concat(items))):
         db.register("made_up", frame)
         db.execute(f"CREATE TABLE staging.{table} AS FROM made_up")
+    db.execute("CREATE SCHEMA records")
+    db.execute("CREATE TABLE records.outputs AS SELECT point_id AS output_id, benchmark FROM staging.score_points")
     for entry in tables():
         if entry.table in TABLES:
             text = f"FROM read_csv('{entry.path}', comment = '#')" if entry.schema == "seeds" else entry.text

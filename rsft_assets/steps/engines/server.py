@@ -137,16 +137,24 @@ class Server(Closing):
 
     def close(self) -> None:
         self._stopped.set()
-        for open_socket in list(self._sockets):
-            # Closing alone does not wake a thread that waits for an answer, and patience can be long.
-            with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
+        for opened in list(self._sockets):
+            _shut_down(opened)
         self._client.close()
 
     def _connected(self, event: str, about: dict[str, Any]) -> None:
         """Called by the HTTP library at every step of a request."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._sockets.add(about["return_value"].get_extra_info("socket"))
+            opened = about["return_value"].get_extra_info("socket")
+            self._sockets.add(opened)
+            if self._stopped.is_set():
+                # `close` may have looked before this one was there.
+                _shut_down(opened)
+
+
+def _shut_down(opened: socket.socket) -> None:
+    """Closing alone does not wake a thread that waits for an answer, and patience can be long."""
+    with contextlib.suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)
 
 
 def token_count(value: Any) -> int:

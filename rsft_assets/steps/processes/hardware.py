@@ -113,6 +113,6 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capa
 def _remedy(model: str) -> str:
     return (
         "What works without one: the nano study (`rsft demo`, `rsft materialize 'scores/nano-300k/*' --upstream`); "
-        "on a GPU node this very command (README, 'Moving to GPUs'); to try it on the CPU all the same, set "
+        "on a GPU node this very command (README, 'Grow'); to try it on the CPU all the same, set "
         f'device = "cpu" under [models."{model}"] in the file that RSFT_PLACEMENT names'
     )

@@ -73,6 +73,8 @@ def fetch(hub: Hub, patterns: Sequence[str]) -> Path:
 
 def check_files(hub: Hub, folder: Path, patterns: Sequence[str], *, fetched: bool = False) -> None:
     """Refuse files that are not what was locked; one that was `fetched` is removed."""
+    from huggingface_hub import constants
+
     for file in _locked(hub, patterns):
         path = folder / file.name
         if not path.is_file():
@@ -80,13 +82,20 @@ def check_files(hub: Hub, folder: Path, patterns: Sequence[str], *, fetched: boo
         found, locked = (bytes_digest(path), file.sha256) if file.sha256 else (_git_hash(path), file.git)
         if locked and found != locked:
             if fetched:
-                path.resolve().unlink()
-                path.unlink(missing_ok=True)
+                _remove(path, Path(constants.HF_HUB_CACHE))
             raise StepError(
                 f"{path}: its hash is {found}, but {locked} is locked for {hub.repo}@{hub.revision}; "
                 + ("it has been removed, so try again" if fetched else "replace it")
                 + f", or accept another revision: rsft lock --upgrade {hub.repo}"
             )
+
+
+def _remove(path: Path, cache: Path) -> None:
+    """Remove a fetched file and what it links to, both only inside the cache."""
+    blob = path.resolve()
+    if blob.is_relative_to(cache.resolve()):
+        blob.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _locked(hub: Hub, patterns: Sequence[str]) -> list[LockedFile]:
