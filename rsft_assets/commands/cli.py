@@ -72,7 +72,7 @@ def dev(host: str, port: int) -> None:
 @rsft.command()
 @_selecting("Make", required=True)
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
-@click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories that are not locked.")
+@click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories without a known revision.")
 @_json
 def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
     """Make everything outstanding that SELECTION names, in one process.

@@ -1,6 +1,6 @@
 """The study: every declared thing by name, from the package's tables and the user's own file.
 
-`RSFT_STUDY` names a TOML file that adds to the tables (see README, "Add your own"). `load_study()` gives
+`RSFT_STUDY` names a TOML file that adds to the tables (see docs/own_study.md). `load_study()` gives
 one validated `Study`; a mistake raises `SpecError` with the field, the value and the valid choices.
 """
 
