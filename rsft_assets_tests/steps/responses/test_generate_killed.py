@@ -126,12 +126,12 @@ def _random_qwen3(folder, tokenizer):
 
 
 def test_two_engine_processes_answer_everything_once(tmp_path, tiny):
-    study = STUDY_FILE.format(queries=60, teacher=tiny, samples=2, tokens=8)
+    study = STUDY_FILE.format(queries=600, teacher=tiny, samples=2, tokens=40)
     steps = Steps(tmp_path, "home", study, '[models.tiny]\ndevice = "cpu"\nengine = "transformers"\nengines = 2\n')
     manifest, rows = steps.generate(kills=1, grow=20)
-    exactly_n_each(rows, 60, 2)
+    exactly_n_each(rows, 600, 2)
     assert manifest["made_by"]["teacher"]["engines"] == 2
-    assert all(row["response_tokens"] <= 8 and row["prompt_tokens"] > 5 for row in rows)
+    assert all(row["response_tokens"] <= 40 and row["prompt_tokens"] > 5 for row in rows)
 
 
 def test_a_dead_engine_stops_the_step_and_nothing_is_lost(tmp_path, tiny):
