@@ -12,11 +12,12 @@ from rich.table import Table
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lock import LockedRepository, lock_path
 from rsft_assets.specs.repositories import Repository, repositories
-from rsft_assets.specs.study import load_study
+from rsft_assets.specs.study import Study, load_declared_study, load_study
 from rsft_assets.steps.questions.planning.blocked import lock_command, no_revision, unpinned
 from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.selection import Selection, cells
+from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, mirror_only
 from rsft_assets.steps.records.hub_client import check_access, resolve
 from rsft_assets.steps.records.lock_file import lock, unlocked, upgradable
 from rsft_assets.steps.records.store import Store
@@ -25,8 +26,10 @@ from rsft_assets.steps.records.store import Store
 def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool = False, as_json: bool = False) -> int:
     """Lock what a selection is made from; the exit status."""
     console = Console(stderr=True, highlight=False, markup=False)
-    read = _read_by(selection)
-    asked = list({one.key: one for one in [*unlocked(read), *upgradable(read, upgrade)]}.values())
+    _refuse_without_hub()
+    read = _read_by(load_study(), selection)
+    newer = upgradable(_read_by(load_declared_study(), selection), upgrade) if upgrade else []
+    asked = list({one.key: one for one in [*unlocked(read), *newer]}.values())
     if check:
         for one in asked:
             console.print(f"not locked: {one.kind} {one.name}", soft_wrap=True)
@@ -48,8 +51,12 @@ def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool
     return 1 if problems else 0
 
 
-def _read_by(selection: Selection) -> list[Repository]:
-    study = load_study()
+def _refuse_without_hub() -> None:
+    if mirror_only():
+        raise StepError(f"{MIRROR_ONLY_SETTING}=1: the hub is not asked; unset it")
+
+
+def _read_by(study: Study, selection: Selection) -> list[Repository]:
     return repositories(study, closure(study, cells(study, selection)))
 
 
@@ -79,18 +86,17 @@ def resolved_plan(console: Console, store: Store, selection: Selection, *, froze
 
 def run_hub(selection: Selection, *, as_json: bool = False) -> int:
     """Ask the hub about each repository and print a table; 1 where one cannot be read."""
-    rows = [_row(one) for one in _read_by(selection)]
+    _refuse_without_hub()
+    rows = [_row(one) for one in _read_by(load_study(), selection)]
     if as_json:
         print(json.dumps(rows))
     else:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("repository", "revision", "resolved", "size", "access"):
+        for heading in ("repository", "revision", "size", "access"):
             table.add_column(heading, overflow="fold")
         for row in rows:
             size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] is not None else "–"
-            table.add_row(
-                row["repository"], (row["revision"] or "none")[:12], row["resolved"][:10], size, row["access"]
-            )
+            table.add_row(row["repository"], (row["revision"] or "none")[:12], size, row["access"])
         Console(highlight=False, markup=False).print(table)
     return 1 if any(row["access"] != "yes" for row in rows) else 0
 
@@ -99,8 +105,8 @@ def _row(one: Repository) -> dict[str, Any]:
     row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
     try:
         found = resolve(one.kind, one.name, one.revision)
-        row |= {"resolved": found.resolved, "bytes": sum(file.size for file in found.files), "newest": found.revision}
+        row["bytes"] = sum(file.size for file in found.files)
         check_access(one.hubs[0])
     except StepError as error:
-        return {"resolved": "", "bytes": None, **row, "access": str(error)}
+        return {"bytes": None, **row, "access": str(error)}
     return {**row, "access": "yes"}

@@ -10,6 +10,8 @@ import html
 import http.server
 import io
 import os
+import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,7 +35,8 @@ _TYPES = {
 }
 _ROOTS = ("figures", "report")
 _PREVIEW_WIDTH = 460
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost")
+_EVERY_ADDRESS = "0.0.0.0"
 _POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
 
 
@@ -48,25 +51,31 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the index or one file."""
-        # A page of another site must not read this server under a name of its own.
-        asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if self.host in _LOOPBACK and asked not in _LOOPBACK:
-            self.send_error(403)
-            return
+        try:
+            # A page of another site must not read this server under a name of its own.
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+            if self.host in _LOOPBACK and name not in _LOOPBACK:
+                self.send_error(403)
+            elif (content := self._content()) is None:
+                self.send_error(404)
+            else:
+                self._send(*content)
+        except (OSError, ValueError, RuntimeError):
+            # A name too long, a loop of links, a picture that is none.
+            self.send_error(404)
+
+    do_HEAD = do_GET
+
+    def _content(self) -> tuple[bytes, str] | None:
         parts = urlsplit(self.path)
         path = unquote(parts.path)
         if path == "/":
-            self._send(index(Store(self.home)).encode(), _TYPES[".html"])
-            return
+            return index(Store(self.home)).encode(), _TYPES[".html"]
         file = public_file(self.home, path)
         if file is None:
-            self.send_error(404)
-        elif parts.query == PREVIEW and file.suffix == ".png":
-            self._send(preview(file), _TYPES[".png"])
-        else:
-            self._send(file.read_bytes(), _TYPES[file.suffix])
-
-    do_HEAD = do_GET
+            return None
+        small = parts.query == PREVIEW and file.suffix == ".png"
+        return preview(file) if small else file.read_bytes(), _TYPES[file.suffix]
 
     def _send(self, body: bytes, kind: str) -> None:
         self.send_response(200)
@@ -131,9 +140,8 @@ def index(store: Store) -> str:
 def serve(home: Path, host: str, port: int) -> None:
     """Serve until the process ends; on the port of last time, on `port`, or on any free one, whichever is free."""
     handler = partial(PageHandler, home=home, host=host)
-    last = urlsplit(base_url(home)).port if address_file(home).exists() else None
-    server = _listening(host, [last or port, port, 0], handler)
-    shown = "127.0.0.1" if host in _LOOPBACK else host
+    server = _listening(host, [_port_of_last_time(home) or port, port, 0], handler)
+    shown = "127.0.0.1" if host in _LOOPBACK else socket.getfqdn() if host == _EVERY_ADDRESS else host
     address = f"http://{shown}:{server.server_address[1]}"
     address_file(home).parent.mkdir(parents=True, exist_ok=True)
     address_file(home).write_text(address + "\n", encoding="utf-8")
@@ -141,12 +149,19 @@ def serve(home: Path, host: str, port: int) -> None:
     server.serve_forever()
 
 
+def _port_of_last_time(home: Path) -> int | None:
+    try:
+        return urlsplit(base_url(home)).port if address_file(home).exists() else None
+    except ValueError:
+        return None
+
+
 def _listening(host: str, ports: list[int], handler: Callable[..., PageHandler]) -> http.server.ThreadingHTTPServer:
-    problem: OSError | None = None
+    problem: Exception | None = None
     for port in ports:
         try:
             return http.server.ThreadingHTTPServer((host, port), handler)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             problem = error
     raise StepError(f"figures and reports cannot be served on {host}: {problem}")
 
@@ -158,7 +173,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if parent := os.environ.get(PARENT_SETTING):
         end_with_parent(int(parent))
-    serve(Store.from_env().home, arguments.host, arguments.port)
+    try:
+        serve(Store.from_env().home, arguments.host, arguments.port)
+    except StepError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

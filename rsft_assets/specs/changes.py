@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.specs.hub import Hub
+from rsft_assets.specs.hub import Hub, Kind
 from rsft_assets.specs.lock import Key
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study_file import StudyFile
@@ -66,7 +66,7 @@ def _overridden(entry: Any, fields: Mapping[str, Any], where: str) -> Any:
 
 
 def _adopt(
-    table: dict[str, Any], what: str, file: Mapping[str, Mapping[str, Any]], kind: str, adopted: Callable[[Any], Any]
+    table: dict[str, Any], what: str, file: Mapping[str, Mapping[str, Any]], kind: Kind, adopted: Callable[[Any], Any]
 ) -> None:
     """Put published material in place of ours for the entries that each name or glob matches."""
     for pattern, fields in file.items():
@@ -75,7 +75,10 @@ def _adopt(
             raise SpecError(f"{what} {pattern!r}: no {_NOUNS[what]} is called so: {nearest(pattern, table)}")
         # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
         for entry in [entry for entry in matched if entry.published] or matched:
-            known = entry.published or (Hub(repo="", kind=kind) if "repo" in fields else None)  # type: ignore[arg-type]
+            known = entry.published
+            if "repo" in fields and (known is None or fields["repo"] != known.repo):
+                # Another repository has files, revisions and columns of its own.
+                known = Hub(repo="", kind=kind)
             table[entry.name] = adopted(replace(entry, published=replace(known, **fields) if known else None))
 
 

@@ -7,6 +7,8 @@ every model, data set, tokenizer and benchmark. `steps/records/hub.py` does the 
 from dataclasses import dataclass
 from typing import Literal
 
+Kind = Literal["model", "dataset"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
@@ -14,7 +16,7 @@ class Hub:
 
     repo: str
     """`owner/name`; or a folder of one's own, written with a leading `/`, `./` or `~/`."""
-    kind: Literal["model", "dataset"] = "model"
+    kind: Kind = "model"
     revision: str | None = None
     """Commit hash. None: the study file or the lock file gives it, or a mirror serves the repository."""
     config: str | None = None

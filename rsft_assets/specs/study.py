@@ -90,9 +90,9 @@ def tables_of(module: Any) -> dict[str, Iterable[Any]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(study_file: str | None, lock_file: LockFile | None = None) -> Study:
+def _load(study_file: str | None, lock_file: LockFile | None = None, *, locked: bool = True) -> Study:
     parts: list[tuple[str, dict[str, Any]]] = [("paper", tables_of(paper)), ("nano", tables_of(nano))]
-    lock = load_lock(lock_file)
+    lock = load_lock(lock_file) if locked else {}
     if study_file:
         file = read_study_file(Path(study_file))
         parts.append((file.extends, file.entries))
@@ -106,3 +106,8 @@ def _load(study_file: str | None, lock_file: LockFile | None = None) -> Study:
 def load_study() -> Study:
     """The whole study, with the file that RSFT_STUDY names and the lock file if they are there."""
     return _load(os.environ.get(STUDY_FILE_SETTING) or None, lock_file())
+
+
+def load_declared_study() -> Study:
+    """The study with no revision but those that its declarations and the study file give."""
+    return _load(os.environ.get(STUDY_FILE_SETTING) or None, lock_file(), locked=False)

@@ -111,6 +111,28 @@ def test_a_moved_branch_until_upgrade(home, hub, tmp_path):
     assert "reads no such repository" in home.rsft("lock", ALL[0], "--upgrade", AIME, status=2)
     (home.folder / "study.toml").write_text(STUDY + f'[pins]\n"{MATH500}" = "{"a" * 40}"\n')
     assert "its revision is declared" in home.rsft("lock", ALL[0], "--upgrade", MATH500, status=2)
+    (home.folder / "study.toml").write_text(STUDY + f'[pins]\n"{MATH500}" = "{before}"\n')
+    home.rsft("lock", ALL[0])
+    said = home.rsft("lock", ALL[0], "--upgrade", MATH500, status=2)
+    assert "its revision is declared" in said, "also where the lock has the same one"
+
+
+def test_what_cannot_be_locked_is_answered_in_words(home, hub):
+    asked = len(hub.requests)
+    for words in (["lock", ALL[0]], ["doctor", "--hub", ALL[0]]):
+        assert "RSFT_MIRROR_ONLY=1: the hub is not asked" in home.rsft(*words, status=1, RSFT_MIRROR_ONLY="1")
+    (home.folder / "mirror").mkdir()
+    only = {"RSFT_MIRROR": "mirror", "RSFT_MIRROR_ONLY": "1"}
+    assert f"blocked: the mirror lacks {MATH500}; put it there" in home.rsft("plan", ALL[0], **only)
+    assert "1 no access" in home.rsft("materialize", ALL[0], **only)
+    assert len(hub.requests) == asked and not home.lock.exists()
+    said = home.rsft("lock", ALL[0], status=2, RSFT_LOCK="/proc/rsft.lock")
+    assert "/proc/rsft.lock: " in said and "RSFT_LOCK" in said and "Traceback" not in said
+    (home.folder / "study.toml").write_text(STUDY.replace("items = 4", 'items = 4\nrepo = "a/b/c"'))
+    said = home.rsft("lock", *ALL[:2], status=1)
+    assert "'a/b/c' is not the name of a repository, owner/name" in said and "Traceback" not in said
+    assert [name for _, name in read_lock(home.lock)] == [AIME], "what could be resolved is kept"
+    assert [path.name for path in home.folder.iterdir() if "lock" in path.name] == ["rsft.lock"]
 
 
 @pytest.mark.slow

@@ -86,7 +86,8 @@ def test_figures_and_reports_are_shown_and_nothing_else(store):
         status, body, _ = served.get("/")
         assert status == 200 and path.encode() in body
         assert {hidden: served.get(hidden)[0] for hidden in HIDDEN} == dict.fromkeys(HIDDEN, 404)
-        assert served.get(path, Host="evil.example")[0] == 403
+        for host in ("evil.example", "127.0.0.1.evil.example", ""):
+            assert served.get(path, Host=host)[0] == 403
         assert served.get(path, Host="localhost:3001")[0] == 200
 
 
@@ -99,6 +100,24 @@ def test_what_leads_out_of_the_shown_folders_is_no_file(store, tmp_path):
     assert public_file(store.home, f"/{shown}/nano.csv") == folder / "nano.csv"
     for name in ("link.json", ".hidden.json", "gone.png", "nano.csv\0.png", "../../../queries/secret/queries.json"):
         assert public_file(store.home, f"/{shown}/{name}") is None
+
+
+def test_what_cannot_be_read_is_not_there(store):
+    folder = store.current(Ref("figures/overview")).folder
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "loop.png").symlink_to("loop.png")
+    shown = folder.relative_to(store.home).as_posix()
+    with Served(store) as served:
+        for path in (f"/{shown}/broken.png?{PREVIEW}", f"/{shown}/loop.png", f"/{shown}/{'x' * 5_000}.png"):
+            assert served.get(path)[0] == 404
+        assert served.get("/", Host="[")[0] == 404
+
+
+def test_an_address_that_is_none_is_replaced(store):
+    address_file(store.home).parent.mkdir()
+    address_file(store.home).write_text("http://127.0.0.1:none")
+    with Served(store) as served:
+        assert base_url(store.home) == served.url and served.get("/")[0] == 200
 
 
 def test_links_survive_a_restart_and_a_port_that_is_taken(store):

@@ -189,6 +189,25 @@ def test_where_responses_are_published_is_no_identity(changed):
     assert spec_of(changed(ADOPTED_DATA), ref)["adopted"]["repo"].startswith("jasonrqh/Math-CoT-44k")
 
 
+def test_another_repository_has_files_and_revisions_of_its_own(changed):
+    study = changed('[adopt_datasets."math-cot-20k"]\nrepo = "./mine"\nfile = "mine.jsonl"\n')
+    published = study.datasets["math-cot-20k"].published
+    assert (published.repo, published.file, published.revision, published.sha256) == (
+        "./mine",
+        "mine.jsonl",
+        None,
+        None,
+    )
+
+
+def test_a_lock_entry_stays_inside_its_repository(tmp_path, monkeypatch):
+    for name in ("/etc/passwd", "../../up.json", "a/../../b"):
+        entry = LockedRepository(kind="dataset", name="a/b", revision=PIN, files=(LockedFile(name=name, size=1),))
+        (tmp_path / "rsft.lock").write_text(lock_text([entry]))
+        with pytest.raises(SpecError, match="leads out of the repository"):
+            read_lock(tmp_path / "rsft.lock")
+
+
 def test_a_lock_gives_an_adopted_set_its_revision(changed):
     locked = LockedRepository(kind="dataset", name="jasonrqh/Math-NoCoT-20k", revision=PIN)
     assert changed(ADOPTED_DATA, locked).datasets["math-nocot-20k"].published.revision == PIN

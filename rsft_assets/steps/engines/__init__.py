@@ -11,7 +11,7 @@ Three implementations of one protocol: Transformers (`local.py`, the default on 
 processes behind one. Importing this package imports none of them.
 """
 
-from rsft_assets.steps.engines.opening import is_repeatable, open_engine
+from rsft_assets.steps.engines.opening import open_engine, repeatable_engine
 from rsft_assets.steps.engines.protocol import Completion, Engine, Request, request_seed
 
-__all__ = ["Completion", "Engine", "Request", "is_repeatable", "open_engine", "request_seed"]
+__all__ = ["Completion", "Engine", "Request", "open_engine", "repeatable_engine", "request_seed"]

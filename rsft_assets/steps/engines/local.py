@@ -37,14 +37,7 @@ class LocalEngine(ModelEngine):
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._device = _device(placement)
         torch.set_num_threads(placement.threads)
-        self.description = {
-            "engine": "transformers",
-            "transformers": transformers.__version__,
-            "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if self._device == "cuda" else "cpu",
-            "dtype": "float32" if self._device == "cpu" else "bfloat16",
-            "repeatable": self._device == "cpu",
-        }
+        self.description = describe(self._device, placement.threads)
         self.fingerprint = fingerprint(self.description)
 
     def load(self, model_folder: Path) -> None:
@@ -146,6 +139,15 @@ class LocalEngine(ModelEngine):
         self._model = None
         if self._device == "cuda":
             torch.cuda.empty_cache()
+
+
+def describe(device: str, threads: int) -> dict[str, Any]:
+    """What manifests say of the engine on a device."""
+    versions = {"engine": "transformers", "transformers": transformers.__version__, "torch": torch.__version__}
+    if device == "cpu":
+        # Another number of threads adds up in another order.
+        return {**versions, "device": "cpu", "dtype": "float32", "threads": threads, "repeatable": True}
+    return {**versions, "device": torch.cuda.get_device_name(), "dtype": "bfloat16", "repeatable": False}
 
 
 def _rows(slots: Slots | None) -> list[Row]:

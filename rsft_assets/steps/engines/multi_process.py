@@ -19,7 +19,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.chat import ModelEngine
-from rsft_assets.steps.engines.opening import is_repeatable
+from rsft_assets.steps.engines.opening import repeatable_engine
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.child import end, spawn_context
 
@@ -36,7 +36,7 @@ class ManyEngines(ModelEngine):
         super().__init__(model)
         self.count = placement.engines
         self.fingerprint, self.description = "", {}  # type: tuple[str, dict[str, Any]]
-        self._placement, self._repeatable = placement, is_repeatable(placement)
+        self._placement, self._repeatable = placement, bool(repeatable_engine(placement))
         self._processes: list[Any] = []
         self._asked: list[Any] = []
         self._answers: Any = None

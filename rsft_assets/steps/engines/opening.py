@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.protocol import Engine
@@ -28,12 +29,17 @@ def open_engine(placement: Placement, model: Model | None) -> Engine:
     return engine
 
 
-def is_repeatable(placement: Placement) -> bool:
-    """Whether the same group of requests gets the same texts each time, whatever is asked beside it.
+def repeatable_engine(placement: Placement) -> str:
+    """The fingerprint of an engine that gives a group of requests the same texts each time, whatever is asked beside
+    it; empty where the engine is none of these.
 
     On a GPU the batch depends on the memory that is free; vLLM and servers form their batches as requests arrive.
     """
-    return engine_kind(placement) == "transformers" and (placement.device == "cpu" or not _has_gpu())
+    if engine_kind(placement) != "transformers" or (placement.device != "cpu" and _has_gpu()):
+        return ""
+    from rsft_assets.steps.engines.local import describe
+
+    return fingerprint(describe("cpu", placement.threads))
 
 
 def engine_kind(placement: Placement) -> str:

@@ -108,6 +108,11 @@ def _mirror() -> Path | None:
     return mirror
 
 
+def mirror_only() -> bool:
+    """Whether the hub is never asked."""
+    return os.environ.get(MIRROR_ONLY_SETTING) == "1"
+
+
 def _folder(hub: Hub) -> Path | None:
     """The local folder that stands for the repository; None where it has to be downloaded."""
     if hub.local:
@@ -118,7 +123,7 @@ def _folder(hub: Hub) -> Path | None:
     mirror = _mirror()
     if mirror is None or is_mirrored(hub):
         return mirror / hub.repo if mirror else None
-    if os.environ.get(MIRROR_ONLY_SETTING) == "1":
+    if mirror_only():
         raise NoAccess(
             f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there, or unset {MIRROR_ONLY_SETTING}"
         )

@@ -57,9 +57,9 @@ def fetch(hub: Hub, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     revision = pinned(hub)
-    size = sum(file.size for file in _locked(hub, patterns))
-    _check_disk(hub, size)
-    bar = _bar(Progress(f"fetching {hub.repo}", size // _MB, "MB"))
+    files = _locked(hub, patterns)
+    _check_disk(hub, files)
+    bar = _bar(Progress(f"fetching {hub.repo}", sum(file.size for file in files) // _MB, "MB"))
 
     def download() -> str:
         return snapshot_download(
@@ -107,13 +107,14 @@ def _git_hash(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def _check_disk(hub: Hub, size: int) -> None:
+def _check_disk(hub: Hub, files: Sequence[LockedFile]) -> None:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    there = sum(path.stat().st_size for path in _blobs(cache, hub))
-    free = shutil.disk_usage(cache).free
+    wanted = {file.sha256 or file.git for file in files}
+    there = sum(path.stat().st_size for path in _blobs(cache, hub) if path.name in wanted)
+    size, free = sum(file.size for file in files), shutil.disk_usage(cache).free
     if size - there > free:
         raise StepError(
             f"{hub.repo}: {(size - there) / 1e9:.1f} GB to fetch, but {cache} has {free / 1e9:.1f} GB free; "
@@ -237,6 +238,8 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
     cause, place = _cause(error), f"{hub.repo}@{hub.revision or 'main'}"
     status, words = _status(cause), first_line(cause)
     token = "its token (HF_TOKEN) has no access" if has_token() else "no token is set (HF_TOKEN)"
+    if isinstance(error, errors.HFValidationError):
+        return StepError(f"{hub.repo!r} is not the name of a repository, owner/name; correct it in the study file")
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return cause
     if isinstance(cause, errors.GatedRepoError) or status == 403:

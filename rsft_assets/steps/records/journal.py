@@ -52,9 +52,11 @@ class Journal(Closing):
         self._file.flush()
         return added
 
-    def keep_whole(self, keys: Sequence[str]) -> None:
-        """Forget the rows of all these keys unless each is there; appended anew, the later row counts."""
-        if not all(key in self._offsets for key in keys):
+    def keep_whole(self, keys: Sequence[str], engine: str) -> None:
+        """Forget the rows of all these keys unless each is there and from this engine; appended anew, the later row
+        counts.
+        """
+        if not all(key in self._offsets and self[key].get("engine") == engine for key in keys):
             for key in keys:
                 self._offsets.pop(key, None)
 

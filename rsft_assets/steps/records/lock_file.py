@@ -3,10 +3,19 @@
 from collections.abc import Callable, Collection, Iterable
 
 from rsft_assets.specs.errors import SpecError, StepError, nearest
-from rsft_assets.specs.lock import Key, LockedRepository, load_lock, lock_file, lock_path, lock_text, read_lock
+from rsft_assets.specs.lock import (
+    LOCK_SETTING,
+    LockedRepository,
+    load_lock,
+    lock_file,
+    lock_path,
+    lock_text,
+    read_lock,
+)
 from rsft_assets.specs.repositories import Repository
 from rsft_assets.steps.records.hub_client import resolve
 from rsft_assets.steps.records.locks import exclusive
+from rsft_assets.steps.records.store import Store
 
 
 def unlocked(repositories: Iterable[Repository]) -> list[Repository]:
@@ -20,14 +29,12 @@ def _is_complete(locked: LockedRepository | None, one: Repository) -> bool:
 
 
 def upgradable(repositories: Collection[Repository], names: Collection[str]) -> list[Repository]:
-    """The repositories of these names, to be resolved anew; one with a declared revision is refused."""
-    known, lock = {one.name: one for one in repositories}, load_lock(lock_file())
+    """Of repositories as they are without any lock, those of these names; one with a declared revision is refused."""
+    known = {one.name: one for one in repositories}
     for name in names:
         if name not in known:
             raise SpecError(f"--upgrade {name!r}: the selection reads no such repository: {nearest(name, known)}")
-        one = known[name]
-        locked = lock.get(one.key)
-        if one.revision is not None and (locked is None or locked.revision != one.revision):
+        if known[name].revision is not None:
             raise SpecError(f"--upgrade {name!r}: its revision is declared; change it in the study file")
     return [known[name] for name in names]
 
@@ -39,7 +46,6 @@ def lock(
     upgrade: Collection[str] = (),
 ) -> dict[str, str]:
     """Resolve each and write the lock file; `say` hears of each. What could not be resolved, and why."""
-    found: dict[Key, LockedRepository] = {}
     problems: dict[str, str] = {}
     for one in repositories:
         try:
@@ -47,18 +53,21 @@ def lock(
         except StepError as error:
             problems[one.name] = str(error)
             continue
-        found[one.key] = locked
+        _write(locked)
         say(locked)
-    if found:
-        _write(found)
     return problems
 
 
-def _write(found: dict[Key, LockedRepository]) -> None:
-    """Add entries to the user's lock file."""
+def _write(locked: LockedRepository) -> None:
+    """Add an entry to the user's lock file, at once: what was resolved survives an interruption."""
     path = lock_path()
-    with exclusive(path.with_name(f".{path.name}.writing"), str(path)):
-        entries = {**(read_lock(path) if path.exists() else {}), **found}
+    home = Store.from_env().home
+    home.mkdir(parents=True, exist_ok=True)
+    with exclusive(home / ".lock-file", str(path)):
+        entries = {**(read_lock(path) if path.exists() else {}), locked.key: locked}
         aside = path.with_name(f".{path.name}.new")
-        aside.write_text(lock_text(entries.values()), encoding="utf-8")
-        aside.replace(path)
+        try:
+            aside.write_text(lock_text(entries.values()), encoding="utf-8")
+            aside.replace(path)
+        except OSError as error:
+            raise SpecError(f"{path}: {error.strerror}; name a file that can be written in {LOCK_SETTING}") from error

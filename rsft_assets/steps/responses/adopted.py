@@ -101,13 +101,17 @@ def read_adopted(row: Mapping[str, Any], where: str) -> tuple[str, str, float | 
 def _mean_logprob(row: Mapping[str, Any]) -> float | None:
     if isinstance(mean := row.get("mean_logprob"), (int, float)):
         return float(mean)
-    listed = next((value for name, value in row.items() if "logprob" in name and isinstance(value, list)), [])
-    numbers = [value for value in listed if value is not None]
-    return math.fsum(numbers) / len(numbers) if numbers else None
+    for name, value in row.items():
+        if "logprob" in name and not name.startswith("num") and isinstance(value, list):
+            numbers = [number for number in value if number is not None]
+            # Other layouts, such as the candidates of each token, have no mean that is known here.
+            if numbers and all(isinstance(number, float) and math.isfinite(number) for number in numbers):
+                return math.fsum(numbers) / len(numbers)
+    return None
 
 
 def _last_turn(turns: Any, role: str) -> str:
     if isinstance(turns, str):
         return turns
-    said = [turn["content"] for turn in turns or () if turn.get("role") == role]
+    said = [turn.get("content") for turn in turns or () if isinstance(turn, Mapping) and turn.get("role") == role]
     return said[-1] or "" if said else ""

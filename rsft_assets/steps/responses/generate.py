@@ -22,7 +22,7 @@ from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.responses.adopted import adopt_responses
 from rsft_assets.steps.responses.shard import ResponseShard, shard_size
-from rsft_assets.steps.responses.teaching import Asked, is_repeatable_teacher, open_teaching
+from rsft_assets.steps.responses.teaching import Asked, open_teaching, repeatable_teacher
 
 
 def generate(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False) -> list[Output]:
@@ -57,7 +57,7 @@ class _Generation:
         self._sizes = {ref: shard_size(pool, ref, queries) * pool.sampling.n for ref in refs}
         self._progress = Progress(f"responses/{pool.name}", sum(self._sizes.values()), "responses")
         self._teacher: dict[str, Any] = {"name": pool.teacher.name}
-        self._repeatable = is_repeatable_teacher(pool)
+        self._engine = repeatable_teacher(pool)
 
     def run(self) -> dict[Ref, Output]:
         with ExitStack() as builds:
@@ -88,7 +88,7 @@ class _Generation:
                 self._made[ref] = build.finished
                 self._progress.skip(self._sizes[ref])
                 continue
-            shard = builds.enter_context(ResponseShard(build, self._pool, repeatable=self._repeatable))
+            shard = builds.enter_context(ResponseShard(build, self._pool, engine=self._engine))
             self._open[ref] = shard
             self._progress.skip(shard.done)
             for asked in shard.to_ask():

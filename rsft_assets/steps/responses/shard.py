@@ -24,7 +24,7 @@ def shard_size(pool: Pool, ref: Ref, queries: int) -> int:
 class ResponseShard:
     """The responses of one shard; a context manager that closes its journal."""
 
-    def __init__(self, build: Build, pool: Pool, *, repeatable: bool = False) -> None:
+    def __init__(self, build: Build, pool: Pool, *, engine: str = "") -> None:
         self.ref = build.identity.ref
         self._build, self._samples = build, pool.sampling.n
         number = pool.shard_keys.index(self.ref.partition)
@@ -34,8 +34,9 @@ class ResponseShard:
         self._queries = [query for place, query in rows if place % pool.shards == number]
         self.wanted = [f"{query['query_id']}-{n}" for query in self._queries for n in range(self._samples)]
         self._journal = Journal(build.folder / JOURNAL, key="response_id")
-        for group in in_groups(self.wanted) if repeatable else ():
-            self._journal.keep_whole(group)
+        # See `CompletionSet.resume`; `engine` is empty where the teacher is not repeatable.
+        for group in in_groups(self.wanted) if engine else ():
+            self._journal.keep_whole(group, engine)
         self.done = len(self._journal)
         self._since = 0
 

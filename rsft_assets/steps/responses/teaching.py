@@ -17,7 +17,7 @@ from rsft_assets.specs.fingerprint import SHORT, fingerprint
 from rsft_assets.specs.hub import Generator
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.responses import Pool
-from rsft_assets.steps.engines.opening import is_repeatable
+from rsft_assets.steps.engines.opening import repeatable_engine
 from rsft_assets.steps.engines.protocol import request_seed
 from rsft_assets.steps.nano.teacher import procedure
 
@@ -64,9 +64,11 @@ def open_teaching(pool: Pool, first: Asked) -> Iterator[Teaching]:
             yield teaching
 
 
-def is_repeatable_teacher(pool: Pool) -> bool:
-    """See `is_repeatable`; a procedure works every answer out by itself and needs no groups."""
-    return not isinstance(pool.teacher.origin, Generator) and is_repeatable(load_placement(pool.teacher.name))
+def repeatable_teacher(pool: Pool) -> str:
+    """See `repeatable_engine`, as rows name it; a procedure works every answer out by itself and needs no groups."""
+    if isinstance(pool.teacher.origin, Generator):
+        return ""
+    return repeatable_engine(load_placement(pool.teacher.name))[:SHORT]
 
 
 def sample_seed(pool: Pool, asked: Asked) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class CompletionSet:
     """Checkpoint and benchmark."""
     system_dropped: bool = False
     _journal: Journal | None = None
+    _engine: str = ""
     _started: float = field(default_factory=time.time)
 
     @property
@@ -105,15 +107,15 @@ class CompletionSet:
             return None
         return output
 
-    def resume(self, *, repeatable: bool) -> int:
+    def resume(self, engine: str, *, repeatable: bool) -> int:
         """Look at what earlier tries left; how many completions are there already.
 
-        For a repeatable engine a group is all there or not at all: its rest would be decoded in another batch.
+        A repeatable engine keeps only groups that it answered in whole: the rest of a group would be another batch.
         """
         self._work.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(self._work / _JOURNAL, key="key")
+        self._journal, self._engine = Journal(self._work / _JOURNAL, key="key"), engine[:SHORT]
         for group in in_groups(self._keys) if repeatable else ():
-            self._journal.keep_whole(group)
+            self._journal.keep_whole(group, self._engine)
         return len(self._journal)
 
     def missing(self, render: Any, tag: str) -> Iterator[Request]:
@@ -147,6 +149,7 @@ class CompletionSet:
             "think_closed": think_closed(completion.text),
             "ended_by_eos": completion.ended_by_eos,
             "repetition_loop": ends_in_loop(completion.text),
+            "engine": self._engine,
         }
         self._grown.append([row])
 
@@ -183,19 +186,22 @@ class CompletionSet:
 
     def _write_parquet(self, path: Path) -> dict[str, Any]:
         names = ("completions", "response_tokens", "cut_off", "filtered", "repetition_loops", "think_not_closed")
-        stats = dict.fromkeys(names, 0)
+        stats: dict[str, Any] = dict.fromkeys(names, 0)
+        engines: Counter[str] = Counter()
         with RowWriter(path, "completions") as rows:
             for asked in self.asked:
                 for sample in range(self.sampling.n):
                     row = self._grown[_key(asked.item_id, sample)]
                     rows.add(row)
+                    engines[row.get("engine", "unknown")] += 1
                     stats["completions"] += 1
                     stats["response_tokens"] += row["response_tokens"]
                     stats["cut_off"] += row["finish_reason"] == "length"
                     stats["filtered"] += row["finish_reason"] == FILTERED
                     stats["repetition_loops"] += row["repetition_loop"]
                     stats["think_not_closed"] += row["think_closed"] is False
-        return stats
+        # By fingerprint, where a set was begun with one engine and finished with another.
+        return {**stats, "engines": dict(sorted(engines.items()))} if len(engines) > 1 else stats
 
 
 def read_completions(output: Output, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

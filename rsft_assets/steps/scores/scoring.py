@@ -18,7 +18,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.engines import Engine, Request, is_repeatable, open_engine
+from rsft_assets.steps.engines import Engine, Request, open_engine, repeatable_engine
 from rsft_assets.steps.processes.closing import Closing
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.hardware import refuse_without_gpu, this_machine
@@ -151,8 +151,8 @@ class Scoring:
     def _answer(self, engine: Engine, wanted: list[Wanted]) -> None:
         ref = wanted[0].ref
         progress = Progress(f"answers of {ref.name} {ref.partition}", sum(e.texts.total for e in wanted), "responses")
-        repeatable = is_repeatable(self.engine.placement)
-        progress.skip(sum(entry.texts.resume(repeatable=repeatable) for entry in wanted))
+        repeatable = bool(repeatable_engine(self.engine.placement))
+        progress.skip(sum(entry.texts.resume(engine.fingerprint, repeatable=repeatable) for entry in wanted))
         by_tag = {str(i): entry for i, entry in enumerate(wanted)}
         flying: dict[str, Request] = {}
 

@@ -59,7 +59,7 @@ def texts(store):
     """A completion set, whose identity is of another kind and which no pointer names."""
     inputs = [InputRecord("checkpoints/m", "r|0", "w", "o"), InputRecord("benchmarks/b", "", "i", "p")]
     found = CompletionSet(store.home, "b", [Asked("one", "q")], Sampling(n=1), inputs)
-    found.resume(repeatable=False)
+    found.resume("here", repeatable=False)
     for request in found.missing(lambda turns, sampling: turns[0]["content"], "0"):
         found.add(request, Completion(request.id, "a", 1, 1, "stop", ended_by_eos=True, mean_logprob=None))
     return found.publish({"engine": "e"})

@@ -226,6 +226,24 @@ def test_a_published_pool_row_by_row_in_one_pass(store, tmp_path, monkeypatch):
     assert [output.stats["queries"] for output in outputs] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("columns", "mean"),
+    [
+        ({"num_logprobs": [3.0], "logprobs": [-1.0, None, -2.0]}, -1.5),
+        ({"logprobs": [[{"token": "a", "logprob": -1.0}]]}, None),
+        ({"logprobs": [-1.0, float("nan")]}, None),
+        ({"mean_logprob": -0.25}, -0.25),
+    ],
+)
+def test_the_mean_log_probability_of_what_was_published(columns, mean):
+    assert adopted.read_adopted({"question": "1+1?", "response": "2", **columns}, "row 0")[2] == mean
+
+
+def test_turns_that_are_no_turns_are_named():
+    with pytest.raises(StepError, match="row 0: columns prompt, response"):
+        adopted.read_adopted({"prompt": ["1+1?"], "response": "2"}, "row 0")
+
+
 def test_published_responses_to_other_questions_are_refused(store, tmp_path, monkeypatch):
     monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
     mirror_parquet(tmp_path / "mirror", LUFFY.repo, "train.parquet", [luffy_row("Else?", "x")])

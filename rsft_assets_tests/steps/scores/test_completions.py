@@ -35,7 +35,7 @@ def answer(request, text=None):
 
 
 def grow(found, count=None):
-    before = found.resume(repeatable=False)
+    before = found.resume("here", repeatable=False)
     for request in itertools.islice(found.missing(render, "0"), count):
         found.add(request, answer(request))
     return before
@@ -43,7 +43,7 @@ def grow(found, count=None):
 
 def test_each_sample_once_in_the_items_order(tmp_path):
     found = texts(tmp_path)
-    found.resume(repeatable=False)
+    found.resume("here", repeatable=False)
     requests = list(found.missing(render, "0"))
     random.Random(1).shuffle(requests)
     for request in requests:
@@ -60,26 +60,40 @@ def test_each_sample_once_in_the_items_order(tmp_path):
 def test_a_group_that_was_not_finished_is_asked_again_in_whole(tmp_path):
     asked = [Asked(f"i{n}", "again") for n in range(400)]
     with_groups = texts(tmp_path, asked=asked)
-    with_groups.resume(repeatable=True)
+    with_groups.resume("here", repeatable=True)
     requests = list(with_groups.missing(render, "0"))
     assert [request.group for request in requests] == [f"0\n{n // GROUP_SIZE}" for n in range(1_200)]
     for request in (*requests[:512], *requests[600:700]):
         with_groups.add(request, answer(request, "first try"))
     with_groups.close()
     again = texts(tmp_path, asked=asked)
-    assert again.resume(repeatable=True) == 512
+    assert again.resume("here", repeatable=True) == 512
     assert list(again.missing(render, "0")) == requests[512:]
     for request in requests[512:]:
         again.add(request, answer(request, "second try"))
     again.close()
-    assert again.resume(repeatable=True) == 1_200
+    assert again.resume("here", repeatable=True) == 1_200
     tries = [row["text"] for row in read_completions(again.publish({}))]
     assert tries == ["first try"] * 512 + ["second try"] * 688
 
 
+def test_a_set_of_two_engines_says_so_and_a_repeatable_one_begins_anew(tmp_path):
+    for repeatable in (False, True):
+        begun = texts(tmp_path / str(repeatable))
+        begun.resume("a gpu", repeatable=False)
+        for request in list(begun.missing(render, "0"))[:10]:
+            begun.add(request, answer(request))
+        begun.close()
+        assert begun.resume("a cpu", repeatable=repeatable) == (0 if repeatable else 10)
+        for request in begun.missing(render, "0"):
+            begun.add(request, answer(request))
+        engines = begun.publish({}).stats.get("engines")
+        assert engines == (None if repeatable else {"a cpu": 8, "a gpu": 10})
+
+
 def test_what_a_filter_held_back_is_stored_and_counted(tmp_path):
     found = texts(tmp_path)
-    found.resume(repeatable=False)
+    found.resume("here", repeatable=False)
     for number, request in enumerate(found.missing(render, "0")):
         held_back = Completion(request.id, "", 4, 0, "content_filter", False, None)
         found.add(request, answer(request) if number else held_back)
@@ -132,7 +146,7 @@ def test_a_damaged_set_is_put_aside_and_named(tmp_path, caplog):
 
 def test_broken_characters_are_stored_as_replacements(tmp_path):
     found = texts(tmp_path, asked=ASKED[:1], sampling=Sampling(n=1))
-    found.resume(repeatable=False)
+    found.resume("here", repeatable=False)
     for request in found.missing(render, "0"):
         found.add(request, answer(request, "a\ud800b\x00"))
     assert [row["text"] for row in read_completions(found.publish({}))] == ["a?b\x00"]
@@ -143,7 +157,7 @@ import sys, time
 from pathlib import Path
 from rsft_assets_tests.steps.scores.test_completions import answer, render, texts
 found = texts(Path(sys.argv[1]))
-found.resume(repeatable=False)
+found.resume("here", repeatable=False)
 for request in found.missing(render, "0"):
     time.sleep(0.03)
     found.add(request, answer(request))
@@ -167,7 +181,7 @@ def test_kill_9_loses_nothing_that_was_finished(tmp_path):
         finished += len(lines)
         if texts(tmp_path).finished():
             break
-        there = texts(tmp_path).resume(repeatable=False)
+        there = texts(tmp_path).resume("here", repeatable=False)
         assert there >= finished
         finished = there
     rows = list(read_completions(texts(tmp_path).finished()))

@@ -11,7 +11,7 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.selection import Selection
-from rsft_assets.steps.records.hub import is_mirrored
+from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, is_mirrored, mirror_only
 from rsft_assets.steps.records.hub_client import has_token, page
 
 
@@ -20,6 +20,9 @@ def blocked(plan: Plan, selection: Selection) -> list[str]:
     study = plan.states.study
     refs = sorted(ref for ref in closure(study, plan.refs) if not plan.states.kept(ref))
     read = [one for one in repositories(study, refs) if not _is_mirrored(one)]
+    if mirror_only():
+        lacking = [f"the mirror lacks {one.name}; put it there, or unset {MIRROR_ONLY_SETTING}" for one in read]
+        return [*lacking, *_judges(study, refs)]
     left = [one for one in read if one.unpinned]
     words = [no_revision(left, selection)] if left else []
     lock = load_lock(lock_file())
@@ -30,8 +33,8 @@ def blocked(plan: Plan, selection: Selection) -> list[str]:
 
 
 def unpinned(study: Study, refs: Iterable[Ref]) -> list[Repository]:
-    """The repositories without a revision that these cells would read from the hub."""
-    return [one for one in repositories(study, refs) if one.unpinned and not _is_mirrored(one)]
+    """The repositories without a revision that these cells would read from the hub, if it may be asked."""
+    return [] if mirror_only() else [one for one in repositories(study, refs) if one.unpinned and not _is_mirrored(one)]
 
 
 def _is_mirrored(one: Repository) -> bool:
