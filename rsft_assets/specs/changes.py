@@ -52,7 +52,7 @@ def _published_pool(pool: Pool) -> Pool:
 
 
 def _overridden(entry: Any, fields: Mapping[str, Any], where: str) -> Any:
-    """The entry with these fields in place of its own; those of its `origin` may stand beside them."""
+    """The entry with these fields in place of its own; those of its `origin` may be given, too."""
     origin: Any = getattr(entry, "origin", None)
     own = {field.name for field in dataclasses.fields(entry)} - {"name"}
     inner = {field.name for field in dataclasses.fields(origin)} - own if origin is not None else set()
@@ -72,8 +72,8 @@ def _adopt(
     for pattern, fields in file.items():
         matched = [entry for name, entry in table.items() if fnmatch.fnmatchcase(name, pattern)]
         if not matched:
-            raise SpecError(f"{what} {pattern!r}: no {_NOUNS[what]} is called so: {nearest(pattern, table)}")
-        # A glob means what can be had; a name, or a glob that nothing published matches, is answered by validation.
+            raise SpecError(f"{what} {pattern!r}: no {_NOUNS[what]} matches: {nearest(pattern, table)}")
+        # A glob selects published entries only. A name, or a glob without a published match, is left to validation.
         for entry in [entry for entry in matched if entry.published] or matched:
             known = entry.published
             if "repo" in fields and (known is None or fields["repo"] != known.repo):

@@ -1,7 +1,7 @@
 """Attack the pipeline and say what survived.
 
     python -m rsft_assets_tests.proof                                   # every attack, an hour in all
-    python -m rsft_assets_tests.proof chaos --seed 7 --minutes 60       # typed again, it goes on from where it stopped
+    python -m rsft_assets_tests.proof chaos --seed 7 --minutes 60       # run it again and it resumes
     python -m rsft_assets_tests.proof corruption --seed 7 --case '*items.parquet flip'
     python -m rsft_assets_tests.proof --table proof.json                # the README's table, from what was written
 

@@ -216,7 +216,7 @@ def test_a_lock_gives_an_adopted_set_its_revision(changed):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[adopt_datasets.'maths-*']", "adopt_datasets 'maths-*': no data set is called so"),
+        ("[adopt_datasets.'maths-*']", "adopt_datasets 'maths-*': no data set matches"),
         ("[adopt_datasets.'math-cot-2.5k']", "recipe 'published' needs the repository or folder of the set"),
         ("[adopt_pools.countdown_qwen3-32b_n32]", "no published responses are known; name their repository as `repo`"),
         ("[adopt_datasets.'math-*']\nrepo = 'a/b'", "repo would apply to everything that matches; name one"),

@@ -98,7 +98,7 @@ def test_a_folder_is_no_file(setting, tmp_path, monkeypatch):
         ),
         ("[adopt]\n'qwen3-*' = 3", "adopt.qwen3-*: 3 must be a table of fields"),
         ("[adopt.'qwen3-*']\nrepo = 'me/m'", "adopt.qwen3-*: repo would apply to everything that matches"),
-        ("[adopt.'qwen4-*']", "adopt 'qwen4-*': no run is called so"),
+        ("[adopt.'qwen4-*']", "adopt 'qwen4-*': no run matches"),
     ],
 )
 def test_study_files(content, words, tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def lock(
     *,
     upgrade: Collection[str] = (),
 ) -> dict[str, str]:
-    """Resolve each and write the lock file; `say` hears of each. What could not be resolved, and why."""
+    """Resolve each, write it to the lock file and call `say` with it; returns the errors by name."""
     problems: dict[str, str] = {}
     for one in repositories:
         try:

@@ -175,7 +175,7 @@ def test_a_study_file_switches_runs_by_glob_and_pins_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[adopt."qwen3-9b_*"]', "no run is called so"),
+        ('[adopt."qwen3-9b_*"]', "no run matches"),
         ('[adopt."qwen3-8b_*"]\nrevision = "x"', "would apply to everything that matches; name one"),
         ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevision = "main"', "is not a commit; pin one"),
         ('[adopt."qwen3-8b_math-cot-20k_lr5e-5_ep8_bs256"]\nrevison = "x"', "did you mean revision"),
