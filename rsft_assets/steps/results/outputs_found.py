@@ -68,7 +68,8 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
 def _pointers(home: Path) -> Iterator[Path]:
     for stage in STAGES:
         for folder, below, files in os.walk(home / stage):
-            if POINTER in files:
+            # A folder in its place is damage, to be named as such.
+            if POINTER in (*files, *below):
                 below.clear()
                 yield Path(folder, POINTER)
             else:
