@@ -23,7 +23,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 
 
 def _selecting(verb: str, *, required: bool = False) -> Callable[[Command], Command]:
-    """SELECTION and the options that limit or widen it: the fields of a `Selection`. No `verb`: upstream is meant."""
+    """SELECTION and the options that limit or widen it: the fields of a `Selection`; without `verb`, no --upstream."""
 
     def decorate(command: Command) -> Command:
         if verb:
