@@ -65,7 +65,7 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
         console.print(words_past, soft_wrap=True)
     if plan.waiting:
         console.print(
-            f"{len(plan.waiting)} partitions wait for inputs that do not exist yet and are not counted; "
+            f"{len(plan.waiting)} partitions wait for inputs that cannot be used yet and are not counted; "
             f"to include their inputs: rsft plan {selection} --upstream",
             soft_wrap=True,
         )

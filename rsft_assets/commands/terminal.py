@@ -149,7 +149,11 @@ def _say_waiting(console: Console, plan: Plan, selection: Selection) -> None:
     """One paragraph on cells whose inputs do not exist yet, with the commands that make these."""
     if not plan.waiting:
         return
-    console.print(f"{len(plan.waiting)} partitions wait for inputs that do not exist yet:")
+    damaged = list(filter(None, map(plan.states.damage, sorted(set(plan.waiting.values()), key=str))))
+    what = "are damaged or do not exist yet" if damaged else "do not exist yet"
+    console.print(f"{len(plan.waiting)} partitions wait for inputs that {what}:")
+    for problem in damaged[:_SHOWN_WAITING]:
+        console.print(f"  {problem}", soft_wrap=True)
     lacking = Counter(ref.asset for ref in set(plan.waiting.values()))
     for asset, count in lacking.most_common(_SHOWN_WAITING):
         console.print(f"  {asset} ({count} missing): rsft materialize {asset}", soft_wrap=True)

@@ -88,6 +88,10 @@ def test_make_keep_damage_and_mend(tmp_path):
     found = rsft(tmp_path, "doctor", "--content", "--json")
     assert found.returncode == 1
     assert any(f["state"] == "problem" and "queries.parquet" in f["words"] for f in json.loads(found.stdout))
+    (manifest,) = tmp_path.glob("queries/nano-chains/*/manifest.json")
+    manifest.write_text("{")
+    waits = rsft(tmp_path, "materialize", "responses/nano-*", "--json")
+    assert (waits.returncode, f"{manifest}: damaged" in waits.stderr) == (1, True), waits.stderr
     assert rsft(tmp_path, "materialize", "queries/nano-chains", "--force").returncode == 0
     assert rsft(tmp_path, "doctor", "--content").returncode == 0
 

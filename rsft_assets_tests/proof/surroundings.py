@@ -7,18 +7,29 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.proof.cases import Bench, Case, Lost, NotTried, Seen
-from rsft_assets_tests.proof.pipeline import Said, command_line, reference, run, say
+from rsft_assets_tests.proof.pipeline import (
+    ASKED,
+    Said,
+    command_line,
+    digests,
+    reference,
+    require_same,
+    run,
+    say,
+    without_times,
+)
 
 PROMISE = "Small disks, few handles, little memory, odd paths, foreign users: done, or a message that says what to do"
 QUERIES = Ref("queries/small-chains")
 MAKE = command_line("materialize", QUERIES.asset)
+ALL = tuple(command_line("materialize", *ASKED))
 _ISOLATION = "from rsft_assets.steps.scores.sandbox.pool import isolation_problem; print(isolation_problem())"
 
 
@@ -34,10 +45,15 @@ class Surroundings:
     home: str = "home"
     prepare: Callable[[Path], object] = lambda home: None
     command: tuple[str, ...] = tuple(MAKE)
+    jump: int = 0
+    """Days by which the wall clock jumps while the command is at work."""
+    seconds: float = 200.0
     can_work: bool = True
     """Whether the same home can be used in usual surroundings."""
 
 
+JUMP_AFTER_SECONDS = (4, 60)
+"""Python and Dagster need about four to start; the whole study needs about a minute."""
 DEVICES = (
     "mount -t tmpfs none /dev; "
     "for d in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 /dev/${d%:*} c 1 ${d#*:}; done"
@@ -109,9 +125,42 @@ TABLE: dict[str, Surroundings] = {
     "another monotonic clock": Surroundings(
         prefix=("unshare", "--time", "--monotonic", "90000000", "--boottime", "90000000", "--fork")
     ),
+    "the wall clock jumps back": Surroundings(jump=-3_000, command=ALL, seconds=900.0),
+    "the wall clock jumps ahead": Surroundings(jump=3_000, command=ALL, seconds=900.0),
 }
+_JUMP = """
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+    struct timespec running;
+    long status = syscall(SYS_clock_gettime, id, now);
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &running);
+    if (status == 0 && id == CLOCK_REALTIME && running.tv_sec >= atol(getenv("JUMP_AT")))
+        now->tv_sec += 86400 * atol(getenv("JUMP_DAYS"));
+    return status;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *now) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    if (now)
+        *now = exact.tv_sec;
+    return exact.tv_sec;
+}
+"""
+"""Loaded before the C library: at a moment of the running clock, the wall clock of every process jumps."""
 NOT_HERE = {
-    "a jump of the wall clock": "it needs faketime, or a machine whose clock may be set",
     "little memory by a control group": "it needs a control group that may be written",
 }
 
@@ -120,7 +169,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     names = list(TABLE)
     bench.random("order").shuffle(names)
     for name in names[: 4 if bench.short else None]:
-        yield Case(name, lambda name=name: attack(bench, name))
+        yield Case(name, lambda name=name: attack(bench, name), TABLE[name].seconds + 100.0)
     for name, why in NOT_HERE.items():
         yield Case(name, lambda why=why: not_tried(why))
 
@@ -135,7 +184,8 @@ def attack(bench: Bench, name: str) -> Seen:
     place = bench.folder("surroundings")
     home = place / odd.home
     odd.prepare(home)
-    done = run(bench, home, line(odd), cwd=place, seconds=200.0, **odd.environment)
+    jump = jumping_clock(bench, name, odd.jump) if odd.jump else {}
+    done = run(bench, home, line(odd), cwd=place, seconds=odd.seconds, **odd.environment, **jump)
     if done.status not in (0, 1, 2):
         raise Lost(f"status {done.status}: {done.words[-1_500:]}")
     silent = any(sign in odd.end for sign in (">&-", "/dev/full", "| true"))
@@ -155,6 +205,18 @@ def refuse_without_means(odd: Surroundings) -> None:
         raise NotTried(f"{' '.join(odd.prefix)} cannot run this Python here")
 
 
+def jumping_clock(bench: Bench, name: str, days: int) -> dict[str, str]:
+    """The environment of a command whose wall clock jumps while it is at work."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise NotTried("it needs a C compiler")
+    source, library = bench.home / "clock.c", bench.home / "clock.so"
+    source.write_text(_JUMP, encoding="utf-8")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    at = int(time.clock_gettime(time.CLOCK_MONOTONIC)) + bench.random(name).randint(*JUMP_AFTER_SECONDS)
+    return {"LD_PRELOAD": str(library), "JUMP_AT": str(at), "JUMP_DAYS": str(days)}
+
+
 def line(odd: Surroundings) -> list[str]:
     shell = ["bash", "-c", f"{odd.shell or ':'}\n{odd.end}", "bash"]
     return [*(("unshare", "--mount") if odd.mounts else ()), *odd.prefix, *shell, *odd.command]
@@ -165,10 +227,11 @@ def finished(bench: Bench, home: Path) -> str:
     done = say(bench, home, *MAKE[3:])
     if done.status != 0:
         raise Lost(f"in usual surroundings afterwards: status {done.status}: {done.words[-1_500:]}")
-    expected = Store(reference(bench)).require(QUERIES).digest
-    if (found := Store(home).require(QUERIES).digest) != expected:
-        raise Lost(f"{QUERIES} has digest {found} instead of {expected}")
-    return "finished with the same digest"
+    found, expected = digests(home), digests(reference(bench))
+    if str(QUERIES) not in found:
+        raise Lost(f"{QUERIES} was not made")
+    require_same("after this", without_times(found), without_times({ref: expected.get(ref, "") for ref in found}))
+    return f"finished with the same {len(found)} digests"
 
 
 def last_line(said: Said) -> str:

@@ -70,6 +70,11 @@ class States:
         output = self._look(ref)
         return output if isinstance(output, Output) else None
 
+    def damage(self, ref: Ref) -> str:
+        """What is wrong with the output in use, in words; empty where it is sound or there is none."""
+        found = self._look(ref)
+        return str(found) if isinstance(found, StepError) else ""
+
     def _look(self, ref: Ref) -> Output | StepError | None:
         if ref not in self._found:
             try:
@@ -90,9 +95,9 @@ class States:
                     return State("waits", f"{upstream} waits itself", waits_for=upstream)
                 remade = remade or f"{upstream} is made first"
             elif output is None and self._assume:
-                remade = remade or f"{upstream} does not exist yet"
+                remade = remade or self.damage(upstream) or f"{upstream} does not exist yet"
             elif output is None:
-                problem = self._look(upstream) or f"{upstream} does not exist yet"
+                problem = self.damage(upstream) or f"{upstream} does not exist yet"
                 return State("waits", f"{problem}; make it first: {materialize_command(upstream)}", waits_for=upstream)
             else:
                 inputs.append(InputRecord(upstream.asset, upstream.partition, output.digest, ""))

@@ -19,13 +19,14 @@ from rsft_assets.specs.study import load_study
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
-from rsft_assets.steps.records.manifest import pointer_beside
+from rsft_assets.steps.records.manifest import AGAIN, pointer_beside
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import HOME_SETTING, Output, Store
 from rsft_assets.steps.results.outputs_found import completions_place
 from rsft_assets.steps.scores.completions import DAMAGED
 
 _LITTLE_DISK, _NO_DISK = 5 * GIB, GIB // 4
+_NOT_NEEDED = "no output in use needs it, so delete it"
 
 
 @dataclass(frozen=True)
@@ -172,16 +173,18 @@ def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
         if isinstance(output, str):
             if DAMAGED in folder.name:
                 yield Finding("note", str(folder), "was put aside because it is damaged; it may be deleted")
-            else:
+            elif folder in needed or pointer_beside(folder).output == folder.name:
                 yield Finding("problem", str(folder), output)
+            else:
+                yield Finding("note", str(folder), f"{output.removesuffix(AGAIN)}; {_NOT_NEEDED}")
         elif folder not in needed:
             if problem := output.damage(content=content):
-                yield Finding("note", str(output.manifest.ref), f"{problem}; no output in use needs it, so delete it")
+                yield Finding("note", str(output.manifest.ref), f"{problem}; {_NOT_NEEDED}")
         elif problem := output.damage(content=content) or (
             # The inputs of an output that is no longer in use may be deleted.
             _broken_link(store, output, folders) if folder in in_use else None
         ):
-            yield Finding("problem", str(output.manifest.ref), f"{problem}; materialize it again")
+            yield Finding("problem", str(output.manifest.ref), f"{problem}{AGAIN}")
         else:
             sound += 1
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")

@@ -27,6 +27,8 @@ from rsft_assets.steps.records.provenance import provenance
 
 FILE_NAME = "manifest.json"
 POINTER = "current.json"
+AGAIN = "; materialize it again"
+"""How words on a damaged output in use end."""
 
 
 class NewerManifest(StepError):
@@ -127,7 +129,7 @@ def read_manifest(folder: Path, pointer: Pointer | None = None) -> Manifest:
     try:
         content = _content(path, "manifest")
     except FileNotFoundError:
-        raise StepError(f"{folder}: no {FILE_NAME}, so this is not a finished output; materialize it again") from None
+        raise StepError(f"{folder}: no {FILE_NAME}, so this is not a finished output{AGAIN}") from None
     data = _parsed(path, content, "manifest")
     schema = data.get("schema") if isinstance(data, dict) else None
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
@@ -189,7 +191,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refused)
 
 
 def _damaged(path: Path, what: str, why: object) -> StepError:
-    return StepError(f"{path}: damaged {what} ({why}); materialize it again")
+    return StepError(f"{path}: damaged {what} ({why}){AGAIN}")
 
 
 def describe(folder: Path, ref: Ref, *, started: float, made_by: dict[str, Any], **declared: Any) -> Manifest:

@@ -82,6 +82,9 @@ def test_damage_is_missing_with_its_words(store):
     assert states.of(DATASET).kind == "missing"
     assert "is missing" in states.of(DATASET).why
     assert states.of(CHECKPOINT).waits_for == DATASET
+    assert (states.damage(DATASET), states.damage(SCORE)) == (states.of(DATASET).why, "")
+    assert "is missing" in states.of(CHECKPOINT).why
+    assert "is missing" in States(tiny_study(), store, assume_inputs=True).of(CHECKPOINT).why
 
 
 def test_a_score_without_a_number_is_gradable_once_its_grader_has_what_it_lacked(store, monkeypatch):
