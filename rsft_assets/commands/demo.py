@@ -68,13 +68,13 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
     console.print(f"{part}: {len(runs)} training runs, {len(assets)} assets, in {store.home}")
     if estimated := keep_plan(plan, ["demo", "--full"] if full else ["demo"]):
         console.print(estimated, soft_wrap=True)
-    status, results, words = run_plan(store, plan, vital=_VITAL)
+    status, results, totals = run_plan(store, plan, vital=_VITAL)
     seconds = time.monotonic() - started
     if status != 0:
         console.print(_unfinished(results), soft_wrap=True)
         return status
     nothing_new = not any(state in ("made",) for entry in results for state in entry["recorded"])
-    console.print(f"\n{'nothing was left to do' if nothing_new else 'finished'} in {seconds:.0f} s: {words}\n")
+    console.print(f"\n{'nothing was left to do' if nothing_new else 'finished'} in {seconds:.0f} s: {totals}\n")
     rows = _rows(store, runs)
     if as_json:
         print(
@@ -98,8 +98,8 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
         out.print(
             "One training seed, a part of the study. All of it, with its seeds: rsft demo --full\n", soft_wrap=True
         )
-    for words in closing_lines(study, store, runs[0]):
-        out.print(words, soft_wrap=True, markup=False)
+    for line in closing_lines(study, store, runs[0]):
+        out.print(line, soft_wrap=True, markup=False)
     return status
 
 

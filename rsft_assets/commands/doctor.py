@@ -69,7 +69,7 @@ def _sync(store: Store) -> Finding:
 
     with open_instance(store) as instance:
         done = sync(instance, load_study(), store)
-    words = f"{len(done.recorded)} outputs recorded in Dagster, {done.known} known already"
+    recorded = f"{len(done.recorded)} outputs recorded in Dagster, {done.known} known already"
     if done.undeclared:
-        words += f"; {len(done.undeclared)} are of assets that are no longer declared, such as {done.undeclared[0]}"
-    return Finding("ok", "sync", words)
+        recorded += f"; {len(done.undeclared)} are of assets that are no longer declared, such as {done.undeclared[0]}"
+    return Finding("ok", "sync", recorded)

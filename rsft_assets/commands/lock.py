@@ -43,8 +43,8 @@ def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool
         console.print(_locked_words(locked), soft_wrap=True)
 
     problems = lock(asked, say, upgrade=upgrade)
-    for words in problems.values():
-        console.print(f"failed {words}", soft_wrap=True)
+    for problem in problems.values():
+        console.print(f"failed {problem}", soft_wrap=True)
     console.print(f"{lock_path()}: {len(found)} written, {len(read) - len(asked)} locked before")
     if as_json:
         print(json.dumps({"locked": [dataclasses.asdict(one) for one in found], "problems": problems}))
@@ -78,9 +78,9 @@ def resolved_plan(console: Console, store: Store, selection: Selection, *, froze
     needed = [one for one in left if one.name in problems and any(not a.startswith("benchmarks/") for a in one.assets)]
     if needed:
         raise StepError("\n".join(problems[one.name] for one in needed))
-    for words in problems.values():
+    for problem in problems.values():
         # A benchmark that cannot be had is a state of its own.
-        console.print(f"note   {words}", soft_wrap=True)
+        console.print(f"note   {problem}", soft_wrap=True)
     return make_plan(load_study(), store, selection)
 
 

@@ -36,8 +36,8 @@ def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
     lines = estimate(plan)
     keep(plan.states.store, selections, lines)
     figures = total(lines).figures
-    words = ", ".join(f"{_value(q, figures[q])} {_COLUMNS[q]}" for q in _COLUMNS if q in figures)
-    return f"estimated: {words} (afterwards: rsft plan --last)" if words else ""
+    amounts = ", ".join(f"{_value(q, figures[q])} {_COLUMNS[q]}" for q in _COLUMNS if q in figures)
+    return f"estimated: {amounts} (afterwards: rsft plan --last)" if amounts else ""
 
 
 def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
@@ -49,9 +49,9 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     whole = total(lines)
     problems = [*blocked(plan, selection), *_no_gpu(plan)]
     if as_json:
-        words = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
+        estimates = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
         rest = {"waiting": len(plan.waiting), "past_the_end": plan.past_the_end}
-        print(json.dumps({"blocked": problems, **words, **rest}))
+        print(json.dumps({"blocked": problems, **estimates, **rest}))
         return 0
     console = Console(highlight=False, markup=False)
     for problem in problems:

@@ -76,7 +76,7 @@ class Display:
             self.console.print(escape(f"  skipped {event['asset']} {event['partition']}: {event['reason']}"))
 
     def _show_progress(self, event: Event) -> None:
-        words = progress_line(event).partition(": ")[2]
+        progress = progress_line(event).partition(": ")[2]
         if not self.console.is_terminal:
             # A log file gets fewer lines than one a second.
             last, now = event["done"] >= event["total"] > 0, time.monotonic()
@@ -89,7 +89,7 @@ class Display:
         if what not in self._at_work:
             self._at_work[what] = self.bars.add_task(escape(f"  {what}"), words="")
         self.bars.update(
-            self._at_work[what], total=event["total"] or None, completed=event["done"], words=escape(words)
+            self._at_work[what], total=event["total"] or None, completed=event["done"], words=escape(progress)
         )
         if event["done"] >= event["total"] > 0:
             self.bars.remove_task(self._at_work.pop(what))
@@ -102,8 +102,8 @@ class Display:
             self.console.print(f"[red]failed[/red] {batch.title}\n{escape(problem)}", soft_wrap=True)
             return
         self._sound += 1
-        words = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
-        self.console.print(f"[green]done[/green]   {batch.title}: {words}", soft_wrap=True)
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items())) or "nothing to do"
+        self.console.print(f"[green]done[/green]   {batch.title}: {counts}", soft_wrap=True)
 
     def totals(self) -> str:
         left = self._total - self._sound
@@ -131,9 +131,9 @@ def materialize_in_terminal(selection: Selection, *, frozen: bool = False, as_js
     for line in plan.past_the_end:
         console.print(line, soft_wrap=True)
     _say_waiting(console, plan, selection)
-    if words := keep_plan(plan, selection.globs):
-        console.print(words, soft_wrap=True)
-    status, results, words = run_plan(store, plan, force=selection.force)
+    if estimate := keep_plan(plan, selection.globs):
+        console.print(estimate, soft_wrap=True)
+    status, results, totals = run_plan(store, plan, force=selection.force)
     if as_json:
         print(
             json.dumps(
@@ -141,7 +141,7 @@ def materialize_in_terminal(selection: Selection, *, frozen: bool = False, as_js
             )
         )
     elif plan.batches:
-        console.print(words)
+        console.print(totals)
     return status
 
 
@@ -192,6 +192,6 @@ def run_plan(
             first, last = batch.partitions[0], batch.partitions[-1]
             entry = {"assets": list(batch.assets), "from": first, "to": last, "run_id": outcome.run_id}
             results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})
-        words = display.totals()
+        totals = display.totals()
     sys.stderr.flush()
-    return (DONE if all(entry["ok"] for entry in results) else FAILED), results, words
+    return (DONE if all(entry["ok"] for entry in results) else FAILED), results, totals

@@ -97,10 +97,10 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
     """The command line that makes `refs`, which are one stage's: assets crossed with partitions."""
     assets = tuple(dict.fromkeys(ref.asset for ref in refs))
     partitions = dict.fromkeys(ref.partition for ref in refs if ref.partition)
-    words = [word for partition in partitions for word in ("--partition", partition)]
+    options = [word for partition in partitions for word in ("--partition", partition)]
     return StepCall(
         module=program_of(refs[0].stage),
-        arguments=(*assets, *words, *(("--force",) if force else ())),
+        arguments=(*assets, *options, *(("--force",) if force else ())),
         home=store.home,
         label=assets[0].replace("/", "_"),
     )

@@ -24,12 +24,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         _panel(axes, of, looks, families, shown)
         style.benchmark_title(axes, of[0])
     canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(panels), len(shown)))
-    words = (
+    caption = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "
         "lines join models of one family. Open points: no interval."
     )
-    words += style.seed_words(rows, " Published: the paper's numbers, intervals as for two unrelated samples.")
-    style.note(canvas, words, 46 * min(3, len(panels)))
+    caption += style.seed_words(rows, " Published: the paper's numbers, intervals as for two unrelated samples.")
+    style.note(canvas, caption, 46 * min(3, len(panels)))
     return canvas
 
 
@@ -45,7 +45,7 @@ def _panel(
         place = families.index((family, mixture))
         # A hair's breadth apart, so that intervals at one size can be told apart.
         nudge = 1 + 0.035 * (datasets.index(dataset) - (len(datasets) - 1) / 2) + 0.05 * place * (mixture is not None)
-        means = [of[0] for of in by_arm(line).values()]
+        means = [own[0] for own in by_arm(line).values()]
         x = [row["parameters"] * nudge for row in means]
         (drawn,) = axes.plot(
             x, [row["arm_gain"] for row in means], linestyle=LINES[place % len(LINES)], linewidth=1.1,

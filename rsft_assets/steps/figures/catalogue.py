@@ -40,13 +40,13 @@ def _usual_schedule(table: str) -> str:
     )
 
 
-def _scores_with_dips(of: str) -> str:
+def _scores_with_dips(condition: str) -> str:
     """Scores by step, with a mark at the step from which an arm recovers."""
     return f"""
             SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_beyond_noise AS is_valley
             FROM marts.score_trajectories t
             LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
-            WHERE {of} AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
+            WHERE {condition} AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
                 AND t.benchmark_version = 1
             """
 

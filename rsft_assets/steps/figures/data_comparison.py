@@ -26,12 +26,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         style.benchmark_title(axes, of[0])
     handles = [_handle(name, colours, markers) for name in names]
     canvas.legend(handles=handles, loc="outside upper center", ncols=min(4, len(names)))
-    words = (
+    caption = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
         "misses 0 is a gain or loss beyond noise. Open points: no interval."
     )
-    words += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
-    style.note(canvas, words, 50 * min(3, len(panels)))
+    caption += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
+    style.note(canvas, caption, 50 * min(3, len(panels)))
     return canvas
 
 
@@ -44,11 +44,11 @@ def _panel(axes: Axes, rows: Rows, models: list[str], colours: dict[str, str], m
     axes.axvline(0, color=GREY, linewidth=0.9)
     ticks, labels, y = [], [], 0.0
     for model in models:
-        of = [row for row in rows if row["model"] == model]
-        if not of:
+        own = [row for row in rows if row["model"] == model]
+        if not own:
             continue
         first = y
-        for arm in by_arm(of).values():
+        for arm in by_arm(own).values():
             row, colour = arm[0], colours[arm[0]["dataset"]]
             for seed in arm if len(arm) > 1 else []:
                 style.seed_point(axes, seed["gain"], -y, colour)
@@ -56,7 +56,7 @@ def _panel(axes: Axes, rows: Rows, models: list[str], colours: dict[str, str], m
             style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)
-        labels.append(model + ("*" if of[0]["source"] == "paper" else ""))
+        labels.append(model + ("*" if own[0]["source"] == "paper" else ""))
         y += 0.7
     axes.set_yticks(ticks, labels)
     axes.set_ylim(-y + 0.9, 0.8)

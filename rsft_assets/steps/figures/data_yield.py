@@ -11,7 +11,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     panels = {name: of for name, of in by(rows, "dataset").items() if any(r["stage"] == "rows of the set" for r in of)}
     if not panels:
         return None
-    stages = max(len(of) for of in panels.values())
+    stages = max(len(own) for own in panels.values())
     canvas, grid = style.grid_of(len(panels), most=2, width=4.8, height=2.9)
     for axes, (dataset, of) in zip(grid, panels.items(), strict=True):
         most = max(row["amount"] for row in of)

@@ -29,10 +29,10 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     looks = _Looks(rows)
     titles = {row["benchmark"]: row for row in rows}
     for i, (lane, of_lane) in enumerate(shown):
-        of = by(of_lane, "benchmark")
+        rows_of_benchmark = by(of_lane, "benchmark")
         for j, benchmark in enumerate(benchmarks):
             axes = grid[j, i] if down else grid[i, j]
-            _panel(axes, of.get(benchmark, []), looks)
+            _panel(axes, rows_of_benchmark.get(benchmark, []), looks)
             style.benchmark_title(axes, titles[benchmark], lane if len(lanes) > 1 else "")
     for axes in grid[-1]:
         axes.set_xlabel("optimizer step")
@@ -116,13 +116,13 @@ def _panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
 def _words(rows: Rows) -> str:
     valleys = by([row for row in rows if row["is_valley"]], "source", "model", "dataset", "schedule", "benchmark")
     arms = by(rows, "source", "model", "dataset", "schedule", "benchmark")
-    words = (
+    caption = (
         "Bands: 95 % intervals, clustered by item. ▼ over a point: the step to which an arm's mean over its training "
         "seeds falls and from which it rises again, both more than noise after correcting for having picked the steps. "
         f"{len(valleys)} of {len(arms)} arm-benchmark pairs {'has' if len(valleys) == 1 else 'have'} one."
     )
     if any(row["seeds"] > 1 for row in rows):
-        words += " Thin lines: training seeds; thick: their mean, with the interval for items and seeds both."
+        caption += " Thin lines: training seeds; thick: their mean, with the interval for items and seeds both."
     if any(row["source"] == "paper" for row in rows):
-        words += " Published: the paper's numbers, with the interval that one sample per item would give."
-    return words
+        caption += " Published: the paper's numbers, with the interval that one sample per item would give."
+    return caption

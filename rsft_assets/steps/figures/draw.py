@@ -72,8 +72,8 @@ def rows_of(db: "DuckDBPyConnection", figure: Figure, study: str) -> Rows:
     try:
         cursor = db.execute(figure.query, {"study": study})
     except duckdb.CatalogException as error:
-        words = str(error).splitlines()[0].removeprefix("Catalog Error: ")
-        raise MissingTable(f"{figure.key} reads what could not be built: {words}") from error
+        problem = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        raise MissingTable(f"{figure.key} reads what could not be built: {problem}") from error
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -92,7 +92,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, *, force: bool) -> Output:
-    rows = {of: rows_of(db, figure, of) for of in sorted(set(study.member_of.values()))}
+    rows = {study_name: rows_of(db, figure, study_name) for study_name in sorted(set(study.member_of.values()))}
     ref = Ref(figure.key)
     identity = Identity(
         ref,
@@ -100,17 +100,22 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
             **{"figure": figure.name, "title": figure.title, "question": figure.question},
             **{"query": figure.query, "code": _code(figure)},
         },
-        tuple(InputRecord(f"results/{figure.name}", of, rows_digest(rows[of]), "results.duckdb") for of in rows),
+        tuple(
+            InputRecord(f"results/{figure.name}", study_name, rows_digest(rows[study_name]), "results.duckdb")
+            for study_name in rows
+        ),
     )
     with store.building(ref, lambda: identity, force=force) as build:
         if build.finished is None:
             last = None if force else _last(store, identity)
-            drawn = [of for of in rows if _draw_one(figure, of, rows[of], build.folder, last)]
+            drawn = [
+                study_name for study_name in rows if _draw_one(figure, study_name, rows[study_name], build.folder, last)
+            ]
             write_json(build.folder / RECEIPT, _receipt(figure, rows, drawn))
             stats = {
                 "drawn": drawn,
-                "not_available": [of for of in rows if of not in drawn],
-                "numbers": sum(len(rows[of]) for of in drawn),
+                "not_available": [study_name for study_name in rows if study_name not in drawn],
+                "numbers": sum(len(rows[study_name]) for study_name in drawn),
             }
             build.publish(stats)
     return build.output
@@ -159,9 +164,13 @@ def _receipt(figure: Figure, rows: dict[str, Rows], drawn: list[str]) -> dict[st
         "figure": figure.name,
         "reads": list(figure.reads),
         "query": figure.query,
-        "numbers": {of: {"rows": len(rows[of]), "digest": rows_digest(rows[of])} for of in rows},
+        "numbers": {
+            study_name: {"rows": len(rows[study_name]), "digest": rows_digest(rows[study_name])} for study_name in rows
+        },
         "drawn": drawn,
-        "traces": {of: sorted({row["trace"] for row in rows[of] if row.get("trace")}) for of in drawn},
+        "traces": {
+            study_name: sorted({row["trace"] for row in rows[study_name] if row.get("trace")}) for study_name in drawn
+        },
     }
 
 

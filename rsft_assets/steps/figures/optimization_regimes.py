@@ -55,11 +55,11 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 
 def _words(missing: int, published: bool) -> str:
-    words = (
+    caption = (
         "Over-fitted: the end lies below the best step, which may be the base, beyond noise, corrected for having "
         "picked the best. "
         "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: "
         "neither, whether or not anything was gained."
     )
-    words += " * the paper's published numbers." if published else ""
-    return words + (f" Declared runs without any score: {missing}, not available." if missing else "")
+    caption += " * the paper's published numbers." if published else ""
+    return caption + (f" Declared runs without any score: {missing}, not available." if missing else "")

@@ -34,12 +34,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
             _draw_panel(axes, panel, looks)
         line[0].set_ylabel("the paper, published" if source == "paper" else f"the {study} study", fontweight="bold")
         line[0].legend(*looks.legend(), loc="best", fontsize=7)
-    words = (
+    caption = (
         "▼: our test finds a dip here, from which the run recovers: the mean over training seeds falls to this step "
         "and rises after it, both by more than chance after correcting for having picked the steps. Bands: 95 % "
         "intervals; for the paper, those that one sample per item would give."
     )
-    style.note(canvas, words, 44 * across)
+    style.note(canvas, caption, 44 * across)
     return canvas
 
 
@@ -56,7 +56,7 @@ def _panels(rows: Rows) -> list[Rows]:
 def _few(rows: Rows) -> Rows:
     if len(by_arm(rows)) <= _MOST_ARMS:
         return rows
-    most = max(by(rows, "model").values(), key=lambda of: len(by_arm(of)))
+    most = max(by(rows, "model").values(), key=lambda own: len(by_arm(own)))
     kept = list(by_arm(most).values())[:_MOST_ARMS]
     return [row for arm in kept for row in arm]
 

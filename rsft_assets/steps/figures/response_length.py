@@ -98,11 +98,13 @@ def _panel(axes: Axes, rows: Rows, places: dict[int, int]) -> float:
 
 
 def _words(arms: int, rows: Rows) -> str:
-    words = (
+    caption = (
         "Tokens per answer on reasoning benchmarks. Bars: growth over the base (dashed), split by how the answers "
         "ended; bars below the line are shrinkage. Only the first colour is real growth: the others are answers that "
         "did not stop. Black lines: 95 % intervals of the growth, clustered by item."
     )
     if any(row["seeds"] > 1 for row in rows):
-        words += " Where there are several training seeds, all is their mean, and the intervals hold their spread too."
-    return words + (f" The first {MOST_ARMS} of {arms} arms." if arms > MOST_ARMS else "")
+        caption += (
+            " Where there are several training seeds, all is their mean, and the intervals hold their spread too."
+        )
+    return caption + (f" The first {MOST_ARMS} of {arms} arms." if arms > MOST_ARMS else "")

@@ -32,12 +32,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         axes.set_ylabel(f"{_what(of[0])},\n{benchmark}")
     handles = [Line2D([], [], **looks[name], label=name) for _, name in names]
     canvas.legend(handles=handles, loc="outside upper center", ncols=max(1, min(2 * across, 3, len(handles))))
-    words = (
+    caption = (
         f"Up is worse, right is better. {_marks(looks)} Thin crossed lines: 95 % intervals. "
         "Reasoning is the plain mean over the reasoning benchmarks, in domain and out; a line that misses 0 is a "
         "change beyond noise."
     )
-    style.note(canvas, words + style.seed_words(rows), max(60, 52 * across))
+    style.note(canvas, caption + style.seed_words(rows), max(60, 52 * across))
     return canvas
 
 
@@ -59,12 +59,12 @@ def _looks(names: list[tuple[str, bool]]) -> dict[str, dict[str, Any]]:
 def _marks(looks: dict[str, dict[str, Any]]) -> str:
     """Which of the markers that are drawn stand for thinking, and which for none."""
     drawn = {look["marker"] for look in looks.values()}
-    told = [
-        f"{', '.join(MARKER_WORDS[mark] for mark in marks if mark in drawn)}: {words}"
-        for words, marks in (("thinking in the training data", MARKERS[True]), ("none", MARKERS[False]))
+    meanings = [
+        f"{', '.join(MARKER_WORDS[mark] for mark in marks if mark in drawn)}: {meaning}"
+        for meaning, marks in (("thinking in the training data", MARKERS[True]), ("none", MARKERS[False]))
         if drawn & set(marks)
     ]
-    said = "; ".join(told)
+    said = "; ".join(meanings)
     return f"{said[0].upper()}{said[1:]}."
 
 

@@ -15,25 +15,25 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     if not rows:
         return None
     panels = by(style.in_group_order(rows), "model", "total_steps", "benchmark")
-    tall = max(len(by_arm(of)) + 1.4 * len(_repeated(of)) for of in panels.values())
+    tall = max(len(by_arm(own)) + 1.4 * len(_repeated(own)) for own in panels.values())
     canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
     several = len({(model, steps) for model, steps, _ in panels}) > 1
     for axes, ((model, steps, _), of) in zip(grid, panels.items(), strict=True):
         _panel(axes, of)
         style.benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
-    words = (
+    caption = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
         "setting of the set, which the dotted line continues. A line that misses it is a difference beyond noise. "
         "Open points: the first setting itself, or no interval."
     )
     if any(row["fresh_difference"] is not None for row in rows):
-        words += (
+        caption += (
             " Repetition alone: few rows repeated against more rows seen less often, in as many batches of the same "
             "size; the short upright line is the score of the latter, and a line that misses it is a difference "
             "beyond noise."
         )
-    words += style.seed_words(rows, " * published by the paper.")
-    style.note(canvas, words, 48 * min(3, len(panels)))
+    caption += style.seed_words(rows, " * published by the paper.")
+    style.note(canvas, caption, 48 * min(3, len(panels)))
     return canvas
 
 
@@ -48,7 +48,7 @@ def _comparable(rows: Rows) -> list[Rows]:
 
 def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
     """Of every arm that repeats few rows where another sees more: a row that holds the difference."""
-    found = {arm: [row for row in of if row["fresh_difference"] is not None] for arm, of in by_arm(rows).items()}
+    found = {arm: [row for row in own if row["fresh_difference"] is not None] for arm, own in by_arm(rows).items()}
     return {arm: of[0] for arm, of in found.items() if of}
 
 
@@ -107,7 +107,7 @@ def _labels(rows: Rows) -> list[str]:
     """Rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
     labels = [f"{row['rows']:,} rows × {row['passes']:g}" for row in rows]
     if len({row["data_family"] for row in rows}) > 1:
-        labels = [f"{row['data_family']}, {words}" for words, row in zip(labels, rows, strict=True)]
+        labels = [f"{row['data_family']}, {label}" for label, row in zip(labels, rows, strict=True)]
     if len(set(labels)) < len(labels):
-        labels = [f"{words}, {row['lr']:g} {row['decay']}" for words, row in zip(labels, rows, strict=True)]
-    return [words + ("*" if row["source"] == "paper" else "") for words, row in zip(labels, rows, strict=True)]
+        labels = [f"{label}, {row['lr']:g} {row['decay']}" for label, row in zip(labels, rows, strict=True)]
+    return [label + ("*" if row["source"] == "paper" else "") for label, row in zip(labels, rows, strict=True)]

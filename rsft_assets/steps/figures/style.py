@@ -152,9 +152,9 @@ def benchmark_title(axes: Axes, row: dict[str, Any], extra: str = "") -> None:
     """The benchmark's name in bold, its group (and what else) below."""
     group = GROUP_TITLES.get(row["benchmark_group"], row["benchmark_group"])
     axes.set_title(f"{row['title'] or row['benchmark']}\n" + "\n" * extra.count("\n"), fontweight="bold")
-    words = f"{extra}, {group}" if extra else group
-    words += ", less is better" if row.get("lower_is_better") else ""
-    axes.text(0.5, 1.03, words, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
+    title = f"{extra}, {group}" if extra else group
+    title += ", less is better" if row.get("lower_is_better") else ""
+    axes.text(0.5, 1.03, title, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
 
 
 def heading(canvas: Canvas, title: str, question: str) -> None:
@@ -164,12 +164,12 @@ def heading(canvas: Canvas, title: str, question: str) -> None:
     canvas.text(0.01, 1 + 0.12 * inch, question, ha="left", va="bottom", fontsize=9, color=GREY)
 
 
-def note(canvas: Canvas, words: str, characters: int = 200) -> None:
+def note(canvas: Canvas, text: str, characters: int = 200) -> None:
     """The lines under a figure that say how to read it, of at most so many characters."""
     canvas.text(
         0.01,
         -0.01,
-        "\n".join(textwrap.wrap(words, characters)),
+        "\n".join(textwrap.wrap(text, characters)),
         ha="left",
         va="top",
         fontsize=8,
@@ -194,11 +194,11 @@ def by_arm(rows: Rows) -> dict[Any, Rows]:
 
 def seed_words(rows: Rows, published: str = "") -> str:
     """How several training seeds are shown, and what was published, said only where there are such."""
-    words = ""
+    caption = ""
     if any((row.get("seeds") or 1) > 1 for row in rows):
-        words += " Small faint points are training seeds; the large one is their mean, its interval for items and "
-        words += "seeds both."
-    return words + (published if published and any(row["source"] == "paper" for row in rows) else "")
+        caption += " Small faint points are training seeds; the large one is their mean, its interval for items and "
+        caption += "seeds both."
+    return caption + (published if published and any(row["source"] == "paper" for row in rows) else "")
 
 
 def in_group_order(rows: Rows) -> Rows:

@@ -31,8 +31,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
                 [row["step"] for row in held], [row["held_out_loss"] for row in held], color=colour, marker="o",
                 linestyle="none", markerfacecolor="white",
             )  # fmt: skip
-            words = f"{first['dataset']}, {first['schedule']}" if len(dashes) > 1 else first["dataset"]
-            shown.setdefault(words, drawn)
+            label = f"{first['dataset']}, {first['schedule']}" if len(dashes) > 1 else first["dataset"]
+            shown.setdefault(label, drawn)
         axes.set_title(model, fontweight="bold")
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("loss per response token")

@@ -79,10 +79,10 @@ def _settings_file(setting: str, read: Callable[[], str]) -> Finding:
     """What a TOML file declares, or what is wrong with it."""
     path = os.environ.get(setting)
     try:
-        words = read()
+        content = read()
     except SpecError as error:
         return Finding("problem", setting, str(error).removeprefix(f"{setting}="))
-    return Finding("ok", setting, f"{path}: {words}" if path else f"not set: {words}")
+    return Finding("ok", setting, f"{path}: {content}" if path else f"not set: {content}")
 
 
 def _devices(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Finding]:
@@ -130,10 +130,10 @@ def _lock() -> Finding:
     cells = (Ref(key, part) for key in asset_keys(study) for part in partitions_of(study, key) or ("",))
     read = repositories(study, cells)
     left = sum(one.unpinned for one in read)
-    words = f"{lock_path()}: {len(read) - left} of {len(read)} repositories have a revision"
+    known = f"{lock_path()}: {len(read) - left} of {len(read)} repositories have a revision"
     if left:
-        return Finding("note", LOCK_SETTING, f"{words}; resolve the others: rsft lock")
-    return Finding("ok", LOCK_SETTING, words)
+        return Finding("note", LOCK_SETTING, f"{known}; resolve the others: rsft lock")
+    return Finding("ok", LOCK_SETTING, known)
 
 
 def _mirror() -> Finding:
@@ -189,8 +189,8 @@ def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
             sound += 1
     yield Finding("ok", "outputs", f"{sound} finished and {'intact' if content else 'complete'}")
     if old := sum(folder.name not in pointer_beside(folder).manifests for folder in in_use):
-        words = f"{old} have no hash of their manifest in the pointer; it is added when they are next kept or made"
-        yield Finding("note", "manifests", words)
+        message = f"{old} have no hash of their manifest in the pointer; it is added when they are next kept or made"
+        yield Finding("note", "manifests", message)
 
 
 def _read(folder: Path) -> Output | str:

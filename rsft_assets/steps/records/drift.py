@@ -10,13 +10,13 @@ from rsft_assets.steps.records.store import Output, Store
 def drift(study: Study, store: Store, output: Output) -> list[str]:
     """Every difference between how an output was made and how it would be made now."""
     manifest = output.manifest
-    words = []
+    changes = []
     try:
         identity = store.identity(study, manifest.ref)
-        words += [f"changed since: {field}" for field in changed_fields(manifest, identity)]
+        changes += [f"changed since: {field}" for field in changed_fields(manifest, identity)]
     except StepError as error:
-        words.append(str(error))
+        changes.append(str(error))
     then = manifest.made_by.get("code")
     if manifest.origin == "computed" and then is not None and then != (now := code_of(study, manifest.ref)):
-        words.append(f"the code of {manifest.ref.stage} has changed since (was {then}, is {now})")
-    return words
+        changes.append(f"the code of {manifest.ref.stage} has changed since (was {then}, is {now})")
+    return changes

@@ -23,13 +23,13 @@ class Identity:
 
 def changed_fields(old: Manifest, new: Identity) -> list[str]:
     """Which declared fields or inputs differ, in words."""
-    words = _differences(old.spec, new.spec, "")
+    changed = _differences(old.spec, new.spec, "")
     before = {(i.asset, i.partition): i.digest for i in old.inputs}
     after = {(i.asset, i.partition): i.digest for i in new.inputs}
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
-            words.append(f"input {Ref(*key)}")
-    return words
+            changed.append(f"input {Ref(*key)}")
+    return changed
 
 
 def _differences(old: Any, new: Any, at: str) -> list[str]:

@@ -44,9 +44,9 @@ def _acquire(descriptor: int, path: Path, what: str) -> bool:
             blocked = True
             if time.monotonic() >= say_at:
                 say_at = time.monotonic() + _SAY_AGAIN_SECONDS
-                words = f"{what} is locked by {holder(path)}; waiting for it"
-                log.warning("%s", words)
-                send({"event": "note", "words": words})
+                message = f"{what} is locked by {holder(path)}; waiting for it"
+                log.warning("%s", message)
+                send({"event": "note", "words": message})
             time.sleep(_ASK_AGAIN_SECONDS)
 
 

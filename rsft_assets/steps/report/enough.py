@@ -72,10 +72,10 @@ def _counts(judged: Rows, answer: Answer) -> None:
             f"at the top, {back} of {len(dips)} {'is' if back == 1 else 'are'} at least as good as at the peak, on the "
             "mean."
         )
-    for group, words in GROUPS.items():
+    for group, title in GROUPS.items():
         mine = [row for row in judged if row["run_group"] == group]
         if mine:
-            answer.say(f"{phrases.capitalised(words)}: of {_counted(mine)}.")
+            answer.say(f"{phrases.capitalised(title)}: of {_counted(mine)}.")
 
 
 def _counted(rows: Rows) -> str:
@@ -83,14 +83,14 @@ def _counted(rows: Rows) -> str:
     several = [row for row in dips if row["seeds"] > 1]
     lost = [row for row in rows if row["is_arm_erosion_beyond_noise"]]
     both = sum(row["is_arm_erosion_beyond_noise"] for row in dips)
-    words = f"{phrases.count_of(len(rows), 'arm-benchmark pair')}, "
-    words += f"{_that(len(dips), 'dips and rises', 'dip and rise')} again beyond noise"
+    sentence = f"{phrases.count_of(len(rows), 'arm-benchmark pair')}, "
+    sentence += f"{_that(len(dips), 'dips and rises', 'dip and rise')} again beyond noise"
     if several:
         held = sum(row["arm_valley_seeds"] == row["seeds"] for row in several)
-        words += f" (in every seed in {held} of {len(several)} with several training seeds)"
-    words += f", {_that(len(lost), 'ends', 'end')} beyond noise below an earlier step"
-    words += f" ({_that(both, 'does', 'do')} both)" if both else ""
-    return f"{words} and {_that(len(rows) - len(dips) - len(lost) + both, 'does', 'do')} neither"
+        sentence += f" (in every seed in {held} of {len(several)} with several training seeds)"
+    sentence += f", {_that(len(lost), 'ends', 'end')} beyond noise below an earlier step"
+    sentence += f" ({_that(both, 'does', 'do')} both)" if both else ""
+    return f"{sentence} and {_that(len(rows) - len(dips) - len(lost) + both, 'does', 'do')} neither"
 
 
 def _that(number: int, one: str, many: str) -> str:
@@ -127,22 +127,22 @@ def _clearness(row: dict[str, Any]) -> float:
 def _over_fitted(judged: Rows, answer: Answer) -> None:
     """Arms that end beyond noise below a trained step; where only the base was better, they have just not gained."""
     found = [row for row in judged if row["is_arm_erosion_beyond_noise"] and row["arm_erosion_step"] > 0]
-    of: dict[str, Rows] = {}
+    by_arm: dict[str, Rows] = {}
     for row in found:
-        of.setdefault(row["arm"], []).append(row)
-    if not of:
+        by_arm.setdefault(row["arm"], []).append(row)
+    if not by_arm:
         answer.say("No arm is over-fitted, that is at the end beyond noise below a best step that was a trained one.")
         return
-    told = []
-    for name, mine in sorted(of.items(), key=lambda pair: -len(pair[1])):
+    sentences = []
+    for name, mine in sorted(by_arm.items(), key=lambda pair: -len(pair[1])):
         there = sum(row["arm"] == name for row in judged)
         several = [row for row in mine if row["seeds"] > 1]
         held = sum(row["arm_erosion_seeds"] == row["seeds"] for row in several)
         seeds = f"in every seed on {held}" if several else "one training seed"
-        told.append(f"{name} on {len(mine)} of {phrases.count_of(there, 'benchmark')} ({seeds})")
+        sentences.append(f"{name} on {len(mine)} of {phrases.count_of(there, 'benchmark')} ({seeds})")
     answer.say(
         "Over-fitted, that is at the end beyond noise below a best step that was a trained one: "
-        f"{phrases.listed(told, _MOST_ARMS)}."
+        f"{phrases.listed(sentences, _MOST_ARMS)}."
     )
 
 
@@ -152,13 +152,15 @@ def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
     if not faint:
         return
     least = min(faint, key=lambda row: row["items_to_settle"] or 10**9)
-    words = f"{phrases.count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
+    sentence = (
+        f"{phrases.count_of(len(faint), 'fall of a single run', 'falls of single runs')} cannot be told from noise"
+    )
     if least["items_to_settle"]:
-        words += (
+        sentence += (
             f"; the nearest to being settled is {least['run']} on {least['title']}, which would take about "
             f"{least['items_to_settle']:,} items at the spread seen here"
         )
-    answer.say(f"{words}.", least["trace"])
+    answer.say(f"{sentence}.", least["trace"])
 
 
 def _not_available(tables: Tables, answer: Answer) -> None:

@@ -30,7 +30,7 @@ def length(tables: Tables) -> Answer:
     lines: dict[tuple[str, str, str], Rows] = {}
     for row in rows:
         lines.setdefault((row["arm"], row["benchmark"], row["protocol"]), []).append(row)
-    answer.rows = [_line(of) for of in lines.values() if any(row["step"] > 0 for row in of)]
+    answer.rows = [_line(own) for own in lines.values() if any(row["step"] > 0 for row in own)]
     if not answer.rows:
         answer.missing.append("No completions are stored for this study, so the growth cannot be split.")
         return answer
@@ -85,7 +85,7 @@ def _line(rows: Rows) -> dict[str, Any]:
         **{"growth": growth, "growth_low": low, "growth_high": longest["arm_growth_high"]},
         "growth_settled": longest["arm_growth_real"],
         "grows": low is not None and growth - (growth - low) * wider > 0,
-        "shorter_seeds": sum(_shorter(of) for of in runs.values()),
+        "shorter_seeds": sum(_shorter(own) for own in runs.values()),
         "seeds_known": len(runs),
         "truncation_rate": max(row["truncation_rate"] for row in rows),
         "trace": _trace(longest) if seeds > 1 else longest["trace"],
@@ -124,22 +124,22 @@ def _tokens(row: dict[str, Any], name: str) -> str:
 
 def _course(row: dict[str, Any]) -> str:
     """Base, longest, end; whether it grew and settled; what the growth is made of."""
-    words = f"{row['arm']} on {row['title']}: {row['base_tokens']:,.0f} tokens on average at the base, "
+    sentence = f"{row['arm']} on {row['title']}: {row['base_tokens']:,.0f} tokens on average at the base, "
     if row["longest_step"] == row["end_step"]:
-        words += f"{_tokens(row, 'end_tokens')} at the end, step {row['end_step']}, its longest"
+        sentence += f"{_tokens(row, 'end_tokens')} at the end, step {row['end_step']}, its longest"
     else:
-        words += (
+        sentence += (
             f"{_tokens(row, 'longest_tokens')} at its longest, step {row['longest_step']}, "
             f"{_tokens(row, 'end_tokens')} at the end, step {row['end_step']}"
         )
     seeds = count_of(row["seeds_known"], "training seed")
     if row["shorter_seeds"] or row["longest_step"] != row["end_step"]:
-        words += f"; in {row['shorter_seeds']} of {seeds} the end is shorter than the longest beyond noise"
+        sentence += f"; in {row['shorter_seeds']} of {seeds} the end is shorter than the longest beyond noise"
     if not row["grows"]:
-        return f"{words}. No growth over the base is beyond noise."
+        return f"{sentence}. No growth over the base is beyond noise."
     other = row["growth"] - row["growth_settled"]
     return (
-        f"{words}. Of the growth to the longest, {row['growth']:+,.0f} tokens, settled answers make "
+        f"{sentence}. Of the growth to the longest, {row['growth']:+,.0f} tokens, settled answers make "
         f"{row['growth_settled']:+z,.0f}, and loops, cut answers and missing end tokens {other:+z,.0f}."
     )
 
@@ -148,15 +148,15 @@ def _plain(answer: Answer, rows: Rows) -> None:
     """Those without thinking, in one sentence."""
     if not rows:
         return
-    told = [
+    sentences = [
         f"{row['arm']} on {row['title']} {row['base_tokens']:,.0f}, {_tokens(row, 'longest_tokens')} and "
         f"{_tokens(row, 'end_tokens')}"
         for row in rows[:MOST_SENTENCES]
     ]
     more = f"; and {len(rows) - MOST_SENTENCES} more" if len(rows) > MOST_SENTENCES else ""
     answer.say(
-        f"Trained without thinking, tokens on average at the base, at the longest and at the end: {'; '.join(told)}"
-        f"{more}.",
+        "Trained without thinking, tokens on average at the base, at the longest and at the end: "
+        f"{'; '.join(sentences)}{more}.",
         rows[0]["trace"] if len(rows) == 1 else "",
     )
 
@@ -164,13 +164,13 @@ def _plain(answer: Answer, rows: Rows) -> None:
 def _out_of_domain(answer: Answer, rows: Rows) -> None:
     """Counts, with thinking and without."""
     counts = []
-    for thinking, words in ((True, "with thinking"), (False, "without")):
+    for thinking, how in ((True, "with thinking"), (False, "without")):
         mine = [row for row in rows if bool(row["thinking"]) == thinking]
         if mine:
             grown = [row for row in mine if row["grows"]]
             back = sum(row["shorter_seeds"] == row["seeds_known"] for row in grown)
             counts.append(
-                f"trained {words}, in {len(grown)} of {count_of(len(mine), 'arm-benchmark pair')}"
+                f"trained {how}, in {len(grown)} of {count_of(len(mine), 'arm-benchmark pair')}"
                 + (f", {back} of them shorter at the end than at the longest in every seed" if grown else "")
             )
     if counts:

@@ -78,13 +78,13 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         apart = difference_of(_ends(row), _ends(beside)) if beside else None
         if beside is None or apart is None:
             continue
-        words = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
+        finding = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
         if row["unit"] == "share":
-            words += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
+            finding += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
         if apart[1] > 0:
-            more.append(words)
+            more.append(finding)
         elif apart[2] < 0:
-            less.append(words)
+            less.append(finding)
         else:
             same += 1
     first, second = one[0], other[0]

@@ -30,7 +30,7 @@ def page(
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{html.escape(title)}</h1>',
-        *(f"<p>{html.escape(words)}</p>" for words in about),
+        *(f"<p>{html.escape(paragraph)}</p>" for paragraph in about),
         f"<nav>{links}</nav>",
     ]
     shown: set[str] = set()
@@ -47,10 +47,12 @@ def page(
 
 def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list[str]:
     parts = [f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>']
-    parts += [f'<p class="said">{html.escape(words)}{_traced(answer, words)}</p>' for words in answer.sentences]
+    parts += [
+        f'<p class="said">{html.escape(sentence)}{_traced(answer, sentence)}</p>' for sentence in answer.sentences
+    ]
     if answer.missing:
         parts.append(
-            '<div class="missing">' + "".join(f"<p>{html.escape(words)}</p>" for words in answer.missing) + "</div>"
+            '<div class="missing">' + "".join(f"<p>{html.escape(line)}</p>" for line in answer.missing) + "</div>"
         )
     for figure in answer.figures:
         if figure in pictures and figure not in shown:
@@ -66,8 +68,8 @@ def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list
     return parts
 
 
-def _traced(answer: Answer, words: str) -> str:
-    place = answer.traces.get(words)
+def _traced(answer: Answer, sentence: str) -> str:
+    place = answer.traces.get(sentence)
     return f" <code>{html.escape(trace_command(place))}</code>" if place else ""
 
 

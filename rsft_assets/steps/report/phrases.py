@@ -8,8 +8,8 @@ def with_ends(column: str, heading: str) -> dict[str, str]:
     return {column: heading, f"{column}_low": "low", f"{column}_high": "high"}
 
 
-def capitalised(words: str) -> str:
-    return words[0].upper() + words[1:]
+def capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def percent(value: float | None) -> str:
@@ -21,14 +21,14 @@ def points(value: float | None, low: float | None = None, high: float | None = N
     if value is None:
         return "not known"
     scale, word = (100, " points") if unit == "share" else (1, "")
-    words = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
+    number = f"{scale * value:+z.1f}{word}" if unit == "share" else f"{value:+z.2f}"
     if low is None or high is None:
-        return f"{words} (no interval)"
+        return f"{number} (no interval)"
     if unit == "share":
         # A share cannot change by more than all of it.
         low, high = max(low, -1.0), min(high, 1.0)
     ends = f"{scale * low:+z.1f} to {scale * high:+z.1f}" if unit == "share" else f"{low:+z.2f} to {high:+z.2f}"
-    return f"{words} (95 % interval {ends})"
+    return f"{number} (95 % interval {ends})"
 
 
 def points_of(row: dict[str, Any], column: str) -> str:
@@ -52,7 +52,7 @@ def seeds_of(rows: list[dict[str, Any]]) -> str:
     return seeds(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} training seeds"
 
 
-def listed(words: list[str], most: int = 5) -> str:
-    shown = words[:most]
-    more = f" and {len(words) - most} more" if len(words) > most else ""
+def listed(names: list[str], most: int = 5) -> str:
+    shown = names[:most]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown) + more

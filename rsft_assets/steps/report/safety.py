@@ -59,7 +59,7 @@ def _arms(rows: Rows) -> Rows:
 def _by_reading(rows: Rows) -> list[Rows]:
     """Forbidden requests before allowed ones."""
     readings = sorted({(row["benchmark"], row["metric"]) for row in rows})
-    return [[row for row in rows if (row["benchmark"], row["metric"]) == of] for of in readings]
+    return [[row for row in rows if (row["benchmark"], row["metric"]) == reading] for reading in readings]
 
 
 def _what(row: dict[str, Any]) -> str:
@@ -71,15 +71,15 @@ def _what(row: dict[str, Any]) -> str:
 def _harms(answer: Answer, mine: Rows, shared: str) -> None:
     """How many arms of one schedule became less safe, with thinking and without."""
     for thinking, words in ((True, "trained with thinking"), (False, "trained without thinking")):
-        of = [row for row in mine if bool(row["thinking"]) == thinking]
-        if not of:
+        own = [row for row in mine if bool(row["thinking"]) == thinking]
+        if not own:
             continue
-        hurt = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
-        safer = [row for row in of if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
-        worst = max(of, key=lambda row: row["arm_harm"])
+        hurt = [row for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+        safer = [row for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
+        worst = max(own, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
         answer.say(
-            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(of), 'arm')} {words}{under}, {len(hurt)} "
+            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(own), 'arm')} {words}{under}, {len(hurt)} "
             f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of "
             f"{worst['arm']}, {phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
             worst["trace"],
@@ -111,15 +111,15 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         over = [f" over {phrases.seeds(row[name])}" for name in ("seeds", "twin_seeds")]
         own, other = over if len(counts) > 1 else ("", "")
         if row["harm_over_twin_low"] is None:
-            told = "without an interval the two cannot be told apart"
+            verdict = "without an interval the two cannot be told apart"
         elif row["is_harm_over_twin_beyond_noise"]:
-            told = f"with thinking it is {'more' if row['harm_over_twin'] > 0 else 'less'}, beyond noise"
+            verdict = f"with thinking it is {'more' if row['harm_over_twin'] > 0 else 'less'}, beyond noise"
         else:
-            told = "the two cannot be told apart"
+            verdict = "the two cannot be told apart"
         answer.say(
             f"The same rows with thinking and without, {row['model']} under {row['schedule']}, in {_what(row)}: with "
             f"({row['dataset']}) {phrases.points_of(row, 'arm_harm')}{own}, without ({row['twin_dataset']}) "
             f"{phrases.points_of(row, 'twin_harm')}{other}; the difference is "
-            f"{phrases.points_of(row, 'harm_over_twin')} over {phrases.seeds(row['twin_pairs'])}: {told}.",
+            f"{phrases.points_of(row, 'harm_over_twin')} over {phrases.seeds(row['twin_pairs'])}: {verdict}.",
             row["trace"],
         )

@@ -37,9 +37,9 @@ def _equal_steps(rows: Rows, answer: Answer) -> None:
             "No arm repeats few rows where another sees more rows less often with the same batch and steps; what is "
             "compared differs in more than repetition."
         )
-    told = {(row["fresh"], row["arm"]) for row in clean}
+    arms = {(row["fresh"], row["arm"]) for row in clean}
     batches = {row["arm"]: row["batch_size"] for row in rows}
-    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in told):
+    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in arms):
         _setting([row for row in others if row["arm"] == name], batches, answer)
 
 
@@ -59,12 +59,12 @@ def _other_lengths(rows: Rows, answer: Answer) -> None:
 
 def _beyond_noise(rows: Rows, name: str) -> str:
     """Where a difference is beyond noise, each with its interval."""
-    words = []
+    counts = []
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
-        told = [f"{row['title']} {phrases.points_of(row, f'{name}_difference')}" for row in mine]
-        words.append(f"beyond noise {kind} on {phrases.listed(told, len(told)) or 'none'}")
-    return f"{', '.join(words)}, of {phrases.count_of(len(rows), 'benchmark')}"
+        benchmarks = [f"{row['title']} {phrases.points_of(row, f'{name}_difference')}" for row in mine]
+        counts.append(f"beyond noise {kind} on {phrases.listed(benchmarks, len(benchmarks)) or 'none'}")
+    return f"{', '.join(counts)}, of {phrases.count_of(len(rows), 'benchmark')}"
 
 
 def _repeated(mine: Rows, answer: Answer) -> None:

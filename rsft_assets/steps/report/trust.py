@@ -24,17 +24,17 @@ def trusted(tables: Tables, results: Results | None) -> Answer:
         samples = sum(row["samples"] for row in known)
         undecided = sum(row["undecided"] for row in known) / samples
         cut = max(known, key=lambda row: row["truncation_rate"])
-        words = (
+        sentence = (
             f"{count_of(len(known), 'score')}, each with its interval, stand{'s' if len(known) == 1 else ''} on "
             f"{samples:,} graded samples, of which {percent(undecided)} could not be decided and count neither for nor "
             "against."
         )
         if cut["truncation_rate"]:
-            words += (
+            sentence += (
                 f" The token limit cut at most {percent(cut['truncation_rate'])} of a score's answers ({cut['run']} "
                 f"at step {cut['step']} on {cut['title']})."
             )
-        answer.sentences.append(words)
+        answer.sentences.append(sentence)
     _graders(known, answer)
     _data(tables, answer)
     _gaps(tables, answer)
@@ -75,15 +75,15 @@ def _graders(known: list[dict], answer: Answer) -> None:  # type: ignore[type-ar
     # Rounded, since 0.05 - 0.03 is a little more than 0.02.
     apart = [(s, a) for s, a in shares if round(abs(s["value"] - a["value"]), 9) > 0.02]
     if pairs:
-        words = "The two graders, strict and the authors', differ by more than 2 points in "
-        words += f"{len(apart)} of {len(pairs)} scores"
+        sentence = "The two graders, strict and the authors', differ by more than 2 points in "
+        sentence += f"{len(apart)} of {len(pairs)} scores"
         if apart:
             strict, authors = max(apart, key=lambda pair: abs(pair[0]["value"] - pair[1]["value"]))
-            words += (
+            sentence += (
                 f"; most for {strict['run']} at step {strict['step']} on {strict['title']}: {percent(strict['value'])} "
                 f"against {percent(authors['value'])}"
             )
-        answer.sentences.append(words + ".")
+        answer.sentences.append(sentence + ".")
 
 
 def _data(tables: Tables, answer: Answer) -> None:
@@ -94,16 +94,18 @@ def _data(tables: Tables, answer: Answer) -> None:
         "'responses unparseable')"
     )
     for dataset in sorted({row["dataset"] for row in rows if row["stage"] == "rows of the set"}):
-        of = {row["stage"]: row["share"] for row in rows if row["dataset"] == dataset}
-        correct = of.get("rows judged correct")
-        words = "its rows were not judged" if correct is None else f"{percent(correct)} of its rows were judged correct"
-        if "responses wrong" in of:
-            words += (
-                f"; of the responses behind it, {percent(of['responses wrong'])} were wrong, "
-                f"{percent(of.get('responses unparseable'))} without a readable answer and "
-                f"{percent(of.get('responses undecided'))} undecided"
+        shares = {row["stage"]: row["share"] for row in rows if row["dataset"] == dataset}
+        correct = shares.get("rows judged correct")
+        finding = (
+            "its rows were not judged" if correct is None else f"{percent(correct)} of its rows were judged correct"
+        )
+        if "responses wrong" in shares:
+            finding += (
+                f"; of the responses behind it, {percent(shares['responses wrong'])} were wrong, "
+                f"{percent(shares.get('responses unparseable'))} without a readable answer and "
+                f"{percent(shares.get('responses undecided'))} undecided"
             )
-        answer.sentences.append(f"{dataset}: {words}.")
+        answer.sentences.append(f"{dataset}: {finding}.")
 
 
 def _gaps(tables: Tables, answer: Answer) -> None:

@@ -67,17 +67,17 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
             if build.finished is None:
                 studies = sorted(set(study.member_of.values()))
                 progress = Progress("report", len(studies), "studies")
-                for of in studies:
-                    _write(db, of, build.folder, figures, results)
-                    progress.step(1, of)
+                for study_name in studies:
+                    _write(db, study_name, build.folder, figures, results)
+                    progress.step(1, study_name)
                 write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
     return build.output
 
 
-def answers_of(db: DuckDBPyConnection, of: str, results: Results | None = None) -> list[Answer]:
+def answers_of(db: DuckDBPyConnection, study_name: str, results: Results | None = None) -> list[Answer]:
     """Every question of the report, answered for one study."""
-    tables = Tables(db, of)
+    tables = Tables(db, study_name)
     asked = (enough.long_enough, outcomes.generalised, outcomes.which_data, training.repetition, models.size)
     answers = [_answered(ask, tables) for ask in (*asked, safety.safety, lengths.length)]
     return [*answers, _answered(partial(trust.trusted, results=results), tables)]
@@ -97,12 +97,16 @@ def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
         return Answer(about.__name__, question, missing=missing)
 
 
-def _write(db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Output], results: Results | None) -> None:
+def _write(
+    db: DuckDBPyConnection, study_name: str, folder: Path, figures: dict[str, Output], results: Results | None
+) -> None:
     pictures = {}
     for name, output in figures.items():
-        if of in output.stats.get("drawn", ()):
-            pictures[name] = output.file(f"{of}.svg")
-    ours = db.execute("SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [of]).fetchall()
+        if study_name in output.stats.get("drawn", ()):
+            pictures[name] = output.file(f"{study_name}.svg")
+    ours = db.execute(
+        "SELECT count(*) FROM staging.score_points WHERE source = 'ours' AND study = ?", [study_name]
+    ).fetchall()
     about = [
         "Every sentence is computed from the tables; intervals are 95 %, by item, paired where items are shared. "
         "An arm is one model, training set and schedule, named as its first run; where it was trained with several "
@@ -119,8 +123,8 @@ def _write(db: DuckDBPyConnection, of: str, folder: Path, figures: dict[str, Out
         )
     receipt = {"build of the results": results.build_id if results else "none"}
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
-    text = page(f"Report: the {of} study", about, answers_of(db, of, results), pictures, receipt)
-    (folder / f"{of}.html").write_text(text, encoding="utf-8")
+    text = page(f"Report: the {study_name} study", about, answers_of(db, study_name, results), pictures, receipt)
+    (folder / f"{study_name}.html").write_text(text, encoding="utf-8")
 
 
 def _code() -> str:
@@ -151,17 +155,17 @@ def _figure_findings(db: DuckDBPyConnection, store: Store, figure: Figure, looke
         return
     # Its pictures are checked with it.
     receipt = read_receipt(output)
-    for of, said in receipt["numbers"].items():
+    for study_name, said in receipt["numbers"].items():
         try:
-            rows = rows_of(db, figure, of)
+            rows = rows_of(db, figure, study_name)
         except StepError as error:
-            yield Finding(figure.key, of, "missing inputs", str(error))
+            yield Finding(figure.key, study_name, "missing inputs", str(error))
             continue
         if rows_digest(rows) != said["digest"]:
-            yield Finding(figure.key, of, "drifted", "the tables now hold other numbers; draw it again")
+            yield Finding(figure.key, study_name, "drifted", "the tables now hold other numbers; draw it again")
             continue
-        gone = _gone(store, receipt["traces"].get(of, []), looked)
-        yield Finding(figure.key, of, "missing inputs" if gone else "match", "; ".join(gone[:3]))
+        gone = _gone(store, receipt["traces"].get(study_name, []), looked)
+        yield Finding(figure.key, study_name, "missing inputs" if gone else "match", "; ".join(gone[:3]))
 
 
 def _gone(store: Store, traces: list[str], looked: dict[str, str]) -> list[str]:

@@ -148,8 +148,8 @@ def _finish(
 
 def main(arguments: argparse.Namespace) -> None:
     results = build_results(load_study(), Store.from_env(), force=arguments.force)
-    for words in _in_few_lines(results.problems):
-        log.warning("%s", words)
+    for line in _in_few_lines(results.problems):
+        log.warning("%s", line)
     if results.failures:
         raise StepError(f"{results.database} was published without what failed:\n  " + "\n  ".join(results.failures))
 
@@ -157,10 +157,11 @@ def main(arguments: argparse.Namespace) -> None:
 def _in_few_lines(problems: tuple[tuple[str, str], ...]) -> list[str]:
     """One line for each kind of problem, since a thousand files can share one."""
     places: dict[str, list[str]] = {}
-    for place, words in problems:
-        places.setdefault(words, []).append(place)
+    for place, problem in problems:
+        places.setdefault(problem, []).append(place)
     return [
-        f"left out {of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {words}" for words, of in places.items()
+        f"left out {of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {problem}"
+        for problem, of in places.items()
     ]
 
 

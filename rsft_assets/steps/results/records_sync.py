@@ -49,9 +49,9 @@ def sync_records(db: DuckDBPyConnection, store: Store) -> tuple[dict[str, str], 
         work.append((table, {str(one.output.folder / table.file): one for one in new}))
     progress = Progress("records", sum(len(files) for _, files in work), "files")
     for table, files in work:
-        for path, words in _load(db, table, files, progress):
-            files[path].damage = words
-            problems.append((files[path].place, words))
+        for path, problem in _load(db, table, files, progress):
+            files[path].damage = problem
+            problems.append((files[path].place, problem))
     damaged = sorted(one.id for one in found if one.damage)
     for table in RECORD_TABLES:
         _delete(db, table.table, damaged)
@@ -86,20 +86,20 @@ def _load(
     db: DuckDBPyConnection, table: RecordTable, files: dict[str, Found], progress: Progress
 ) -> list[tuple[str, str]]:
     """Load files in bulk, each checked before; where a batch fails, halve it until the bad file stands alone."""
-    bad = [(path, words) for path, one in files.items() if (words := one.output.changed([table.file]))]
+    bad = [(path, problem) for path, one in files.items() if (problem := one.output.changed([table.file]))]
     paths = [path for path in files if path not in dict(bad)]
     progress.step(len(bad), table.kind)
     waiting = [paths[i : i + _FILES_AT_ONCE] for i in range(0, len(paths), _FILES_AT_ONCE)]
     while waiting:
         batch = waiting.pop()
-        words = _insert(db, table, {path: files[path].id for path in batch})
-        if words is None or len(batch) == 1:
+        problem = _insert(db, table, {path: files[path].id for path in batch})
+        if problem is None or len(batch) == 1:
             progress.step(len(batch), table.kind)
-        if words is None:
+        if problem is None:
             continue
         if len(batch) == 1:
-            log.debug("left out %s: %s", batch[0], words)
-            bad.append((batch[0], words))
+            log.debug("left out %s: %s", batch[0], problem)
+            bad.append((batch[0], problem))
         else:
             waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     return bad
@@ -140,8 +140,8 @@ def _write_outputs(db: DuckDBPyConnection, found: list[Found], problems: list[tu
         for one in found
         for asset, partition, digest, folder in one.inputs
     ]
-    words = [{"place": place, "problem": problem} for place, problem in problems]
-    for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", words)):
+    rows_of_problems = [{"place": place, "problem": problem} for place, problem in problems]
+    for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", rows_of_problems)):
         db.execute(f"DELETE FROM records.{table}")
         insert(db, f"records.{table}", rows)
 
@@ -166,5 +166,5 @@ def _digests(found: list[Found], latest: set[int]) -> dict[str, str]:
     return {**digests, "records.outputs": every, "records.inputs": every, "records.problems": every}
 
 
-def _digest(words: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -141,7 +141,7 @@ def _parsed(text: str) -> tuple[tuple[str, ...], tuple[str, ...] | None, str | N
 
 def _header(text: str, mark: str) -> dict[str, Any]:
     said: dict[str, str] = {}
-    words: list[str] = []
+    lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith(mark):
             break
@@ -149,11 +149,11 @@ def _header(text: str, mark: str) -> dict[str, Any]:
         if match := _HEADER.match(line):
             said[match[1]] = match[2].strip()
         else:
-            words.append(line)
+            lines.append(line)
     about = {key.split()[1]: value for key, value in said.items() if key.startswith("column")}
     grain = tuple(name.strip() for name in said.get("grain", "").split(",") if name.strip())
     return {
-        "description": " ".join(filter(None, words)),
+        "description": " ".join(filter(None, lines)),
         "grain": grain,
         "incremental": said.get("incremental"),
         "severity": said.get("severity", "error"),

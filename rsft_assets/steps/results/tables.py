@@ -75,8 +75,8 @@ def _cannot(bench: Workbench, entry: SqlTable) -> tuple[str, str] | None:
     for name in entry.reads:
         if name in bench.failed:
             return "skipped", f"it reads {name}, which could not be built"
-    words = missing_table(entry, set(bench.digests), bench.names)
-    return ("failed", words) if words else None
+    problem = missing_table(entry, set(bench.digests), bench.names)
+    return ("failed", problem) if problem else None
 
 
 def _without(bench: Workbench, entry: SqlTable, state: str, problem: str) -> BuiltTable:

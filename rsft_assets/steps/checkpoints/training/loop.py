@@ -186,8 +186,8 @@ def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
 
 def _note(entry: dict[str, Any], session: Session) -> str:
     speed = entry["seen"] / max(entry["seconds"], 1e-9)
-    words = f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
-    return f"{words}{on_gpu(session.model, speed / session.world, session.device)}"
+    measures = f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
+    return f"{measures}{on_gpu(session.model, speed / session.world, session.device)}"
 
 
 @contextlib.contextmanager

@@ -24,12 +24,12 @@ def blocked(plan: Plan, selection: Selection) -> list[str]:
         lacking = [f"the mirror lacks {one.name}; put it there, or unset {MIRROR_ONLY_SETTING}" for one in read]
         return [*lacking, *_judges(study, refs)]
     left = [one for one in read if one.unpinned]
-    words = [no_revision(left, selection)] if left else []
+    problems = [no_revision(left, selection)] if left else []
     lock = load_lock(lock_file())
     gated = [one for one in read if one.gated or (one.key in lock and lock[one.key].gated)]
     if gated and not has_token():
-        words += [f"{one.name} is gated: ask for access at {page(one.hubs[0])} and set HF_TOKEN" for one in gated]
-    return [*words, *_judges(study, refs)]
+        problems += [f"{one.name} is gated: ask for access at {page(one.hubs[0])} and set HF_TOKEN" for one in gated]
+    return [*problems, *_judges(study, refs)]
 
 
 def unpinned(study: Study, refs: Iterable[Ref]) -> list[Repository]:
@@ -51,8 +51,8 @@ def no_revision(found: list[Repository], selection: Selection) -> str:
 def lock_command(selection: Selection) -> str:
     """What a person types to lock what a selection needs."""
     options = [("--run", selection.runs), ("--step", selection.steps), ("--partition", selection.partitions)]
-    words = [f"{option} {shlex.quote(str(value))}" for option, values in options for value in values]
-    return " ".join(["rsft lock", str(selection), *words])
+    filters = [f"{option} {shlex.quote(str(value))}" for option, values in options for value in values]
+    return " ".join(["rsft lock", str(selection), *filters])
 
 
 def _judges(study: Study, refs: Iterable[Ref]) -> list[str]:

@@ -69,12 +69,12 @@ def of_figure(study: Study, store: Store, what: str, where: str, *, content: boo
     receipt = read_receipt(output)
     node.facts |= {"reads": receipt["reads"], "drawn for": receipt["drawn"]}
     if not where:
-        traces = {of: len(found) for of, found in receipt["traces"].items()}
+        traces = {study_name: len(found) for study_name, found in receipt["traces"].items()}
         node.facts["numbers stand on outputs"] = traces
         return node
     conditions, rows = _conditions(where), []
-    for of in receipt["drawn"]:
-        with output.file(f"{of}.csv").open(encoding="utf-8", newline="") as file:
+    for study_name in receipt["drawn"]:
+        with output.file(f"{study_name}.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 for column in conditions:
                     if column not in row:

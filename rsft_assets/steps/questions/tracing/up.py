@@ -91,8 +91,8 @@ class Upwards:
             try:
                 rows += _select({path: output}, column, value)
             except duckdb.Error as error:
-                words = f"{path} cannot be read ({str(error).splitlines()[0]}); materialize it again with --force"
-                broken.append(Node(str(output.manifest.ref), "missing", problem=words))
+                problem = f"{path} cannot be read ({str(error).splitlines()[0]}); materialize it again with --force"
+                broken.append(Node(str(output.manifest.ref), "missing", problem=problem))
         return rows
 
     def _answers(self, pool: str, query_id: str, response_id: str) -> Node | None:
@@ -181,9 +181,9 @@ class Upwards:
                 if row["value"] is not None and str(output.manifest.ref) not in damaged:
                     ref = output.manifest.ref
                     by_run[f"{ref.run} {row['grader']} {row['metric']}"][ref.step].append(row["value"])
-            for words, steps in sorted(by_run.items()):
+            for run, steps in sorted(by_run.items()):
                 means = {step: sum(values) / len(values) for step, values in sorted(steps.items())}
-                nodes.append(Node(f"{key} {words}", "rows", {"value by step": means}))
+                nodes.append(Node(f"{key} {run}", "rows", {"value by step": means}))
             nodes += broken
         return nodes
 

@@ -67,8 +67,8 @@ class Tools(Closing):
 
     def judging_of(self, benchmark: str) -> dict[str, dict[str, int]]:
         """What its judges were asked so far, by role: judgements and their tokens; stored ones cost nothing."""
-        of = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
-        return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in of.items()}
+        judges_here = {role: judge for (role, name), judge in self.judges.items() if name == benchmark}
+        return {role: {"asked": judge.asked, "tokens": judge.tokens} for role, judge in judges_here.items()}
 
     def close(self) -> None:
         self._stack.close()
