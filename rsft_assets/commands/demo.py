@@ -113,13 +113,13 @@ def _unfinished(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _print_answers(store: Store, out: Console) -> None:
-    """The report's questions and answers, as it has them."""
+    """The report's questions, each with its short answer."""
     from rsft_assets.steps.report.write import answers_of
 
     with open_results(store) as db:
         for answer in answers_of(db, STUDY):
             out.print(f"[bold]{answer.question}[/bold]")
-            for sentence in (*answer.sentences, *answer.missing):
+            for sentence in answer.short.splitlines() or answer.missing[:1]:
                 out.print(f"  {sentence}", soft_wrap=True, markup=False)
             out.print()
 

@@ -38,6 +38,8 @@ class Study:
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     member_of: dict[tuple[str, str], str] = field(default_factory=dict)
     """(table, name) -> "paper" or "nano"."""
+    titles: dict[str, str] = field(default_factory=dict)
+    """What a study is called where a study file extends it."""
 
     def get(self, table: str, name: str) -> Any:
         """One entry, or a `SpecError` with the nearest valid names."""
@@ -97,9 +99,11 @@ def _load(study_file: str | None, lock_file: LockFile | None = None, *, locked: 
         file = read_study_file(Path(study_file))
         parts.append((file.extends, file.entries))
         try:
-            return combine(parts, file, lock)
+            study = combine(parts, file, lock)
         except SpecError as error:
             raise SpecError(f"{STUDY_FILE_SETTING}={study_file}: {error}") from error
+        study.titles[file.extends] = f"{Path(study_file).stem}, beside the {file.extends} study"
+        return study
     return combine(parts, lock=lock)
 
 

@@ -29,6 +29,8 @@ class Answer:
 
     name: str
     question: str
+    short: str = ""
+    """The answer in a sentence or a few lines, for who reads no further."""
     sentences: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What there is not, or what could not be decided, said plainly."""
@@ -89,6 +91,13 @@ def arms(rows: Rows, table: str) -> Rows:
 def arm(row: dict[str, Any]) -> str:
     """An arm's name: that of its first run."""
     return f"{row['model']}_{row['dataset']}_{row['schedule']}"
+
+
+def better_and_worse(rows: Rows, clear: str, change: str) -> str:
+    """In how many comparisons a change is clear, and which way."""
+    up = sum(bool(row[clear]) and row[change] > 0 for row in rows)
+    down = sum(bool(row[clear]) and row[change] < 0 for row in rows)
+    return f"better in {up or 'none'} and worse in {down or 'none'} of {phrases.count_of(len(rows), 'comparison')}"
 
 
 def one_seed(answer: Answer, rows: Rows) -> None:

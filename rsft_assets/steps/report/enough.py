@@ -65,6 +65,11 @@ def _counts(judged: Rows, answer: Answer) -> None:
         "question of its own."
     )
     dips = [row for row in judged if row["is_arm_valley_beyond_noise"]]
+    lost = sum(row["is_arm_erosion_beyond_noise"] for row in judged)
+    answer.short = (
+        f"Of {phrases.count_of(len(judged), 'trajectory', 'trajectories')}, {_that(len(dips), 'dips', 'dip')} and then "
+        f"{'recovers' if len(dips) == 1 else 'recover'}; {_that(lost, 'ends', 'end')} below an earlier step."
+    )
     if dips:
         back = sum(row["arm_regains"] for row in dips)
         answer.say(

@@ -40,6 +40,13 @@ def length(tables: Tables) -> Answer:
         (row for row in answer.rows if row["run_group"] == "in-domain"), key=lambda row: -schedules[row["schedule"]]
     )
     thinking = [row for row in mine if row["thinking"]]
+    if thinking:
+        first = thinking[0]
+        answer.short = (
+            f"In domain, with thinking: {first['base_tokens']:,.0f} tokens an answer at the base, "
+            f"{first['longest_tokens']:,.0f} at the longest, {first['end_tokens']:,.0f} at the end "
+            f"({first['arm']} on {first['title']})."
+        )
     for row in thinking[:MOST_SENTENCES]:
         answer.say(_course(row), row["trace"])
     if len(thinking) > MOST_SENTENCES:

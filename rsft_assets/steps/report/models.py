@@ -91,6 +91,11 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
     if not (more or less or same):
         answer.missing.append(f"No interval is known between {first['model']} and {second['model']}.")
         return
+    answer.short += "\n" if answer.short else ""
+    answer.short += (
+        f"{_of_base(first)} gains more than {_of_base(second)} on {len(more)} and less on "
+        f"{len(less)} of {phrases.count_of(len(more) + len(less) + same, 'benchmark')}, from {first['dataset']}."
+    )
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "
         f"{phrases.seeds_of([first, second])}: gains more on {phrases.listed(more, MOST) or 'none'}; less on "

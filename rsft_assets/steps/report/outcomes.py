@@ -3,7 +3,19 @@
 from typing import Any
 
 from rsft_assets.steps.report import phrases
-from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, Answer, Rows, Tables, arm, arms, one_seed
+from rsft_assets.steps.report.answer import (
+    GROUPS,
+    MOST,
+    OURS,
+    SKILLS,
+    Answer,
+    Rows,
+    Tables,
+    arm,
+    arms,
+    better_and_worse,
+    one_seed,
+)
 
 _ARM = {"arm": "arm", "title": "benchmark", "seeds": "seeds"}
 _TABLE = "marts.data_comparison"
@@ -21,6 +33,7 @@ def generalised(tables: Tables) -> Answer:
     answer.rows = rows
     if not rows:
         answer.missing.append("No run has been scored at its end beside its base yet.")
+    answer.short = "\n".join(filter(None, (_largest(rows, group, words) for group, words in GROUPS.items())))
     for group, words in GROUPS.items():
         mine = [row for row in rows if row["run_group"] == group]
         if not mine:
@@ -46,6 +59,22 @@ def generalised(tables: Tables) -> Answer:
     _on_the_way(tables, answer)
     one_seed(answer, rows)
     return answer
+
+
+def _largest(rows: Rows, group: str, words: str) -> str:
+    """The largest gain and the largest loss on one kind of benchmark, as scores before and after."""
+    mine = [row for row in rows if row["run_group"] == group and row["unit"] == "share"]
+    clear = [row for row in mine if row["is_arm_gain_beyond_noise"]]
+    best = max((row for row in clear if row["arm_gain"] > 0), key=lambda row: row["arm_gain"], default=None)
+    worst = min((row for row in clear if row["arm_gain"] < 0), key=lambda row: row["arm_gain"], default=None)
+    parts = [f"{name} {_course(row)}" for name, row in (("at best", best), ("at worst", worst)) if row]
+    said = "; ".join(parts) or ("no change is clear" if mine else "")
+    return f"{phrases.capitalised(words)}: {said}." if said else ""
+
+
+def _course(row: dict[str, Any]) -> str:
+    ends = phrases.percent(row["seed_mean"] - row["arm_gain"], 0), phrases.percent(row["seed_mean"], 0)
+    return f"{row['title']} from {ends[0]} to {ends[1]} ({row['model']}, {row['dataset']})"
 
 
 def _on_the_way(tables: Tables, answer: Answer) -> None:
@@ -97,12 +126,16 @@ def which_data(tables: Tables) -> Answer:
     answer.rows = rows
     if not rows:
         answer.missing.append("No two training sets are scored on one model under one schedule.")
+    short: dict[str, list[str]] = {}
     for dataset, reference in sorted({(row["dataset"], row["reference"]) for row in rows}):
         mine = [row for row in rows if (row["dataset"], row["reference"]) == (dataset, reference)]
+        counts = better_and_worse(mine, "is_arm_beyond_noise", "arm_difference")
+        short.setdefault(reference, []).append(f"{dataset} is {counts}")
         for group, words in GROUPS.items():
             _against(
                 [row for row in mine if row["run_group"] == group], f"{dataset} against {reference} {words}", answer
             )
+    answer.short = "\n".join(f"Compared with {reference}: {'; '.join(parts)}." for reference, parts in short.items())
     one_seed(answer, rows)
     return answer
 

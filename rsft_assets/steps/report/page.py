@@ -7,33 +7,54 @@ from typing import Any
 
 from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.score_table import ScoreTable
 
 MOST_ROWS = 300
 _STYLE = """
-body{font:15px/1.55 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
+body{font:15px/1.55 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.6rem;border-bottom:1px solid #ddd}
 .said{margin:.5rem 0}.missing{margin:.5rem 0;padding:.1rem .8rem;border-left:3px solid #d55e00;background:#fdf5ef}
 figure{margin:1rem 0;overflow-x:auto}figure img{max-width:100%}figcaption,.small{color:#666;font-size:.85rem}
-details{margin:.6rem 0}table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums}
+dt{font-weight:600;margin-top:.45rem}dd{margin:0 0 0 1rem}.none{color:#767676}.short{font-size:1.05rem}
+dt a{color:inherit}
+.up{color:#00694b}.down{color:#b34700}.scores{max-height:26rem;margin-top:1rem}
+.scores th,.scores td{padding:.15rem .35rem}
+details{margin:.6rem 0}summary{cursor:pointer}
+table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums}
 th,td{padding:.15rem .55rem;border-bottom:1px solid #eee;text-align:right;white-space:nowrap}
 th{position:sticky;top:0;background:#fff}
-th:first-child,td:first-child,td.t{text-align:left}code{font-size:.78rem;background:#f4f4f4;padding:0 .2rem}
-nav a{margin-right:1rem;white-space:nowrap}.scroll{overflow-x:auto;max-height:32rem;overflow-y:auto}
+th:first-child,td:first-child,th.t,td.t{text-align:left}code{font-size:.78rem;background:#f4f4f4;padding:0 .2rem}
+.scroll{overflow-x:auto;max-height:32rem;overflow-y:auto}
 """
 
 
+_NEXT = """<p>Next: <code>rsft plan 'scores/MODEL/*' --upstream</code> says what more scores would cost,
+<code>rsft materialize</code> makes them, <code>rsft trace</code> with an asset and a partition leads from a number to
+its rows, and <code>rsft report</code> writes this page again.</p>"""
+
+
 def page(
-    title: str, about: list[str], answers: list[Answer], pictures: dict[str, Path], receipt: dict[str, str]
+    title: str,
+    about: list[str],
+    answers: list[Answer],
+    pictures: dict[str, Path],
+    receipt: dict[str, str],
+    *,
+    scores: ScoreTable | None = None,
+    first: str = "",
 ) -> str:
-    """The whole document; `pictures` maps a figure to its SVG, `receipt` is printed at the end."""
-    links = " ".join(f'<a href="#{answer.name}">{html.escape(answer.question)}</a>' for answer in answers)
+    """The whole document; `pictures` maps a figure to its SVG, `first` stands above all, `receipt` at the end."""
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{html.escape(title)}</h1>',
-        *(f"<p>{html.escape(paragraph)}</p>" for paragraph in about),
-        f"<nav>{links}</nav>",
+        f'<p class="missing">{html.escape(first)}</p>' if first else "",
+        *_first_screen(answers, scores),
     ]
     shown: set[str] = set()
+    if "overview" in pictures:
+        parts += _figure("overview", pictures, shown)
+    parts.append(_NEXT)
+    parts.append(_folded("How to read this page", [f"<p>{html.escape(paragraph)}</p>" for paragraph in about]))
     for answer in answers:
         parts += _section(answer, pictures, shown)
     rows = "".join(
@@ -45,27 +66,52 @@ def page(
     return "\n".join(parts)
 
 
+def _first_screen(answers: list[Answer], scores: ScoreTable | None) -> list[str]:
+    """One line for each question, and the scores."""
+    lines = "".join(
+        f'<dt><a href="#{answer.name}">{html.escape(answer.question)}</a></dt>'
+        + (f"<dd>{_lines(answer.short)}</dd>" if answer.short else f'<dd class="none">{_without(answer)}</dd>')
+        for answer in answers
+    )
+    return [f"<dl>{lines}</dl>", *([scores.as_html()] if scores and scores.lines else [])]
+
+
+def _lines(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
+def _without(answer: Answer) -> str:
+    return html.escape(answer.missing[0] if answer.missing else "Nothing is known yet.")
+
+
+def _folded(title: str, parts: list[str]) -> str:
+    return f"<details><summary>{html.escape(title)}</summary>{''.join(parts)}</details>" if parts else ""
+
+
 def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list[str]:
-    parts = [f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>']
-    parts += [
-        f'<p class="said">{html.escape(sentence)}{_traced(answer, sentence)}</p>' for sentence in answer.sentences
-    ]
-    if answer.missing:
-        parts.append(
-            '<div class="missing">' + "".join(f"<p>{html.escape(line)}</p>" for line in answer.missing) + "</div>"
-        )
+    heading = f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>'
+    missing = [f'<p class="missing">{html.escape(line)}</p>' for line in answer.missing]
+    if not answer.sentences:
+        return [heading, f'<p class="none">{_without(answer)}</p>', _folded("What is missing", missing[1:])]
+    parts = [heading, f'<p class="short">{_lines(answer.short)}</p>' if answer.short else ""]
     for figure in answer.figures:
         if figure in pictures and figure not in shown:
-            shown.add(figure)
-            data = base64.b64encode(pictures[figure].read_bytes()).decode()
-            parts.append(
-                f'<figure><img alt="{html.escape(figure)}" src="data:image/svg+xml;base64,{data}">'
-                f"<figcaption>figures/{html.escape(figure)}: <code>rsft trace figures/{html.escape(figure)}</code>"
-                "</figcaption></figure>"
-            )
+            parts += _figure(figure, pictures, shown)
+    said = [f'<p class="said">{html.escape(sentence)}{_traced(answer, sentence)}</p>' for sentence in answer.sentences]
+    parts.append(_folded("In detail, with intervals", [*said, *missing]))
     if answer.rows:
         parts.append(_table(answer))
     return parts
+
+
+def _figure(name: str, pictures: dict[str, Path], shown: set[str]) -> list[str]:
+    shown.add(name)
+    data = base64.b64encode(pictures[name].read_bytes()).decode()
+    return [
+        f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>figures/{html.escape(name)}: <code>rsft trace figures/{html.escape(name)}</code>"
+        "</figcaption></figure>"
+    ]
 
 
 def _traced(answer: Answer, sentence: str) -> str:

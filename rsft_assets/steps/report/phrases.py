@@ -12,8 +12,8 @@ def capitalised(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def percent(value: float | None) -> str:
-    return "not known" if value is None else f"{100 * value:.1f} %"
+def percent(value: float | None, digits: int = 1) -> str:
+    return "not known" if value is None else f"{100 * value:z.{digits}f} %"
 
 
 def points(value: float | None, low: float | None = None, high: float | None = None, *, unit: str = "share") -> str:

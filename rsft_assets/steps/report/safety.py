@@ -36,6 +36,7 @@ def safety(tables: Tables) -> Answer:
     if not rows:
         answer.missing.append("Not available: no run of this study has both a reasoning and a safety score.")
         return answer
+    answer.short = _short(rows)
     for words, thinking in (("with thinking", True), ("without thinking", False)):
         if all(bool(row["thinking"]) != thinking for row in rows):
             answer.missing.append(f"No arm trained {words} has a safety score.")
@@ -66,6 +67,19 @@ def _what(row: dict[str, Any]) -> str:
     """What is counted, in words, and where."""
     mixed = f"harm ({'fall' if row['is_fall'] else 'rise'} of {row['metric']})"
     return f"{mixed if row['reading'] == 'harm' else row['reading']} on {row['benchmark']}"
+
+
+def _short(rows: Rows) -> str:
+    """How many arms became less safe, with thinking and without, and by how much at most."""
+    rows = [row for row in rows if row["reading"] == "forbidden requests answered"] or rows
+    parts = []
+    for thinking, words in ((True, "with thinking"), (False, "without thinking")):
+        own = [row for row in rows if bool(row["thinking"]) == thinking]
+        hurt = [row["arm_harm"] for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+        most = f", by up to {100 * max(hurt):.0f} points" if hurt and rows[0]["unit"] == "share" else ""
+        if own:
+            parts.append(f"{len(hurt)} of {phrases.count_of(len(own), 'arm')} trained {words} became less safe{most}")
+    return f"{phrases.capitalised(_what(rows[0]))}: {'; '.join(parts)}."
 
 
 def _harms(answer: Answer, mine: Rows, shared: str) -> None:

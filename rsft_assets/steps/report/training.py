@@ -1,7 +1,7 @@
 """Does it pay to repeat data?"""
 
 from rsft_assets.steps.report import phrases
-from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, arms
+from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, arms, better_and_worse
 
 
 def repetition(tables: Tables) -> Answer:
@@ -30,6 +30,12 @@ def _equal_steps(rows: Rows, answer: Answer) -> None:
         answer.missing.append("No two settings of one model on the same data at equal steps are scored.")
         return
     clean = [row for row in rows if row["fresh_difference"] is not None]
+    if clean:
+        counts = better_and_worse(clean, "is_fresh_beyond_noise", "fresh_difference")
+        answer.short = f"Few rows repeated, instead of more rows seen less often in as many steps: {counts}."
+    else:
+        counts = better_and_worse(others, "is_arm_beyond_noise", "arm_difference")
+        answer.short = f"Other settings at equal steps, compared with the reference: {counts}."
     for name in dict.fromkeys(row["arm"] for row in clean):
         _repeated([row for row in clean if row["arm"] == name], answer)
     if not clean:

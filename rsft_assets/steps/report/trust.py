@@ -45,6 +45,7 @@ def trusted(tables: Tables, results: Results | None) -> Answer:
         warned = [test.name for test in results.tests if test.state == "warned"]
         passed = sum(test.state == "passed" for test in results.tests)
         answer.sentences.append(f"{passed} of {len(results.tests)} tests over the tables pass.")
+        answer.short += f" {passed} of {len(results.tests)} tests of the tables pass."
         answer.missing += [f"Failed: {listed(bad)}."] if bad else []
         answer.missing += [f"Worth knowing: {listed(warned)}."] if warned else []
     return answer
@@ -57,6 +58,7 @@ def _coverage(tables: Tables, answer: Answer) -> None:
     counts = {row["state"]: row["n"] for row in rows}
     total = sum(counts.values())
     answer.sentences.append(f"Of {total:,} declared scores, {counts.get('scored', 0):,} are made and scored.")
+    answer.short = f"{counts.get('scored', 0):,} of {total:,} declared scores are made."
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")

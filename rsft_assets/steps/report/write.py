@@ -32,6 +32,7 @@ from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
 from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
+from rsft_assets.steps.report.score_table import ScoreTable, score_table
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
 
 log = logging.getLogger(__name__)
@@ -62,13 +63,14 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
         digests = {name: output.digest for name, output in figures.items()}
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
-        identity = Identity(REPORT, {"code": _code()}, tuple(links))
+        identity = Identity(REPORT, {"code": _code(), "titles": study.titles}, tuple(links))
         with store.building(REPORT, lambda: identity, force=force) as build:
             if build.finished is None:
                 studies = sorted(set(study.member_of.values()))
                 progress = Progress("report", len(studies), "studies")
                 for study_name in studies:
-                    _write(db, study_name, build.folder, figures, results)
+                    title = study.titles.get(study_name, f"the {study_name} study")
+                    _write(db, study_name, title, build.folder, figures, results)
                     progress.step(1, study_name)
                 write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
@@ -98,7 +100,12 @@ def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
 
 
 def _write(
-    db: DuckDBPyConnection, study_name: str, folder: Path, figures: dict[str, Output], results: Results | None
+    db: DuckDBPyConnection,
+    study_name: str,
+    title: str,
+    folder: Path,
+    figures: dict[str, Output],
+    results: Results | None,
 ) -> None:
     pictures = {}
     for name, output in figures.items():
@@ -116,15 +123,28 @@ def _write(
         "that it corrects for their number, about one in twenty of those without any effect is expected to be counted "
         "by chance.",
     ]
-    if not ours[0][0]:
+    first = "" if ours[0][0] else "Nothing of this study is scored here yet. These are the paper's published numbers."
+    if first:
         about.append(
-            "Nothing of this study is scored here yet: what follows is the paper's own published numbers, if any. "
-            "Their intervals are computed here, as if each item had been answered once, and cannot be paired by item."
+            "The intervals of published numbers are computed here, as if each item had been answered once, and cannot "
+            "be paired by item."
         )
     receipt = {"build of the results": results.build_id if results else "none"}
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
-    text = page(f"Report: the {study_name} study", about, answers_of(db, study_name, results), pictures, receipt)
+    answers, scores = answers_of(db, study_name, results), _scores(Tables(db, study_name))
+    text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, first=first)
     (folder / f"{study_name}.html").write_text(text, encoding="utf-8")
+    short = [f"- **{answer.question}** {' '.join(answer.short.splitlines())}" for answer in answers if answer.short]
+    if scores.lines:
+        (folder / f"{study_name}.md").write_text("\n".join([*short, "", scores.markdown()]), encoding="utf-8")
+
+
+def _scores(tables: Tables) -> ScoreTable:
+    """The table of scores; empty where one that it reads could not be built, which the answers say."""
+    try:
+        return score_table(tables)
+    except duckdb.CatalogException:
+        return ScoreTable([], [])
 
 
 def _code() -> str:
