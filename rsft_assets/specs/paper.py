@@ -305,6 +305,8 @@ BENCHMARKS = (
             max_tokens=16_384,
             seed=42,
         ),
+        # The end of a turn; the authors' other benchmarks end InternLM's answers at its end token only.
+        extra_stops=(("internlm2.5", 92_542),),
         metrics=("reward_rb2", "reward_skywork_v2", "reward_rm_mistral"),
         needs=("judge",),
     ),

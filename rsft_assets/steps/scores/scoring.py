@@ -124,6 +124,7 @@ class Scoring:
             sampling=benchmark.sampling,
             inputs=list(identity.inputs),
             system_dropped=self.engine.model.drop_default_system_prompt,
+            stops=benchmark.stops_of(self.engine.model.family),
         )
         return Wanted(ref, benchmark, items, texts, texts.finished())
 
