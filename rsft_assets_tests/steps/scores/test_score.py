@@ -389,7 +389,7 @@ def test_other_words_to_a_judge_are_another_score(store, counts, judge, monkeypa
     asked = {body["prompt"] for _, body in judge.seen}
     reworded = {role: dataclasses.replace(was, wording="other words") for role, was in ROLES["truthfulqa"].items()}
     monkeypatch.setitem(ROLES, "truthfulqa", reworded)
-    monkeypatch.setitem(TRUTH_FORMS, "strict", "{question} -- {answer} -- {word}?")
+    monkeypatch.setitem(TRUTH_FORMS, "strict", ("{question} -- {answer}", " -- {word}?"))
     [second] = score(study, store, refs)
     assert second.folder != first.folder
     assert any(body["prompt"].endswith("True?") for _, body in judge.seen if body["prompt"] not in asked)

@@ -1,11 +1,12 @@
 """LiveCodeBench: programs found in answers, run in the sandbox against the private tests, the first failure ends it.
 
-`strict` is LiveCodeBench's own harness: the last block after the thinking, its names defined, values of functions equal
-as Python compares them, output equal line by line. The prompt does not show the starter code, so where an answer does
-not use the published name, what it defines is called (`sandbox/execution.py`). `authors` does what their code does
-(LiveCodeBench/livecodebench_utils.py at 3378e2b): the last block anywhere, nothing defined, the word before the first
-"(" is what is called, output equal as one text, and one time for all tests of a problem. A test that could not be run
-for want of isolation is "not run", never a failure; a time-out is said to be one.
+`strict` is LiveCodeBench's own harness, with the sandbox in place of its guard: the last block after the thinking, its
+names defined, values of functions equal as Python compares them, output equal line by line. The prompt does not show
+the starter code, so where an answer does not use the published name, what it defines is called
+(`sandbox/execution.py`). `authors` does what their code does (LiveCodeBench/livecodebench_utils.py at 3378e2b): the last
+block anywhere, nothing defined, the word before the first "(" is what is called, output equal as one text, and one time
+for all tests of a problem, here of the CPU. A test that could not be run for want of isolation is "not run", never a
+failure; a time-out is said to be one.
 """
 
 import base64

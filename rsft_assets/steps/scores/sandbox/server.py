@@ -167,7 +167,7 @@ def _watch(child: int, handle: int, out: int, err: int, limits: dict[str, Any]) 
 
 
 def _end_all(child: int) -> tuple[int, float]:
-    """Kill everything in the sandbox but process 1, and wait for it; the child's exit status and the CPU time of all."""
+    """Kill all in the sandbox but process 1, and wait for it; the child's exit status and the CPU time of all."""
     exit_status, seconds = 0, 0.0
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)

@@ -354,7 +354,8 @@ def test_the_first_failure_ends_it(sandbox):
         ("class Solution:\n    def f(self, s: List[int]) -> int:\n        return max(s)", "f", "[1, 5]", "5", "passed"),
         ("def f(n):\n    print('noise')\n    return (n, n)", "f", "3", "[3, 3]", "passed"),
         ("def f(n):\n    return n", "f", '"3"', "3", "wrong"),
-        ("def g(n):\n    return n", "f", "3", "3", "error"),
+        ("def g(n):\n    return n", "f", "3", "3", "passed"),
+        ("x = 1", "f", "3", "3", "error"),
         ("import sys\nsys.exit(0)", "f", "3", "3", "wrong"),
     ],
 )
