@@ -12,6 +12,7 @@ from typing import ClassVar
 import pyarrow.parquet as pq
 import pytest
 
+from rsft_assets.specs.benchmarks import GRADER_VERSIONS
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.judges import ROLES, TRUTH_FORMS
 from rsft_assets.specs.lineage import Ref, score_ref
@@ -218,6 +219,16 @@ def test_finished_scores_and_texts_are_kept(store, counts):
     [forced] = score(study, store, refs, force=True)
     assert again.folder == first.folder != forced.folder
     assert forced.digest == first.digest
+    assert counts["generated"] == 2 * len(SUMS)
+
+
+def test_another_version_of_a_grader_grades_the_same_texts_anew(store, counts, monkeypatch):
+    study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS}, runs=("a",), steps=(0,))
+    [first] = score(study, store, refs)
+    monkeypatch.setitem(GRADER_VERSIONS, "math", 2)
+    [second] = score(study, store, refs)
+    assert second.folder != first.folder
+    assert drift(study, store, first) == ["changed since: grader_version: (none) -> 2"]
     assert counts["generated"] == 2 * len(SUMS)
 
 
