@@ -127,7 +127,7 @@ def missing_rubric() -> str:
     """Why HEx-PHI cannot be graded as its authors did, in words; empty where it can."""
     if authors_rubric():
         return ""
-    return f"no rubric of the benchmark's authors; name its file as `rubric` in [harm] of {JUDGES_SETTING}"
+    return f"no rubric: name the file of the benchmark's authors as `rubric` in [harm] of {JUDGES_SETTING}"
 
 
 def authors_rubric() -> str:

@@ -114,7 +114,7 @@ class Scoring:
         locked = self._input(identity, "benchmarks")
         if locked.stats.get("access", "full") == "none":
             why = str(locked.stats.get("reason") or "the benchmark's items cannot be had here")
-            self.done.append(publish_unscored(self.study, self.store, ref, benchmark, "no-access", why))
+            self.done.append(publish_unscored(self.study, self.store, ref, benchmark, "no-access", f"no access: {why}"))
             return None
         items = read_items(locked)
         texts = CompletionSet(

@@ -228,7 +228,7 @@ def test_another_version_of_a_grader_grades_the_same_texts_anew(store, counts, m
     monkeypatch.setitem(GRADER_VERSIONS, "math", 2)
     [second] = score(study, store, refs)
     assert second.folder != first.folder
-    assert drift(study, store, first) == ["changed since: grader_version: (none) -> 2"]
+    assert drift(study, store, first) == ["changed since: grader_version (None -> 2)"]
     assert counts["generated"] == 2 * len(SUMS)
 
 
@@ -322,7 +322,7 @@ def test_a_sensitive_benchmark_leaves_no_text_behind(store, counts, caplog):
 
 def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkeypatch):
     study, refs = prepared(store, benchmark("judged", "odd"), items={"judged": FORMAT}, runs=("a",), steps=(0,))
-    reason = {"now": "no judge is configured"}
+    reason = {"now": "no judge: none is configured"}
     odd = Task(
         lambda item, _: item.question,
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
@@ -334,7 +334,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
     [output] = score(study, store, refs)
     [row] = [row for row in table(output, "scores.parquet") if row["grader"] == "strict"]
     assert (row["state"], row["value"], row["not_run"]) == ("not-run", None, 2 * len(FORMAT))
-    assert "no judge is configured" in row["reason"]
+    assert row["reason"] == f"no judge: none is configured ({2 * len(FORMAT)} of {2 * len(FORMAT)} samples)"
     assert score(study, store, refs)[0].folder == output.folder
     reason["now"] = ""
     [judged] = score(study, store, refs)

@@ -84,7 +84,8 @@ def missing_judges(roles: Iterable[str]) -> str:
     missing = [role for role in roles if role not in judge_specs()]
     if not missing:
         return ""
-    return f"no judge is configured for {', '.join(missing)}; name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
+    remedy = f"name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
+    return f"no judge: none is configured for {', '.join(missing)}; {remedy}"
 
 
 class Judge(Closing):

@@ -44,10 +44,10 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
 def unavailable() -> str:
     """Why the checks cannot run here; nothing is downloaded to find out."""
     if importlib.util.find_spec("lm_eval") is None or importlib.util.find_spec("nltk") is None:
-        return 'IFEval\'s checks are not installed; pip install "rsft_assets[ifeval]"'
+        return 'no checks: IFEval\'s are not installed; pip install "rsft_assets[ifeval]"'
     if not _find_nltk_data():
         return (
-            "NLTK's punkt_tab is not here; pip install llama-index-core (it brings it), "
+            "no checks: NLTK's punkt_tab is not here; pip install llama-index-core (it brings it), "
             "or python -m nltk.downloader punkt_tab on a machine with network, and set NLTK_DATA"
         )
     return ""

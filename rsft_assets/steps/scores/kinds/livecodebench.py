@@ -3,10 +3,10 @@
 `strict` is LiveCodeBench's own harness, with the sandbox in place of its guard: the last block after the thinking, its
 names defined, values of functions equal as Python compares them, output equal line by line. The prompt does not show
 the starter code, so where an answer does not use the published name, what it defines is called
-(`sandbox/execution.py`). `authors` does what their code does (LiveCodeBench/livecodebench_utils.py at 3378e2b): the last
-block anywhere, nothing defined, the word before the first "(" is what is called, output equal as one text, and one time
-for all tests of a problem, here of the CPU. A test that could not be run for want of isolation is "not run", never a
-failure; a time-out is said to be one.
+(`sandbox/execution.py`). `authors` does what their code does (LiveCodeBench/livecodebench_utils.py at 3378e2b): the
+last block anywhere, nothing defined, the word before the first "(" is what is called, output equal as one text, and one
+time for all tests of a problem, here of the CPU. A test that could not be run for want of isolation is "not run", never
+a failure; a time-out is said to be one.
 """
 
 import base64
@@ -230,7 +230,7 @@ def _authors_program(item: Item, code: str) -> Program:
 
 def _grade(outcome: Outcome) -> Grade:
     if outcome.status == NO_ISOLATION:
-        return not_run("accuracy", outcome.detail)
+        return not_run("accuracy", f"no isolation: {outcome.detail}")
     return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
 
 

@@ -248,7 +248,7 @@ def _found_by_trying() -> str:
     with SandboxPool(workers=1) as pool:
         [outcome] = pool.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
     if outcome.status == NO_ISOLATION:
-        return f"programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
+        return f"no isolation: programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
     if outcome.status != "passed":
-        return f"the sandbox does not run programs ({outcome.status}: {outcome.detail})"
+        return f"no isolation: the sandbox does not run programs ({outcome.status}: {outcome.detail})"
     return ""

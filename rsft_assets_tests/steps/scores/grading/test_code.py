@@ -334,7 +334,7 @@ def test_a_sandbox_that_cannot_be_opened_costs_one_program_only(sandbox, monkeyp
         tools.sandbox = sandbox
         grades = [grade for [grade] in TASK.grade(iter(samples), "strict", benchmark("c"), tools)]
     assert sorted((grade.state, grade.reason) for grade in grades) == [
-        ("not-run", "no more name spaces"),
+        ("not-run", "no isolation: no more name spaces"),
         ("scored", "passed"),
     ]
 
