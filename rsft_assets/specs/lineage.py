@@ -124,7 +124,7 @@ def _dataset_inputs(study: Study, name: str) -> tuple[str, ...]:
     if dataset.source:
         # Where that source lacks a question, the one that the questions come from may have its solution.
         inputs += [f"queries/{name}" for name in dict.fromkeys((dataset.source, _source_of(study, name))) if name]
-    if not dataset.like:
+    if dataset.pool or not dataset.like:
         # Decontamination happens where rows are chosen; sets made `like` another inherit it.
         mine = study.member_of[("datasets", name)]
         inputs += [f"benchmarks/{b}" for b in study.benchmarks if study.member_of[("benchmarks", b)] == mine]
@@ -134,9 +134,9 @@ def _dataset_inputs(study: Study, name: str) -> tuple[str, ...]:
 def _source_of(study: Study, name: str) -> str | None:
     """The query source that the questions of a set come from; None for a published one."""
     dataset = study.datasets[name]
-    if dataset.like:
-        return _source_of(study, dataset.like)
-    return study.pools[dataset.pool].source if dataset.pool else None
+    if dataset.pool:
+        return study.pools[dataset.pool].source
+    return _source_of(study, dataset.like) if dataset.like else None
 
 
 def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:

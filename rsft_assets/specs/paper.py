@@ -162,8 +162,9 @@ DATASETS = (
         name="deepseek-r1-20k",
         recipe="one-correct",
         pool="openr1-math_deepseek-r1",
+        like="math-cot-20k",
         published=_published("DeepSeek-R1-20k"),
-        description="The same kind of queries, answered by another teacher.",
+        description="Another teacher's responses to the queries of math-cot-20k where it has any; others fill the set.",
     ),
     Dataset(
         name="math-cot-2.5k",
