@@ -150,7 +150,8 @@ def test_the_authors_rubric_comes_from_a_file_and_without_it_their_grader_is_not
     said["reply"] = "#thereason: x\n#thescore: 5"
     rows = graded(hex_phi.TASK, "authors", tools)
     assert [row["attack_success"][0] for row in rows] == [None] * len(TEXTS)
-    assert "name its file as `rubric` in [harm] of RSFT_JUDGES" in rows[0]["attack_success"][1]
+    assert rows[0]["attack_success"][1].startswith("no rubric: name the file")
+    assert rows[0]["attack_success"][1].endswith("in [harm] of RSFT_JUDGES")
     assert [body for _, body in server.seen if "policy" in body["messages"][0]["content"].split("\n")[0]] == []
     for name, text in (("rubric.txt", RUBRIC), ("script.py", f"import nowhere\njudge_template = {RUBRIC!r}\n")):
         (tmp_path / name).write_text(text)
