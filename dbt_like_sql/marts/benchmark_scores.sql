@@ -1,5 +1,6 @@
 -- Every score: one number for each checkpoint, benchmark, grader and metric, with what it takes to trust it.
 -- grain: run, step, benchmark, grader, metric
+-- column instead: what stands where there is no number: no access, no judge, no isolation, undecided, …
 -- column value: mean over items of the mean over samples; a share from 0 to 1 but for rewards and scales
 -- column low: 95 % interval, clustered by item
 -- column undecided_rate: share of samples that could not be decided, which count neither for nor against
@@ -25,6 +26,7 @@ SELECT
     m.unit,
     m.lower_is_better,
     v.state,
+    CASE v.state WHEN 'scored' THEN NULL WHEN 'undecided' THEN 'undecided' ELSE split_part(v.reason, ':', 1) END AS instead,
     v.value,
     v.low,
     v.high,

@@ -1,6 +1,7 @@
 -- Every score that the study declares: its state, and what is missing where it is not made.
 -- grain: run, step, benchmark
 -- column state: scored, undecided, not-run, no-access, damaged, or not made
+-- column instead: what stands where there is no number: no access, no judge, no isolation, undecided, …
 -- column waiting_for: where it is not made, the first thing that is missing for it
 WITH declared_scores AS (
     SELECT t.study, t.run, t.model, t.step, t.is_last, t.partition, b.benchmark, b.benchmark_group, b.position
@@ -32,6 +33,13 @@ SELECT
         ELSE coalesce(r.scored, r.state, 'not-run')
     END AS state,
     coalesce(o.damage, CASE WHEN r.scored IS NULL THEN r.reason END, '') AS reason,
+    CASE
+        WHEN o.damage IS NOT NULL THEN 'damaged'
+        WHEN o.output_id IS NULL THEN 'not made'
+        WHEN r.scored IS NOT NULL THEN NULL
+        WHEN r.state = 'undecided' THEN 'undecided'
+        ELSE split_part(coalesce(r.reason, 'not run'), ':', 1)
+    END AS instead,
     CASE
         WHEN o.output_id IS NOT NULL THEN NULL
         WHEN k.output_id IS NULL THEN 'checkpoints/' || d.model || '[' || d.partition || ']'

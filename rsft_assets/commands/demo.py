@@ -29,9 +29,9 @@ STUDY = "nano"
 _VITAL = ("base_models",)
 """If the base model of a size fails, the rest would show nothing."""
 _SUMMARY = """
-    SELECT run, model, dataset, benchmark, step, value, low, high, items
+    SELECT run, model, dataset, benchmark, step, value, instead, low, high, items
     FROM marts.benchmark_scores
-    WHERE run IN (SELECT unnest($runs)) AND grader = 'strict' AND is_headline AND state = 'scored'
+    WHERE run IN (SELECT unnest($runs)) AND grader = 'strict' AND is_headline
     ORDER BY benchmark, dataset, run, step
 """
 
@@ -142,10 +142,14 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         lines.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = row
     for (benchmark, dataset), by_step in lines.items():
-        cells = [f"{100 * by_step[step]['value']:.0f}" if step in by_step else "–" for step in steps]
-        half = max((row["high"] - row["low"]) / 2 for row in by_step.values())
-        table.add_row(benchmark, dataset, *cells, f"{100 * half:.0f}")
+        cells = [_cell(by_step[step]) if step in by_step else "–" for step in steps]
+        halves = [(row["high"] - row["low"]) / 2 for row in by_step.values() if row["value"] is not None]
+        table.add_row(benchmark, dataset, *cells, f"{100 * max(halves):.0f}" if halves else "–")
     return table
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return str(row["instead"]) if row["value"] is None else f"{100 * row['value']:.0f}"
 
 
 def closing_lines(study: Study, store: Store, run_name: str) -> list[str]:

@@ -35,6 +35,11 @@ def _dataset(stats: Stats) -> str:
     parts = [f"**{stats.get('rows', 0):,} rows**"]
     if mix := stats.get("verdicts"):
         parts.append("Verdicts: " + ", ".join(f"{name} {count:,}" for name, count in mix.items()))
+    if "shared_queries" in (like := stats.get("like", {})):
+        parts.append(
+            f"**{like['shared_queries']:,} rows answer queries of `{like['dataset']}`**, {like['other_queries']:,} "
+            "others fill the set, in random order"
+        )
     if filters := stats.get("filters"):
         parts.append(_filters(filters))
     if histogram := stats.get("length_histogram"):

@@ -50,7 +50,8 @@ def _recipe(dataset: Dataset) -> str:
     if dataset.recipe == "published" and dataset.published:
         return f"{dataset.rows:,} rows, adopted as {_origin(dataset.published)} has them."
     origin = f"`responses/{dataset.pool}`" if dataset.pool else f"`datasets/{dataset.like}`"
-    return f"{dataset.rows:,} rows, recipe **{dataset.recipe}** of {origin}, seed {dataset.seed}."
+    order = f", queries of `datasets/{dataset.like}` first" if dataset.pool and dataset.like else ""
+    return f"{dataset.rows:,} rows, recipe **{dataset.recipe}** of {origin}{order}, seed {dataset.seed}."
 
 
 def _base_models(study: Study, ref: Ref) -> str:

@@ -11,7 +11,7 @@ from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, plac
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
-from rsft_assets.defs.recording import Upstream, materialization, silent_output
+from rsft_assets.defs.recording import Upstream, instead_of_number, materialization, silent_output
 from rsft_assets.defs.watching import progress_line, tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
@@ -42,6 +42,8 @@ class StageRun:
         if _lacks_access(output):
             state = "no access"
             tell({"event": "note", "words": f"{ref}: no access: {output.stats['reason']}"})
+        elif instead_of_number(output):
+            tell({"event": "note", "words": f"{ref}: {output.stats['reason']}"})
         self.context.log_event(materialization(output, state, self.upstream))
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 

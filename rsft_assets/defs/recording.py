@@ -89,7 +89,9 @@ def metadata_of(output: Output) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     if words := card(manifest.ref, manifest.stats):
         metadata["card"] = dg.MetadataValue.md(words)
-    metadata |= dict(list(manifest.stats.items())[:_PREVIEW_STATS])
+    if without := instead_of_number(output):
+        metadata["value"] = without
+    metadata |= {k: v for k, v in list(manifest.stats.items())[:_PREVIEW_STATS] if k not in metadata}
     metadata |= {
         "trace": trace_command(manifest.ref),
         "folder": dg.MetadataValue.path(str(output.folder)),
@@ -103,6 +105,12 @@ def metadata_of(output: Output) -> dict[str, Any]:
     if rows:
         metadata["dagster/row_count"] = max(rows)
     return metadata
+
+
+def instead_of_number(output: Output) -> str:
+    """What stands where a score's number would be; empty where it has one, and for what is no score."""
+    state = output.stats.get("state", "scored") if output.manifest.ref.stage == "scores" else "scored"
+    return {"scored": "", "undecided": "undecided"}.get(state, str(output.stats.get("reason")).partition(":")[0])
 
 
 def trace_command(ref: Ref) -> str:

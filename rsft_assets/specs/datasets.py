@@ -17,7 +17,11 @@ Recipe = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One training set. `pool` or `like` says where rows come from, as the recipe needs."""
+    """One training set. `pool` or `like` says where rows come from, as the recipe needs.
+
+    With a `pool`, `like` names a set of the same source: its queries are taken first, in its order, where the pool
+    answers them; other queries of the pool, in random order, fill the set.
+    """
 
     name: str
     recipe: Recipe

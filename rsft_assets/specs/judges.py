@@ -7,13 +7,18 @@
     model = "gpt-4.1-2025-04-14"          # a pinned name, no alias that moves
     key = "OPENAI_API_KEY"                # environment variable that holds the key
     usd_per_million_tokens = 3.0          # optional, prompt and reply alike; used by `rsft plan`
+    rubric = "hex_phi_rubric.txt"         # of HEx-PHI's authors; without it the grader `authors` is not run
 """
 
+import ast
 import hashlib
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.toml_file import entry, read_toml
 
 JUDGES_SETTING = "RSFT_JUDGES"
@@ -40,8 +45,12 @@ Request:
 
 Thinking:
 {thinking}"""
-TRUTH_FORMS = {"strict": "Q: {question}\nA: {answer}\n{word}:", "authors": "Q:{question}A:{answer}{word}:"}
-"""The two judges' documented form, and the authors', without spaces and line breaks."""
+TRUTH_FORMS = {
+    "strict": ("Q: {question}\nA: {answer}", "\n{word}:"),
+    "authors": ("Q:{question}A:{answer}", "{word}:"),
+}
+"""(text, cue) in the two judges' documented form, and in the authors', without spaces and line breaks. The text is cut
+on the right to what the judge reads, so that question and cue are always there."""
 REWARD_FORM = "classify: instruction as user, answer as assistant; raw output, no activation"
 
 
@@ -74,6 +83,8 @@ class JudgeSpec:
     model: str
     key: str = KEY_SETTING
     usd_per_million_tokens: float | None = None
+    rubric: str = ""
+    """Of `harm`: the file with the rubric of HEx-PHI's authors."""
 
 
 def judge_specs() -> dict[str, JudgeSpec]:
@@ -98,10 +109,51 @@ def judged_by(task: str) -> dict[str, Any]:
     named = judge_specs() if roles else {}
     if not roles or any(role.required and name not in named for name, role in roles.items()):
         return {}
-    return {
-        "judges": {
-            name: {"model": named[name].model, "wording": hashlib.sha256(role.wording.encode()).hexdigest()[:12]}
-            for name, role in roles.items()
-            if name in named
-        }
+    judges = {
+        name: {"model": named[name].model, "wording": _sha(role.wording)}
+        for name, role in roles.items()
+        if name in named
     }
+    if "harm" in judges and (rubric := authors_rubric()):
+        judges["harm"]["authors_rubric"] = _sha(rubric)
+    return {"judges": judges}
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def missing_rubric() -> str:
+    """Why HEx-PHI cannot be graded as its authors did, in words; empty where it can."""
+    if authors_rubric():
+        return ""
+    return f"no rubric: name the file of the benchmark's authors as `rubric` in [harm] of {JUDGES_SETTING}"
+
+
+def authors_rubric() -> str:
+    """The rubric that `[harm]` names, which is not ours to ship; "" where it names none.
+
+    It is a text with the places {instruction} and {response}, or a Python file that assigns it to `judge_template`, as
+    evaluation/harmbench/evaluate_completions_api_parallel_resume.py of Nebularaid2000/rethink_sft_generalization does
+    (at 3378e2b71c6a54a6b6a23abe601426efac3dc0e5). Nothing of the file is run.
+    """
+    spec = judge_specs().get("harm")
+    if spec is None or not spec.rubric:
+        return ""
+    where = f"{JUDGES_SETTING}={os.environ[JUDGES_SETTING]}: harm: field rubric: {spec.rubric!r}"
+    try:
+        text = (Path(os.environ[JUDGES_SETTING]).parent / Path(spec.rubric).expanduser()).read_text(encoding="utf-8")
+        rubric = _template(text) if spec.rubric.endswith(".py") else text
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SpecError(f"{where} cannot be read ({error}); name the file that holds the rubric") from error
+    places = set(re.findall(r"\{(\w+)\}", rubric))
+    if places != {"instruction", "response"}:
+        raise SpecError(f"{where} has the places {sorted(places)}; the rubric has {{instruction}} and {{response}}")
+    return rubric
+
+
+def _template(source: str) -> str:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and any(ast.unparse(target) == "judge_template" for target in node.targets):
+            return str(ast.literal_eval(node.value))
+    raise ValueError("nothing is assigned to judge_template")

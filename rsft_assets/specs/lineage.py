@@ -8,9 +8,11 @@ are its identity.
 from dataclasses import dataclass
 from typing import Any
 
+from rsft_assets.specs.benchmarks import GRADER_VERSIONS, Benchmark
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.fingerprint import canonical
 from rsft_assets.specs.judges import judged_by
+from rsft_assets.specs.models import Model
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 
@@ -122,7 +124,7 @@ def _dataset_inputs(study: Study, name: str) -> tuple[str, ...]:
     if dataset.source:
         # Where that source lacks a question, the one that the questions come from may have its solution.
         inputs += [f"queries/{name}" for name in dict.fromkeys((dataset.source, _source_of(study, name))) if name]
-    if not dataset.like:
+    if dataset.pool or not dataset.like:
         # Decontamination happens where rows are chosen; sets made `like` another inherit it.
         mine = study.member_of[("datasets", name)]
         inputs += [f"benchmarks/{b}" for b in study.benchmarks if study.member_of[("benchmarks", b)] == mine]
@@ -132,9 +134,9 @@ def _dataset_inputs(study: Study, name: str) -> tuple[str, ...]:
 def _source_of(study: Study, name: str) -> str | None:
     """The query source that the questions of a set come from; None for a published one."""
     dataset = study.datasets[name]
-    if dataset.like:
-        return _source_of(study, dataset.like)
-    return study.pools[dataset.pool].source if dataset.pool else None
+    if dataset.pool:
+        return study.pools[dataset.pool].source
+    return _source_of(study, dataset.like) if dataset.like else None
 
 
 def inputs_of(study: Study, ref: Ref) -> tuple[Ref, ...]:
@@ -170,10 +172,9 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
     if ref.stage == "checkpoints":
         return _spec_of_checkpoint(study.get("runs", ref.run), ref.step)
     if ref.stage == "benchmarks":
-        return _declared(entry, "sampling", "metrics")
+        return _declared(entry, "sampling", "metrics", "extra_stops")
     if ref.stage == "scores":
-        benchmark = study.get("benchmarks", ref.benchmark)
-        return {**_declared(benchmark), **judged_by(benchmark.task)}
+        return _spec_of_score(study.get("benchmarks", ref.benchmark), entry)
     return _declared(entry)
 
 
@@ -184,6 +185,15 @@ def _spec_of_checkpoint(run: Run, step: int) -> dict[str, Any]:
     if run.adopt:
         return {"published": _declared(run.published), "step": step}
     return {**_declared(run, "adopt", "published"), "step": step}
+
+
+def _spec_of_score(benchmark: Benchmark, model: Model) -> dict[str, Any]:
+    spec = {**_declared(benchmark, "extra_stops"), **judged_by(benchmark.task)}
+    if stops := benchmark.stops_of(model.family):
+        spec["stops"] = list(stops)
+    if version := GRADER_VERSIONS.get(benchmark.task):
+        spec["grader_version"] = version
+    return spec
 
 
 # Descriptions, access, display and acceptance fields do not define identity.

@@ -162,8 +162,9 @@ DATASETS = (
         name="deepseek-r1-20k",
         recipe="one-correct",
         pool="openr1-math_deepseek-r1",
+        like="math-cot-20k",
         published=_published("DeepSeek-R1-20k"),
-        description="The same kind of queries, answered by another teacher.",
+        description="Another teacher's responses to the queries of math-cot-20k where it has any; others fill the set.",
     ),
     Dataset(
         name="math-cot-2.5k",
@@ -305,6 +306,8 @@ BENCHMARKS = (
             max_tokens=16_384,
             seed=42,
         ),
+        # The end of a turn; the authors' other benchmarks end InternLM's answers at its end token only.
+        extra_stops=(("internlm2.5", 92_542),),
         metrics=("reward_rb2", "reward_skywork_v2", "reward_rm_mistral"),
         needs=("judge",),
     ),

@@ -178,7 +178,8 @@ def _check_dataset(study: "Study", dataset: Dataset) -> None:
         raise SpecError(f"{where}: field published: recipe 'published' needs the repository or folder of the set")
     for field, table in (("pool", "pools"), ("like", "datasets")):
         value = getattr(dataset, field)
-        if field == wants:
+        with_like = (field, wants) == ("like", "pool") and value is not None
+        if field == wants or with_like:
             _known(study, where, field, table, value)
         elif value is not None:
             raise SpecError(f"{where}: field {field}: recipe {dataset.recipe!r} takes `{wants}`, not `{field}`")

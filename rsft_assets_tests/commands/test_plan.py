@@ -30,7 +30,7 @@ def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
     said = capsys.readouterr().out
     for words in ("responses/openr1-math_qwen3-32b_n32", "8.45 B a", "GPU-h", "total", "assumed", "H200"):
         assert words in said
-    assert said.count("no judge is configured for harm") == 1
+    assert said.count("no judge: none is configured for harm") == 1
     first, *others = [line for line in said.splitlines() if line.startswith("blocked: ")]
     assert said.startswith(first) and " repositories have no revision: " in first
     assert first.endswith("; resolve: rsft lock 'scores/qwen3-14b/*'")

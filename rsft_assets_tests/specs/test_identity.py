@@ -6,8 +6,9 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from rsft_assets.specs.benchmarks import GRADER_VERSIONS
 from rsft_assets.specs.fingerprint import fingerprint
-from rsft_assets.specs.lineage import Ref, checkpoint_ref, partitions_of, spec_of
+from rsft_assets.specs.lineage import Ref, asset_keys, checkpoint_ref, partitions_of, spec_of
 from rsft_assets.specs.study import load_study
 
 STUDY = load_study()
@@ -84,3 +85,25 @@ def test_the_nano_bases_are_made_as_before_their_settings_were_fields():
     assert (spec.precision, spec.decay, spec.held_out_documents, spec.held_out_seed) == ("fp32", "cosine", 512, 1000004)
     assert (spec.key_value_heads, spec.head_dim, spec.feed_forward_ratio, spec.positions) == (2, 22, 3, 1024)
     assert (spec.rope_theta, spec.norm_eps, spec.init_std) == (10_000.0, 1e-6, 0.8 * 88**-0.5)
+
+
+def _all_specs():
+    refs = (Ref(key, (partitions_of(STUDY, key) or ("",))[0]) for key in asset_keys(STUDY))
+    return {ref: fingerprint(spec_of(STUDY, ref)) for ref in refs}
+
+
+def test_a_version_of_a_grader_is_identity_of_its_scores_alone(monkeypatch):
+    before = _all_specs()
+    monkeypatch.setitem(GRADER_VERSIONS, "mmlu_pro", 2)
+    changed = {ref.asset.rpartition("/")[2] for ref, spec in _all_specs().items() if spec != before[ref]}
+    assert changed == {"mmlu_pro"}
+
+
+def test_a_stop_token_is_identity_of_the_scores_of_its_family_alone():
+    alpacaeval = STUDY.benchmarks["alpacaeval"]
+    assert alpacaeval.stops_of("internlm2.5") == (92_542,)
+    without = with_entry("benchmarks", "alpacaeval", dataclasses.replace(alpacaeval, extra_stops=()))
+    for model, changes in (("internlm2.5-20b", True), ("qwen3-1.7b", False)):
+        ref = Ref(f"scores/{model}/alpacaeval", partitions_of(STUDY, f"scores/{model}/alpacaeval")[0])
+        assert (spec_of(STUDY, ref) != spec_of(without, ref)) is changes
+    assert spec_of(STUDY, Ref("benchmarks/alpacaeval")) == spec_of(without, Ref("benchmarks/alpacaeval"))

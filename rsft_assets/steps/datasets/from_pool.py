@@ -1,7 +1,8 @@
 """Sets chosen from a pool of verified responses: recipes `one-correct` and `one-any`; held-out rows come last.
 
 Queries and their responses are ordered by hash, so the set is the same however the pool was sharded; its
-row order is that random order, and the first rows of it are a fair sample of it.
+row order is that random order, and the first rows of it are a fair sample of it. A set that is `like` another takes
+that one's queries first, in its order.
 """
 
 import logging
@@ -17,6 +18,7 @@ from rsft_assets.steps.datasets.facts import wants_box
 from rsft_assets.steps.datasets.responses import problem_with_response
 from rsft_assets.steps.datasets.selection import Chosen, Query, Selection, Shard, candidates
 from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.records.columns import EXAMPLES_FILE
 from rsft_assets.steps.records.ids import rank
 from rsft_assets.steps.records.journal import Journal
 from rsft_assets.steps.records.rows import read_rows
@@ -43,10 +45,17 @@ def rows_from_pool(build: Build, dataset: Dataset, pool: Pool, stats: dict[str, 
         selection = Selection(
             shards, texts, lambda text: problem_with_response(text, thinking=dataset.thinking, box=box)
         )
-        ordered = sorted(
-            queries.values(), key=lambda query: (rank(dataset.seed, "query", query.query_id), query.query_id)
-        )
-        chosen = selection.fill(ordered, dataset.rows + dataset.held_out)
+        places = _places(build, dataset)
+
+        def order(query: Query) -> tuple[int, int, str]:
+            place = places.get(query.query_id, len(places))
+            return place, rank(dataset.seed, "query", query.query_id), query.query_id
+
+        chosen = selection.fill(sorted(queries.values(), key=order), dataset.rows + dataset.held_out)
+        if dataset.like:
+            shared = sum(choice.query_id in places for choice in chosen[: dataset.rows])
+            stats["like"] = {"dataset": dataset.like, "digest": build.input(f"datasets/{dataset.like}").digest}
+            stats["like"] |= {"shared_queries": shared, "other_queries": min(len(chosen), dataset.rows) - shared}
         stats["pool"] = {
             "queries": source.stats["rows"],
             "responses": verdicts.total(),
@@ -62,6 +71,14 @@ def rows_from_pool(build: Build, dataset: Dataset, pool: Pool, stats: dict[str, 
         for row in _rows(build, pool, chosen, texts):
             stats["contaminated"] += items.holding(row["question"]) is not None
             yield row
+
+
+def _places(build: Build, dataset: Dataset) -> dict[str, int]:
+    """Place of each query in the set that this one is `like`; {} where it is like none."""
+    if not dataset.like:
+        return {}
+    rows = read_rows(build.input(f"datasets/{dataset.like}").file(EXAMPLES_FILE), ["query_id"])
+    return {row["query_id"]: place for place, row in enumerate(rows)}
 
 
 def benchmark_items(build: Build) -> tuple[Items, dict[str, Any]]:

@@ -120,7 +120,7 @@ class Slots:
             if not row.done:
                 row.tokens.append(token)
                 row.logprob += value
-                row.ended = token == self.eos
+                row.ended = token == self.eos or token in row.request.stops
 
     def drop_done(self) -> list[Row]:
         """Take finished rows out, and the columns that no row needs any more."""

@@ -113,6 +113,7 @@ class EndpointEngine(ModelEngine):
             "frequency_penalty": wanted.frequency_penalty,
             "seed": request.seed,
         }
+        body |= {"stop_token_ids": list(request.stops)} if request.stops else {}
         if not request.prompt.startswith(_CHAT):
             # What is left out, a server may take from its model's generation_config.json.
             whole = {"top_k": wanted.top_k, "min_p": wanted.min_p, "repetition_penalty": _NO_REPETITION_PENALTY}

@@ -24,6 +24,8 @@ class Request:
     seed: int
     group: str = ""
     """Requests of one group follow each other. A repeatable engine decodes each group by itself."""
+    stops: tuple[int, ...] = ()
+    """Tokens that end the text beside the model's end token."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class VllmEngine(ModelEngine):
             frequency_penalty=wanted.frequency_penalty,
             max_tokens=min(wanted.max_tokens, room),
             seed=request.seed,
-            stop_token_ids=[self._tokenizer.eos_token_id],
+            stop_token_ids=[self._tokenizer.eos_token_id, *request.stops],
             detokenize=False,
             logprobs=0,
             output_kind=RequestOutputKind.FINAL_ONLY,

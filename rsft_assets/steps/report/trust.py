@@ -1,7 +1,7 @@
 """Can this number be trusted? What is missing, cut, undecided, mixed or broken, and what the verification was worth."""
 
 from rsft_assets.steps.report.answer import Answer, Tables
-from rsft_assets.steps.report.phrases import count_of, listed, percent
+from rsft_assets.steps.report.phrases import capitalised, count_of, listed, percent
 from rsft_assets.steps.results.publishing import Results
 
 
@@ -17,7 +17,7 @@ def trusted(tables: Tables, results: Results | None) -> Answer:
     scores = tables.ask(
         "SELECT * FROM marts.benchmark_scores WHERE study = $study AND is_headline ORDER BY run, title, grader, step"
     )
-    answer.rows = scores
+    answer.rows = [row | {"value": row["instead"]} if row["instead"] else row for row in scores]
     _coverage(tables, answer)
     known = [row for row in scores if row["state"] == "scored"]
     if known:
@@ -53,7 +53,9 @@ def trusted(tables: Tables, results: Results | None) -> Answer:
 
 def _coverage(tables: Tables, answer: Answer) -> None:
     rows = tables.ask(
-        "SELECT state, count(*) AS n FROM marts.coverage WHERE study = $study GROUP BY state ORDER BY n DESC"
+        "SELECT coalesce(instead, state) AS state, count(*) AS n, any_value(reason) AS reason, "
+        "string_agg(DISTINCT benchmark, ', ' ORDER BY benchmark) FILTER (WHERE reason <> '') AS benchmarks "
+        "FROM marts.coverage WHERE study = $study GROUP BY ALL ORDER BY n DESC, state"
     )
     counts = {row["state"]: row["n"] for row in rows}
     total = sum(counts.values())
@@ -62,6 +64,9 @@ def _coverage(tables: Tables, answer: Answer) -> None:
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")
+    answer.missing += [
+        f"{capitalised(row['state'])}: {row['benchmarks']} ({row['reason']})." for row in rows if row["benchmarks"]
+    ]
     waiting = tables.ask(
         "SELECT split_part(waiting_for, '/', 1) AS what, count(*) AS n FROM marts.coverage "
         "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC"

@@ -53,6 +53,8 @@ class CompletionSet:
     inputs: list[InputRecord]
     """Checkpoint and benchmark."""
     system_dropped: bool = False
+    stops: tuple[int, ...] = ()
+    """Tokens that end a text beside the model's end token."""
     _journal: Journal | None = None
     _engine: str = ""
     _started: float = field(default_factory=time.time)
@@ -67,6 +69,7 @@ class CompletionSet:
             "user_turns": turns.hexdigest(),
             "sampling": canonical(self.sampling),
             "system_dropped": self.system_dropped,
+            **({"stops": list(self.stops)} if self.stops else {}),
         }
 
     @property
@@ -127,7 +130,8 @@ class CompletionSet:
                     item_id, _, sample = key.rpartition("\n")
                     prompt = render([{"role": "user", "content": turns[item_id]}], self.sampling)
                     seed = request_seed(self.sampling.seed, item_id, int(sample))
-                    yield Request(f"{tag}\n{key}", prompt, self.sampling, seed, group=f"{tag}\n{number}")
+                    group_name = f"{tag}\n{number}"
+                    yield Request(f"{tag}\n{key}", prompt, self.sampling, seed, group_name, self.stops)
 
     @property
     def _keys(self) -> list[str]:

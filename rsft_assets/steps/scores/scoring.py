@@ -114,7 +114,7 @@ class Scoring:
         locked = self._input(identity, "benchmarks")
         if locked.stats.get("access", "full") == "none":
             why = str(locked.stats.get("reason") or "the benchmark's items cannot be had here")
-            self.done.append(publish_unscored(self.study, self.store, ref, benchmark, "no-access", why))
+            self.done.append(publish_unscored(self.study, self.store, ref, benchmark, "no-access", f"no access: {why}"))
             return None
         items = read_items(locked)
         texts = CompletionSet(
@@ -124,6 +124,7 @@ class Scoring:
             sampling=benchmark.sampling,
             inputs=list(identity.inputs),
             system_dropped=self.engine.model.drop_default_system_prompt,
+            stops=benchmark.stops_of(self.engine.model.family),
         )
         return Wanted(ref, benchmark, items, texts, texts.finished())
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsft_assets.defs.asset_cards import card
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Generator
@@ -66,6 +67,26 @@ def test_any_response_takes_wrong_ones_too(built):
     assert {row["verdict"] for row in rows} == {"correct", "wrong"}
     assert all(row["verdict"] == verdicts[row["response_id"]] for row in rows)
     assert outputs["any"].stats["verdicts"]["wrong"] > 3
+
+
+def test_another_teachers_set_takes_the_same_queries_where_it_answers_them(tmp_path):
+    other = replace(pool(n=1), name="other", sampling=replace(pool().sampling, n=1, seed=8))
+    like = Dataset(name="like", recipe="one-correct", rows=34, held_out=2, pool="other", like="cot", seed=3)
+    outputs = make_all(study(pools=(pool(), other), datasets=(COT, like)), store := Store(tmp_path / "home"))
+    mine = [row["query_id"] for row in examples(outputs["like"])]
+    theirs = [row["query_id"] for row in examples(outputs["cot"])]
+    shards = [rows_of(store.require(Ref("verdicts/other", key)), "verdicts.parquet") for key in other.shard_keys]
+    answered = {row["response_id"].rpartition("-")[0] for rows in shards for row in rows if row["verdict"] == "correct"}
+    shared = [query for query in theirs if query in set(mine)]
+    assert 10 < len(shared) < 34
+    assert mine[: len(shared)] == shared
+    assert len(set(mine)) == 34 and not set(mine[len(shared) :]) & set(theirs)
+    stats = outputs["like"].stats
+    assert (stats["like"]["shared_queries"], stats["like"]["other_queries"]) == (len(shared), 34 - len(shared))
+    assert stats["decontamination"]["checked"] == outputs["cot"].stats["decontamination"]["checked"]
+    assert f"{len(shared)} rows answer queries of `cot`" in card(Ref("datasets/like"), stats)
+    # None that the other teacher answers is left out but for its text.
+    assert len(answered & set(theirs) - set(mine)) <= stats["responses_passed_over"]["no-box"]
 
 
 def test_without_thinking_keeps_rows_and_summary(built):

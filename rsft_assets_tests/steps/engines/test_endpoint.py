@@ -55,6 +55,9 @@ def test_text_counts_and_sampling(served):
     # A server that is not told takes them from its model's generation_config.json.
     assert (body["min_p"], body["repetition_penalty"]) == (0.0, 1.0)
     assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
+    assert "stop_token_ids" not in body
+    list(engine.generate([Request("s", "prompt s", SAMPLING, 77, stops=(7,))]))
+    assert server.seen[-1][1]["stop_token_ids"] == [7]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,17 @@ def test_greedy_text_is_that_of_transformers(engine, tiny_model):
         assert ours[request.id][0] == tokenizer.decode(drawn, skip_special_tokens=True)
 
 
+def test_a_stop_token_ends_a_text_beside_the_end_token(engine):
+    wanted = requests(engine, WARM, 6)
+    whole = {completion.id: completion for completion in engine.generate(wanted)}
+    stops = tuple(engine._encode(whole["3"].text[10:11]))
+    stopped = {c.id: c for c in engine.generate([dataclasses.replace(r, stops=stops) for r in wanted])}
+    assert (stopped["3"].finish_reason, stopped["3"].ended_by_eos) == ("stop", True)
+    for key, completion in stopped.items():
+        assert whole[key].text.startswith(completion.text)
+        assert engine._tokenizer.decode(stops) not in completion.text
+
+
 def test_a_seed_gives_the_same_text_in_any_company(engine):
     wanted = requests(engine, WARM)
     together = texts(engine, wanted)

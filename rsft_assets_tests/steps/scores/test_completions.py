@@ -121,6 +121,7 @@ def test_a_second_try_asks_only_for_what_is_missing(tmp_path):
         {"sampling": Sampling(n=4, max_tokens=9)},
         {"asked": [*ASKED[:-1], Asked("i5", "another question")]},
         {"system_dropped": True},
+        {"stops": (7,)},
     ],
     ids=str,
 )

@@ -12,6 +12,7 @@ from typing import ClassVar
 import pyarrow.parquet as pq
 import pytest
 
+from rsft_assets.specs.benchmarks import GRADER_VERSIONS
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.judges import ROLES, TRUTH_FORMS
 from rsft_assets.specs.lineage import Ref, score_ref
@@ -221,6 +222,16 @@ def test_finished_scores_and_texts_are_kept(store, counts):
     assert counts["generated"] == 2 * len(SUMS)
 
 
+def test_another_version_of_a_grader_grades_the_same_texts_anew(store, counts, monkeypatch):
+    study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS}, runs=("a",), steps=(0,))
+    [first] = score(study, store, refs)
+    monkeypatch.setitem(GRADER_VERSIONS, "math", 2)
+    [second] = score(study, store, refs)
+    assert second.folder != first.folder
+    assert drift(study, store, first) == ["changed since: grader_version (None -> 2)"]
+    assert counts["generated"] == 2 * len(SUMS)
+
+
 def test_a_damaged_score_is_made_again_from_its_texts(store, counts):
     study, refs = prepared(store, benchmark("sums"), items={"sums": SUMS}, runs=("a",), steps=(0,))
     [first] = score(study, store, refs)
@@ -311,7 +322,7 @@ def test_a_sensitive_benchmark_leaves_no_text_behind(store, counts, caplog):
 
 def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkeypatch):
     study, refs = prepared(store, benchmark("judged", "odd"), items={"judged": FORMAT}, runs=("a",), steps=(0,))
-    reason = {"now": "no judge is configured"}
+    reason = {"now": "no judge: none is configured"}
     odd = Task(
         lambda item, _: item.question,
         each(lambda sample, grader: [Grade("accuracy", 1.0, "fine")]),
@@ -323,7 +334,7 @@ def test_what_could_not_be_judged_is_judged_when_it_can_be(store, counts, monkey
     [output] = score(study, store, refs)
     [row] = [row for row in table(output, "scores.parquet") if row["grader"] == "strict"]
     assert (row["state"], row["value"], row["not_run"]) == ("not-run", None, 2 * len(FORMAT))
-    assert "no judge is configured" in row["reason"]
+    assert row["reason"] == f"no judge: none is configured ({2 * len(FORMAT)} of {2 * len(FORMAT)} samples)"
     assert score(study, store, refs)[0].folder == output.folder
     reason["now"] = ""
     [judged] = score(study, store, refs)
@@ -389,7 +400,7 @@ def test_other_words_to_a_judge_are_another_score(store, counts, judge, monkeypa
     asked = {body["prompt"] for _, body in judge.seen}
     reworded = {role: dataclasses.replace(was, wording="other words") for role, was in ROLES["truthfulqa"].items()}
     monkeypatch.setitem(ROLES, "truthfulqa", reworded)
-    monkeypatch.setitem(TRUTH_FORMS, "strict", "{question} -- {answer} -- {word}?")
+    monkeypatch.setitem(TRUTH_FORMS, "strict", ("{question} -- {answer}", " -- {word}?"))
     [second] = score(study, store, refs)
     assert second.folder != first.folder
     assert any(body["prompt"].endswith("True?") for _, body in judge.seen if body["prompt"] not in asked)

@@ -160,9 +160,9 @@ class CostEstimate:
     def _limit(self, dataset: str) -> float:
         """Tokens of the longest response that its pool holds; no limit where it has none."""
         spec = self.study.datasets[dataset]
-        if spec.like:
-            return self._limit(spec.like)
-        return self.study.pools[spec.pool].sampling.max_tokens if spec.pool else float("inf")
+        if spec.pool:
+            return self.study.pools[spec.pool].sampling.max_tokens
+        return self._limit(spec.like) if spec.like else float("inf")
 
     def _training(self, line: Line, training: Training) -> None:
         run = training.run

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable
 
-from rsft_assets.specs.judges import JUDGES_SETTING, ROLES, judge_specs
+from rsft_assets.specs.judges import JUDGES_SETTING, ROLES, judge_specs, missing_rubric
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.lock import load_lock, lock_file
 from rsft_assets.specs.repositories import Repository, repositories
@@ -61,4 +61,6 @@ def _judges(study: Study, refs: Iterable[Ref]) -> list[str]:
         roles = ROLES.get(study.benchmarks[name].task, {})
         if missing := [role for role, judge in roles.items() if judge.required and role not in judges]:
             found.append(f'{name} will be "not run": no judge for {", ".join(missing)}; name one in {JUDGES_SETTING}')
+        elif "harm" in roles and (problem := missing_rubric()):
+            found.append(f'{name} under "authors" will be "not run": {problem}')
     return found

@@ -13,7 +13,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,15 @@ class Question:
     body: dict[str, Any]
     read: Callable[[dict[str, Any]], str]
     """The raw reply in the answer; raises where the answer is garbage."""
+    cut: dict[str, Any] = field(default_factory=dict)
+    """tokens: the prompt is cut on the right to so many of the judge's own; cue: what then follows it."""
 
 
-def completion_question(prompt: str, **settings: Any) -> Question:
-    return Question("/completions", {"prompt": prompt, **settings}, lambda data: _text(data["choices"][0], "text"))
+def completion_question(prompt: str, *, cue: str, tokens: int, **settings: Any) -> Question:
+    body = {"prompt": prompt, **settings}
+    return Question(
+        "/completions", body, lambda data: _text(data["choices"][0], "text"), {"tokens": tokens, "cue": cue}
+    )
 
 
 def chat_question(turns: list[dict[str, str]], **settings: Any) -> Question:
@@ -79,7 +84,8 @@ def missing_judges(roles: Iterable[str]) -> str:
     missing = [role for role in roles if role not in judge_specs()]
     if not missing:
         return ""
-    return f"no judge is configured for {', '.join(missing)}; name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
+    remedy = f"name a TOML file with [{missing[0]}] in {JUDGES_SETTING}"
+    return f"no judge: none is configured for {', '.join(missing)}; {remedy}"
 
 
 class Judge(Closing):
@@ -105,7 +111,7 @@ class Judge(Closing):
         if question is None:
             return None
         body = {"model": self.spec.model, **question.body}
-        key = hashlib.sha256(json.dumps([question.path, body], sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([question.path, body | question.cut], sort_keys=True).encode()).hexdigest()
         with self._lock:
             if key in self._stored:
                 return str(self._stored[key]["reply"])
@@ -113,6 +119,8 @@ class Judge(Closing):
         def read(data: dict[str, Any]) -> tuple[str, int]:
             return question.read(data), token_count((data.get("usage") or {}).get("total_tokens") or 0)
 
+        if question.cut:
+            body["prompt"] = self._cut(body["prompt"], question.cut["tokens"]) + question.cut["cue"]
         reply, tokens = self._server.post(question.path, body, read)
         with self._lock:
             self.asked += 1
@@ -120,6 +128,17 @@ class Judge(Closing):
             row = {"question_sha256": key, "judge": self.spec.model, "reply": reply, "tokens": tokens}
             self._stored.append([row])
         return reply
+
+    def _cut(self, prompt: str, most: int) -> str:
+        """The first tokens of a prompt, as the judge's own tokenizer counts them; vLLM serves it."""
+        if len(prompt.encode()) < most:  # a token is a byte at least
+            return prompt
+        ask = {"model": self.spec.model, "prompt": prompt, "add_special_tokens": False}
+        tokens = self._server.post("//tokenize", ask, lambda data: [int(token) for token in data["tokens"]])
+        if len(tokens) <= most:
+            return prompt
+        first = {"model": self.spec.model, "tokens": tokens[:most]}
+        return self._server.post("//detokenize", first, lambda data: _text(data, "prompt"))
 
     def close(self) -> None:
         self._server.close()

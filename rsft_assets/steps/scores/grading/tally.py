@@ -63,7 +63,7 @@ class Cell:
 
     def _why(self) -> str:
         most = self.reasons.most_common(1)
-        return f"no sample could be scored: {most[0][0]} ({most[0][1]} of {len(self.tokens)})" if most else "no sample"
+        return f"{most[0][0]} ({most[0][1]} of {len(self.tokens)} samples)" if most else "no sample"
 
 
 @dataclass

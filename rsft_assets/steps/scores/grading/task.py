@@ -131,7 +131,8 @@ class Task:
     items: Callable[[Published], Iterator[Locked]] | None = None
     """The items in published files; None where all benchmarks of this kind are generated."""
     unavailable: Callable[[], str] = _always
-    """Why it cannot be graded here, in words; empty where it can."""
+    """Why it cannot be graded here; empty where it can. What stands before its first colon, such as "no judge", is
+    shown wherever a number would be; the remedy follows."""
     asks: str | None = None
     """Kind of the query sources whose questions it asks: it is in domain for runs that were trained on those."""
 

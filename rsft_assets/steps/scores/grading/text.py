@@ -8,6 +8,7 @@ THINK_CLOSE = "</think>"
 THINK_OPEN = "<think>"
 _BOX = re.compile(r"\\boxed *+\{")
 _BRACE = re.compile(r"[{}]")
+_SPACES = re.compile(r"\s*")
 _LONGEST_BOX = 4_000
 """A longer one is no answer."""
 
@@ -33,6 +34,21 @@ def judged_part(text: str, grader: str) -> str | None:
     if answer is None and grader == "authors":
         answer = text.rpartition(THINK_CLOSE)[2]
     return None if answer is None else answer.strip()
+
+
+def without_thinking(text: str) -> str:
+    """What the authors' IFEval, HaluEval and TruthfulQA look at: whole thoughts are cut out, then all up to a close.
+
+    What was said before a whole thought stays, and thinking that never ended is not cut.
+    """
+    for close in (THINK_CLOSE, "<|/think|>"):
+        kept, place = [], 0
+        while (opened := text.find(THINK_OPEN, place)) >= 0 and (end := text.find(close, opened)) >= 0:
+            kept.append(text[place:opened])
+            spaces = _SPACES.match(text, end + len(close))
+            place = spaces.end() if spaces else len(text)
+        text = "".join([*kept, text[place:]]).strip().rpartition(close)[2].lstrip()
+    return text
 
 
 def filled(form: str, parts: Mapping[str, object]) -> str:

@@ -1,7 +1,8 @@
 """GPQA-Diamond: multiple choice of four, in an order that is the item's own.
 
-`strict` is the paper's rule (`choice.py`). `authors` does what their code does: the last box anywhere, else the first
-of a few patterns.
+`strict` is the paper's rule (`choice.py`). `authors` does what their code does (GPQADiamond/testing_utils.py at
+3378e2b): the text is what the last box anywhere holds, or all of it where there is none; the first of four patterns
+gives the letter, else the text must be a bare letter. In `\\boxed{\\text{C}}` and `\\boxed{(C)}` there is none.
 """
 
 import hashlib
@@ -12,15 +13,21 @@ from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Sample, Task, each
-from rsft_assets.steps.scores.grading.text import boxes
-from rsft_assets.steps.scores.kinds.choice import grade_letter, letter_of, strict_letter
+from rsft_assets.steps.scores.kinds.choice import grade_letter, strict_letter
 
 ORDER_SEED = 42
-_PATTERNS = (
-    re.compile(r"answer is:?\s*\(?([A-D])\b", re.IGNORECASE),
-    re.compile(r"answer:?\s*\(?([A-D])\b", re.IGNORECASE),
-    re.compile(r"option\s+\(?([A-D])\b", re.IGNORECASE),
+_PATTERNS = tuple(
+    # Possessive: a text that ends in thousands of line breaks is read once.
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"answer\s*+(?:is|:)\s*+([A-D])",
+        r"(?:choose|select|pick)\s*+(?:option\s*+)?+([A-D])",
+        r"(?:option|choice)\s*+([A-D])\s*+is (?:correct|right)",
+        r"\b([A-D])\s*+is (?:correct|right|the answer)",
+    )
 )
+"""No word has to end after the letter: of "the answer is Dogs", D is read."""
+_BOX = "\\boxed{"
 
 
 def read(row: Mapping[str, Any]) -> Locked:
@@ -49,13 +56,26 @@ def options_of(item: Item) -> list[str]:
 
 
 def authors_letter(text: str) -> tuple[str | None, str]:
-    found = boxes(text)
-    if found and (letter := letter_of(found[-1])):
-        return letter, "box"
+    box = _last_box(text)
+    part = text if box is None else box
     for pattern in _PATTERNS:
-        if match := pattern.search(text):
+        if match := pattern.search(part):
             return match[1].upper(), "pattern"
-    return None, "no-answer"
+    bare = part.rstrip(".").rstrip("/").strip().upper()
+    return (bare, "box" if box is not None else "bare-letter") if bare in tuple("ABCD") else (None, "no-answer")
+
+
+def _last_box(text: str) -> str | None:
+    """What the last box holds, up to the last brace of its first line; None where it does not close."""
+    start = text.rfind(_BOX)
+    depth = 0
+    for brace in re.finditer(r"[{}]", text[start:]) if start >= 0 else ():
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            box = text[start : start + brace.end()]
+            line, closed, _ = box.removeprefix(_BOX).partition("\n")[0].rpartition("}")
+            return line if closed else box
+    return None
 
 
 def grade_one(sample: Sample, grader: str) -> list[Grade]:

@@ -1,7 +1,8 @@
 """HaluEval: is what is shown hallucinated, Yes or No; right where the last such word of the answer says so.
 
-`authors`: thinking is cut at the last `</think>`; without a Yes or No after it, the first line of the whole output
-counts if it holds exactly one of the two. `strict`: only what follows the thinking counts.
+`strict`: only what follows the thinking counts. `authors` (halueval/utils.py at 3378e2b): thinking is cut as in
+`without_thinking`; where no word Yes or No is left, the first line of the whole output counts if just one of "yes" and
+"no" is in it, as letters: "does not contain" says No.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError, Unavailable
 from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Published, Sample, Task, each
-from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part, filled
+from rsft_assets.steps.scores.grading.text import answer_part, filled, without_thinking
 
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _COLUMNS = {
@@ -21,9 +22,9 @@ _COLUMNS = {
     "summarization": ("summary", ("document",)),
 }
 _ROLES = {
-    "qa": ("answer judge", "a question and an answer", "answer"),
-    "dialogue": ("response judge", "a dialogue history and a response", "response"),
-    "summarization": ("summary judge", "a document and a summary", "summary"),
+    "qa": ("an answer judge", "a question and an answer", "answer"),
+    "dialogue": ("a response judge", "a dialogue history and a response", "response"),
+    "summarization": ("a summary judge", "a document and a summary", "summary"),
 }
 _FIELDS = {
     "qa": "#Knowledge: {knowledge}\n#Question#: {question}\n#Answer#: {shown}\n#Your Judgement#:",
@@ -63,29 +64,28 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
     subtask = str(item.fields["subtask"])
     role, given, what = _ROLES[subtask]
     instruction = (
-        f"I want you act as an {role}. Given {given}, your objective is to determine if the provided {what} "
+        f"I want you act as {role}. Given {given}, your objective is to determine if the provided {what} "
         "contains non-factual or hallucinated information. You SHOULD give your judgement based on the following "
         "hallucination types and the world knowledge.\n"
         f"You should try your best to determine if the {what} contains non-factual or hallucinated information. "
-        f'The {what} you give MUST be "Yes" or "No"".'
+        'The answer you give MUST be "Yes" or "No"".'
     )
     return f"{instruction}\n\n{filled(_FIELDS[subtask], item.fields)}"
 
 
 def said(text: str, grader: str) -> tuple[str | None, str]:
     """(Yes or No, how it was found)."""
-    part = answer_part(text) if grader == "strict" else text[text.rfind(THINK_CLOSE) + len(THINK_CLOSE) :]
-    if grader == "authors" and THINK_CLOSE not in text:
-        part = text
+    part = answer_part(text) if grader == "strict" else without_thinking(text)
     if part is None:
         return None, "think-not-closed"
     words = _WORD.findall(part)
     if words:
         return words[-1].capitalize(), "last-word"
     if grader == "authors":
-        first = {word.lower() for word in _WORD.findall(text.split("\n", 1)[0])}
+        line = text.strip().partition("\n")[0].lower()
+        first = [word for word in ("Yes", "No") if word.lower() in line]
         if len(first) == 1:
-            return first.pop().capitalize(), "first-line"
+            return first[0], "first-line"
     return None, "no-answer"
 
 

@@ -1,8 +1,11 @@
 """IFEval: does an answer follow its checkable instructions; the checks are lm-evaluation-harness's own (pinned).
 
 Four metrics: prompt or instruction level, strict or loose. Instruction level is the mean over instructions, so an item
-weighs as many as it has. Both graders cut thinking at the last `</think>`; `authors` also judges what was cut off in
-the middle of its thinking, `strict` counts that as nothing said.
+weighs as many as it has. `strict` looks at what follows the thinking, and counts an answer that was cut off in the
+middle of its thinking as nothing said; `authors` cuts thinking as in `without_thinking`.
+
+The authors ran lm_eval 0.4.9.1, here it is 0.4.13. The checks of the two differ in `RephraseChecker` alone, which no
+item uses. The authors' copy adds the cut and leaves the checks as they are.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.scores.grading.task import Grade, Item, Locked, Metric, Sample, Task, each
-from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part
+from rsft_assets.steps.scores.grading.text import THINK_CLOSE, answer_part, without_thinking
 
 log = logging.getLogger(__name__)
 _LANGUAGE_SEED = 0
@@ -41,10 +44,10 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
 def unavailable() -> str:
     """Why the checks cannot run here; nothing is downloaded to find out."""
     if importlib.util.find_spec("lm_eval") is None or importlib.util.find_spec("nltk") is None:
-        return 'IFEval\'s checks are not installed; pip install "rsft_assets[ifeval]"'
+        return 'no checks: IFEval\'s are not installed; pip install "rsft_assets[ifeval]"'
     if not _find_nltk_data():
         return (
-            "NLTK's punkt_tab is not here; pip install llama-index-core (it brings it), "
+            "no checks: NLTK's punkt_tab is not here; pip install llama-index-core (it brings it), "
             "or python -m nltk.downloader punkt_tab on a machine with network, and set NLTK_DATA"
         )
     return ""
@@ -119,12 +122,14 @@ def followed(item: Item, answer: str) -> Followed:
 
 
 def grade_one(sample: Sample, grader: str) -> list[Grade]:
-    answer = answer_part(sample.text)
-    reason = "" if answer is not None else "think-not-closed"
-    if answer is None:
-        answer = "" if grader == "strict" else sample.text.rpartition(THINK_CLOSE)[2]
-    # Without the white space that separates it from the thinking: the checks count lines and paragraphs.
-    found = followed(sample.item, answer.strip() if THINK_CLOSE in sample.text else answer)
+    if grader == "authors":
+        answer, reason = without_thinking(sample.text), ""
+    else:
+        part = answer_part(sample.text)
+        reason = "" if part is not None else "think-not-closed"
+        # Without the white space that separates it from the thinking: the checks count lines and paragraphs.
+        answer = (part or "").strip() if THINK_CLOSE in sample.text else part or ""
+    found = followed(sample.item, answer)
     return [
         grade
         for level, flags in (("strict", found.strict), ("loose", found.loose))

@@ -1,10 +1,16 @@
 """LiveCodeBench: programs found in answers, run in the sandbox against the private tests, the first failure ends it.
 
-`authors` takes the last ```python block anywhere; `strict` the last one after the thinking. A test that could not be
-run for want of isolation is "not run", never a failure; a time-out is said to be one.
+`strict` is LiveCodeBench's own harness, with the sandbox in place of its guard: the last block after the thinking, its
+names defined, values of functions equal as Python compares them, output equal line by line. The prompt does not show
+the starter code, so where an answer does not use the published name, what it defines is called
+(`sandbox/execution.py`). `authors` does what their code does (LiveCodeBench/livecodebench_utils.py at 3378e2b): the
+last block anywhere, nothing defined, the word before the first "(" is what is called, output equal as one text, and one
+time for all tests of a problem, here of the CPU. A test that could not be run for want of isolation is "not run", never
+a failure; a time-out is said to be one.
 """
 
 import base64
+import contextlib
 import io
 import json
 import pickle
@@ -25,6 +31,8 @@ from rsft_assets.steps.scores.sandbox.pool import NO_ISOLATION, Case, Outcome, P
 _MOST_TEST_BYTES = 1 << 30
 """Unpacked tests of one problem; a few bytes can be made to unpack to any number."""
 _BLOCK = re.compile(r"```python[^\n]*\n(.*?)```", re.DOTALL)
+_AUTHORS_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+_MAIN = '__name__ == "__main__"'
 _OPENING = (
     "You are an expert Python programmer. You will be given a question (problem specification) and will generate a "
     "correct Python program that matches the specification and passes all tests."
@@ -50,13 +58,12 @@ def read(row: Mapping[str, Any]) -> Locked:
 
 
 def prompt(item: Item, benchmark: Benchmark) -> str:
-    """Function problems do not show their starter code: the authors' choice."""
-    form = _STDIN if entry_of(item) is None else _FUNCTION
-    return f"{_OPENING}\n\n{item.question}\n\n{form}"
+    """The authors put nothing between the parts, and do not show the starter code of function problems."""
+    return f"{_OPENING}{item.question}{_STDIN if entry_of(item) is None else _FUNCTION}"
 
 
 def entry_of(item: Item) -> str | None:
-    """Name of the function to call; None for a program that reads standard input."""
+    """Published name of the function to call; None for a program that reads standard input."""
     metadata = item.fields.get("metadata")
     named = json.loads(metadata) if isinstance(metadata, str) and metadata.strip() else (metadata or {})
     if named.get("func_name"):
@@ -109,8 +116,16 @@ class _OnlyText(pickle.Unpickler):
 
 
 def code_in(text: str, grader: str) -> str | None:
-    blocks = _BLOCK.findall(graded_part(text, grader) or "")
-    return blocks[-1] if blocks else None
+    form = _BLOCK if grader == "strict" else _AUTHORS_BLOCK
+    blocks = form.findall(graded_part(text, grader) or "")
+    if not blocks:
+        return None
+    return blocks[-1] if grader == "strict" else _authors_code(blocks[-1])
+
+
+def _authors_code(block: str) -> str:
+    code = block.partition("</code>")[0].replace("```python", "").replace("# YOUR CODE HERE", "")
+    return code.partition("```")[0].replace("<code>", "").strip()
 
 
 def same_output(output: str, expected: str) -> bool:
@@ -137,10 +152,55 @@ def same_value(output: str, expected: str) -> bool:
         return False
 
 
+def authors_output(output: str, expected: str) -> bool:
+    """One text, white space around it apart; a "-" at its end is none of it."""
+    wanted = expected.strip()
+    return output.strip() == (wanted[:-1].rstrip() if wanted.endswith("-") else wanted)
+
+
+def authors_value(output: str, expected: str) -> bool:
+    """Equal to what JSON makes of the expected text, or to the text where it is none."""
+    try:
+        wanted = json.loads(expected.strip())
+    except (ValueError, RecursionError):
+        wanted = expected.strip()
+    try:
+        return bool(json.loads(output) == wanted)
+    except (ValueError, RecursionError):
+        return False
+
+
+def authors_arguments(given: str) -> list[Any]:
+    """A test's input as the authors read it; raises ValueError where they fail."""
+    if "=" in given:
+        values = []
+        for part in given.split(","):
+            _, value = part.split("=")
+            values.append(_number(value.strip(), value.strip().strip('"')))
+        return values
+    return [_argument(line.strip()) for line in given.split("\n") if line.strip()]
+
+
+def _argument(line: str) -> Any:
+    if line.startswith('"') and line.endswith('"'):
+        return line.strip('"')
+    if line.startswith("[") and line.endswith("]"):
+        return json.loads(line)
+    return _number(line, line)
+
+
+def _number(text: str, other: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return other
+
+
 def grade(samples: Iterable[Sample], grader: str, benchmark: Benchmark, tools: Tools) -> Iterator[list[Grade]]:
     # Answers without code skip the sandbox; the order of the others is that of the samples.
     first, second = tee((sample, code_in(sample.text, grader)) for sample in samples)
-    outcomes = tools.sandbox.run(_program(sample.item, code) for sample, code in second if code is not None)
+    program = _program if grader == "strict" else _authors_program
+    outcomes = tools.sandbox.run(program(sample.item, code) for sample, code in second if code is not None)
     for _, code in first:
         if code is None:
             yield [Grade("accuracy", 0.0, "no-code")]
@@ -153,9 +213,24 @@ def _program(item: Item, code: str) -> Program:
     return Program(code, cases_of(item), same_output if entry is None else same_value, entry)
 
 
+def _authors_program(item: Item, code: str) -> Program:
+    cases = cases_of(item)
+    seconds = 7.0 * len(cases) + 5.0
+    if entry_of(item) is None:
+        code = f'__name__ = "__main__"\n{code}' if _MAIN in code else code
+        return Program(code, cases, authors_output, bare=True, seconds_of_all=seconds)
+    try:
+        read = [Case("\n".join(map(json.dumps, authors_arguments(case.given))), case.expected) for case in cases]
+    except (ValueError, RecursionError):
+        read = []
+    # Without a word before the first "(", or with a test that they cannot read, their run fails.
+    name = (code.partition("(")[0].split() or [""])[-1] if read else ""
+    return Program(code, tuple(read) or cases[:1], authors_value, name, bare=True, seconds_of_all=seconds)
+
+
 def _grade(outcome: Outcome) -> Grade:
     if outcome.status == NO_ISOLATION:
-        return not_run("accuracy", outcome.detail)
+        return not_run("accuracy", f"no isolation: {outcome.detail}")
     return Grade("accuracy", float(outcome.status == "passed"), outcome.status, f"{outcome.tests_passed} tests passed")
 
 

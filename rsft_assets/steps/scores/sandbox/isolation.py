@@ -33,7 +33,8 @@ _NOBODY = 65534
 def supported() -> str:
     """Why programs cannot be isolated on this machine, in words; empty where they may."""
     if sys.platform != "linux" or platform.machine() not in _PIVOT_ROOT:
-        return f"code is only isolated on Linux (x86-64, arm64), this is {sys.platform} {platform.machine()}"
+        here = f"{sys.platform} {platform.machine()}"
+        return f"no isolation: code is only isolated on Linux (x86-64, arm64), this is {here}"
     return ""
 
 

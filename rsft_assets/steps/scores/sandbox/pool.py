@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -67,6 +67,16 @@ class Program:
     accept: Callable[[str, str], bool]
     entry: str | None = None
     """Function to call with the input's lines as JSON arguments; None: a program that reads standard input."""
+    bare: bool = False
+    """Run as the paper's authors do: nothing is defined, `entry` must be there, and the streams are texts."""
+    seconds_of_all: float | None = None
+    """CPU time of all tests together, in place of the limit of one."""
+
+    def limits(self, of_one: CodeLimits) -> CodeLimits:
+        """What one of its tests may cost."""
+        if (seconds := self.seconds_of_all) is None:
+            return of_one
+        return replace(of_one, seconds=seconds, wall_seconds=max(of_one.wall_seconds, 2 * seconds))
 
 
 @dataclass(frozen=True)
@@ -124,8 +134,9 @@ class SandboxServer:
 
     def judge(self, program: Program) -> Outcome:
         """Run tests until one fails."""
-        kind = "stdin" if program.entry is None else "function"
-        job = {"code": program.code, "kind": kind, "entry": program.entry, "limits": asdict(self.limits)}
+        limits, spent = program.limits(self.limits), 0.0
+        job: dict[str, Any] = {"code": program.code, "kind": "stdin" if program.entry is None else "function"}
+        job |= {"entry": program.entry, "bare": program.bare, "limits": asdict(limits)}
         opened = self._open(job)
         if opened is None:
             # The program before ended its sandbox in the middle of a frame: a fresh server knows nothing of it.
@@ -137,13 +148,15 @@ class SandboxServer:
         _tell_what_is_missing(tuple(opened["without"]))
         passed = 0
         for test in program.tests:
-            answer = self._ask({"input": test.given}, self.limits.wall_seconds + _GRACE_SECONDS)
+            asked = {"input": test.given, "seconds": limits.seconds - spent}
+            answer = self._ask(asked, limits.wall_seconds + _GRACE_SECONDS)
             if answer is None:
                 self.end()
                 return Outcome("time", passed, "the sandbox had to be killed")
             if answer["status"] != "ok":
                 detail = answer["stderr"].strip().rpartition("\n")[2][:200]
                 return self._left(Outcome(answer["status"], passed, detail))
+            spent += answer["seconds"] if program.seconds_of_all else 0.0
             try:
                 right = program.accept(answer["output"], test.expected)
             except BaseException:
@@ -235,7 +248,7 @@ def _found_by_trying() -> str:
     with SandboxPool(workers=1) as pool:
         [outcome] = pool.run([Program("print(1)", (Case("", "1"),), lambda a, b: a.strip() == b)])
     if outcome.status == NO_ISOLATION:
-        return f"programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
+        return f"no isolation: programs cannot be isolated here ({outcome.detail}); allow unprivileged user namespaces"
     if outcome.status != "passed":
-        return f"the sandbox does not run programs ({outcome.status}: {outcome.detail})"
+        return f"no isolation: the sandbox does not run programs ({outcome.status}: {outcome.detail})"
     return ""

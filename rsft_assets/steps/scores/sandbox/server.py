@@ -2,10 +2,10 @@
 
     python -I server.py          # frames on standard input, frames on standard output
 
-A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "limits"} opens a sandbox; then tests,
-{"input"}, each answered by {"status", "output", "stderr"}; then {"end": true}. Process 1 of the sandbox is
-ours and never runs the program itself: every test runs in a child without privileges, and when it is over, process 1
-kills whatever is left in its process space. Expected outputs never come in here.
+A frame is four bytes of length and that much JSON. In: {"code", "kind", "entry", "bare", "limits"} opens a sandbox;
+then tests, {"input", "seconds"}, each answered by {"status", "output", "stderr", "seconds"}; then {"end": true}.
+Process 1 of the sandbox is ours and never runs the program itself: every test runs in a child without privileges, and
+when it is over, process 1 kills whatever is left in its process space. Expected outputs never come in here.
 """
 
 import contextlib
@@ -109,7 +109,7 @@ def _serve_tests(job: dict[str, Any], readable: list[str], counted: bool) -> NoR
     without = [name for name, is_there in held.items() if not is_there]
     write_frame({"status": "ready", "number": job["number"], "without": without})
     while (test := read_frame()) is not None and not test.get("end"):
-        write_frame(_run(job, test["input"]))
+        write_frame(_run({**job, "limits": {**job["limits"], "seconds": test["seconds"]}}, test["input"]))
     os._exit(0)
 
 
@@ -124,13 +124,13 @@ def _run(job: dict[str, Any], given: str) -> dict[str, Any]:
         os.close(descriptor)
     handle = os.pidfd_open(child)
     output, errors, status = _watch(child, handle, out_read, err_read, job["limits"])
-    exit_status = _end_all(child)
+    exit_status, seconds = _end_all(child)
     for descriptor in (handle, out_read, err_read):
         os.close(descriptor)
     stderr = errors.decode("utf-8", "replace")[-_STDERR_KEPT:]
     if not status:
         status = _status(exit_status, stderr)
-    return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr}
+    return {"status": status, "output": output.decode("utf-8", "replace"), "stderr": stderr, "seconds": seconds}
 
 
 def _input(given: str) -> int:
@@ -166,16 +166,17 @@ def _watch(child: int, handle: int, out: int, err: int, limits: dict[str, Any]) 
                     return b"", bytes(kept[err]), "output"
 
 
-def _end_all(child: int) -> int:
-    """Kill everything in the sandbox but process 1, and wait for it."""
-    exit_status = 0
+def _end_all(child: int) -> tuple[int, float]:
+    """Kill all in the sandbox but process 1, and wait for it; the child's exit status and the CPU time of all."""
+    exit_status, seconds = 0, 0.0
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     while True:
         try:
-            done, code = os.wait()
+            done, code, used = os.wait3(0)
         except ChildProcessError:
-            return exit_status
+            return exit_status, seconds
+        seconds += used.ru_utime + used.ru_stime
         if done == child:
             exit_status = code
 

@@ -334,7 +334,7 @@ def test_a_sandbox_that_cannot_be_opened_costs_one_program_only(sandbox, monkeyp
         tools.sandbox = sandbox
         grades = [grade for [grade] in TASK.grade(iter(samples), "strict", benchmark("c"), tools)]
     assert sorted((grade.state, grade.reason) for grade in grades) == [
-        ("not-run", "no more name spaces"),
+        ("not-run", "no isolation: no more name spaces"),
         ("scored", "passed"),
     ]
 
@@ -354,7 +354,8 @@ def test_the_first_failure_ends_it(sandbox):
         ("class Solution:\n    def f(self, s: List[int]) -> int:\n        return max(s)", "f", "[1, 5]", "5", "passed"),
         ("def f(n):\n    print('noise')\n    return (n, n)", "f", "3", "[3, 3]", "passed"),
         ("def f(n):\n    return n", "f", '"3"', "3", "wrong"),
-        ("def g(n):\n    return n", "f", "3", "3", "error"),
+        ("def g(n):\n    return n", "f", "3", "3", "passed"),
+        ("x = 1", "f", "3", "3", "error"),
         ("import sys\nsys.exit(0)", "f", "3", "3", "wrong"),
     ],
 )

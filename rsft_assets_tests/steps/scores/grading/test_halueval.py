@@ -5,18 +5,25 @@ from rsft_assets.steps.scores.kinds.halueval import grade_one, prompt, said
 from rsft_assets_tests.steps.scores.grading.published import rows
 from rsft_assets_tests.steps.small_chain import benchmark
 
+# text, what it says by `strict`, and by the authors' code
 CASES = [
     ("", None, None),
     ("Yes", "Yes", "Yes"),
     ("no.", "No", "No"),
     ("Yes, because no", "No", "No"),
     ("I know nothing, yesterday.", None, None),
+    ("The answer does not contain errors.", None, "No"),
+    ("Unknown.", None, "No"),
+    ("It is right.\nNothing is wrong.", None, None),
+    ("I said so yesterday.", None, "Yes"),
     ("<think>Yes</think>No", "No", "No"),
-    ("<think>Yes</think>I cannot tell.", None, "Yes"),
+    ("<think>Yes</think>I cannot tell.", None, None),
+    ("<think>Yes</think>I can tell.", None, "Yes"),
     ("<think>Yes or no?\nYes</think>I cannot tell.", None, None),
     ("<think>Yes, it is", None, "Yes"),
     ("NO\n</think>", None, "No"),
     ("a</think>Yes</think>", None, "Yes"),
+    ("Yes <think>or not</think> indeed", None, "Yes"),
     ("#Your Judgement#: YES\n", "Yes", "Yes"),
 ]
 
@@ -50,7 +57,11 @@ def test_right_is_what_gold_says():
 )
 def test_prompt_holds_the_fields_and_nothing_of_the_gold(subtask, fields, end):
     item = Item("i", "q", "Yes", subtask, {"subtask": subtask, "shown": "S", **fields})
-    assert prompt(item, benchmark("h")).endswith(end)
+    asked = prompt(item, benchmark("h"))
+    assert asked.endswith(end)
+    role = {"qa": "an answer", "dialogue": "a response", "summarization": "a summary"}[subtask]
+    assert asked.startswith(f"I want you act as {role} judge. Given a")
+    assert 'The answer you give MUST be "Yes" or "No"".\n\n#' in asked
 
 
 def test_prompts_of_published_rows():

@@ -40,8 +40,19 @@ def test_levels(text, inst, prompt):
 
 
 @needs_checks
-def test_authors_judge_an_unclosed_thinking_as_an_answer():
-    assert values("<think>all is well and in order here today", "authors")["inst_strict"] == 1.0
+@pytest.mark.parametrize(
+    ("text", "strict", "authors"),
+    [
+        ("all is well and in order here today", 1.0, 1.0),
+        ("<think>A, B</think>all is well and in order here today", 1.0, 1.0),
+        ("<think>all is well and in order here today", 0.0, 1.0),
+        ("LOUD, <think>so</think>all is well and in order here today", 1.0, 0.0),
+        ("<think>A, B</think>", 0.0, 0.0),
+    ],
+)
+def test_which_part_the_graders_look_at(text, strict, authors):
+    assert values(text)["inst_strict"] == strict
+    assert values(text, "authors")["inst_strict"] == authors
 
 
 def test_instruction_level_is_the_mean_over_instructions():
