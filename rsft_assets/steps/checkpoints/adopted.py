@@ -1,7 +1,7 @@
 """Adopting published checkpoints: a folder `step<N>` of a pinned repository in, a checkpoint's output out.
 
-Nothing is trained and no code of the repository runs. Where curves and the rows that were read are not published, `stats`
-states it.
+Nothing is trained and no code of the repository runs. `stats` states where curves, and the rows that were read, are not
+published.
 """
 
 import contextlib

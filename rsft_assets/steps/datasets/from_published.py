@@ -2,8 +2,8 @@
 
 Needed columns: `response`, and `question` or `message` or `prompt`; `answer` (or `gold`) where there is one.
 Rows are kept as they are, in their order. Every response with an answer is judged here, like any other;
-overlap with benchmarks is counted and nothing is removed. A repository that `rsft publish` has filled has held-out rows,
-too, and the ids of the responses.
+overlap with benchmarks is counted and nothing is removed. A repository that `rsft publish` has filled has held-out
+rows, too, and the ids of the responses.
 """
 
 import itertools
@@ -56,7 +56,7 @@ def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> 
             if not row.pop("held_out", False):
                 stats["contaminated"] += items.holding(row["question"]) is not None
                 count += 1
-            progress.step()
+                progress.step()
             yield row
     if count != dataset.rows:
         raise StepError(

@@ -97,14 +97,17 @@ def _refuse_other_content(
     """What others can have pinned is added to, and never replaced."""
     if not there:
         return
-    other = sorted(there) if LINEAGE not in there else []
-    if not publication.grows:
-        other += [*stale, *(name for name in changed if name in there and not name.startswith(DESCRIBING))]
+    if LINEAGE not in there:
+        other = sorted(there)
+    elif publication.grows:
+        return
+    else:
+        other = [*stale, *(name for name in changed if name in there and not name.startswith(DESCRIBING))]
     if other:
         more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
         raise StepError(
-            f"{publication.repo} holds other content: {', '.join(other[:_SHOWN])}{more}; nothing was sent. Select these "
-            "steps, too, if they are of this run; else publish to another owner, or delete the repository: "
+            f"{publication.repo} holds other content: {', '.join(other[:_SHOWN])}{more}; nothing was sent. Select "
+            "these steps, too, if they are of this run; else publish to another owner, or delete the repository: "
             + page(Hub(repo=publication.repo, kind=publication.kind))
         )
 

@@ -81,8 +81,8 @@ def _card(shown: list[SqlTable], rows: dict[str, int], results: Results | None, 
     failed = [test.name for test in results.tests if test.state == "failed"] if results else []
     about = (
         "Scores of checkpoints over training, with intervals and comparisons, from "
-        f"[rsft_assets]({PAPER}). `report/` holds one page for each study. No table holds a text of a benchmark or of a "
-        "model."
+        f"[rsft_assets]({PAPER}). `report/` holds one page for each study. No table holds a text of a benchmark or of "
+        "a model."
     )
     checks = f"Checks of the tables: {', '.join(failed)} failed." if failed else "Every check of the tables passed."
     listed = table(

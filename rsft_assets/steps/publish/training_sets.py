@@ -21,7 +21,6 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
     header = {
         "license": licence,
         "pretty_name": ref.name,
-        "language": ["en"],
         "task_categories": ["text-generation"],
         "tags": ["rsft_assets", "reasoning"],
         "configs": [{"config_name": "default", "data_files": splits}],

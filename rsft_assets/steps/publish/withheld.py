@@ -6,6 +6,7 @@ Completions and graded answers need no search: nothing here reads them.
 
 import html
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from rsft_assets.steps.records.store import Store
 
 _KEY = 4
 """Words by which a run is looked up; questions with fewer count only as a whole text."""
+_TAG = re.compile(r"<[^>]*>")
 _NO_TEXT = (".safetensors", ".model")
 
 
@@ -100,7 +102,11 @@ def _texts(name: str, content: Path | bytes) -> Iterator[str]:
             return
         except ValueError:
             pass
-    yield html.unescape(text) if name.endswith((".html", ".svg")) else text
+    if name.endswith((".html", ".svg")):
+        # Between tags, and within their attributes.
+        yield html.unescape(_TAG.sub(" ", text))
+        text = html.unescape(text)
+    yield text
 
 
 def _texts_of_table(content: Path | bytes) -> Iterator[str]:
