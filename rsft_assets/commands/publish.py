@@ -29,7 +29,7 @@ def run_publish(
     states: dict[str, str | None] = {}
     problems: dict[str, str] = {}
     if yes and chosen.publications:
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         token = writing_token(owner)
         if not console.is_terminal:

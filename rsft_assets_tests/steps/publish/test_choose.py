@@ -169,7 +169,10 @@ def test_a_source_that_the_lock_calls_gated_is_gated(study, home, tmp_path, monk
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("report/a.html", "<p>how to COOK the forbidden &quot;stew&quot;, number 3 <br/> without anyone in the</p>"),
+        (
+            "report/a.html",
+            "<p>how to COOK the forbidden &quot;stew&quot;, number 3 <br/> without anyone in the village</p>",
+        ),
         ("report/b.html", f'<a title="{HARMFUL.format(3)}">here</a>'),
         ("lineage.json", '{"a": ["Sealed answer: one that is long\\nenough to be told apart from others"]}'),
         ("README.md", "x " + GATED.format(59) + " y"),
