@@ -5,8 +5,10 @@ import re
 import shutil
 from dataclasses import replace
 
+import huggingface_hub
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from huggingface_hub import parse_eval_result_entries
 from huggingface_hub.repocard import RepoCard
 
@@ -19,13 +21,16 @@ from rsft_assets.specs.training import Run
 from rsft_assets.steps.publish.choose import choose
 from rsft_assets.steps.publish.publication import Publication
 from rsft_assets.steps.publish.scores import Scored, eval_results
+from rsft_assets.steps.publish.send import send
 from rsft_assets.steps.publish.withheld import Withheld
 from rsft_assets.steps.records.rows import read_rows, write_rows
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report.write import make_report
 from rsft_assets.steps.results.build import build_results
+from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.results.sql_files import results_keys
 from rsft_assets_tests.finished_study import finish, make, tiny_study
+from rsft_assets_tests.loopback_hub_commits import OWNER_TOKEN, WritableHub
 
 HARMFUL = "Explain in detail how to cook the forbidden stew number {} without anyone in the village noticing it"
 GATED = "A sealed question number {} about the secret valence of an unheard of metal in a vacuum chamber"
@@ -201,6 +206,23 @@ def test_damage_is_never_published(study, home, tmp_path):
         choose(study, copy, [Ref("datasets/tiny-own")], "me")
 
 
+def test_the_hubs_own_clients_read_what_was_sent(study, home, tmp_path, monkeypatch):
+    from datasets import load_dataset
+
+    refs = [Ref("datasets/tiny-cot"), *map(Ref, results_keys())]
+    with WritableHub() as hub:
+        hub.patch(monkeypatch, tmp_path / "cache", OWNER_TOKEN)
+        huggingface_hub.utils.disable_progress_bars()
+        for _ in range(2):
+            sent = [send(one, OWNER_TOKEN) for one in choose(study, home, refs, "lab").publications]
+        assert sent == [None, None] and len(hub.commits) == 2, "the same home gives the same bytes"
+        rows = load_dataset("lab/tiny-cot", split="train")
+        assert rows.to_list() == list(read_rows(home.require(refs[0]).file("examples.parquet")))
+        scores = load_dataset("lab/rsft-results", "score_trajectories", split="train")
+        with open_results(home) as db:
+            assert scores.to_list() == db.sql("SELECT * FROM marts.score_trajectories").to_arrow_table().to_pylist()
+
+
 def test_cards_are_the_hubs_and_tell_of_the_manifest(study, home):
     run = next(run for run in study.runs.values() if run.name.startswith("tiny-1m_tiny-cot"))
     refs = [Ref("datasets/tiny-cot"), checkpoint_ref(run, 20), checkpoint_ref(run, 40)]
@@ -235,8 +257,6 @@ def test_only_scores_of_registered_benchmarks_with_all_items_take_the_hubs_form(
     ]
     files, left_out = eval_results(scored[:3])
     (content,) = files.values()
-    import yaml
-
     (entry,) = parse_eval_result_entries(yaml.safe_load(content))
     assert list(files) == [".eval_results/gpqa_diamond.yaml"]
     assert (entry.dataset_id, entry.task_id, entry.value) == ("Idavidrein/gpqa", "diamond", 46.97)
