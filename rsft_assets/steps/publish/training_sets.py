@@ -8,6 +8,11 @@ from rsft_assets.steps.publish.publication import CARD, LINEAGE, Publication, as
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE, KINDS
 from rsft_assets.steps.records.store import Output, Store
 
+_SECOND_OPINION = {
+    "correct_but_different": "correct, but another answer",
+    "wrong_but_same": "wrong, but the same answer",
+    "undecided": "none could be given",
+}
 _SPLITS = {EXAMPLES_FILE: "train", HELD_OUT_FILE: "held_out"}
 
 
@@ -32,6 +37,7 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
         description,
         _adopting(ref, found.repo),
         _counts(output),
+        _audits(store, ancestry),
         _columns(),
         made_from(output.manifest, found.licences),
         made_with(output.manifest),
@@ -59,6 +65,23 @@ def _counts(output: Output) -> str:
     ]
     lengths = ", ".join(f"{name} {value}" for name, value in stats.get("response_characters", {}).items())
     return "## Counts\n\n" + table(("", ""), [*rows, *([("characters of a response", lengths)] if lengths else [])])
+
+
+def _audits(store: Store, ancestry: Ancestry) -> str:
+    """How often a second opinion differs from the verdicts, where the audit of these very verdicts is there."""
+    used = {(made.asset, made.partition): made.digest for made in ancestry.manifests.values()}
+    rows = []
+    for pool in sorted({Ref(asset).name for asset, _ in used if Ref(asset).stage == "verdicts"}):
+        audit = store.sound(Ref(f"audits/{pool}"))
+        links = audit.manifest.inputs if audit else []
+        if audit is not None and all(used.get((i.asset, i.partition)) == i.digest for i in links):
+            shares = audit.stats["second_opinion"]
+            for name, words in _SECOND_OPINION.items():
+                if share := shares.get(name):
+                    interval = f"{share['low']:.4f} to {share['high']:.4f}"
+                    rows.append((pool, words, f"{share['value']:.4f}", interval, share["tries"]))
+    headings = ("pool", "a second opinion on its verdicts", "share", "95 % interval", "responses")
+    return f"## Verdicts\n\n{table(headings, rows)}" if rows else ""
 
 
 def _columns() -> str:
