@@ -70,11 +70,20 @@ def _allowed(study: Study, store: Store, refs: Iterable[Ref], chosen: Chosen) ->
             chosen.left_out.append(f"{ref}: step 0 is the base model itself")
         elif source := _published_source(output):
             chosen.left_out.append(f"{ref}: adopted from {source}, where it is published")
-        elif gated := Ancestry(study, store, [output]).gated():
-            chosen.left_out.append(f"{ref}: made from {', '.join(gated)}, which is gated")
+        elif problem := _hidden_source(Ancestry(study, store, [output])):
+            chosen.left_out.append(f"{ref}: made from {problem}")
         else:
             yield ref, output
     chosen.left_out += [f"{asset}: {count} not made yet" for asset, count in not_made.items()]
+
+
+def _hidden_source(ancestry: Ancestry) -> str | None:
+    """What an output was made from that keeps it from being published."""
+    if gated := ancestry.gated():
+        return f"{', '.join(gated)}, which is gated"
+    if unknown := ancestry.unknown():
+        return f"{', '.join(unknown)}, which is neither kept nor declared any more: its sources are not known"
+    return None
 
 
 def _published_source(output: Output) -> str | None:

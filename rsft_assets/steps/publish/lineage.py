@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.lock import load_lock, lock_file
 from rsft_assets.specs.repositories import hub_of
 from rsft_assets.specs.study import Study
@@ -47,9 +47,18 @@ class Ancestry:
         made = (made for made in self.manifests.values() if made.ref.stage != "benchmarks")
         found = {repo for one in made for repo in _repos([one.spec, one.adopted_from])}
         # What is gone is judged by what is declared now.
-        declared = closure(self._study, [Ref(link.asset, link.partition) for link in self.gone.values()] + self._asked)
+        gone = [ref for ref in map(_ref, self.gone.values()) if self._is_declared(ref)]
+        declared = closure(self._study, [*gone, *self._asked])
         hubs = (hub_of(self._study, ref) for ref in declared if ref.stage != "benchmarks")
         return sorted(found | {hub.repo for hub in hubs if hub is not None and not hub.local})
+
+    def _is_declared(self, ref: Ref) -> bool:
+        return ref.stage in TABLE_OF and ref.name in getattr(self._study, TABLE_OF[ref.stage])
+
+    def unknown(self) -> list[str]:
+        """What is neither in the home nor declared any more: nobody can say what it was made from."""
+        gone = map(_ref, self.gone.values())
+        return sorted({ref.asset for ref in gone if ref.stage in TABLE_OF and not self._is_declared(ref)})
 
     def licences(self) -> dict[str, str]:
         """Repository -> licence."""
@@ -66,6 +75,10 @@ class Ancestry:
             {"asset": link.asset, "partition": link.partition, "digest": link.digest} for link in self.gone.values()
         ]
         return {"outputs": [_public_manifest(made) for made in self.manifests.values()], "not_kept": gone}
+
+
+def _ref(link: InputRecord) -> Ref:
+    return Ref(link.asset, link.partition)
 
 
 def gated_repositories(study: Study) -> set[str]:

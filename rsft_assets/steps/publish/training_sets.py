@@ -75,7 +75,7 @@ def _audits(store: Store, ancestry: Ancestry) -> str:
         audit = store.sound(Ref(f"audits/{pool}"))
         links = audit.manifest.inputs if audit else []
         if audit is not None and all(used.get((i.asset, i.partition)) == i.digest for i in links):
-            shares = audit.stats["second_opinion"]
+            shares = audit.stats.get("second_opinion", {})
             for name, words in _SECOND_OPINION.items():
                 if share := shares.get(name):
                     interval = f"{share['low']:.4f} to {share['high']:.4f}"

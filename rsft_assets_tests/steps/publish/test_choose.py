@@ -171,6 +171,17 @@ def test_a_source_that_the_lock_calls_gated_is_gated(study, home, tmp_path, monk
         del study.datasets["tiny-of-adopted"]
 
 
+def test_a_source_that_is_gone_is_judged_by_its_declaration(study, home, tmp_path):
+    copy, ref = Store(tmp_path / "home"), Ref("datasets/tiny-of-gated")
+    shutil.copytree(home.home, copy.home)
+    shutil.rmtree(copy.slot(Ref("datasets/tiny-gated")))
+    assert choose(study, copy, [ref], "me").left_out == [f"{ref}: made from them/gated-set, which is gated"]
+    others = {name: one for name, one in study.datasets.items() if name != "tiny-gated"}
+    others["tiny-of-gated"] = replace(others["tiny-of-gated"], like="tiny-few")
+    (said,) = choose(replace(study, datasets=others), copy, [ref], "me").left_out
+    assert said.startswith(f"{ref}: made from datasets/tiny-gated, which is neither kept nor declared any more")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
