@@ -34,10 +34,10 @@ def choose(study: Study, store: Store, refs: Sequence[Ref], owner: str, licence:
         raise SpecError(f"{other[0]}: only datasets, checkpoints and results are published; select these")
     chosen, withheld = Chosen(), Withheld(study, store)
     for publication in _made(study, store, refs, owner, licence, chosen):
-        if withheld.remove(publication) and not publication.grows:
-            # A set or a checkpoint is published whole or not at all.
-            chosen.left_out += [f"{publication.what}: {words}" for words in publication.left_out if "holds" in words]
-        elif publication.files:
+        # It is published whole or not at all: its card tells of every file.
+        if problem := withheld.held_by(publication):
+            chosen.left_out.append(f"{publication.what}: {problem}")
+        else:
             chosen.publications.append(publication)
     return chosen
 
@@ -54,7 +54,7 @@ def _made(
     for run, outputs in steps.items():
         yield publication_of_run(study, store, study.runs[run], outputs, owner, licence)
     if any(ref.stage in ("results", "report") for ref in refs):
-        yield publication_of_results(study, store, {ref.asset for ref in refs}, owner, licence)
+        yield publication_of_results(study, store, owner, licence)
 
 
 def _allowed(study: Study, store: Store, refs: Iterable[Ref], chosen: Chosen) -> Iterator[tuple[Ref, Output]]:

@@ -1,7 +1,6 @@
 """Results as a data set repository: each mart as Parquet, and the report. No record of an item is in a mart."""
 
 import io
-from collections.abc import Collection
 from typing import Any
 
 from rsft_assets.specs.study import Study
@@ -18,15 +17,17 @@ _OF_THIS_MACHINE = ("marts.problems",)
 """Damage in this home, with its paths."""
 
 
-def publication_of_results(
-    study: Study, store: Store, keys: Collection[str], owner: str, licence: str | None
-) -> Publication:
-    """What the repository of the results is to hold: the marts among `keys`, and the report if it is of this build."""
+def publication_of_results(study: Study, store: Store, owner: str, licence: str | None) -> Publication:
+    """What the repository of the results is to hold: every mart, and the report if it is of this build."""
     found = Publication("results", "dataset", f"{owner}/{NAME}", grows=True)
-    marts = [entry for entry in tables() if entry.key in keys and entry.schema == "marts"]
+    marts = [entry for entry in tables() if entry.schema == "marts"]
     with open_results(store) as db:
         results = read_results(store)
-        built = {f"{t.schema}.{t.name}": t for t in results.tables if t.state != "failed"} if results else {}
+        built = (
+            {f"{t.schema}.{t.name}": t for t in results.tables if t.state not in ("failed", "skipped")}
+            if results
+            else {}
+        )
         rows = {}
         for entry in marts:
             if entry.table in _OF_THIS_MACHINE:

@@ -75,15 +75,12 @@ class Withheld:
                         return f"an item of {benchmark}"
         return None
 
-    def remove(self, publication: Publication) -> bool:
-        """Leave out each file that holds such a text; whether there was one."""
-        found = False
-        for name in sorted(publication.files):
-            if why := self._in_file(name, publication.files[name]):
-                del publication.files[name]
-                publication.left_out.append(f"{name}: holds {why}")
-                found = True
-        return found
+    def held_by(self, publication: Publication) -> str | None:
+        """The first file that holds such a text, in words."""
+        for name, content in sorted(publication.files.items()):
+            if why := self._in_file(name, content):
+                return f"{name} holds {why}"
+        return None
 
     def _in_file(self, name: str, content: Path | bytes) -> str | None:
         if name.endswith(_NO_TEXT):

@@ -146,7 +146,7 @@ def test_what_is_left_out_is_named_with_its_reason(study, home):
         in said
     )
     assert f"datasets/tiny-adopted: adopted from them/open-set@{'a' * 40}, where it is published" in said
-    assert "datasets/tiny-leak: examples.parquet: holds an item of tiny-harm" in said
+    assert "datasets/tiny-leak: examples.parquet holds an item of tiny-harm" in said
     assert f"checkpoints/tiny-1m[{run}|0]: step 0 is the base model itself" in said
     assert not CANARIES.search(repr(said))
     with pytest.raises(SpecError, match="benchmarks/tiny-harm: only datasets, checkpoints and results are published"):
@@ -202,8 +202,9 @@ def test_a_text_is_found_however_a_file_writes_it(study, home, tmp_path, name, t
         write_rows(tmp_path / "a.parquet", "examples", [{**row, "message": [{"role": "user", "content": text}]}])
         content = tmp_path / "a.parquet"
     one = Publication("results", "dataset", "me/r", {name: content, "other.md": b"item 3 of 4"})
-    assert Withheld(study, home).remove(one)
-    assert list(one.files) == ["other.md"] and not CANARIES.search(one.left_out[0])
+    said = Withheld(study, home).held_by(one)
+    assert said is not None and said.startswith(f"{name} holds an item of tiny-") and not CANARIES.search(said)
+    assert Withheld(study, home).held_by(replace(one, files={"other.md": one.files["other.md"]})) is None
 
 
 def test_damage_is_never_published(study, home, tmp_path):
