@@ -187,6 +187,27 @@ def report(check: bool, as_json: bool) -> None:
 
 
 @rsft.command()
+@_selecting("", required=True)
+@click.option("--to", "owner", required=True, metavar="OWNER", help="User or organisation of the hub.")
+@click.option("--yes", is_flag=True, help="Send it; without this, only say what would be sent.")
+@click.option("--private", is_flag=True, help="Make new repositories private.")
+@click.option("--license", "licence", metavar="ID", help="Licence of what is published, for the cards, such as mit.")
+@_json
+def publish(owner: str, yes: bool, private: bool, licence: str | None, as_json: bool, **asked: Any) -> None:
+    """Publish training sets, checkpoints or results on the hub, with cards and lineage.
+
+    SELECTION is datasets/…, checkpoints/… or results: one repository for each set, for each run with its steps, and for
+    the results, one commit each. Items of gated or sensitive benchmarks, and what is made from gated repositories, are
+    never sent. The token is that of HF_TOKEN.
+    """
+    from rsft_assets.commands.publish import run_publish
+    from rsft_assets.steps.questions.planning.selection import Selection
+
+    selection = Selection(**asked)
+    sys.exit(run_publish(selection, owner=owner, yes=yes, private=private, licence=licence, as_json=as_json))
+
+
+@rsft.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["math", "countdown"]), default="math", show_default=True)

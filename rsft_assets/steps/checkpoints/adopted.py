@@ -1,7 +1,7 @@
 """Adopting published checkpoints: a folder `step<N>` of a pinned repository in, a checkpoint's output out.
 
-Nothing is trained and no code of the repository runs. Curves and the rows that were read are not published, which
-`stats` states.
+Nothing is trained and no code of the repository runs. `stats` states where curves, and the rows that were read, are not
+published.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
-from rsft_assets.steps.checkpoints.training.checkpoints import link_model
+from rsft_assets.steps.checkpoints.training.checkpoints import CURVES, SEEN, link_model
 from rsft_assets.steps.checkpoints.training.models import parameters_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.hub import model_folder, where_from
@@ -72,14 +72,9 @@ def _adopt(build: Build, study: Study, run: Run, hub: Hub, step: int) -> None:
         )
     build.origin = "adopted"
     build.adopted_from = {"repo": hub.repo, "revision": hub.revision, "file": hub.file, "from": where_from(hub)}
-    build.publish(stats=_stats(step, actual, len(files)))
+    build.publish(stats=_stats(step, actual, files))
 
 
-def _stats(step: int, parameters: int, files: int) -> dict[str, Any]:
-    return {
-        "step": step,
-        "parameters": parameters,
-        "files": files,
-        "curves": NOT_AVAILABLE,
-        "rows_seen": NOT_AVAILABLE,
-    }
+def _stats(step: int, parameters: int, files: Sequence[str]) -> dict[str, Any]:
+    missing = {name: NOT_AVAILABLE for file, name in ((CURVES, "curves"), (SEEN, "rows_seen")) if file not in files}
+    return {"step": step, "parameters": parameters, "files": len(files), **missing}

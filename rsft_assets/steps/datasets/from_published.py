@@ -2,7 +2,8 @@
 
 Needed columns: `response`, and `question` or `message` or `prompt`; `answer` (or `gold`) where there is one.
 Rows are kept as they are, in their order. Every response with an answer is judged here, like any other;
-overlap with benchmarks is counted and nothing is removed.
+overlap with benchmarks is counted and nothing is removed. A repository that `rsft publish` has filled has held-out
+rows, too, and the ids of the responses.
 """
 
 import itertools
@@ -12,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rsft_assets.specs.datasets import Dataset
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import NoAccess, StepError
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.queries import BOXED_INSTRUCTION
 from rsft_assets.steps.datasets.from_pool import benchmark_items
 from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.records.columns import HELD_OUT_FILE
 from rsft_assets.steps.records.digest import bytes_digest
 from rsft_assets.steps.records.hub import dataset_rows, repository_file, where_from
 from rsft_assets.steps.records.ids import query_id
@@ -47,13 +49,14 @@ def rows_as_published(build: Build, dataset: Dataset, stats: dict[str, Any]) -> 
     progress = Progress(str(build.identity.ref), dataset.rows, "rows")
     count = 0
     with Verifier(workers=load_placement().workers) as verifier:
-        published, to_judge = itertools.tee(_examples(dataset, hub.repo))
+        published, to_judge = itertools.tee(itertools.chain(_examples(dataset, hub.repo), _held_out(hub)))
         judgements = verifier.judge(answer for row in to_judge if (answer := _answer(row)) is not None)
         for row in published:
             row["verdict"] = next(judgements).verdict if _answer(row) is not None else None
-            stats["contaminated"] += items.holding(row["question"]) is not None
-            count += 1
-            progress.step()
+            if not row.pop("held_out", False):
+                stats["contaminated"] += items.holding(row["question"]) is not None
+                count += 1
+                progress.step()
             yield row
     if count != dataset.rows:
         raise StepError(
@@ -88,6 +91,19 @@ def _examples(dataset: Dataset, repo: str) -> Iterator[dict[str, Any]]:
         yield read_example(row, number, f"{repo}, row {number}")
 
 
+def _held_out(hub: Hub) -> Iterator[dict[str, Any]]:
+    """The held-out rows of a set that was published from here; none where one file of a repository is named."""
+    if hub.file is not None:
+        return
+    try:
+        repository_file(hub, HELD_OUT_FILE)
+    except NoAccess:
+        return
+    for number, row in enumerate(dataset_rows(hub, [HELD_OUT_FILE])):
+        example = read_example(row, number, f"{hub.repo}, {HELD_OUT_FILE}, row {number}")
+        yield {**example, "row": row.get("row", number), "held_out": True}
+
+
 def _answer(row: Mapping[str, Any]) -> Answer | None:
     if not row["answer"]:
         return None
@@ -117,7 +133,7 @@ def read_example(row: Mapping[str, Any], number: int, where: str) -> dict[str, A
     return {
         "row": number,
         "query_id": query_id(kind_of(answer), question, answer),
-        "response_id": None,
+        "response_id": id_ if isinstance(id_ := row.get("response_id"), str) else None,
         "verdict": None,
         "data_source": str(row.get("data_source") or where.partition(",")[0]),
         "question": question,

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from rsft_assets.defs.asset_cards import card
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.hub import Generator
+from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.benchmarks.lock import lock_benchmark
 from rsft_assets.steps.datasets.build import build_dataset
 from rsft_assets.steps.datasets.decontamination import Items
 from rsft_assets.steps.datasets.responses import problem_with_response, without_thinking
+from rsft_assets.steps.publish.training_sets import publication_of_set
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.data_study import (
     ANY,
@@ -125,6 +127,25 @@ def test_a_set_that_wants_no_held_out_rows_has_none(built):
     assert not whole.has("held_out.parquet") and whole.stats["held_out_rows"] == 0
     assert len(rows_of(some, "held_out.parquet")) == 3
     assert examples(whole) == examples(some)
+
+
+@pytest.mark.parametrize("name", ["cot", "nocot", "few", "any"])
+def test_a_published_set_is_adopted_with_the_same_digest(built, tmp_path, name):
+    store, outputs = built
+    ref = Ref(f"datasets/{name}")
+    sent = publication_of_set(study(), store, ref, "me", None)
+    for file, content in sent.files.items():
+        (tmp_path / file).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    declared = study().datasets[name]
+    hub = Hub(repo=str(tmp_path), kind="dataset")
+    adopted = replace(declared, recipe="published", pool=None, like=None, published=hub)
+    small = study(datasets=(adopted,), sources=(), pools=())
+    theirs = Store(tmp_path / "home")
+    lock_benchmark(small, theirs, Ref("benchmarks/sums-test"))
+    output = build_dataset(small, theirs, ref)
+    assert output.digest == outputs[name].digest
+    assert output.stats["held_out_rows"] == outputs[name].stats["held_out_rows"] > 0
+    assert output.stats["verdicts"] == outputs[name].stats["verdicts"]
 
 
 def test_checks_and_card(built):

@@ -19,7 +19,7 @@ from rsft_assets_tests.finished_study import finish, tiny_study
 NO_STAGE = (
     *("", "commands", "defs", "docs", "runs", "specs", "steps"),
     *("steps/processes", "steps/questions", "steps/questions/planning", "steps/questions/tracing"),
-    *("steps/results", "steps/figures", "steps/report"),
+    *("steps/results", "steps/figures", "steps/report", "steps/publish"),
 )
 """Folders that make nothing of a stage."""
 STAGES_OF = {

@@ -1,0 +1,113 @@
+"""`rsft publish` through the command and the real client to a hub on loopback, and adoption from it elsewhere."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rsft_assets_tests.loopback_hub_commits import OWNER_TOKEN, WritableHub
+
+RUN, STEP = "nano-300k_nano-cot_lr1e-4_ep1_bs2", "5"
+BENCHMARKS = ("chains-test", "countdown-test", "dot", "facts", "format", "refusal")
+STUDY = """
+extends = "nano"
+[override.sources.nano-chains]
+count = 96
+[override.datasets.nano-cot]
+rows = 32
+held_out = 8
+[override.models.nano-300k]
+steps = 2
+gate = []
+held_out_documents = 8
+""" + "".join(f"[override.benchmarks.nano-{name}]\nitems = 6\ncount = 6\n" for name in BENCHMARKS)
+ADOPTING = f"""
+[adopt_datasets]
+"nano-cot" = {{ repo = "lab/nano-cot" }}
+[adopt."{RUN}"]
+repo = "lab/{RUN}"
+"""
+CHOSEN = ("datasets/nano-cot", "checkpoints/nano-300k", "--run", RUN, "--step", STEP)
+
+
+@pytest.fixture
+def hub():
+    with WritableHub() as hub:
+        yield hub
+
+
+class Home:
+    """A working directory with a study file."""
+
+    def __init__(self, folder, hub, study=STUDY):
+        folder.mkdir()
+        (folder / "study.toml").write_text(study)
+        self.folder, self.hub = folder, hub
+
+    def rsft(self, *words, token="", status=0):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RSFT_", "HF_"))}
+        hub = self.hub.environment(self.folder / "cache", token)
+        own = {"RSFT_STUDY": "study.toml", "RSFT_HOME": "home", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "rsft_assets.commands.cli", *words],
+            cwd=self.folder,
+            env={**kept, **hub, **own},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stderr + done.stdout
+        return done.stdout + done.stderr
+
+    def manifest(self, asset, *partition):
+        slot = self.folder.joinpath("home", *asset.split("/"), *partition)
+        return json.loads(
+            (slot / json.loads((slot / "current.json").read_text())["output"] / "manifest.json").read_text()
+        )
+
+
+def test_wrong_use_is_answered_before_anything_is_asked(hub, tmp_path):
+    home = Home(tmp_path / "home", hub)
+    assert "Missing option '--to'" in home.rsft("publish", "results", status=2)
+    assert "--to 'a/b': name a user or an organisation" in home.rsft("publish", "results", "--to", "a/b", status=2)
+    said = home.rsft("publish", "benchmarks/nano-dot", "--to", "lab", status=2)
+    assert "only datasets, checkpoints and results are published; select these" in said
+    said = home.rsft("publish", *CHOSEN, "--to", "lab", "--yes", status=1)
+    assert "left out checkpoints/nano-300k: 1 not made yet" in said and "nothing can be published" in said
+    assert hub.requests == []
+
+
+@pytest.mark.slow
+def test_what_one_publishes_another_adopts_with_the_same_digests(hub, tmp_path):
+    ours = Home(tmp_path / "ours", hub)
+    ours.rsft("materialize", *CHOSEN, "--upstream")
+    ours.rsft("materialize", "audits/nano-chains_procedural_n4")
+    said = ours.rsft("publish", *CHOSEN, "--to", "lab")
+    assert "dataset lab/nano-cot: datasets/nano-cot, 4 files" in said and f"step{STEP}/model.safetensors" in said
+    assert "nothing was sent; to send it, add --yes" in said and hub.requests == []
+    assert "HF_TOKEN is not set" in ours.rsft("publish", *CHOSEN, "--to", "lab", "--yes", status=1)
+    said = ours.rsft("publish", *CHOSEN, "--to", "lab", "--yes", token=OWNER_TOKEN)
+    assert [(kind, name) for kind, name, _ in hub.commits] == [("dataset", "lab/nano-cot"), ("model", f"lab/{RUN}")]
+    assert said.count("sent   http://") == 2
+    audit = ours.manifest("audits/nano-chains_procedural_n4")["stats"]["second_opinion"]["undecided"]
+    card = hub.content_of("dataset", "lab/nano-cot")["README.md"].decode()
+    assert f"| {audit['value']:.4f} | {audit['low']:.4f} to {audit['high']:.4f} | {audit['tries']} |" in card
+    said = ours.rsft("publish", *CHOSEN, "--to", "lab", "--yes", "--json", token=OWNER_TOKEN)
+    answer = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    assert [one["equal"] for one in answer["publications"]] == [True, True] and len(hub.commits) == 2
+
+    theirs = Home(tmp_path / "theirs", hub, STUDY + ADOPTING)
+    theirs.rsft("materialize", *CHOSEN, "--upstream")
+    assert not (theirs.folder / "home" / "base_models").exists(), "nothing was trained"
+    for asset, *partition in (("datasets/nano-cot",), ("checkpoints/nano-300k", RUN, STEP)):
+        made, adopted = ours.manifest(asset, *partition), theirs.manifest(asset, *partition)
+        digests = [{one["path"]: one["digest"] for one in manifest["files"]} for manifest in (made, adopted)]
+        assert digests[0] == digests[1] and made["digest"] == adopted["digest"], asset
+        assert adopted["origin"] == "adopted" and adopted["adopted_from"]["repo"].startswith("lab/")
+    assert "curves" not in adopted["stats"] and "rows_seen" not in adopted["stats"]
+    said = theirs.rsft("publish", *CHOSEN, "--to", "lab", status=1)
+    assert (
+        f"left out datasets/nano-cot: adopted from lab/nano-cot@{hub.repositories[('dataset', 'lab/nano-cot')].head}"
+        in said
+    )
