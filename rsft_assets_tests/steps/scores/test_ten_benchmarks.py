@@ -54,6 +54,9 @@ def judges(tmp_path, monkeypatch):
 
     with rude_server(answer) as server:
         tables = [f'[{role}]\nendpoint = "{server.url}"\nmodel = "stand-in-judge"\n' for role in JUDGE_ROLES]
+        rubric = tmp_path / "rubric.txt"
+        rubric.write_text("Score this from 1 to 5.\n{instruction}\n{response}\n")
+        tables = [table.replace("[harm]", f'[harm]\nrubric = "{rubric.name}"') for table in tables]
         (tmp_path / "judges.toml").write_text("".join(tables))
         monkeypatch.setenv("RSFT_JUDGES", str(tmp_path / "judges.toml"))
         yield
