@@ -51,6 +51,7 @@ def set_rows(question, response):
             "advantage": 1.0,
         }
 
+
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub")
@@ -59,7 +60,9 @@ def hub(tmp_path_factory):
         for lay_out in (math500, aime24, gpqa_diamond):
             lay_out(folder / "sets")
         thought, plain = "<think>\nOne more.\n</think>\n\n\\boxed{{{n}}}", "\\boxed{{{n}}}"
-        cot = mirror_parquet(folder / "sets", COT, "Math-CoT-20k.parquet", list(set_rows("What is {n} plus 1?", thought)))
+        cot = mirror_parquet(
+            folder / "sets", COT, "Math-CoT-20k.parquet", list(set_rows("What is {n} plus 1?", thought))
+        )
         mirror_parquet(folder / "sets", NOCOT, "train.parquet", list(set_rows("What is {n} plus 1?", plain)))
         hub.mirror(folder / "sets")
         hub.repositories[("dataset", GPQA)].gated = True

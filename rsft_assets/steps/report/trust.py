@@ -60,6 +60,11 @@ def _coverage(tables: Tables, answer: Answer) -> None:
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")
+    without = tables.ask(
+        "SELECT benchmark, any_value(reason) AS reason FROM marts.coverage "
+        "WHERE study = $study AND state = 'no-access' GROUP BY benchmark ORDER BY benchmark"
+    )
+    answer.missing += [f"No access to {row['benchmark']}: {row['reason']}." for row in without]
     waiting = tables.ask(
         "SELECT split_part(waiting_for, '/', 1) AS what, count(*) AS n FROM marts.coverage "
         "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC"

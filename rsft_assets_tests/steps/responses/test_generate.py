@@ -11,6 +11,7 @@ from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.queries import BOXED_INSTRUCTION
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
+from rsft_assets.specs.study_file import read_study_file
 from rsft_assets.steps.queries.fetch import fetch_queries
 from rsft_assets.steps.records.hub import dataset_rows
 from rsft_assets.steps.records.store import Store
@@ -236,19 +237,75 @@ def test_a_published_pool_row_by_row_in_one_pass(store, tmp_path, monkeypatch):
     ],
 )
 def test_the_mean_log_probability_of_what_was_published(columns, mean):
-    assert adopted.read_adopted({"question": "1+1?", "response": "2", **columns}, "row 0")[2] == mean
+    assert adopted.read_adopted({"question": "1+1?", "response": "2", **columns}, "row 0", "") == [("1+1?", "2", mean)]
 
 
-def test_turns_that_are_no_turns_are_named():
-    with pytest.raises(StepError, match="row 0: columns prompt, response"):
-        adopted.read_adopted({"prompt": ["1+1?"], "response": "2"}, "row 0")
+USER, SAID = {"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}
+
+
+@pytest.mark.parametrize(
+    ("row", "texts"),
+    [
+        ({"message": [USER], "response": "2", "advantage": 1.0, "entropy": [0.1]}, ["2"]),
+        ({"query": "1+1?", "answer": "2", "completion": "2"}, ["2"]),
+        ({"messages": [USER], "output": [SAID]}, ["2"]),
+        ({"prompt": "1+1?", "responses": ["2", "3"]}, ["2", "3"]),
+        ({"question": "1+1?", "generations": [[SAID], [SAID]]}, ["2", "2"]),
+        ({"instruction": "1+1?", "input": "", "outputs": ["x</think>2"]}, ["<think>\nx</think>2"]),
+        ({"question": "1+1?", "response": None}, [""]),
+    ],
+)
+def test_names_and_shapes_that_publishers_use(row, texts):
+    assert [(question, text) for question, text, _ in adopted.read_adopted(row, "row 0", "")] == [
+        ("1+1?", text) for text in texts
+    ]
+
+
+@pytest.mark.parametrize("logprobs", [[[-1.0, -2.0], [-3.0]], [-1.5, -3.0]])
+def test_log_probabilities_of_several_responses_in_a_row(logprobs):
+    row = {"question": "1+1?", "responses": ["2", "3"], "token_logprobs": logprobs}
+    assert [mean for _, _, mean in adopted.read_adopted(row, "row 0", "")] == [-1.5, -3.0]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (
+            {"prompt": ["1+1?"], "response": "2"},
+            "no question found in its columns: prompt (list of text), response (text)",
+        ),
+        ({"question": "1+1?", "reply": 3}, "no response found in its columns: question (text), reply (number)"),
+        ({"a": [], "b": None}, "no question and no response found in its columns: a (empty list), b (nothing)"),
+    ],
+)
+def test_columns_that_are_not_understood_are_named_with_the_remedy(row, found):
+    with pytest.raises(StepError) as caught:
+        adopted.read_adopted(row, "row 0", '[adopt_pools."pool"]')
+    words = str(caught.value)
+    assert words.startswith(f"row 0: {found}; looked for a question in question, problem, prompt")
+    assert words.endswith('[adopt_pools."pool"] columns = { question = "…", response = "…" }')
+
+
+def test_columns_named_in_a_study_file_are_read(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
+    (tmp_path / "study.toml").write_text(
+        '[adopt_pools."openr1-math_qwen3-32b_n32"]\ncolumns = { question = "q", response = "r" }\n'
+    )
+    hub = read_study_file(tmp_path / "study.toml").adopt_pools["openr1-math_qwen3-32b_n32"]
+    assert hub["columns"] == (("question", "q"), ("response", "r"))
+    small = data_only(pools=(replace(ADOPTED, adopted=replace(LUFFY, **hub)),))
+    fetch_queries(small, store, QUERIES)
+    question = rows_of(store.require(QUERIES), "queries.parquet")[0]["question"]
+    mirror_parquet(tmp_path / "mirror", LUFFY.repo, "train.parquet", [{"q": question, "r": "theirs", "question": "?"}])
+    (output,) = generate(small, store, [Ref("responses/pool", "0")])
+    assert [row["text"] for row in rows_of(output, "responses.parquet")] == ["theirs"]
 
 
 def test_published_responses_to_other_questions_are_refused(store, tmp_path, monkeypatch):
     monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
     mirror_parquet(tmp_path / "mirror", LUFFY.repo, "train.parquet", [luffy_row("Else?", "x")])
     small = data_only(pools=(ADOPTED,))
-    with pytest.raises(StepError, match="none of 1 rows of owner/luffy"):
+    with pytest.raises(StepError, match=r"none of 1 rows of owner/luffy.*read as 'Else\?'.*columns = "):
         made(small, store, [Ref("responses/pool", "0")])
 
 
