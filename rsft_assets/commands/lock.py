@@ -18,7 +18,7 @@ from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.selection import Selection, cells
 from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, mirror_only, mirrored
-from rsft_assets.steps.records.hub_client import check_access, resolve
+from rsft_assets.steps.records.hub_client import check_access, information
 from rsft_assets.steps.records.lock_file import is_content, lock, unlocked, upgradable
 from rsft_assets.steps.records.store import Store
 
@@ -75,7 +75,8 @@ def resolved_plan(console: Console, store: Store, selection: Selection, *, froze
         return plan
     if frozen:
         raise StepError(f"frozen: {not_locked(left, selection)}")
-    console.print(f"{len(left)} repositories are not locked yet; writing {lock_path()}", soft_wrap=True)
+    many = f"{len(left)} repositories are" if len(left) > 1 else "1 repository is"
+    console.print(f"{many} not locked yet; writing {lock_path()}", soft_wrap=True)
     problems = lock(left, lambda locked: console.print(_locked_words(locked), soft_wrap=True))
     # What has a revision can be read without the hashes, and a benchmark that cannot be had is a state of its own.
     unknown = [one for one in left if one.name in problems and (one.unpinned or is_content(one))]
@@ -95,11 +96,11 @@ def run_hub(selection: Selection, *, as_json: bool = False) -> int:
         print(json.dumps(rows))
     else:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("repository", "revision", "size", "access"):
+        for heading in ("repository", "revision", "date", "size", "access"):
             table.add_column(heading, overflow="fold")
         for row in rows:
             size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] is not None else "–"
-            table.add_row(row["repository"], (row["revision"] or "none")[:12], size, row["access"])
+            table.add_row(row["repository"], (row["revision"] or "none")[:12], row["date"] or "–", size, row["access"])
         Console(highlight=False, markup=False).print(table)
     return 1 if any(row["access"] != "yes" for row in rows) else 0
 
@@ -107,9 +108,10 @@ def run_hub(selection: Selection, *, as_json: bool = False) -> int:
 def _row(one: Repository) -> dict[str, Any]:
     row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
     try:
-        found = resolve(one.kind, one.name, one.revision)
-        row["bytes"] = sum(file.size for file in found.files)
+        found = information(one.hubs[0])
+        row["bytes"] = sum(file.size or 0 for file in found.siblings or ())
+        row["date"] = found.last_modified.date().isoformat() if found.last_modified else None
         check_access(one.hubs[0])
     except StepError as error:
-        return {"bytes": None, **row, "access": str(error)}
+        return {"bytes": None, "date": None, **row, "access": str(error)}
     return {**row, "access": "yes"}

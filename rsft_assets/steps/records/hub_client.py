@@ -156,11 +156,8 @@ def _bar(progress: Progress) -> Any:
 
 def resolve(kind: str, name: str, revision: str | None = None) -> LockedRepository:
     """A repository at a revision, by default the newest, as the lock file has it."""
-    from huggingface_hub import HfApi
-
     hub = Hub(repo=name, kind=kind, revision=revision)  # type: ignore[arg-type]
-    commit = commit_of(hub)
-    info: Any = ask(hub, lambda: HfApi().repo_info(name, repo_type=kind, revision=commit, files_metadata=True))
+    info = information(hub)
     card = getattr(info, "card_data", None)
     licence = card.get("license") if card else None
     return LockedRepository(
@@ -172,6 +169,14 @@ def resolve(kind: str, name: str, revision: str | None = None) -> LockedReposito
         licence=licence if isinstance(licence, str) else None,
         files=tuple(_locked_file(file) for file in info.siblings or () if not file.rfilename.startswith(".")),
     )
+
+
+def information(hub: Hub) -> Any:
+    """What the hub says of a repository at its revision, by default the newest."""
+    from huggingface_hub import HfApi
+
+    commit = commit_of(hub)
+    return ask(hub, lambda: HfApi().repo_info(hub.repo, repo_type=hub.kind, revision=commit, files_metadata=True))
 
 
 def _locked_file(file: Any) -> LockedFile:

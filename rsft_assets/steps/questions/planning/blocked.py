@@ -43,7 +43,7 @@ def not_locked(found: list[Repository], selection: Selection) -> str:
     lists = []
     for lacking, some in (
         ("no revision", [one.name for one in found if one.unpinned]),
-        ("no hashes of their files in the lock", [one.name for one in found if not one.unpinned]),
+        ("no file hashes in the lock", [one.name for one in found if not one.unpinned]),
     ):
         if some:
             many = f"{len(some)} repositories have" if len(some) > 1 else "1 repository has"
