@@ -92,13 +92,13 @@ class LoopbackHub(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         """A client that hangs up is no news."""
 
-    def commit(self, kind, name, files, *, gated=False, licence=None):
-        """Publish a commit that holds `files` (path -> bytes, or a folder); its hash."""
+    def commit(self, kind, name, files, *, gated=False, licence=None, revision=None):
+        """Publish a commit that holds `files` (path -> bytes, or a folder); its hash, which may be given."""
         if not isinstance(files, dict):
             files = {str(path.relative_to(files)): path.read_bytes() for path in files.rglob("*") if path.is_file()}
         repository = self.repositories.setdefault((kind, name), Repository(kind, name, gated, licence))
         listing = [(path, hashlib.sha256(data).hexdigest()) for path, data in sorted(files.items())]
-        repository.head = hashlib.sha1(repr((kind, name, listing)).encode()).hexdigest()
+        repository.head = revision or hashlib.sha1(repr((kind, name, listing)).encode()).hexdigest()
         repository.commits[repository.head] = dict(files)
         return repository.head
 

@@ -1,6 +1,6 @@
 -- Every score that the study declares: its state, and what is missing where it is not made.
 -- grain: run, step, benchmark
--- column state: scored, undecided, not-run, no-access, damaged, or not made
+-- column state: scored, undecided, not-run, no-access (the benchmark's items could not be had), damaged, or not made
 -- column instead: what stands where there is no number: no access, no judge, no isolation, undecided, …
 -- column waiting_for: where it is not made, the first thing that is missing for it
 WITH declared_scores AS (
@@ -29,12 +29,19 @@ SELECT
     d.benchmark_group,
     CASE
         WHEN o.damage IS NOT NULL THEN 'damaged'
+        WHEN o.output_id IS NULL AND b.stats ->> 'access' = 'none' THEN 'no-access'
         WHEN o.output_id IS NULL THEN 'not made'
         ELSE coalesce(r.scored, r.state, 'not-run')
     END AS state,
-    coalesce(o.damage, CASE WHEN r.scored IS NULL THEN r.reason END, '') AS reason,
+    CASE
+        WHEN o.damage IS NOT NULL THEN o.damage
+        WHEN o.output_id IS NULL AND b.stats ->> 'access' = 'none' THEN b.stats ->> 'reason'
+        WHEN r.scored IS NULL THEN coalesce(r.reason, '')
+        ELSE ''
+    END AS reason,
     CASE
         WHEN o.damage IS NOT NULL THEN 'damaged'
+        WHEN o.output_id IS NULL AND b.stats ->> 'access' = 'none' THEN 'no access'
         WHEN o.output_id IS NULL THEN 'not made'
         WHEN r.scored IS NOT NULL THEN NULL
         WHEN r.state = 'undecided' THEN 'undecided'

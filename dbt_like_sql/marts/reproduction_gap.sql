@@ -57,7 +57,9 @@ made AS (
     FROM cells c
     LEFT JOIN cells b ON b.run = c.run AND b.step = 0 AND b.benchmark = c.benchmark AND b.metric = c.metric
     LEFT JOIN records.outputs k ON k.stage = 'checkpoints' AND k.run = c.run AND k.step = c.step
-    LEFT JOIN records.outputs d ON d.stage = 'datasets' AND d.name = c.dataset
+    -- The set that the checkpoint was trained on, which may be older than the one in use.
+    LEFT JOIN records.inputs used ON used.output_id = k.output_id AND used.asset = 'datasets/' || c.dataset
+    LEFT JOIN records.outputs d ON d.asset = used.asset AND d.digest = used.digest
 )
 
 SELECT

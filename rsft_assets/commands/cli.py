@@ -72,13 +72,13 @@ def dev(host: str, port: int) -> None:
 @rsft.command()
 @_selecting("Make", required=True)
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
-@click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories without a known revision.")
+@click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories that are not locked.")
 @_json
 def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
     """Make everything outstanding that SELECTION names, in one process.
 
     SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b. Repositories
-    without a revision are resolved and written to the lock file first.
+    that are not locked are resolved and written to the lock file first.
     """
     from rsft_assets.commands.terminal import materialize_in_terminal
     from rsft_assets.steps.questions.planning.selection import Selection

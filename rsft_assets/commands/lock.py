@@ -13,23 +13,24 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lock import LockedRepository, lock_path
 from rsft_assets.specs.repositories import Repository, repositories
 from rsft_assets.specs.study import Study, load_declared_study, load_study
-from rsft_assets.steps.questions.planning.blocked import lock_command, no_revision, unpinned
+from rsft_assets.steps.questions.planning.blocked import lock_command, not_locked, to_lock
 from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.selection import Selection, cells
-from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, mirror_only
-from rsft_assets.steps.records.hub_client import check_access, resolve
-from rsft_assets.steps.records.lock_file import lock, unlocked, upgradable
+from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, mirror_only, mirrored
+from rsft_assets.steps.records.hub_client import check_access, information
+from rsft_assets.steps.records.lock_file import is_content, lock, unlocked, upgradable
 from rsft_assets.steps.records.store import Store
 
 
 def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool = False, as_json: bool = False) -> int:
     """Lock what a selection is made from; the exit status."""
     console = Console(stderr=True, highlight=False, markup=False)
-    _refuse_without_hub()
     read = _read_by(load_study(), selection)
     newer = upgradable(_read_by(load_declared_study(), selection), upgrade) if upgrade else []
     asked = list({one.key: one for one in [*unlocked(read), *newer]}.values())
+    if not all(mirrored(one.hubs[0]) for one in asked):
+        _refuse_without_hub()
     if check:
         for one in asked:
             console.print(f"not locked: {one.kind} {one.name}", soft_wrap=True)
@@ -61,25 +62,28 @@ def _read_by(study: Study, selection: Selection) -> list[Repository]:
 
 
 def _locked_words(locked: LockedRepository) -> str:
+    commit = f", commit {locked.commit} of the hub" if locked.commit else ""
     gated = ", gated" if locked.gated else ""
-    return f"locked {locked.kind} {locked.name} at {locked.revision}{gated}"
+    return f"locked {locked.kind} {locked.name} at {locked.revision}{commit}{gated}"
 
 
 def resolved_plan(console: Console, store: Store, selection: Selection, *, frozen: bool) -> Plan:
-    """The plan of a selection once every repository that it reads has a revision; `frozen` refuses to resolve any."""
+    """The plan of a selection once every repository that it reads is locked; `frozen` refuses to lock any."""
     plan = make_plan(load_study(), store, selection)
-    left = unpinned(plan.states.study, plan.states.to_make(plan.refs))
+    left = to_lock(plan.states.study, plan.states.to_make(plan.refs))
     if not left:
         return plan
     if frozen:
-        raise StepError(f"frozen: {no_revision(left, selection)}")
-    console.print(f"{len(left)} repositories have no revision yet; writing {lock_path()}", soft_wrap=True)
+        raise StepError(f"frozen: {not_locked(left, selection)}")
+    many = f"{len(left)} repositories are" if len(left) > 1 else "1 repository is"
+    console.print(f"{many} not locked yet; writing {lock_path()}", soft_wrap=True)
     problems = lock(left, lambda locked: console.print(_locked_words(locked), soft_wrap=True))
-    needed = [one for one in left if one.name in problems and any(not a.startswith("benchmarks/") for a in one.assets)]
+    # What has a revision can be read without the hashes, and a benchmark that cannot be had is a state of its own.
+    unknown = [one for one in left if one.name in problems and (one.unpinned or is_content(one))]
+    needed = [one for one in unknown if any(not asset.startswith("benchmarks/") for asset in one.assets)]
     if needed:
         raise StepError("\n".join(problems[one.name] for one in needed))
     for problem in problems.values():
-        # A benchmark that cannot be had is a state of its own.
         console.print(f"note   {problem}", soft_wrap=True)
     return make_plan(load_study(), store, selection)
 
@@ -92,11 +96,11 @@ def run_hub(selection: Selection, *, as_json: bool = False) -> int:
         print(json.dumps(rows))
     else:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("repository", "revision", "size", "access"):
+        for heading in ("repository", "revision", "date", "size", "access"):
             table.add_column(heading, overflow="fold")
         for row in rows:
             size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] is not None else "–"
-            table.add_row(row["repository"], (row["revision"] or "none")[:12], size, row["access"])
+            table.add_row(row["repository"], (row["revision"] or "none")[:12], row["date"] or "–", size, row["access"])
         Console(highlight=False, markup=False).print(table)
     return 1 if any(row["access"] != "yes" for row in rows) else 0
 
@@ -104,9 +108,10 @@ def run_hub(selection: Selection, *, as_json: bool = False) -> int:
 def _row(one: Repository) -> dict[str, Any]:
     row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
     try:
-        found = resolve(one.kind, one.name, one.revision)
-        row["bytes"] = sum(file.size for file in found.files)
+        found = information(one.hubs[0])
+        row["bytes"] = sum(file.size or 0 for file in found.siblings or ())
+        row["date"] = found.last_modified.date().isoformat() if found.last_modified else None
         check_access(one.hubs[0])
     except StepError as error:
-        return {"bytes": None, **row, "access": str(error)}
+        return {"bytes": None, "date": None, **row, "access": str(error)}
     return {**row, "access": "yes"}

@@ -7,10 +7,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rsft_assets.defs.launchers import refuse_what_cannot_run
+from rsft_assets.defs.launchers import placement_of, refuse_what_cannot_run
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.engines.opening import engine_kind
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import estimate
 from rsft_assets.steps.questions.planning.blocked import blocked
@@ -47,7 +48,7 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
     plan = make_plan(study, store, selection, assume_inputs=named)
     lines = estimate(plan)
     whole = total(lines)
-    problems = [*blocked(plan, selection), *_no_gpu(plan)]
+    problems = [*blocked(plan, selection), *_no_gpu(plan), *_no_engine(plan)]
     if as_json:
         estimates = {"batches": [line.as_dict() for line in lines], "total": whole.as_dict()}
         rest = {"waiting": len(plan.waiting), "past_the_end": plan.past_the_end}
@@ -75,6 +76,21 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
 def _no_gpu(plan: Plan) -> list[str]:
     try:
         refuse_what_cannot_run(plan.states.study, plan.states.store, plan.states.to_make(plan.refs))
+    except StepError as error:
+        return [str(error)]
+    return []
+
+
+def _no_engine(plan: Plan) -> list[str]:
+    """What placements ask for that is not installed."""
+    study = plan.states.study
+    made = [ref for ref in plan.states.to_make(plan.refs) if ref.stage in ("responses", "scores")]
+    sampled = [ref for ref in made if ref.stage == "scores" or study.pools[ref.name].adopted is None]
+    placements = dict.fromkeys(placement_of(study, ref) for ref in sampled)
+    try:
+        for placement in placements:
+            if placement.engine == "vllm":
+                engine_kind(placement)
     except StepError as error:
         return [str(error)]
     return []

@@ -76,4 +76,16 @@ def _verdicts(stats: Stats) -> str:
     return _table(("verdict", "responses", "share"), mix) + "\n\n" + _table(("reason", "responses", "share"), reasons)
 
 
-_CARDS: dict[str, Callable[[Stats], str | None]] = {"datasets": _dataset, "queries": _queries, "verdicts": _verdicts}
+def _access(stats: Stats) -> str | None:
+    if stats.get("access") != "none" and stats.get("state") != "no-access":
+        return None
+    return f"**No access**: {_cell(stats['reason'])}"
+
+
+_CARDS: dict[str, Callable[[Stats], str | None]] = {
+    "datasets": _dataset,
+    "queries": _queries,
+    "verdicts": _verdicts,
+    "benchmarks": _access,
+    "scores": _access,
+}

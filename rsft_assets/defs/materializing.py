@@ -55,7 +55,7 @@ class StageRun:
             state = states.of(ref)
             if state.kind == "waits":
                 self.problems[ref] = state.why
-            elif state.kind == "kept" and state.output is not None and not _lacks_access(state.output):
+            elif state.kind == "kept" and state.output is not None and not _is_asked_again(state.output):
                 self.store.use(state.output)
                 self.record(state.output, "kept")
             else:
@@ -91,8 +91,13 @@ class StageRun:
 
 
 def _lacks_access(output: Output) -> bool:
-    """A benchmark whose items could not be had: asking again is the only way to learn that access has been given."""
-    return output.manifest.ref.stage == "benchmarks" and output.stats.get("access") == "none"
+    """A benchmark whose items could not be had, or a score on it."""
+    return output.stats.get("access") == "none" or output.stats.get("state") == "no-access"
+
+
+def _is_asked_again(output: Output) -> bool:
+    """A benchmark without access: asking is the only way to learn that access has been given."""
+    return output.manifest.ref.stage == "benchmarks" and _lacks_access(output)
 
 
 def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:

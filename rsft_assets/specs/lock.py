@@ -2,7 +2,8 @@
 
 `rsft.lock` stands beside the study file, or in the working directory; `RSFT_LOCK` names another place. It is
 read over `paper.lock`, which is part of this package. A revision in a spec comes first, then `[pins]` of the
-study file, then the lock. `rsft lock` writes it.
+study file, then the lock. `rsft lock` writes it. What a mirror holds without a known revision has one made of its
+content, `content-…`, and keeps it when the same files come from the hub later.
 """
 
 import functools
@@ -23,6 +24,8 @@ FROZEN_SETTING = "RSFT_FROZEN"
 PAPER_LOCK = Path(__file__).with_name("paper.lock")
 _HEADER = "# Written by `rsft lock`. Keep it with the study file; to change a revision: rsft lock --upgrade REPO"
 _TABLE = "repository"
+CONTENT = "content-"
+"""How the revision of a mirror's content begins."""
 
 Key = tuple[str, str]
 """(kind, owner/name) of a repository."""
@@ -37,7 +40,7 @@ class LockedFile:
     sha256: str | None = None
     """Of its content; the hub knows it for files in large file storage."""
     git: str | None = None
-    """Git's own hash of its content, where there is no sha256."""
+    """Git's own hash of its content; of files in large file storage the hub does not tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class LockedRepository:
     kind: Literal["model", "dataset"]
     name: str
     revision: str
+    commit: str | None = None
+    """The hub's commit with the same files, where the revision is of a mirror's content."""
     resolved: str = ""
     """When the hub was asked, UTC."""
     gated: bool = False
@@ -111,10 +116,21 @@ def read_lock(path: Path) -> dict[Key, LockedRepository]:
 
 def locked_files(hub: Hub) -> dict[str, LockedFile]:
     """The files of a repository as they were when it was locked; empty where that is not known of its revision."""
+    locked = _locked(hub)
+    return {file.name: file for file in locked.files} if locked else {}
+
+
+def commit_of(hub: Hub) -> str | None:
+    """The commit to ask the hub for; None where none is known."""
+    if hub.revision is None or not hub.revision.startswith(CONTENT):
+        return hub.revision
+    locked = _locked(hub)
+    return locked.commit if locked else None
+
+
+def _locked(hub: Hub) -> LockedRepository | None:
     locked = load_lock(lock_file()).get((hub.kind, hub.repo))
-    if locked is None or locked.revision != hub.revision:
-        return {}
-    return {file.name: file for file in locked.files}
+    return locked if locked is not None and locked.revision == hub.revision else None
 
 
 def lock_text(entries: Iterable[LockedRepository]) -> str:
@@ -124,7 +140,7 @@ def lock_text(entries: Iterable[LockedRepository]) -> str:
 
 def _entry_text(locked: LockedRepository) -> str:
     lines = [f"[[{_TABLE}]]"]
-    for field in ("kind", "name", "revision", "resolved", "licence"):
+    for field in ("kind", "name", "revision", "commit", "resolved", "licence"):
         if value := getattr(locked, field):
             lines.append(f"{field} = {_quoted(value)}")
     if locked.gated:
@@ -135,8 +151,8 @@ def _entry_text(locked: LockedRepository) -> str:
 
 
 def _file_line(file: LockedFile) -> str:
-    hashed = f"sha256 = {_quoted(file.sha256)}" if file.sha256 else f"git = {_quoted(file.git or '')}"
-    return f"    {{ name = {_quoted(file.name)}, size = {file.size}, {hashed} }},"
+    hashes = [f"{name} = {_quoted(value)}" for name in ("sha256", "git") if (value := getattr(file, name))]
+    return f"    {{ {', '.join([f'name = {_quoted(file.name)}', f'size = {file.size}', *hashes])} }},"
 
 
 def _quoted(text: str) -> str:

@@ -110,6 +110,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _tuple(inner: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if isinstance(value, dict) and Ellipsis in inner and get_origin(inner[0]) is tuple:
+        # Pairs may be written as a table.
+        value = [list(pair) for pair in value.items()]
     if not isinstance(value, list):
         raise SpecError(f"{where}: {shown(value)} must be a list")
     if Ellipsis not in inner and len(value) != len(inner):

@@ -21,7 +21,7 @@ _LONGEST_NAME = 200
 """A name is that of a folder; file systems take 255 bytes."""
 _TAKEN = ("current.json", "manifest.json")
 """Files of the store, looked for by these names wherever they lie."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"(content-)?[0-9a-f]{40}")
 _POSITIVE = (
     *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
     *("layers", "hidden", "heads", "heads_per_key_value", "feed_forward_ratio", "positions", "steps", "batch_tokens"),
@@ -84,7 +84,7 @@ def check_values(entry: Any, where: str) -> None:
             _check_number(field.name, number, where)
         if field.name == "endpoint" and value != field.default and (problem := check_endpoint(value)):
             raise SpecError(f"{where}: field endpoint: {problem}")
-        if field.name == "revision" and value is not None and not _COMMIT.fullmatch(value):
+        if field.name == "revision" and value is not None and not _REVISION.fullmatch(value):
             raise SpecError(f"{where}: field revision: {value!r} is not a commit; pin one, 40 hexadecimal digits")
         if field.name == "gate":
             _check_gate(value, where)

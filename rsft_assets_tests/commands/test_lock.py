@@ -163,12 +163,55 @@ def test_first_use_frozen_and_no_access(home, hub, tmp_path):
         )
 
 
+@pytest.mark.slow
+def test_what_a_mirror_holds_has_the_same_identity_on_the_hub(home, hub, tmp_path):
+    """From the mirror without a network, then the same files from the hub, then others there and in the mirror."""
+    asset, mirror = ALL[0], home.folder / "mirror"
+    math500(mirror)
+    only = {"RSFT_MIRROR": "mirror", "RSFT_MIRROR_ONLY": "1"}
+    assert f"1 repository has no revision: {MATH500}" in home.rsft("materialize", asset, "--frozen", status=1, **only)
+    said = home.rsft("materialize", asset, **only)
+    locked = read_lock(home.lock)[("dataset", MATH500)]
+    assert f"locked dataset {MATH500} at {locked.revision}" in said and locked.revision.startswith("content-")
+    assert hub.requests == [] and locked.commit is None and [file.name for file in locked.files] == ["test.jsonl"]
+    home.rsft("lock", asset, "--check", **only)
+    said = home.rsft("materialize", *ALL[:2], RSFT_MIRROR="mirror")
+    assert f"locked dataset {AIME} at {head(hub, AIME)}" in said, "what the mirror has not comes from the hub"
+    assert hub.requests and not any(MATH500 in path for _, path in hub.requests)
+    mirrored = home.manifests()[asset]
+
+    other = Home(tmp_path / "other", hub)
+    other.lock.write_text(home.lock.read_text())
+    assert f"frozen: 1 repository has no file hashes in the lock: {MATH500}" in other.rsft(
+        "materialize", asset, "--frozen", status=1
+    )
+    said = other.rsft("materialize", asset)
+    assert f"locked dataset {MATH500} at {locked.revision}, commit {head(hub, MATH500)} of the hub" in said
+    assert read_lock(other.lock)[("dataset", MATH500)].commit == head(hub, MATH500)
+    fetched = other.manifests()[asset]
+    assert (fetched["fingerprint"], fetched["digest"]) == (mirrored["fingerprint"], mirrored["digest"])
+    other.rsft("materialize", asset, "--frozen")
+    assert '"yes"' in other.rsft("doctor", "--hub", asset, "--json")
+
+    hub.commit("dataset", MATH500, {"test.jsonl": b'{"problem": "1+1", "answer": "2"}\n'})
+    said = home.rsft("lock", asset, status=1)
+    assert "has not the content that is locked from a mirror (test.jsonl differs)" in said
+    assert f"rsft lock --upgrade {MATH500}" in said
+    (mirror / MATH500 / "test.jsonl").write_text('{"problem": "1+1", "answer": "2"}\n')
+    assert "replace it, or accept another revision" in home.rsft("materialize", asset, "--force", status=1, **only)
+    home.rsft("lock", asset, "--upgrade", MATH500, **only)
+    assert read_lock(home.lock)[("dataset", MATH500)].revision not in (locked.revision, head(hub, MATH500))
+    home.rsft("lock", asset, "--upgrade", MATH500)
+    assert read_lock(home.lock)[("dataset", MATH500)].revision == head(hub, MATH500)
+
+
 def test_doctor_asks_the_hub(home, hub):
     said = home.rsft("doctor", "--hub", *ALL, status=1)
     assert MATH500 in said and " yes" in said
     assert f"ask for it at {hub.url}/datasets/{GPQA}" in said.replace("\n", "")
     rows = json.loads(home.rsft("doctor", "--hub", *ALL, "--json", token=TOKEN))
     assert {row["repository"]: row["access"] for row in rows} == dict.fromkeys((MATH500, GPQA, AIME), "yes")
+    assert {row["date"] for row in rows} == {"2026-01-02"}
 
 
 @pytest.mark.slow

@@ -88,3 +88,15 @@ def test_nothing_to_do_keeps_no_plan(home):
     finish(study, store, stages=("queries",))
     assert keep_plan(make_plan(study, store, Selection(("queries/tiny-sums",))), ["queries/tiny-sums"]) == ""
     assert not (home / "plans").exists()
+
+
+def test_an_engine_that_is_not_installed_is_said_first(home, monkeypatch, capsys):
+    (home / "placement.toml").write_text('[default]\nengine = "vllm"\ndevice = "cpu"\n')
+    monkeypatch.setenv("RSFT_PLACEMENT", str(home / "placement.toml"))
+    monkeypatch.setattr("rsft_assets.steps.engines.opening._has_vllm", lambda: False)
+    asked = Selection(("scores/nano-300k/nano-dot",), steps=(0,))
+    assert run_plan_command(asked) == 0
+    assert capsys.readouterr().out.startswith('blocked: placement asks for engine "vllm", which is not installed; pip')
+    monkeypatch.setattr("rsft_assets.steps.engines.opening._has_vllm", lambda: True)
+    assert run_plan_command(asked) == 0
+    assert "blocked" not in capsys.readouterr().out

@@ -43,5 +43,13 @@ def test_what_could_not_be_checked_is_said():
     assert "Not checked for contamination" in words and "gpqa_diamond" in words
 
 
+def test_a_benchmark_without_access_and_its_scores_say_so():
+    why = {"reason": "ask for it at https://example.org"}
+    for asset, stats in (("benchmarks/b", {"access": "none", **why}), ("scores/m/b", {"state": "no-access", **why})):
+        assert card(Ref(asset), stats) == "**No access**: ask for it at https://example.org"
+    assert card(Ref("benchmarks/b"), {"access": "open", "items": 3}) is None
+    assert card(Ref("scores/m/b"), {"state": "scored", "reason": ""}) is None
+
+
 def test_a_stage_without_a_card_has_none(stats):
     assert card(Ref("base_models/nano-300k"), stats) is None

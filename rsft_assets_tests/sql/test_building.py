@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.records.rows import write_rows
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.report.write import answers_of
 from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.publishing import open_results, read_results
 from rsft_assets_tests.finished_study import make
@@ -111,6 +113,21 @@ def test_a_run_half_trained_is_told_by_what_it_waits_for(study, tmp_path):
         (5, "not made", f"scores/tiny-1m/tiny-dot[{RUN}|5]"),
         (10, "not made", f"checkpoints/tiny-1m[{RUN}|10]"),
     ]
+
+
+def test_a_benchmark_without_access_is_told_by_coverage_and_report(study, tmp_path):
+    store = Store(tmp_path)
+    with store.build(study, Ref("benchmarks/tiny-dot")) as build:
+        write_rows(build.folder / "items.parquet", "items", [])
+        build.publish({"access": "none", "reason": "ask for it", "items": 0})
+    build_results(study, store)
+    with open_results(store) as db:
+        rows = db.execute(
+            "SELECT DISTINCT benchmark = 'tiny-dot', state, reason FROM marts.coverage WHERE study = 'tiny' ORDER BY 1"
+        ).fetchall()
+        (trusted,) = (answer for answer in answers_of(db, "tiny") if answer.name == "trusted")
+    assert rows == [(False, "not made", ""), (True, "no-access", "ask for it")]
+    assert "No access: tiny-dot (ask for it)." in trusted.missing
 
 
 @pytest.mark.parametrize("harm", ["cut", "garbage", "missing", "manifest"])

@@ -148,7 +148,9 @@ def test_a_broken_table_costs_only_the_answers_and_figures_that_read_it(study, c
     assert states["figures/dip_and_recovery"] == "match"
     text = make_report(study, copied).file("tiny.html").read_text()
     assert "rise again beyond noise" in text
-    assert text.count("Not available: a table that this is computed from could not be built") == 2
+    assert text.count("Not available: a table that this is computed from could not be built") == 4, (
+        "above and in its place, for each of two questions"
+    )
     assert "data_comparison.sql: line 1" in text
 
 

@@ -32,13 +32,13 @@ def where_from(hub: Hub) -> str:
     if hub.local:
         return hub.repo
     place = f"{hub.repo}@{hub.revision or 'unpinned'}"
-    return f"{place} (mirror)" if is_mirrored(hub) else place
+    return f"{place} (mirror)" if mirrored(hub) else place
 
 
-def is_mirrored(hub: Hub) -> bool:
-    """Whether the mirror holds the repository."""
+def mirrored(hub: Hub) -> Path | None:
+    """The mirror's folder of the repository, if it holds one."""
     mirror = _mirror()
-    return mirror is not None and (mirror / hub.repo).is_dir()
+    return mirror / hub.repo if mirror is not None and (mirror / hub.repo).is_dir() else None
 
 
 def model_folder(hub: Hub) -> Path:
@@ -120,14 +120,13 @@ def _folder(hub: Hub) -> Path | None:
         if not folder.is_dir():
             raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
         return folder
-    mirror = _mirror()
-    if mirror is None or is_mirrored(hub):
-        return mirror / hub.repo if mirror else None
-    if mirror_only():
+    found = mirrored(hub)
+    if found is None and mirror_only():
         raise NoAccess(
-            f"{MIRROR_SETTING}={mirror} holds no {hub.repo}; put the repository there, or unset {MIRROR_ONLY_SETTING}"
+            f"{MIRROR_SETTING}={_mirror() or ''} holds no {hub.repo}; put the repository there, or unset "
+            f"{MIRROR_ONLY_SETTING}"
         )
-    return None
+    return found
 
 
 def _fetched_rows(hub: Hub) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from rsft_assets.specs.errors import NoAccess, StepError, Unavailable
 from rsft_assets.specs.hub import Hub
-from rsft_assets.specs.lock import LockedFile, LockedRepository, locked_files
+from rsft_assets.specs.lock import LockedFile, LockedRepository, commit_of, locked_files
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.digest import bytes_digest
 
@@ -43,13 +43,13 @@ def page(hub: Hub) -> str:
 
 
 def pinned(hub: Hub) -> str:
-    """The revision that is read."""
-    if hub.revision is None:
+    """The commit that is read."""
+    if (commit := commit_of(hub)) is None:
         raise Unavailable(
             f"{hub.repo}: no revision is known; run `rsft lock` with what you make, name one under [pins] in the study "
             "file (RSFT_STUDY), or set RSFT_MIRROR to a folder that holds the repository"
         )
-    return hub.revision
+    return commit
 
 
 def fetch(hub: Hub, patterns: Sequence[str]) -> Path:
@@ -79,7 +79,7 @@ def check_files(hub: Hub, folder: Path, patterns: Sequence[str], *, fetched: boo
         path = folder / file.name
         if not path.is_file():
             continue
-        found, locked = (bytes_digest(path), file.sha256) if file.sha256 else (_git_hash(path), file.git)
+        found, locked = (bytes_digest(path), file.sha256) if file.sha256 else (git_hash(path), file.git)
         if locked and found != locked:
             if fetched:
                 _remove(path, Path(constants.HF_HUB_CACHE))
@@ -102,9 +102,13 @@ def _locked(hub: Hub, patterns: Sequence[str]) -> list[LockedFile]:
     return [f for f in locked_files(hub).values() if any(fnmatch.fnmatchcase(f.name, one) for one in patterns)]
 
 
-def _git_hash(path: Path) -> str:
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+def git_hash(path: Path) -> str:
+    """Git's hash of a file."""
+    seen = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        while chunk := file.read(_MB):
+            seen.update(chunk)
+    return seen.hexdigest()
 
 
 def _check_disk(hub: Hub, files: Sequence[LockedFile]) -> None:
@@ -152,10 +156,8 @@ def _bar(progress: Progress) -> Any:
 
 def resolve(kind: str, name: str, revision: str | None = None) -> LockedRepository:
     """A repository at a revision, by default the newest, as the lock file has it."""
-    from huggingface_hub import HfApi
-
     hub = Hub(repo=name, kind=kind, revision=revision)  # type: ignore[arg-type]
-    info: Any = ask(hub, lambda: HfApi().repo_info(name, repo_type=kind, revision=revision, files_metadata=True))
+    info = information(hub)
     card = getattr(info, "card_data", None)
     licence = card.get("license") if card else None
     return LockedRepository(
@@ -167,6 +169,14 @@ def resolve(kind: str, name: str, revision: str | None = None) -> LockedReposito
         licence=licence if isinstance(licence, str) else None,
         files=tuple(_locked_file(file) for file in info.siblings or () if not file.rfilename.startswith(".")),
     )
+
+
+def information(hub: Hub) -> Any:
+    """What the hub says of a repository at its revision, by default the newest."""
+    from huggingface_hub import HfApi
+
+    commit = commit_of(hub)
+    return ask(hub, lambda: HfApi().repo_info(hub.repo, repo_type=hub.kind, revision=commit, files_metadata=True))
 
 
 def _locked_file(file: Any) -> LockedFile:

@@ -29,8 +29,6 @@ class Answer:
 
     name: str
     question: str
-    short: str = ""
-    """The answer in a sentence or a few lines, for who reads no further."""
     sentences: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What there is not, or what could not be decided, said plainly."""
@@ -42,6 +40,8 @@ class Answer:
     """Results table of the rows."""
     traces: dict[str, str] = field(default_factory=dict)
     """Sentence -> what its numbers stand on, as `rsft trace` takes it."""
+    short: str = ""
+    """The answer in a sentence or a few lines, for who reads no further."""
 
     def say(self, words: str, trace: str = "") -> None:
         """Add a sentence, and what its numbers stand on where it speaks of one row."""

@@ -92,7 +92,8 @@ def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list
     heading = f'<h2 id="{answer.name}">{html.escape(answer.question)}</h2>'
     missing = [f'<p class="missing">{html.escape(line)}</p>' for line in answer.missing]
     if not answer.sentences:
-        return [heading, f'<p class="none">{_without(answer)}</p>', _folded("What is missing", missing[1:])]
+        empty = [heading, f'<p class="none">{_without(answer)}</p>', _folded("What is missing", missing[1:])]
+        return [*empty, _table(answer)] if answer.rows else empty
     parts = [heading, f'<p class="short">{_lines(answer.short)}</p>' if answer.short else ""]
     for figure in answer.figures:
         if figure in pictures and figure not in shown:

@@ -53,9 +53,8 @@ def trusted(tables: Tables, results: Results | None) -> Answer:
 
 def _coverage(tables: Tables, answer: Answer) -> None:
     rows = tables.ask(
-        "SELECT coalesce(instead, state) AS state, count(*) AS n, any_value(reason) AS reason, "
-        "string_agg(DISTINCT benchmark, ', ' ORDER BY benchmark) FILTER (WHERE reason <> '') AS benchmarks "
-        "FROM marts.coverage WHERE study = $study GROUP BY ALL ORDER BY n DESC, state"
+        "SELECT coalesce(instead, state) AS state, count(*) AS n FROM marts.coverage WHERE study = $study "
+        "GROUP BY ALL ORDER BY n DESC, state"
     )
     counts = {row["state"]: row["n"] for row in rows}
     total = sum(counts.values())
@@ -64,9 +63,12 @@ def _coverage(tables: Tables, answer: Answer) -> None:
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")
-    answer.missing += [
-        f"{capitalised(row['state'])}: {row['benchmarks']} ({row['reason']})." for row in rows if row["benchmarks"]
-    ]
+    reasons = tables.ask(
+        "SELECT coalesce(instead, state) AS state, reason, "
+        "string_agg(DISTINCT benchmark, ', ' ORDER BY benchmark) AS of "
+        "FROM marts.coverage WHERE study = $study AND reason <> '' GROUP BY ALL ORDER BY ALL"
+    )
+    answer.missing += [f"{capitalised(row['state'])}: {row['of']} ({row['reason']})." for row in reasons]
     waiting = tables.ask(
         "SELECT split_part(waiting_for, '/', 1) AS what, count(*) AS n FROM marts.coverage "
         "WHERE study = $study AND waiting_for IS NOT NULL GROUP BY what ORDER BY n DESC"

@@ -1,9 +1,10 @@
 """Published responses taken over as a pool: rows of a data set in, `responses.parquet` of each shard out.
 
-A row belongs to the query whose question it holds; the others are counted. The question is `question`, `problem` or
-the last user turn of `prompt` or `message`, with or without the query's instruction; the response is `response` or,
-in LUFFY's layout, the last turn of `target`. Token log-probabilities, in a column whose name has `logprob`, are kept
-as their mean. `columns` of the pool's repository maps other names. All shards are read in one pass.
+A row belongs to the query whose question it holds; the others are counted. A question is text or turns, of which the
+last of the user counts, with or without the query's instruction. A response is text, turns, of which the last of the
+assistant counts, or a list of several responses. Token log-probabilities, in a column whose name has `logprob`, are
+kept as their mean. `columns` of the pool's repository maps names that are not in the lists below. All shards are read
+in one pass.
 """
 
 import math
@@ -23,6 +24,13 @@ from rsft_assets.steps.records.rows import RowWriter, read_rows
 from rsft_assets.steps.records.store import Build
 from rsft_assets.steps.responses.teaching import Asked, response_row
 
+QUESTIONS = ("question", "problem", "prompt", "message", "messages", "query", "instruction", "input")
+RESPONSES = (
+    *("response", "responses", "target", "output", "outputs", "completion", "completions"),
+    *("generation", "generations", "generated_text"),
+)
+"""Names that publishers use, in the order in which they are looked for."""
+
 
 def adopt_responses(builds: Sequence[Build], pool: Pool) -> None:
     """Publish the responses that answer the queries of these shards."""
@@ -38,7 +46,9 @@ def adopt_responses(builds: Sequence[Build], pool: Pool) -> None:
             shard: files.enter_context(RowWriter(build.folder / "responses.parquet", "responses"))
             for shard, build in shards.items()
         }
+        example = ""
         for question, text, logprob in _published(builds[0], hub, counts):
+            example = example or question
             query_id, shard = places.get(normalised(question), (None, -1))
             if query_id is None:
                 counts["no-such-query"] += 1
@@ -53,7 +63,8 @@ def adopt_responses(builds: Sequence[Build], pool: Pool) -> None:
     if not samples:
         raise StepError(
             f"{builds[0].identity.ref}: none of {counts['read']} rows of {hub.repo} answers a query of "
-            f"queries/{pool.source}; are they the same problems?"
+            f"queries/{pool.source}; are they the same problems? The first is read as {example[:80]!r}; another column "
+            f'can be named in the study file: {_table(builds[0])} columns = {{ question = "…" }}'
         )
     answered = Counter(shard for query_id, shard in places.values() if samples[query_id])
     for shard, build in shards.items():
@@ -76,42 +87,81 @@ def _published(build: Build, hub: Hub, counts: Counter[str]) -> Iterator[tuple[s
     for number, row in enumerate(dataset_rows(hub)):
         counts["read"] += 1
         progress.step()
-        yield read_adopted(row, f"{hub.repo}, row {number}")
+        yield from read_adopted(row, f"{hub.repo}, row {number}", _table(build))
 
 
-def read_adopted(row: Mapping[str, Any], where: str) -> tuple[str, str, float | None]:
-    """(question, response, mean log-probability) of a published row; the response opens its thinking, as ours do."""
-    question = row.get("question") or row.get("problem")
-    if question is None:
-        turns = next((row[name] for name in ("prompt", "message", "messages") if row.get(name)), None)
-        question = _last_turn(turns, "user").removesuffix(BOXED_INSTRUCTION)
-    text = row["response"] if "response" in row else _last_turn(row.get("target"), "assistant")
-    if not question or not {"response", "target"} & row.keys():
-        raise StepError(
-            f"{where}: columns {', '.join(sorted(row))}; prompt and target, or question and response, needed (map "
-            "other names with `columns`)"
-        )
-    text = text or ""
+def _table(build: Build) -> str:
+    """Where a study file names the columns."""
+    return f'[adopt_pools."{build.identity.ref.name}"]'
+
+
+def read_adopted(row: Mapping[str, Any], where: str, table: str) -> list[tuple[str, str, float | None]]:
+    """(question, response, mean log-probability) of each response of a published row; `table` is where to map names."""
+    asked = next((name for name in QUESTIONS if row.get(name)), None)
+    # An empty response is counted; a column that is nowhere is an error.
+    answered = next((name for name in RESPONSES if row.get(name)), next((n for n in RESPONSES if n in row), None))
+    question = _last_turn(row[asked], "user").removesuffix(BOXED_INSTRUCTION) if asked else ""
+    if not question or answered is None:
+        raise StepError(_not_understood(row, where, table, question, answered))
+    texts = _texts(row[answered])
+    means = _mean_logprobs(row, len(texts))
+    return [(question, _opened(text), mean) for text, mean in zip(texts, means, strict=True)]
+
+
+def _not_understood(row: Mapping[str, Any], where: str, table: str, question: str, answered: str | None) -> str:
+    found = ", ".join(f"{name} ({_shape(row[name])})" for name in sorted(row))
+    lacking = [words for words, is_there in (("question", question), ("response", answered)) if not is_there]
+    return (
+        f"{where}: no {' and no '.join(lacking)} found in its columns: {found}; looked for a question in "
+        f"{', '.join(QUESTIONS)} and for a response in {', '.join(RESPONSES)}. Name the columns in the study file: "
+        f'{table} columns = {{ question = "…", response = "…" }}'
+    )
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, list):
+        return f"list of {_shape(value[0])}" if value else "empty list"
+    names = {str: "text", dict: "table", type(None): "nothing", bool: "true or false"}
+    return names.get(type(value), "number" if isinstance(value, (int, float)) else type(value).__name__)
+
+
+def _texts(value: Any) -> list[str]:
+    """The responses of a row: one text, the last turn of a conversation, or a list of either."""
+    if isinstance(value, list) and value and not isinstance(value[0], Mapping):
+        return [_last_turn(one, "assistant") for one in value]
+    return [_last_turn(value, "assistant")]
+
+
+def _opened(text: str) -> str:
     # Some publishers leave the opening tag to the chat template of their teacher.
-    if "</think>" in text and "<think>" not in text:
-        text = f"<think>\n{text}"
-    return question, text, _mean_logprob(row)
+    return f"<think>\n{text}" if "</think>" in text and "<think>" not in text else text
 
 
-def _mean_logprob(row: Mapping[str, Any]) -> float | None:
-    if isinstance(mean := row.get("mean_logprob"), (int, float)):
-        return float(mean)
+def _mean_logprobs(row: Mapping[str, Any], responses: int) -> list[float | None]:
+    """The mean of each response, None where the row has none in a form that is known here."""
+    if isinstance(mean := row.get("mean_logprob"), (int, float)) and responses == 1:
+        return [float(mean)]
     for name, value in row.items():
         if "logprob" in name and not name.startswith("num") and isinstance(value, list):
-            numbers = [number for number in value if number is not None]
-            # Other layouts, such as the candidates of each token, have no mean that is known here.
-            if numbers and all(isinstance(number, float) and math.isfinite(number) for number in numbers):
-                return math.fsum(numbers) / len(numbers)
+            is_of_each = len(value) == responses and (responses > 1 or isinstance(value[0], list))
+            means = [_mean(one) for one in (value if is_of_each else [value])]
+            if len(means) == responses and any(mean is not None for mean in means):
+                return means
+    return [None] * responses
+
+
+def _mean(numbers: Any) -> float | None:
+    """Other layouts, such as the candidates of each token, have no mean that is known here."""
+    there = [number for number in numbers if number is not None] if isinstance(numbers, list) else [numbers]
+    if there and all(isinstance(number, float) and math.isfinite(number) for number in there):
+        return math.fsum(there) / len(there)
     return None
 
 
 def _last_turn(turns: Any, role: str) -> str:
     if isinstance(turns, str):
         return turns
-    said = [turn.get("content") for turn in turns or () if isinstance(turn, Mapping) and turn.get("role") == role]
+    if not isinstance(turns, list):
+        return ""
+    said = [turn.get("content") for turn in turns if isinstance(turn, Mapping) and turn.get("role") == role]
     return said[-1] or "" if said else ""

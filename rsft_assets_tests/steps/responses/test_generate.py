@@ -9,15 +9,12 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Generator, Hub
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.queries import BOXED_INSTRUCTION
-from rsft_assets.specs.responses import Pool, Sampling, Teacher
+from rsft_assets.specs.responses import Teacher
 from rsft_assets.steps.queries.fetch import fetch_queries
-from rsft_assets.steps.records.hub import dataset_rows
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.responses import adopted
 from rsft_assets.steps.responses.generate import generate
 from rsft_assets.steps.responses.shard import JOURNAL
-from rsft_assets_tests.steps.data_study import SOURCE, TEACHER, mirror_parquet, pool, rows_of, study
+from rsft_assets_tests.steps.data_study import SOURCE, pool, rows_of, study
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 
 QUERIES = Ref("queries/sums")
@@ -161,95 +158,6 @@ def test_a_server_that_refuses_costs_nothing_that_it_had_answered(served_pool, s
     assert sum(output.stats["rows"] for output in made(small, store)) == 180
     assert len(kept) > 5
     assert not kept & {body["seed"] for _, body in server.seen}
-
-
-LUFFY = Hub(repo="owner/luffy", kind="dataset", split="train")
-ADOPTED = Pool(name="pool", source="sums", teacher=TEACHER, sampling=Sampling(n=1), adopted=LUFFY)
-
-
-def luffy_row(question, response, gold="1"):
-    return {
-        "data_source": "math",
-        "prompt": [{"role": "system", "content": "Think."}, {"role": "user", "content": question}],
-        "target": [{"role": "assistant", "content": response}],
-        "reward_model": {"ground_truth": gold, "style": "rule"},
-        "extra_info": {"index": 0, "split": "train"},
-    }
-
-
-def test_published_responses_are_taken_over_by_question(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
-    small = data_only(pools=(ADOPTED,))
-    fetch_queries(small, store, QUERIES)
-    questions = [row["question"] for row in rows_of(store.require(QUERIES), "queries.parquet")]
-    rows = [
-        luffy_row(questions[3].upper(), "<think>\na\n</think>\n\n1"),
-        luffy_row(questions[1], "b\n</think>\n\n2"),
-        luffy_row(questions[1], "<think>\nagain\n</think>\n\n2"),
-        luffy_row("A question of another set?", "<think>\nc\n</think>\n\n3"),
-        luffy_row(questions[2], ""),
-    ]
-    mirror_parquet(tmp_path / "mirror", LUFFY.repo, "data/train-00000-of-00001.parquet", rows)
-    (output,) = generate(small, store, [Ref("responses/pool", "0")])
-    assert [row["text"] for row in rows_of(output, "responses.parquet")] == [
-        "<think>\na\n</think>\n\n1",
-        "<think>\nb\n</think>\n\n2",
-    ]
-    assert output.stats["left_out"] == {"more-than-n": 1, "no-such-query": 1, "empty": 1}
-    assert (output.manifest.origin, output.manifest.adopted_from["repo"]) == ("adopted", LUFFY.repo)
-
-
-def test_a_published_pool_row_by_row_in_one_pass(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
-    theirs = Hub(repo="owner/pool", kind="dataset", columns=(("response", "output"),))
-    small = data_only(pools=(replace(ADOPTED, shards=2, adopted=theirs, sampling=Sampling(n=2)),))
-    fetch_queries(small, store, QUERIES)
-    queries = rows_of(store.require(QUERIES), "queries.parquet")[:4]
-    rows = [
-        {
-            "message": [{"role": "user", "content": query["question"] + BOXED_INSTRUCTION}],
-            "output": f"<think>\n{sample}\n</think>\n\n{query['gold']}",
-            "logprobs": [-1.0, -0.5 * sample],
-        }
-        for query in queries
-        for sample in range(2)
-    ]
-    mirror_parquet(tmp_path / "mirror", "owner/pool", "data/train-00000-of-00001.parquet", rows)
-    reads = []
-    monkeypatch.setattr(adopted, "dataset_rows", lambda hub: reads.append(hub) or dataset_rows(hub))
-    outputs = generate(small, store, [Ref("responses/pool", "0"), Ref("responses/pool", "1")])
-    assert len(reads) == 1
-    found = [row for output in outputs for row in rows_of(output, "responses.parquet")]
-    by_place = [queries[place]["query_id"] for place in (0, 0, 2, 2, 1, 1, 3, 3)]
-    assert [row["query_id"] for row in found] == by_place
-    assert [row["mean_logprob"] for row in found] == [-0.5, -0.75] * 4
-    assert [output.stats["queries"] for output in outputs] == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("columns", "mean"),
-    [
-        ({"num_logprobs": [3.0], "logprobs": [-1.0, None, -2.0]}, -1.5),
-        ({"logprobs": [[{"token": "a", "logprob": -1.0}]]}, None),
-        ({"logprobs": [-1.0, float("nan")]}, None),
-        ({"mean_logprob": -0.25}, -0.25),
-    ],
-)
-def test_the_mean_log_probability_of_what_was_published(columns, mean):
-    assert adopted.read_adopted({"question": "1+1?", "response": "2", **columns}, "row 0")[2] == mean
-
-
-def test_turns_that_are_no_turns_are_named():
-    with pytest.raises(StepError, match="row 0: columns prompt, response"):
-        adopted.read_adopted({"prompt": ["1+1?"], "response": "2"}, "row 0")
-
-
-def test_published_responses_to_other_questions_are_refused(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("RSFT_MIRROR", str(tmp_path / "mirror"))
-    mirror_parquet(tmp_path / "mirror", LUFFY.repo, "train.parquet", [luffy_row("Else?", "x")])
-    small = data_only(pools=(ADOPTED,))
-    with pytest.raises(StepError, match="none of 1 rows of owner/luffy"):
-        made(small, store, [Ref("responses/pool", "0")])
 
 
 def test_unknown_procedure_is_named(store):

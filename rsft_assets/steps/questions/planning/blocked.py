@@ -11,20 +11,21 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.planning.closure import closure
 from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.selection import Selection
-from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, is_mirrored, mirror_only
+from rsft_assets.steps.records.hub import MIRROR_ONLY_SETTING, mirror_only, mirrored
 from rsft_assets.steps.records.hub_client import has_token, page
+from rsft_assets.steps.records.lock_file import unlocked
 
 
 def blocked(plan: Plan, selection: Selection) -> list[str]:
     """Repositories without a revision, gated ones without a token, judges that are not named."""
     study = plan.states.study
     refs = sorted(ref for ref in closure(study, plan.refs) if not plan.states.kept(ref))
-    read = [one for one in repositories(study, refs) if not _is_mirrored(one)]
+    read = [one for one in repositories(study, refs) if not mirrored(one.hubs[0])]
     if mirror_only():
         lacking = [f"the mirror lacks {one.name}; put it there, or unset {MIRROR_ONLY_SETTING}" for one in read]
         return [*lacking, *_judges(study, refs)]
     left = [one for one in read if one.unpinned]
-    problems = [no_revision(left, selection)] if left else []
+    problems = [not_locked(left, selection)] if left else []
     lock = load_lock(lock_file())
     gated = [one for one in read if one.gated or (one.key in lock and lock[one.key].gated)]
     if gated and not has_token():
@@ -32,20 +33,22 @@ def blocked(plan: Plan, selection: Selection) -> list[str]:
     return [*problems, *_judges(study, refs)]
 
 
-def unpinned(study: Study, refs: Iterable[Ref]) -> list[Repository]:
-    """The repositories without a revision that these cells would read from the hub, if it may be asked."""
-    return [] if mirror_only() else [one for one in repositories(study, refs) if one.unpinned and not _is_mirrored(one)]
+def to_lock(study: Study, refs: Iterable[Ref]) -> list[Repository]:
+    """The repositories that these cells would read and that the lock lacks, if the hub or a mirror has them."""
+    return [one for one in unlocked(repositories(study, refs)) if mirrored(one.hubs[0]) or not mirror_only()]
 
 
-def _is_mirrored(one: Repository) -> bool:
-    return all(is_mirrored(hub) for hub in one.hubs)
-
-
-def no_revision(found: list[Repository], selection: Selection) -> str:
-    """One message that lists all of them and the command that resolves them."""
-    names = ", ".join(one.name for one in found)
-    many = f"{len(found)} repositories have" if len(found) > 1 else "1 repository has"
-    return f"{many} no revision: {names}; resolve: {lock_command(selection)}"
+def not_locked(found: list[Repository], selection: Selection) -> str:
+    """One message that lists all of them and the command that locks them."""
+    lists = []
+    for lacking, some in (
+        ("no revision", [one.name for one in found if one.unpinned]),
+        ("no file hashes in the lock", [one.name for one in found if not one.unpinned]),
+    ):
+        if some:
+            many = f"{len(some)} repositories have" if len(some) > 1 else "1 repository has"
+            lists.append(f"{many} {lacking}: {', '.join(some)}")
+    return f"{'; '.join(lists)}; resolve: {lock_command(selection)}"
 
 
 def lock_command(selection: Selection) -> str:
