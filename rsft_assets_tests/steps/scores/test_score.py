@@ -30,6 +30,8 @@ from rsft_assets.steps.scores.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import SAMPLING, SUMS, benchmark, publish_upstream, small_study
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 FORMAT = [{"question": f"Say {c}.", "gold": c, "fields": {"expected": c}} for c in "abcde"]
 
 

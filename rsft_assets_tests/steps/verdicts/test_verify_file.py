@@ -12,6 +12,8 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.verdicts.verifier.limits import Limits
 from rsft_assets.steps.verdicts.verify_file import verify_file
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 LINES = (
     json.dumps({"id": "a", "query_id": "q", "gold": "5", "response": r"\boxed{5}", "more": [1, {"b": 2}]}).encode(),
     b'{"gold": "5", "response": "\xff\xfe \\\\boxed{5}"}',
