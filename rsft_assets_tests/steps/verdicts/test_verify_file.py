@@ -81,7 +81,7 @@ def test_what_weak_models_write_gets_a_verdict_and_the_rest_goes_on(tmp_path):
     lines = [json.dumps({"id": name, "gold": gold, "response": text}) for name, (gold, text, _) in BAD.items()]
     between = json.dumps({"id": "ok", "gold": "5", "response": r"\boxed{5}"})
     (tmp_path / "in.jsonl").write_text("\n".join(f"{line}\n{between}" for line in lines))
-    verify_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", workers=2, limits=Limits(seconds=4))
+    verify_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", workers=2, limits=Limits(seconds=2))
     rows = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows] == [name for bad in BAD for name in (bad, "ok")]
     assert {row["verdict"] for row in rows if row["id"] == "ok"} == {"correct"}
