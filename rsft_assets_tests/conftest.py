@@ -20,6 +20,8 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import settings
 
+from rsft_assets_tests import kept_verifier
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile("repeatable")
@@ -47,3 +49,11 @@ def sigterm_as_it_was():
     yield
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def quick_verifier():
+    """Verifiers that start at once, for tests of what uses one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rsft_assets.steps.verdicts.verifier.workers.ForkServer", kept_verifier.kept_fork_server)
+        yield

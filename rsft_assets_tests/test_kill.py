@@ -12,42 +12,17 @@ from pathlib import Path
 import pytest
 
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.proof.cases import Bench
+from rsft_assets_tests.proof.pipeline import study_file
 
-STUDY = """
-extends = "nano"
-[models.pico]
-family = "qwen3"
-parameters = 100_000
-needs_gpu = false
-[models.pico.origin]
-layers = 1
-hidden = 32
-heads = 2
-mixture = "nano-skills"
-steps = 20
-batch_tokens = 1024
-lr = 1e-3
-context = 256
-seed = 1
-[schedules.tiny]
-lr = 1e-3
-epochs = 1
-batch_size = 64
-precision = "fp32"
-grid = [5, 10]
-[[runs]]
-model = "pico"
-dataset = "nano-cot"
-schedule = "tiny"
-max_length = 256
-"""
-COMMAND = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", "scores/pico/*", "results/*", "--upstream"]
+ASKED = ("scores/pico/small-*", "results/*", "--upstream")
+COMMAND = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *ASKED]
 KILLS = int(os.environ.get("RSFT_TEST_KILLS", "3"))
 
 
 def start(tmp_path, home):
-    (tmp_path / "study.toml").write_text(STUDY)
-    environment = {**os.environ, "RSFT_HOME": str(home), "RSFT_STUDY": str(tmp_path / "study.toml")}
+    study = study_file(Bench(tmp_path, seed=0))
+    environment = {**os.environ, "RSFT_HOME": str(home), "RSFT_STUDY": str(study)}
     environment.pop("DAGSTER_HOME", None)
     return subprocess.Popen(
         COMMAND, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

@@ -70,6 +70,7 @@ def test_the_study_files_are_valid(tmp_path):
     assert (authors.revision, authors.sha256) == (declared.revision, declared.sha256)
 
 
+@pytest.mark.slow
 def test_own_traces_as_printed(tmp_path):
     text = OWN_STUDY.read_text().partition("## Your own traces")[2].partition("\n## ")[0]
     make, study, use = re.findall(r"```(?:sh|toml)\n(.*?)```", text, flags=re.DOTALL)

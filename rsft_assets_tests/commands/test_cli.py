@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -59,7 +60,7 @@ def test_a_deleted_working_directory_is_named(tmp_path, words):
     assert "rsft: " in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_are_no_failure(tmp_path, closed):
     command = f"{sys.executable} -m rsft_assets.commands.cli materialize queries/nano-chains {closed}"
     environment = {**os.environ, "RSFT_HOME": str(tmp_path)}
@@ -75,34 +76,45 @@ def test_a_broken_study_file_is_status_2(tmp_path):
     assert "qwen9" in done.stderr and "qwen3" in done.stderr
 
 
-def test_make_keep_damage_and_mend(tmp_path):
+@pytest.fixture
+def rsft_here(tmp_path, monkeypatch):
+    """The command in this process, which has Dagster loaded."""
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path))
+
+    def run(*words):
+        # A command before this one set it.
+        monkeypatch.setenv("DAGSTER_HOME", "")
+        return CliRunner().invoke(cli.rsft, words)
+
+    return run
+
+
+def test_make_keep_damage_and_mend(tmp_path, rsft_here):
     made = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
     assert json.loads(made.stdout)["batches"][0]["recorded"] == {"made": 1}, made.stderr
-    kept = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
+    kept = rsft_here("materialize", "queries/nano-chains", "--json")
     assert json.loads(kept.stdout)["batches"][0]["recorded"] == {"kept": 1}
 
     (file,) = tmp_path.glob("queries/nano-chains/*/queries.parquet")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    found = rsft(tmp_path, "doctor", "--content", "--json")
-    assert found.returncode == 1
+    found = rsft_here("doctor", "--content", "--json")
+    assert found.exit_code == 1
     assert any(f["state"] == "problem" and "queries.parquet" in f["words"] for f in json.loads(found.stdout))
     (manifest,) = tmp_path.glob("queries/nano-chains/*/manifest.json")
     manifest.write_text("{")
-    waits = rsft(tmp_path, "materialize", "responses/nano-*", "--json")
-    assert (waits.returncode, f"{manifest}: damaged" in waits.stderr) == (1, True), waits.stderr
-    assert rsft(tmp_path, "materialize", "queries/nano-chains", "--force").returncode == 0
-    assert rsft(tmp_path, "doctor", "--content").returncode == 0
+    waits = rsft_here("materialize", "responses/nano-*", "--json")
+    assert (waits.exit_code, f"{manifest}: damaged" in waits.stderr) == (1, True), waits.stderr
+    assert rsft_here("materialize", "queries/nano-chains", "--force").exit_code == 0
+    assert rsft_here("doctor", "--content").exit_code == 0
 
 
-def test_a_lost_database_is_told_again(tmp_path):
-    import shutil
-
-    assert rsft(tmp_path, "materialize", "queries/nano-chains").returncode == 0
-    assert "0 outputs recorded in Dagster, 1 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+def test_a_lost_database_is_told_again(tmp_path, rsft_here):
+    assert rsft_here("materialize", "queries/nano-chains").exit_code == 0
+    assert "0 outputs recorded in Dagster, 1 known already" in rsft_here("doctor", "--sync").stdout
     shutil.rmtree(tmp_path / "dagster")
-    assert "1 outputs recorded in Dagster, 0 known already" in rsft(tmp_path, "doctor", "--sync").stdout
+    assert "1 outputs recorded in Dagster, 0 known already" in rsft_here("doctor", "--sync").stdout
 
 
 @pytest.mark.parametrize("words", [("checkpoints/nano-1m", "{}|40"), ("checkpoints/nano-1m[{}|40]",)])

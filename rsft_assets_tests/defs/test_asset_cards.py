@@ -12,7 +12,7 @@ from rsft_assets_tests.steps.data_study import make_all, study
 
 
 @pytest.fixture(scope="module")
-def stats(tmp_path_factory):
+def stats(tmp_path_factory, quick_verifier):
     return make_all(study(), Store(tmp_path_factory.mktemp("home")), "cot")["cot"].stats
 
 

@@ -14,7 +14,6 @@ import pytest
 from rsft_assets.defs import results as results_defs
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.figures.draw import draw_figures
 from rsft_assets.steps.processes.hardware import Capabilities
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.cleanup import survey
@@ -226,19 +225,17 @@ def test_a_reader_of_a_damaged_database_gets_words(copied):
 
 
 @pytest.mark.parametrize("harm", ["picture", "receipt"])
-def test_a_figure_that_changed_does_not_match(study, copied, harm):
-    draw_figures(study, copied)
-    make_report(study, copied)
-    assert {finding.state for finding in check_report(study, copied)} == {"match"}
-    folder = copied.require(Ref("figures/dip_and_recovery")).folder
+def test_a_figure_that_changed_does_not_match(study, copied_report, harm):
+    assert {finding.state for finding in check_report(study, copied_report)} == {"match"}
+    folder = copied_report.require(Ref("figures/dip_and_recovery")).folder
     path = folder / "tiny.png" if harm == "picture" else folder / "receipt.json"
     path.write_bytes(path.read_bytes()[:-2] + b"\xff\xfe")
-    bad = [finding for finding in check_report(study, copied) if finding.state != "match"]
+    bad = [finding for finding in check_report(study, copied_report) if finding.state != "match"]
     assert [finding.what for finding in bad] == ["figures/dip_and_recovery"] and str(path) in bad[0].words
-    node = trace(study, copied, "figures/dip_and_recovery")
+    node = trace(study, copied_report, "figures/dip_and_recovery")
     assert any(str(path) in words for words in node.problems)
     with pytest.raises(StepError, match=path.name):
-        make_report(study, copied, force=True)
+        make_report(study, copied_report, force=True)
 
 
 @pytest.mark.parametrize("state", ["failed", "warned"])

@@ -1,6 +1,7 @@
 """The report: sentences that agree with the rows beneath, what is missing said plainly, checkable receipts."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -89,9 +90,8 @@ class Page(HTMLParser):
                 self.outside.append(value)
 
 
-def test_the_page_stands_alone_and_leads_to_traces(study, copied):
-    draw_figures(study, copied)
-    output = make_report(study, copied)
+def test_the_page_stands_alone_and_leads_to_traces(study, copied_report):
+    output = copied_report.require(Ref("report"))
     text = output.file("tiny.html").read_text()
     page = Page()
     page.feed(text)
@@ -101,52 +101,49 @@ def test_the_page_stands_alone_and_leads_to_traces(study, copied):
         "every figure but that of the paper's gaps has numbers here"
     )
     assert f"rsft trace scores/tiny-1m/tiny-dot &#x27;{RUN}|" in text
-    assert make_report(study, copied).folder == output.folder, "kept while nothing changed"
-    assert {finding.state for finding in check_report(study, copied)} == {"match"}
+    assert make_report(study, copied_report).folder == output.folder, "kept while nothing changed"
+    assert {finding.state for finding in check_report(study, copied_report)} == {"match"}
 
-    (copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")) / "current.json").unlink()
-    gone = {f.what: f for f in check_report(study, copied) if f.study == "tiny"}
+    (copied_report.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")) / "current.json").unlink()
+    gone = {f.what: f for f in check_report(study, copied_report) if f.study == "tiny"}
     assert gone["figures/dip_and_recovery"].state == "missing inputs"
     assert f"{RUN}|40] is gone" in gone["figures/dip_and_recovery"].words
 
-    build_results(study, copied)
-    drifted = {f.what: f.state for f in check_report(study, copied) if f.study in ("tiny", "")}
+    build_results(study, copied_report)
+    drifted = {f.what: f.state for f in check_report(study, copied_report) if f.study in ("tiny", "")}
     assert drifted["figures/dip_and_recovery"] == drifted["report"] == "drifted"
     assert drifted["figures/data_yield"] == "match"
 
 
 @pytest.mark.parametrize("name", ["receipt.json", "tiny.png", "tiny.html"])
-def test_a_damaged_file_of_a_figure_or_the_report_is_no_match(study, copied, name):
-    draw_figures(study, copied)
-    make_report(study, copied)
-    for path in copied.home.rglob(name):
+def test_a_damaged_file_of_a_figure_or_the_report_is_no_match(study, copied_report, name):
+    for path in copied_report.home.rglob(name):
         content = path.read_bytes()
         path.write_bytes(b"\xff" + content[1:])
-    found = {f.what: f for f in check_report(study, copied) if f.state != "match"}
+    found = {f.what: f for f in check_report(study, copied_report) if f.state != "match"}
     assert found and {f.state for f in found.values()} == {"drifted"}
     assert all(name in f.words and "has changed since it was made" in f.words for f in found.values())
 
 
-def test_a_score_file_whose_bytes_changed_is_a_missing_input(study, copied):
-    draw_figures(study, copied)
-    make_report(study, copied)
-    path = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")).file("graded.parquet")
+def test_a_score_file_whose_bytes_changed_is_a_missing_input(study, copied_report):
+    path = copied_report.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")).file("graded.parquet")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))
-    found = {f.what: f for f in check_report(study, copied) if f.study == "tiny"}
+    found = {f.what: f for f in check_report(study, copied_report) if f.study == "tiny"}
     assert found["figures/dip_and_recovery"].state == "missing inputs"
     assert "graded.parquet" in found["figures/dip_and_recovery"].words
 
 
-def test_a_broken_table_costs_only_the_answers_and_figures_that_read_it(study, copied, sql):
+def test_a_broken_table_costs_only_the_answers_and_figures_that_read_it(study, copied_report, sql):
+    shutil.rmtree(copied_report.home / "figures" / "data_comparison")
     (sql / "marts" / "data_comparison.sql").write_text("SELECT nothing FROM staging.score_points")
-    build_results(study, copied, folder=sql)
+    build_results(study, copied_report, folder=sql)
     with pytest.raises(StepError, match="figures/data_comparison reads what could not be built"):
-        draw_figures(study, copied)
-    states = {f.what: f.state for f in check_report(study, copied) if f.study in ("", "tiny")}
+        draw_figures(study, copied_report)
+    states = {f.what: f.state for f in check_report(study, copied_report) if f.study in ("", "tiny")}
     assert states["figures/dip_and_recovery"] == "match"
-    text = make_report(study, copied).file("tiny.html").read_text()
+    text = make_report(study, copied_report).file("tiny.html").read_text()
     assert "rise again beyond noise" in text
     assert text.count("Not available: a table that this is computed from could not be built") == 4, (
         "above and in its place, for each of two questions"

@@ -10,7 +10,6 @@ import pytest
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.figures.draw import draw_figures
 from rsft_assets.steps.questions.trace import trace
 from rsft_assets.steps.questions.tracing.node import as_json, as_tree
 from rsft_assets_tests.finished_study import make
@@ -122,9 +121,8 @@ def test_a_row_of_a_table_leads_to_its_score(study, finished, where):
     assert "queries/tiny-sums" in titles(node)
 
 
-def test_a_point_of_a_figure_leads_to_its_score(study, copied):
-    draw_figures(study, copied, ("dip_and_recovery",))
-    node = trace(study, copied, "figures/dip_and_recovery", f"source=ours,run={RUN},step=10,benchmark=tiny-dot")
+def test_a_point_of_a_figure_leads_to_its_score(study, reported):
+    node = trace(study, reported, "figures/dip_and_recovery", f"source=ours,run={RUN},step=10,benchmark=tiny-dot")
     assert f"{SCORE}[{RUN}|10]" in titles(node)
 
 

@@ -12,6 +12,8 @@ from rsft_assets.steps.records.rows import RowWriter
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.data_study import COT, make_all, rows_of, study
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 
 @pytest.mark.parametrize(
     ("gold", "answer", "opinion"),

@@ -3,31 +3,61 @@
 Compared with plain PyTorch: each row alone, whole logits, one AdamW.
 """
 
+import functools
 import itertools
 import json
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
 import torch
 
+from rsft_assets_tests.steps.checkpoints import gradient_process
 from rsft_assets_tests.steps.checkpoints.gradient_process import ADAM, RATE, VOCABULARY, batches, weights_of
 from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
 
 GRADIENT, WEIGHTS = 5e-6, 1e-4
+LOSSES = ("token-mean", "authors")
+
+
+class Case(NamedTuple):
+    """One way to compute the gradient."""
+
+    stage: int
+    budget: int
+    packed: bool
+    loss: str
+    precision: str = "fp32"
+    recompute: bool = False
+
+
 FEW = [
-    # processes, stage, then (budget, packed, weighting)
-    (2, 3, [(100, True, "authors"), (64, False, "token-mean")]),
-    (1, 0, [(100, False, "token-mean"), (10_000, True, "authors")]),
+    (2, [Case(3, 100, True, "authors"), Case(3, 64, False, "token-mean")]),
+    (1, [Case(0, 100, False, "token-mean"), Case(0, 10_000, True, "authors")]),
 ]
-ALL = list(itertools.product((64, 200, 10_000), (True, False), ("token-mean", "authors")))
+TABLE = [Case(*values) for values in itertools.product((0, 1, 2, 3), (64, 200, 10_000), (True, False), LOSSES)]
+BF16 = {1: (0, 1), 2: (0, 1, 2, 3)}
+"""Number of processes -> stages."""
+PURE = Case(0, 200, True, "authors", precision="bf16-pure")
+
+
+def bf16(stage):
+    return Case(stage, 200, True, "token-mean", precision="bf16")
+
+
+def recomputing(stage):
+    return [
+        Case(stage, 100, True, "token-mean", recompute=True),
+        Case(stage, 10_000, False, "authors", recompute=True),
+    ]
 
 
 @pytest.fixture(scope="module")
 def reference():
     """Gradient and weights by plain PyTorch, by weighting."""
-    return {loss: plain_training(loss, clip=1.0) for loss in ("token-mean", "authors")}
+    return {loss: plain_training(loss, clip=1.0) for loss in LOSSES}
 
 
 def plain_training(loss, clip):
@@ -49,14 +79,34 @@ def plain_training(loss, clip):
     return found | {f"weight/{name}": p.detach() for name, p in model.named_parameters()}
 
 
-def found_by(tmp_path, processes, stage, variants, precision="fp32", recompute=False):
-    """What each (budget, packed, weighting) gave, all in one start of the processes."""
+@pytest.fixture(scope="module")
+def all_found(tmp_path_factory):
+    """What a number of processes gave in every case of the slow tests."""
+
+    @functools.cache
+    def found(processes):
+        recomputed = recomputing({1: 0, 2: 3}[processes])
+        cases = [*TABLE, *recomputed, *map(bf16, BF16[processes]), PURE]
+        return found_by(tmp_path_factory.mktemp(f"with-{processes}"), processes, cases)
+
+    return found
+
+
+def found_by(tmp_path, processes, chosen):
+    """What each case gave: alone in this process, several in one start of theirs."""
     cases = [
-        {"stage": stage, "budget": budget, "packed": packed, "loss": loss, "precision": precision, "clip": 1.0}
-        | {"recompute": recompute, "out": str(tmp_path / f"found-{number}.pt")}
-        for number, (budget, packed, loss) in enumerate(variants)
+        case._asdict() | {"clip": 1.0, "out": str(tmp_path / f"found-{number}.pt")}
+        for number, case in enumerate(chosen)
     ]
-    path = tmp_path / "cases.json"
+    if processes == 1:
+        for case in cases:
+            gradient_process.run(case)
+    else:
+        _start(processes, cases, tmp_path / "cases.json")
+    return {one: torch.load(case["out"]) for one, case in zip(chosen, cases, strict=True)}
+
+
+def _start(processes, cases, path):
     path.write_text(json.dumps(cases))
     command = [sys.executable, "-m", "rsft_assets_tests.steps.checkpoints.gradient_process", str(path)]
     running = []
@@ -67,9 +117,8 @@ def found_by(tmp_path, processes, stage, variants, precision="fp32", recompute=F
                 command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
         )
-    outputs = [process.communicate(timeout=300)[0] for process in running]
+    outputs = [process.communicate(timeout=900)[0] for process in running]
     assert [process.returncode for process in running] == [0] * processes, "\n".join(outputs)[-3000:]
-    return [(variant, torch.load(case["out"])) for variant, case in zip(variants, cases, strict=True)]
 
 
 def differences(found, expected, kind):
@@ -79,32 +128,33 @@ def differences(found, expected, kind):
     return max(float((found[n] - expected[n]).norm() / expected[n].norm()) for n in names)
 
 
-def check(tmp_path, reference, processes, stage, variants):
-    for (_, _, loss), found in found_by(tmp_path, processes, stage, variants):
-        expected = reference[loss]
-        assert found.keys() == expected.keys()
-        assert differences(found, expected, "gradient/") <= GRADIENT
-        assert differences(found, expected, "weight/") <= WEIGHTS
+def check(found, reference):
+    for case, values in found.items():
+        expected = reference[case.loss]
+        assert values.keys() == expected.keys()
+        assert differences(values, expected, "gradient/") <= GRADIENT
+        assert differences(values, expected, "weight/") <= WEIGHTS
 
 
-@pytest.mark.parametrize(("processes", "stage", "variants"), FEW)
-def test_gradient_and_weights_are_those_of_plain_pytorch(tmp_path, reference, processes, stage, variants):
-    check(tmp_path, reference, processes, stage, variants)
+@pytest.mark.parametrize(("processes", "cases"), FEW)
+def test_gradient_and_weights_are_those_of_plain_pytorch(tmp_path, reference, processes, cases):
+    check(found_by(tmp_path, processes, cases), reference)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_the_whole_table(tmp_path, reference, processes, stage):
-    check(tmp_path, reference, processes, stage, ALL)
+def test_the_whole_table(all_found, reference, processes, stage):
+    cases = [case for case in TABLE if case.stage == stage]
+    assert len(cases) == 12
+    check({case: all_found(processes)[case] for case in cases}, reference)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("processes", "stage"), [(1, 0), (2, 3)])
-def test_recomputing_activations_changes_nothing(tmp_path, reference, processes, stage):
-    variants = [(100, True, "token-mean"), (10_000, False, "authors")]
-    for (_, _, loss), found in found_by(tmp_path, processes, stage, variants, recompute=True):
-        assert differences(found, reference[loss], "gradient/") <= GRADIENT
+def test_recomputing_activations_changes_nothing(all_found, reference, processes, stage):
+    for case in recomputing(stage):
+        assert differences(all_found(processes)[case], reference[case.loss], "gradient/") <= GRADIENT
 
 
 def test_the_table_can_fail(reference):
@@ -114,14 +164,13 @@ def test_the_table_can_fail(reference):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "stage"), [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)])
-def test_bf16_with_master_weights_follows_fp32(tmp_path, reference, processes, stage):
-    [(_, found)] = found_by(tmp_path, processes, stage, [(200, True, "token-mean")], precision="bf16")
+@pytest.mark.parametrize(("processes", "stage"), [(one, stage) for one, stages in BF16.items() for stage in stages])
+def test_bf16_with_master_weights_follows_fp32(all_found, reference, processes, stage):
+    found = all_found(processes)[bf16(stage)]
     assert differences(found, reference["token-mean"], "gradient/") < 0.05
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_pure_bf16_runs_at_stage_0(tmp_path, reference, processes):
-    [(_, found)] = found_by(tmp_path, processes, 0, [(200, True, "authors")], precision="bf16-pure")
-    assert differences(found, reference["authors"], "gradient/") < 0.05
+def test_pure_bf16_runs_at_stage_0(all_found, reference, processes):
+    assert differences(all_found(processes)[PURE], reference["authors"], "gradient/") < 0.05

@@ -11,7 +11,7 @@ import torch
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.study import combine
-from rsft_assets.steps.base_models import pretrain
+from rsft_assets.steps.base_models import pretrain, probes
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.checkpoints.training import loop
@@ -27,6 +27,8 @@ BASE = Ref("base_models/small")
 @pytest.fixture
 def study(monkeypatch):
     monkeypatch.setattr(pretrain, "cores", lambda: 1)
+    # The skills of these models are of no interest, and 200 answers to each take longer than the training.
+    monkeypatch.setattr(probes, "ASKED", 4)
     return study_of(SMALL)
 
 

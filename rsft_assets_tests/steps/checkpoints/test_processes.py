@@ -18,12 +18,14 @@ from safetensors.torch import load_file
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.train import train
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT
 from rsft_assets.steps.checkpoints.training.launch import trainer
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.processes.program import TRY_AGAIN
 from rsft_assets_tests.steps.checkpoints.test_train import checkpoint, resume_folder, train_to, weights_digest
-from rsft_assets_tests.steps.checkpoints.tiny import SCHEDULE, tiny_study
+from rsft_assets_tests.steps.checkpoints.tiny import CPU, SCHEDULE, tiny_study
+from rsft_assets_tests.steps.checkpoints.tiny_training import KILLED
 
 pytestmark = pytest.mark.slow
 KEPT = (2, 4, 6, 9)
@@ -95,16 +97,10 @@ def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store
     folder.rename(folder.with_name("never-killed"))
     for path in folder.with_name("never-killed").rglob("current.json"):
         path.unlink()
-    chance, killed = random.Random(4), 0
-    for _ in range(25):
-        code, output = finish(start(tmp_path, target=9, kill_at=chance.randint(1, 45)))
-        assert code in (0, -signal.SIGKILL), output[-2000:]
-        killed += code != 0
-        if killed == 10 or code == 0:
-            break
-    code, output = finish(start(tmp_path, target=9))
+    chance = random.Random(4)
+    code, output = finish(start(tmp_path, target=9, kill_at=[chance.randint(1, 45) for _ in range(10)]))
     assert code == 0, output[-2000:]
-    assert killed >= 5
+    assert output.count(KILLED) >= 5
     assert results(store, study) == expected
     for step in KEPT:
         assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
@@ -112,12 +108,8 @@ def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store
 
 @pytest.mark.parametrize("placement", [{}, TWO])
 def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, placement):
-    long = {"epochs": 3_000}
-    process = start(tmp_path, target=6, schedule={"epochs": 3}, placement=placement)
-    assert finish(process)[0] == 0
-    folder = resume_folder(store, study)
-    process = start(tmp_path, target=9_000, schedule=long, placement=placement)
-    run_folder = folder.parent.parent
+    process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=placement)
+    run_folder = resume_folder(store, study).parent.parent
     until = time.monotonic() + 120
     while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
         time.sleep(0.05)
@@ -143,9 +135,8 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, store, study, 
     for path in folder.with_name("one-process").rglob("current.json"):
         path.unlink()
     for target, processes in ((4, 2), (6, 1), (9, 2)):
-        placement = {"processes": processes, "zero_stage": stage, "micro_batch_tokens": 64 * processes}
-        code, output = finish(start(tmp_path, target=target, placement=placement))
-        assert code == 0, output[-2000:]
+        placement = replace(CPU, processes=processes, zero_stage=stage, micro_batch_tokens=64 * processes)
+        train(study, store, [checkpoint(study, target)], placement=placement)
     output = store.require(checkpoint(study, 9))
     found = load_file(output.file("model.safetensors"))
     assert found.keys() == whole.keys()
@@ -154,29 +145,26 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, store, study, 
     assert pq.read_table(output.file("curves.parquet"))["loss"].to_pylist() == pytest.approx(losses, rel=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "bf16-pure", "fp32"])
-def test_resuming_is_bit_equal_in_every_precision(tmp_path, store, precision):
-    schedule = {"precision": precision}
+@pytest.mark.parametrize("precision", ["bf16", "bf16-pure"])
+def test_resuming_is_bit_equal_in_every_precision(store, precision):
+    """In fp32, see test_train.py."""
     study = tiny_study(replace(SCHEDULE, precision=precision))
-    for target in (2, 6, 9):
-        assert finish(start(tmp_path, target=target, schedule=schedule))[0] == 0
-    parts = weights_digest(store.require(checkpoint(study, 9)))
-    code, output = finish(start(tmp_path, target=9, schedule=schedule, force=True))
-    assert code == 0, output[-2000:]
-    assert weights_digest(store.require(checkpoint(study, 9))) == parts
+    assert_resuming_is_bit_equal(store, study, CPU, targets=(2, 6, 9))
     kept = next(iter(load_file(store.require(checkpoint(study, 9)).file("model.safetensors")).values())).dtype
-    assert kept == (torch.float32 if precision == "fp32" else torch.bfloat16)
+    assert kept == torch.bfloat16
 
 
 @pytest.mark.parametrize(("stage", "precision"), [(1, "fp32"), (2, "fp32"), (3, "fp32"), (3, "bf16")])
-def test_resuming_two_processes_is_bit_equal(tmp_path, store, stage, precision):
+def test_resuming_two_processes_is_bit_equal(store, stage, precision):
     study = tiny_study(replace(SCHEDULE, precision=precision))
-    how = {"placement": {"processes": 2, "zero_stage": stage}, "schedule": {"precision": precision}}
-    for target in (2, 6, 9):
-        assert finish(start(tmp_path, target=target, **how))[0] == 0
+    assert_resuming_is_bit_equal(store, study, replace(CPU, processes=2, zero_stage=stage), targets=(4, 9))
+
+
+def assert_resuming_is_bit_equal(store, study, placement, targets):
+    for target in targets:
+        train(study, store, [checkpoint(study, target)], placement=placement)
     parts = weights_digest(store.require(checkpoint(study, 9)))
-    code, output = finish(start(tmp_path, target=9, force=True, **how))
-    assert code == 0, output[-2000:]
+    train(study, store, [checkpoint(study, 9)], placement=placement, force=True)
     assert weights_digest(store.require(checkpoint(study, 9))) == parts
 
 

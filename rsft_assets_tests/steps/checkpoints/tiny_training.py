@@ -1,15 +1,17 @@
 """Train the tiny runs as a program: `python -m …tiny_training SETTINGS.json`, killed at the n-th write if asked.
 
-`kill_at` counts files opened for writing, renames, links and removals below RSFT_HOME.
+`kill_at` lists, for one process after the other, a count of files opened for writing, renames, links and removals below
+RSFT_HOME; the last process is not killed. Each is forked from this one, so that libraries load once.
 """
 
 import json
 import os
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.placement import Placement
@@ -18,6 +20,7 @@ from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.checkpoints.tiny import SCHEDULE, tiny_study
 
+KILLED = "killed at write"
 _WRITES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 
 
@@ -35,10 +38,40 @@ def kill_at(count: int) -> None:
     sys.addaudithook(hook)
 
 
-def main(arguments) -> None:
+def load() -> None:
+    """What every training imports."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    from rsft_assets.steps.checkpoints.training.engine import quiet_deepspeed
+    from rsft_assets.steps.checkpoints.training.process import load_libraries
+
+    load_libraries()
+    quiet_deepspeed()
+
+
+def is_killed(settings: dict[str, Any], at: int) -> bool:
+    """Whether a process that trains as asked is killed at this write; False where it was done before."""
+    pid = os.fork()
+    if pid == 0:
+        kill_at(at)
+        train_as(settings)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    return status == signal.SIGKILL
+
+
+def main(arguments: Namespace) -> None:
     settings = json.loads(Path(arguments.settings).read_text())
     if settings.get("kill_at"):
-        kill_at(settings["kill_at"])
+        load()
+    for at in settings.get("kill_at", ()):
+        if not is_killed(settings, at):
+            break
+        print(KILLED, at, flush=True)
+    train_as(settings)
+
+
+def train_as(settings: dict[str, Any]) -> None:
     study = tiny_study(replace(SCHEDULE, **settings.get("schedule", {})), seeds=settings.get("seeds", (1,)))
     placement = Placement(**{"device": "cpu", "micro_batch_tokens": 256, **settings.get("placement", {})})
     refs = [checkpoint_ref(run, settings["target"]) for run in study.runs.values()]

@@ -30,6 +30,8 @@ from rsft_assets_tests.steps.data_study import (
     study,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):

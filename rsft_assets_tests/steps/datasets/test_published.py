@@ -15,6 +15,8 @@ from rsft_assets.steps.datasets.build import build_dataset
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.data_study import SUMS_TEST, mirror_parquet, rows_of, study
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 AUTHORS = {
     "data_source": "math",
     "question": "What is 1+1?",

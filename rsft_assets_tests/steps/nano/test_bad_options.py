@@ -29,9 +29,9 @@ def test_an_option_of_a_generator_is_named_with_the_valid_ones(options, words):
 
 def test_a_generator_that_runs_dry_does_not_pass_for_full():
     with pytest.raises(
-        StepError, match=r"generator dot, seed 1: no more than \d+ different questions.*asks for 100000"
+        StepError, match=r"generator refusal, seed 1: no more than \d+ different questions.*asks for 100000"
     ):
-        list(generated_queries(Generator(name="dot", seed=1, count=100_000)))
+        list(generated_queries(Generator(name="refusal", seed=1, count=100_000)))
 
 
 @pytest.mark.parametrize(

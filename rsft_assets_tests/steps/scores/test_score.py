@@ -31,6 +31,8 @@ from rsft_assets.steps.scores.score import processes_for, score
 from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.small_chain import SAMPLING, SUMS, benchmark, publish_upstream, small_study
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 FORMAT = [{"question": f"Say {c}.", "gold": c, "fields": {"expected": c}} for c in "abcde"]
 
 
@@ -103,28 +105,37 @@ class Interrupted(Exception):
     """Ends a run in the middle of its answers, as a kill does."""
 
 
-@pytest.mark.parametrize(
-    ("chosen", "stopped_after"),
-    [("a", None), ("cab", None), ("fedcba", None), ("abcdef", 30), ("abcdef", 100), ("a", 45)],
-)
-def test_a_cell_is_the_same_whatever_is_made_beside_it(store, tmp_path, monkeypatch, chosen, stopped_after):
-    """The model is not trained: its draws are nearly even, so a changed last digit shows."""
+def untrained(store):
+    """A study of six benchmarks and its cells. The model's draws are nearly even, so a changed last digit shows."""
     sampling = dataclasses.replace(SAMPLING, max_tokens=48, n=1)
     items = {
         name: [{"question": f"{name * (n % 7)} {n}?", "gold": "x", "fields": {"expected": "x"}} for n in range(60)]
         for name in "abcdef"
     }
     benchmarks = [benchmark(name, "nano-format", sampling=sampling) for name in items]
-    study, refs = prepared(store, *benchmarks, items=items, runs=("a",), steps=(1,))
-    expected = _digests_of_answers(store, score(study, store, refs))
-    beside = Store(tmp_path / "beside")
-    prepared(beside, *benchmarks, items=items, runs=("a",), steps=(1,))
+    return prepared(store, *benchmarks, items=items, runs=("a",), steps=(1,))
+
+
+@pytest.fixture(scope="module")
+def all_at_once(tmp_path_factory):
+    """Digests of the answers of its cells, all made in one go."""
+    store = Store(tmp_path_factory.mktemp("all at once"))
+    study, refs = untrained(store)
+    return _digests_of_answers(store, score(study, store, refs))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "stopped_after"),
+    [("a", None), ("cab", None), ("fedcba", None), ("abcdef", 30), ("abcdef", 100), ("a", 45)],
+)
+def test_a_cell_is_the_same_whatever_is_made_beside_it(store, all_at_once, monkeypatch, chosen, stopped_after):
+    study, refs = untrained(store)
     wanted = [ref for name in chosen for ref in refs if ref.benchmark == name]
     if stopped_after:
         with monkeypatch.context() as context, pytest.raises(Interrupted):
             context.setattr(CompletionSet, "add", _stopping(stopped_after))
-            score(study, beside, wanted)
-    assert _digests_of_answers(beside, score(study, beside, wanted)) == {name: expected[name] for name in chosen}
+            score(study, store, wanted)
+    assert _digests_of_answers(store, score(study, store, wanted)) == {name: all_at_once[name] for name in chosen}
 
 
 def _digests_of_answers(store, outputs):

@@ -28,7 +28,7 @@ from rsft_assets_tests.steps.engines.rude_server import rude_server
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
 from rsft_assets_tests.steps.published_layouts import FUNCTION_CODE, LAYOUTS, STDIN_CODE, packed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_verifier")]
 pytest.importorskip("lm_eval", reason="IFEval's checks are lm-evaluation-harness's")
 JUDGE_ROLES = ("truthful", "helpful", "harm", "self_jailbreak", "reward_rb2", "reward_skywork_v2", "reward_rm_mistral")
 JUDGED = {"alpacaeval", "truthfulqa", "hex_phi"}

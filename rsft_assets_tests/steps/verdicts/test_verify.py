@@ -13,6 +13,8 @@ from rsft_assets.steps.verdicts import verify as verify_step
 from rsft_assets.steps.verdicts.verify import verify
 from rsft_assets_tests.steps.data_study import rows_of, study
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 SHARDS = [Ref("verdicts/pool", "0"), Ref("verdicts/pool", "1")]
 
 

@@ -12,6 +12,8 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.verdicts.verifier.limits import Limits
 from rsft_assets.steps.verdicts.verify_file import verify_file
 
+pytestmark = pytest.mark.usefixtures("quick_verifier")
+
 LINES = (
     json.dumps({"id": "a", "query_id": "q", "gold": "5", "response": r"\boxed{5}", "more": [1, {"b": 2}]}).encode(),
     b'{"gold": "5", "response": "\xff\xfe \\\\boxed{5}"}',
@@ -79,7 +81,7 @@ def test_what_weak_models_write_gets_a_verdict_and_the_rest_goes_on(tmp_path):
     lines = [json.dumps({"id": name, "gold": gold, "response": text}) for name, (gold, text, _) in BAD.items()]
     between = json.dumps({"id": "ok", "gold": "5", "response": r"\boxed{5}"})
     (tmp_path / "in.jsonl").write_text("\n".join(f"{line}\n{between}" for line in lines))
-    verify_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", workers=2, limits=Limits(seconds=4))
+    verify_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", workers=2, limits=Limits(seconds=2))
     rows = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows] == [name for bad in BAD for name in (bad, "ok")]
     assert {row["verdict"] for row in rows if row["id"] == "ok"} == {"correct"}
