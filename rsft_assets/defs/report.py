@@ -38,11 +38,11 @@ def report_asset() -> dg.AssetsDefinition:
 def report_materialization(instance: dg.DagsterInstance, output: Output, state: str) -> dg.AssetMaterialization:
     """Dagster's event for the report."""
     pages: dict[str, dg.MetadataValue] = {}
+    for path in sorted(output.folder.glob("*.md")):
+        pages[f"{path.stem} study, in short"] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
     for path in sorted(output.folder.glob("*.html")):
         pages[f"{path.stem} study"] = dg.MetadataValue.url(page_url(output, path.name))
         pages[f"{path.stem} study, file"] = dg.MetadataValue.path(str(path))
-    for path in sorted(output.folder.glob("*.md")):
-        pages[f"{path.stem} study, in short"] = dg.MetadataValue.md(path.read_text(encoding="utf-8"))
     tags = {**upstream_tags(instance, figure_keys()), "dagster/data_version": output.digest}
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(KEY), metadata={"state": state, **pages, **metadata_of(output)}, tags=tags

@@ -56,23 +56,29 @@ def eval_results(last: list[Scored]) -> tuple[dict[str, bytes], list[str]]:
     """(files in the hub's form, why the other scores have none) for the scores of one checkpoint."""
     files, left_out = {}, []
     for scored in last:
-        origin = scored.benchmark.origin
-        task, items = _REGISTERED.get(origin.repo, ("", 0)) if isinstance(origin, Hub) else ("", 0)
-        if not task:
-            why = "not known to be registered as a benchmark of the hub"
-        elif scored.value is None:
-            why = f"it is {scored.state}"
-        elif scored.items != items:
-            why = f"{scored.items} items are scored, and the hub's task {task} has {items}"
+        name = f".eval_results/{scored.benchmark.name}.yaml"
+        if why := _without_form(scored):
+            left_out.append(f"{name}: {why}")
         else:
-            files[f".eval_results/{scored.benchmark.name}.yaml"] = _entry(scored, origin, task)  # type: ignore[arg-type]
-            continue
-        left_out.append(f".eval_results/{scored.benchmark.name}.yaml: {why}")
+            files[name] = _entry(scored)
     return files, left_out
 
 
-def _entry(scored: Scored, origin: Hub, task: str) -> bytes:
-    assert scored.value is not None
+def _without_form(scored: Scored) -> str:
+    """Why a score cannot be told in the hub's form; empty where it can."""
+    repo = scored.benchmark.origin.repo if isinstance(scored.benchmark.origin, Hub) else ""
+    if repo not in _REGISTERED:
+        return "not known to be registered as a benchmark of the hub"
+    task, items = _REGISTERED[repo]
+    if scored.value is None:
+        return f"it is {scored.state}"
+    return "" if scored.items == items else f"{scored.items} items are scored, and the hub's task {task} has {items}"
+
+
+def _entry(scored: Scored) -> bytes:
+    origin = scored.benchmark.origin
+    assert isinstance(origin, Hub) and scored.value is not None
+    task, _ = _REGISTERED[origin.repo]
     interval = (
         ""
         if scored.low is None or scored.high is None

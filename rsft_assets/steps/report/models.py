@@ -92,15 +92,15 @@ def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
         answer.missing.append(f"No interval is known between {first['model']} and {second['model']}.")
         return
     answer.short += "\n" if answer.short else ""
+    compared = phrases.count_of(len(more) + len(less) + same, "benchmark")
     answer.short += (
-        f"{_of_base(first)} gains more than {_of_base(second)} on {len(more)} and less on "
-        f"{len(less)} of {phrases.count_of(len(more) + len(less) + same, 'benchmark')}, from {first['dataset']}."
+        f"Trained on {first['dataset']}, {first['model']} gains more than {second['model']} on "
+        f"{len(more) or 'none'} and less on {len(less) or 'none'} of {compared}."
     )
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "
         f"{phrases.seeds_of([first, second])}: gains more on {phrases.listed(more, MOST) or 'none'}; less on "
-        f"{phrases.listed(less, MOST) or 'none'}; not to be told apart on {same} of "
-        f"{phrases.count_of(len(more) + len(less) + same, 'benchmark')}."
+        f"{phrases.listed(less, MOST) or 'none'}; not to be told apart on {same} of {compared}."
     )
 
 

@@ -18,7 +18,7 @@ figure{margin:1rem 0;overflow-x:auto}figure img{max-width:100%}figcaption,.small
 dt{font-weight:600;margin-top:.45rem}dd{margin:0 0 0 1rem}.none{color:#767676}.short{font-size:1.05rem}
 dt a{color:inherit}
 .up{color:#00694b}.down{color:#b34700}.scores{max-height:26rem;margin-top:1rem}
-.scores th,.scores td{padding:.15rem .35rem}
+.scores th,.scores td{padding:.15rem .35rem}.scores th{white-space:normal;vertical-align:bottom}
 details{margin:.6rem 0}summary{cursor:pointer}
 table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums}
 th,td{padding:.15rem .55rem;border-bottom:1px solid #eee;text-align:right;white-space:nowrap}

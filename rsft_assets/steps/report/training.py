@@ -32,7 +32,7 @@ def _equal_steps(rows: Rows, answer: Answer) -> None:
     clean = [row for row in rows if row["fresh_difference"] is not None]
     if clean:
         counts = better_and_worse(clean, "is_fresh_beyond_noise", "fresh_difference")
-        answer.short = f"Few rows repeated, instead of more rows seen less often in as many steps: {counts}."
+        answer.short = f"Repeating few rows, compared with reading more rows less often in the same steps: {counts}."
     else:
         counts = better_and_worse(others, "is_arm_beyond_noise", "arm_difference")
         answer.short = f"Other settings at equal steps, compared with the reference: {counts}."

@@ -1,6 +1,6 @@
 """Can this number be trusted? What is missing, cut, undecided, mixed or broken, and what the verification was worth."""
 
-from rsft_assets.steps.report.answer import Answer, Tables
+from rsft_assets.steps.report.answer import Answer, Rows, Tables
 from rsft_assets.steps.report.phrases import capitalised, count_of, listed, percent
 from rsft_assets.steps.results.publishing import Results
 
@@ -77,7 +77,7 @@ def _coverage(tables: Tables, answer: Answer) -> None:
         answer.missing.append("They wait for: " + ", ".join(f"{row['what']} ({row['n']:,})" for row in waiting) + ".")
 
 
-def _graders(known: list[dict], answer: Answer) -> None:  # type: ignore[type-arg]
+def _graders(known: Rows, answer: Answer) -> None:
     by = {(row["run"], row["step"], row["benchmark"], row["grader"]): row for row in known}
     pairs = [(row, by.get((*key[:3], "authors"))) for key, row in by.items() if key[3] == "strict"]
     shares = [(s, a) for s, a in pairs if a is not None and s["unit"] == "share"]

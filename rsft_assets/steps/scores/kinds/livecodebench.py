@@ -153,7 +153,7 @@ def same_value(output: str, expected: str) -> bool:
 
 
 def authors_output(output: str, expected: str) -> bool:
-    """One text, white space around it apart; a "-" at its end is none of it."""
+    """The same text but for white space around it; a "-" at the end of the expected one does not count."""
     wanted = expected.strip()
     return output.strip() == (wanted[:-1].rstrip() if wanted.endswith("-") else wanted)
 

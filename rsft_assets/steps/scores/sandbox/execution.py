@@ -63,7 +63,7 @@ def execute(job: dict[str, Any]) -> int:
 def _execute_bare(job: dict[str, Any]) -> int:
     """As the paper's authors run a program: a name space of its own, streams that are texts without a buffer, no exit.
 
-    Of the functions that they take away, those that end a program; the others reach nothing here.
+    They also disable functions. Here only those that end a program are disabled; the sandbox stops the others.
     """
     given = io.FileIO(0, closefd=False).readall().decode("utf-8", "surrogatepass")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
