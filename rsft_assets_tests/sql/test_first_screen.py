@@ -9,7 +9,7 @@ from rsft_assets.defs.report import report_materialization
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.report import score_table as module
-from rsft_assets.steps.report.answer import Answer, Tables
+from rsft_assets.steps.report.answer import Answer, Tables, better_and_worse
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.report.score_table import Cell, ScoreTable, score_table
 from rsft_assets.steps.report.write import REPORT, answers_of, make_report
@@ -114,14 +114,21 @@ def test_answers_and_scores_come_before_all_detail():
     assert any("In detail." in one for one in details) and any("Nor this." in one for one in details)
 
 
-def test_a_study_file_names_the_report_of_what_it_extends(study, copied, tmp_path, monkeypatch):
+def test_only_clear_changes_are_counted():
+    rows = [{"clear": clear, "change": change} for clear in (True, False, None) for change in (0.2, -0.1, -0.2)]
+    assert better_and_worse(rows, "clear", "change") == "better in 1 and worse in 2 of 9 comparisons"
+    assert better_and_worse(rows[3:4], "clear", "change") == "better in none and worse in none of 1 comparison"
+
+
+def test_a_study_file_names_the_report_of_what_it_extends(study, copied_report, tmp_path, monkeypatch):
     file = tmp_path / "mine.toml"
     file.write_text('extends = "nano"\n')
     monkeypatch.setenv("RSFT_STUDY", str(file))
     assert load_study().titles == {"nano": "mine, beside the nano study"}
+    assert "<h1>Report: the tiny study</h1>" in make_report(study, copied_report).file("tiny.html").read_text()
     study.titles["tiny"] = "mine, beside the tiny study"
     try:
-        text = make_report(study, copied).file("tiny.html").read_text()
+        text = make_report(study, copied_report).file("tiny.html").read_text()
     finally:
         del study.titles["tiny"]
     assert "<h1>Report: mine, beside the tiny study</h1>" in text
