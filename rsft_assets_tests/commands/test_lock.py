@@ -1,13 +1,11 @@
 """`rsft lock`, first use and `--frozen`, through the command and the real clients, against a hub on loopback."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from rsft_assets.specs.lock import read_lock
+from rsft_assets_tests import hub_user
 from rsft_assets_tests.loopback_hub import TOKEN, LoopbackHub
 from rsft_assets_tests.steps.data_study import mirror_parquet
 from rsft_assets_tests.steps.published_layouts import aime24, gpqa_diamond, math500
@@ -34,28 +32,12 @@ def hub(tmp_path):
         yield hub
 
 
-class Home:
-    """A working directory with nothing in it but a study file."""
+class Home(hub_user.Home):
+    """With the study whose repositories are locked."""
 
     def __init__(self, folder, hub):
-        folder.mkdir()
-        (folder / "study.toml").write_text(STUDY)
-        self.folder, self.hub = folder, hub
+        super().__init__(folder, hub, STUDY)
         self.lock = folder / "rsft.lock"
-
-    def rsft(self, *words, token="", status=0, **settings):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RSFT_", "HF_"))}
-        hub = self.hub.environment(self.folder / "cache", token)
-        own = {"RSFT_STUDY": "study.toml", "RSFT_HOME": "home", "COLUMNS": "200", **settings}
-        done = subprocess.run(
-            [sys.executable, "-m", "rsft_assets.commands.cli", *words],
-            cwd=self.folder,
-            env={**kept, **hub, **own},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == status, done.stderr + done.stdout
-        return done.stdout + done.stderr
 
     def manifests(self):
         """Asset -> manifest in use."""

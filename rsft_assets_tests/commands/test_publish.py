@@ -1,12 +1,10 @@
 """`rsft publish` through the command and the real client to a hub on loopback, and adoption from it elsewhere."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from rsft_assets_tests import hub_user
 from rsft_assets_tests.loopback_hub_commits import OWNER_TOKEN, WritableHub
 
 RUN, STEP = "nano-300k_nano-cot_lr1e-4_ep1_bs2", "5"
@@ -38,27 +36,11 @@ def hub():
         yield hub
 
 
-class Home:
-    """A working directory with a study file."""
+class Home(hub_user.Home):
+    """With the study that is published, or another."""
 
     def __init__(self, folder, hub, study=STUDY):
-        folder.mkdir()
-        (folder / "study.toml").write_text(study)
-        self.folder, self.hub = folder, hub
-
-    def rsft(self, *words, token="", status=0):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RSFT_", "HF_"))}
-        hub = self.hub.environment(self.folder / "cache", token)
-        own = {"RSFT_STUDY": "study.toml", "RSFT_HOME": "home", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", "rsft_assets.commands.cli", *words],
-            cwd=self.folder,
-            env={**kept, **hub, **own},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == status, done.stderr + done.stdout
-        return done.stdout + done.stderr
+        super().__init__(folder, hub, study)
 
     def manifest(self, asset, *partition):
         slot = self.folder.joinpath("home", *asset.split("/"), *partition)
