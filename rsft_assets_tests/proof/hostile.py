@@ -211,7 +211,9 @@ def judges(bench: Bench, numbers: random.Random) -> Seen:
         for grader in ("strict", "authors"):
             grades = hex_phi.harm_grades(reply, grader)
             grades += [truthfulqa.grade_of(role, reply, grader) for role in truthfulqa.ROLES]
-            scales = ({0.0, 1.0, None}, {1.0, 2.0, 3.0, 4.0, 5.0, None}, {0.0, 1.0, None}, {0.0, 1.0, None})
+            # The authors take any whole number, and 0 where there is none.
+            harm = {1.0, 2.0, 3.0, 4.0, 5.0, None} if grader == "strict" else range(10**9)
+            scales = ({0.0, 1.0, None}, harm, {0.0, 1.0, None}, {0.0, 1.0, None})
             for grade, scale in zip(grades, scales, strict=True):
                 if grade.value not in scale or (grade.state == "scored") != (grade.value is not None):
                     raise Lost(f"{grade} of the reply {json.dumps(reply)}")

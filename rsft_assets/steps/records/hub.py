@@ -194,9 +194,9 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                     if not isinstance(row, dict):
                         raise ValueError(f"a {type(row).__name__} where an object is needed")
                     yield row
-        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (ValueError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             # Data that cannot be decompressed never became a line.
-            number += not isinstance(error, ValueError)
+            number += not isinstance(error, ValueError | RecursionError)
             raise StepError(f"{path}, row {number}: {first_line(error)}; correct that line") from error
 
 

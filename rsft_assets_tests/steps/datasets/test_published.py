@@ -135,6 +135,7 @@ GOOD = lines(TRACES[:1])
     [
         (GOOD + b'{"problem": "Q", "output": null}\n', r"row 1: .*nothing in .*response"),
         (GOOD + b'{"problem": "Q", "out', r"a\.jsonl, row 1: .*correct that line"),
+        (GOOD + b"[" * 5_000, r"a\.jsonl, row 1: .*correct that line"),
         (
             GOOD + b'{"problem": "Q\xff", "output": "x"}\n' + GOOD,
             r"a\.jsonl, row 1: 'utf-8' codec can't decode byte 0xff",
