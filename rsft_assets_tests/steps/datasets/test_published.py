@@ -145,7 +145,7 @@ GOOD = lines(TRACES[:1])
         (b"", r"0 rows in \./traces where 2 are declared; it is empty"),
         (GOOD, r"1 rows in \./traces where 2 are declared; declare rows = 1"),
     ],
-    ids=["null", "cut off", "not utf-8", "no object", "other column", "empty", "too few"],
+    ids=["null", "cut off", "too deep", "not utf-8", "no object", "other column", "empty", "too few"],
 )
 def test_bad_rows_of_own_traces_are_named(own, tmp_path, content, words):
     (tmp_path / "traces" / "a.jsonl").write_bytes(content)
