@@ -124,6 +124,8 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
+            elif event["event"] == "note":
+                context.log.warning(event["words"])
     except (StepFailed, StepError, SpecError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 

@@ -10,6 +10,7 @@ import dagster as dg
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
+from rsft_assets.defs.stage_inputs import VERSION, is_stage_input, stage_input
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.study import Study
@@ -88,10 +89,11 @@ def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
 
 
 def _upstream(study: Study, entry: SqlTable) -> list[str]:
-    """Tables of the folder, and the file-backed assets whose records the SQL reads."""
+    """Tables of the folder, and the stages whose records the SQL reads."""
     upstream = [f"results/{name.replace('.', '/')}" for name in entry.depends_on]
-    stages = {stage for name in entry.reads for stage in STAGES_OF.get(name, ())}
-    return upstream + [key for key in asset_keys(study) if key.split("/")[0] in stages]
+    read = {stage for name in entry.reads for stage in STAGES_OF.get(name, ())}
+    declared = dict.fromkeys(key.split("/")[0] for key in asset_keys(study))
+    return upstream + [stage_input(stage) for stage in declared if stage in read]
 
 
 def _tests_by_table(entries: tuple[SqlTable, ...]) -> Mapping[str, tuple[SqlTable, str]]:
@@ -133,6 +135,7 @@ def table_materialization(
     entry = next(entry for entry in tables() if entry.key == table.key)
     tags = {
         **upstream_tags(instance, _upstream(study, entry)),
+        **{f"dagster/input_data_version/{key}": VERSION for key in _upstream(study, entry) if is_stage_input(key)},
         "dagster/code_version": _code_version(entry),
         "dagster/data_version": table.digest,
     }

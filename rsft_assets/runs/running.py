@@ -47,7 +47,7 @@ def run_batches(
     with ending_dead_runs(instance):
         for batch in batches:
             keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
-            upstream = set().union(*(repository.asset_graph.get(key).parent_keys for key in keys))
+            upstream = set().union(*(repository.asset_graph.get_non_virtual_ancestor_keys(key) for key in keys))
             # Figures and the report name missing tables themselves.
             copes = keys[0].path[0] in ("figures", "report")
             if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):

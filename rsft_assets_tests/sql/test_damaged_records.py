@@ -105,6 +105,17 @@ def test_a_damaged_pointer_is_named_by_every_reader(study, copied, content):
         assert copied.keep(copied.identity(study, SCORE)).folder == copied.current(SCORE).folder
 
 
+@pytest.mark.parametrize("dangling", [False, True])
+def test_outputs_whose_pointer_is_gone_are_named(study, copied, dangling):
+    path = copied.slot(SCORE) / "current.json"
+    path.unlink()
+    if dangling:
+        path.symlink_to("nowhere")
+    assert [words for words in problems(copied) if str(path) in words]
+    assert any(str(path) in words for _, words in find_outputs(copied)[1])
+    assert States(study, copied).of(SCORE).kind == "missing"
+
+
 def test_homes_of_before_are_read_and_counted(copied):
     paths = sorted(copied.home.rglob("current.json"))
     for path in paths:

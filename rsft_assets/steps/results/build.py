@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.events import Progress, say_note
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.stage import parser_of_all
@@ -149,7 +149,7 @@ def _finish(
 def main(arguments: argparse.Namespace) -> None:
     results = build_results(load_study(), Store.from_env(), force=arguments.force)
     for line in _in_few_lines(results.problems):
-        log.warning("%s", line)
+        say_note(line)
     if results.failures:
         raise StepError(f"{results.database} was published without what failed:\n  " + "\n  ".join(results.failures))
 

@@ -5,7 +5,7 @@ Only `current.json` and manifests are read, so this costs milliseconds a hundred
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,10 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     """(outputs in a fixed order, problems as (place, words)); a damaged output does not affect the others."""
     outputs: list[Found] = []
     problems: list[tuple[str, str]] = []
-    for pointer in _pointers(store.home):
+    for pointer in pointers(store.home, STAGES):
+        if not pointer.exists():
+            problems.append((pointer.parent.relative_to(store.home).as_posix(), without_pointer(pointer)))
+            continue
         try:
             outputs.append(_found(store, Output.pointed_at(pointer)))
         except (StepError, OSError) as error:
@@ -65,15 +68,22 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     return outputs, problems
 
 
-def _pointers(home: Path) -> Iterator[Path]:
-    for stage in STAGES:
+def pointers(home: Path, stages: Iterable[str]) -> Iterator[Path]:
+    """Where every pointer of finished outputs is or ought to be."""
+    for stage in stages:
         for folder, below, files in os.walk(home / stage):
+            finished = (name for name in below if Path(folder, name, FILE_NAME).is_file() and not name.startswith("."))
             # A folder in its place is damage, to be named as such.
-            if POINTER in (*files, *below):
+            if POINTER in (*files, *below) or next(finished, None):
                 below.clear()
                 yield Path(folder, POINTER)
             else:
                 below.sort()
+
+
+def without_pointer(pointer: Path) -> str:
+    """Words on outputs of which none is in use: a process was killed just then, or the pointer was lost."""
+    return f"{pointer} is gone, so none of the finished outputs beside it is in use; materialize it again"
 
 
 def _found(store: Store, output: Output) -> Found:
