@@ -201,7 +201,9 @@ def refuse_without_means(odd: Surroundings) -> None:
     for tool in ("unshare", "setpriv"):
         if tool in (*odd.prefix, "unshare" if odd.mounts else "") and not shutil.which(tool):
             raise NotTried(f"it needs {tool}")
-    if odd.prefix and subprocess.run([*odd.prefix, sys.executable, "-c", ""], capture_output=True).returncode != 0:
+    # By way of a shell, which has lost what setpriv may still open.
+    python = [*odd.prefix, "sh", "-c", '"$0" -c ""', sys.executable]
+    if odd.prefix and subprocess.run(python, capture_output=True).returncode != 0:
         raise NotTried(f"{' '.join(odd.prefix)} cannot run this Python here")
 
 

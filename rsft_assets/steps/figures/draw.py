@@ -66,7 +66,10 @@ def _figure(name: str) -> Figure:
 
 
 def rows_of(db: "DuckDBPyConnection", figure: Figure, study: str) -> Rows:
-    """The numbers that a figure draws for one study; `MissingTable` where a table that it reads was not built."""
+    """The numbers that a figure draws for one study; `MissingTable` where a table that it reads was not built.
+
+    They have nine digits: sums made in parallel differ in the last one, which would make another picture and CSV file.
+    """
     import duckdb
 
     try:
@@ -75,20 +78,20 @@ def rows_of(db: "DuckDBPyConnection", figure: Figure, study: str) -> Rows:
         problem = str(error).splitlines()[0].removeprefix("Catalog Error: ")
         raise MissingTable(f"{figure.key} reads what could not be built: {problem}") from error
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [_rounded(dict(zip(names, row, strict=True)), 9) for row in cursor.fetchall()]
 
 
 def rows_digest(rows: Rows) -> str:
-    """Of the numbers as they are drawn: to six digits, since sums made in parallel differ in the last one."""
-    return hashlib.sha256(json.dumps(_rounded(rows), sort_keys=True, default=str).encode()).hexdigest()
+    """Of the numbers as they can be seen in a picture: to six digits."""
+    return hashlib.sha256(json.dumps(_rounded(rows, 6), sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return {key: _rounded(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return [_rounded(item, digits) for item in value]
+    return {key: _rounded(item, digits) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, *, force: bool) -> Output:
