@@ -61,7 +61,7 @@ by_item AS (
         sum(weight) + pseudo * typical AS whole,
         sum(weight * change) / whole AS arm_centre,
         (
-            sum((weight * change) ** 2) + pseudo / 2 * typical ** 2 / avg(samples)
+            sum((weight * change) ** 2) + pseudo / 2 * typical ** 2 / sqrt(avg(samples))
             - 2 * arm_centre * sum(weight ** 2 * change)
             + arm_centre ** 2 * (sum(weight ** 2) + pseudo * typical ** 2)
         ) / whole ** 2 * CASE WHEN pseudo = 0 THEN count(*) / (count(*) - 1) ELSE 1 END AS item_variance

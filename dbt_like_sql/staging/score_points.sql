@@ -1,5 +1,6 @@
 -- Every score that can be compared: ours and the paper's own; `source` says which.
--- The paper's scores have no rows per item; their standard error is that of one sample per item.
+-- The paper's scores have no rows per item; their intervals are Wilson's for one sample per item, and their standard
+-- errors have one right and one wrong answer added (Agresti and Caffo), so that a share of 0 or 1 is not certain.
 -- grain: source, run, step, benchmark, grader, metric, protocol
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
@@ -65,10 +66,15 @@ paper AS (
         'authors' AS grader,
         p.metric,
         p.value,
-        CASE WHEN m.unit = 'share' THEN sqrt(p.value * (1 - p.value) / b.items) END AS se,
-        -- greatest and least pass over a null, which must stay one here.
-        CASE WHEN se IS NOT NULL THEN greatest(p.value - 1.959964 * se, 0) END AS low,
-        CASE WHEN se IS NOT NULL THEN least(p.value + 1.959964 * se, 1) END AS high,
+        CASE WHEN m.unit = 'share' THEN
+            sqrt((p.value * b.items + 1) * ((1 - p.value) * b.items + 1) / (b.items + 2) ** 3)
+        END AS se,
+        CASE WHEN m.unit = 'share' THEN greatest(0, (
+            p.value * b.items + 1.920729 - 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
+        ) / (b.items + 3.841459)) END AS low,
+        CASE WHEN m.unit = 'share' THEN least(1, (
+            p.value * b.items + 1.920729 + 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
+        ) / (b.items + 3.841459)) END AS high,
         b.items,
         b.samples AS samples_per_item,
         NULL::DOUBLE AS truncation_rate,
