@@ -69,10 +69,11 @@ paper AS (
         CASE WHEN m.unit = 'share' THEN
             sqrt((p.value * b.items + 1) * ((1 - p.value) * b.items + 1) / (b.items + 2) ** 3)
         END AS se,
-        CASE WHEN m.unit = 'share' THEN greatest(0, (
+        -- greatest and least pass over a null, which must stay one here.
+        CASE WHEN se IS NOT NULL THEN greatest(0, (
             p.value * b.items + 1.920729 - 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
         ) / (b.items + 3.841459)) END AS low,
-        CASE WHEN m.unit = 'share' THEN least(1, (
+        CASE WHEN se IS NOT NULL THEN least(1, (
             p.value * b.items + 1.920729 + 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
         ) / (b.items + 3.841459)) END AS high,
         b.items,
