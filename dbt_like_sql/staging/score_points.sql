@@ -69,13 +69,14 @@ paper AS (
         CASE WHEN m.unit = 'share' THEN
             sqrt((p.value * b.items + 1) * ((1 - p.value) * b.items + 1) / (b.items + 2) ** 3)
         END AS se,
+        1.959964 * sqrt(p.value * (1 - p.value) * b.items + 1.959964 ** 2 / 4) AS wilson,
         -- greatest and least pass over a null, which must stay one here.
-        CASE WHEN se IS NOT NULL THEN greatest(0, (
-            p.value * b.items + 1.920729 - 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
-        ) / (b.items + 3.841459)) END AS low,
-        CASE WHEN se IS NOT NULL THEN least(1, (
-            p.value * b.items + 1.920729 + 1.959964 * sqrt(p.value * (1 - p.value) * b.items + 0.960365)
-        ) / (b.items + 3.841459)) END AS high,
+        CASE WHEN se IS NOT NULL
+            THEN greatest((p.value * b.items + 1.959964 ** 2 / 2 - wilson) / (b.items + 1.959964 ** 2), 0)
+        END AS low,
+        CASE WHEN se IS NOT NULL
+            THEN least((p.value * b.items + 1.959964 ** 2 / 2 + wilson) / (b.items + 1.959964 ** 2), 1)
+        END AS high,
         b.items,
         b.samples AS samples_per_item,
         NULL::DOUBLE AS truncation_rate,
@@ -103,7 +104,7 @@ SELECT
     coalesce(m.is_headline, false) AS is_headline,
     coalesce(m.unit, 'share') AS unit,
     coalesce(m.lower_is_better, false) AS lower_is_better
-FROM (FROM ours UNION ALL FROM paper) p
+FROM (FROM ours UNION ALL SELECT * EXCLUDE (wilson) FROM paper) p
 LEFT JOIN declared.run_steps t ON t.run = p.run AND t.step = p.step
 LEFT JOIN declared.benchmarks b ON b.benchmark = p.benchmark
 LEFT JOIN declared.run_groups g ON g.run = p.run AND g.benchmark = p.benchmark

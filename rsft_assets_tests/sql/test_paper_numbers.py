@@ -207,4 +207,4 @@ def test_a_published_share_at_the_edge_is_not_certain(ask):
         assert (low + high) / 2 == pytest.approx(middle, abs=2e-6)
         squared = z2 * (value * (1 - value) * items + z2 / 4) / (items + z2) ** 2
         assert (high - middle) ** 2 == pytest.approx(squared, rel=1e-4)
-        assert 0 <= low <= value <= high <= 1 and se > 0
+        assert 0 <= low <= value + 1e-12 and value - 1e-12 <= high <= 1 and se > 0
