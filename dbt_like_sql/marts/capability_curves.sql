@@ -54,7 +54,7 @@ LEFT JOIN staging.differences g
     ON g.point_id = p.point_id AND g.other_point_id = p.base_point_id AND g.grader = p.grader AND g.metric = p.metric
 LEFT JOIN staging.arm_differences ga
     ON ga.point_id = p.point_id AND ga.other_point_id = p.base_point_id AND ga.grader = p.grader AND ga.metric = p.metric
-LEFT JOIN staging.late_training t
+LEFT JOIN staging.best_steps t
     ON t.source = p.source AND t.run = p.run AND t.benchmark = p.benchmark AND t.grader = p.grader
     AND t.metric = p.metric AND t.protocol = p.protocol
 LEFT JOIN staging.score_points best

@@ -1,10 +1,13 @@
--- Has a run trained too little, enough, or too much? By a stated rule, benchmark by benchmark: the paper's Figure 4.
--- over-fitted: the end is below the best step by more than noise, corrected for having picked the best of all.
--- under-fitted: the end is the best step, and above the score at two thirds of the way by more than noise.
--- optimal: neither. Runs with fewer than three scored steps are undecided; those with none are not available.
+-- Has a run trained too little, enough, or too much? By levels, benchmark by benchmark: the paper's Figure 4. What counts
+-- is beyond noise in intervals that hold for all pairs of steps together, the base among them (max-T); not corrected for
+-- the number of runs and benchmarks.
+-- over-fitted: a trained step stood above the base, and the end is below it.
+-- optimal: the end is above the base and not below the best step.
+-- under-fitted: the end is below the base, and no step stood above it: in the dip, or never to come back.
+-- Otherwise undecided: the end cannot be told from the base, there are fewer than three trained steps, or no interval.
 -- grain: source, run, benchmark, grader, metric, protocol
--- column from_best: end minus best step (negative is worse)
--- column late_gain: end minus the last kept step within two thirds of the run
+-- column gain: end minus base (negative is worse), with its corrected interval
+-- column from_best: end minus best trained step (negative is worse), with its corrected interval
 WITH sources AS (
     SELECT unnest(['ours', 'paper']) AS source
 ),
@@ -22,29 +25,27 @@ measured AS (
     SELECT
         t.*,
         CASE WHEN m.lower_is_better THEN -1 ELSE 1 END AS sign,
-        z.z,
-        f.centre AS best_centre,
-        f.se AS best_se,
-        f.difference AS best_difference,
-        f.freedom AS best_freedom,
-        l.difference AS late_difference,
-        CASE WHEN m.lower_is_better THEN -l.high ELSE l.low END AS late_low
-    FROM staging.late_training t
+        g.difference AS gain,
+        sign * g.centre - gw.t * g.se AS gain_low,
+        sign * g.centre + gw.t * g.se AS gain_high,
+        sign * b.centre - bw.t * b.se AS best_low,
+        f.difference AS from_best,
+        sign * f.centre - fw.t * f.se AS from_best_low,
+        sign * f.centre + fw.t * f.se AS from_best_high
+    FROM staging.best_steps t
     LEFT JOIN declared.metrics m ON m.benchmark = t.benchmark AND m.metric = t.metric
-    LEFT JOIN seeds.corrected_z z ON z.comparisons = greatest(t.trained_steps - 1, 1)
+    LEFT JOIN staging.differences g
+        ON g.point_id = t.end_id AND g.other_point_id = t.base_id AND g.grader = t.grader AND g.metric = t.metric
+    LEFT JOIN staging.differences b
+        ON b.point_id = t.best_id AND b.other_point_id = t.base_id AND b.grader = t.grader AND b.metric = t.metric
     LEFT JOIN staging.differences f
         ON f.point_id = t.end_id AND f.other_point_id = t.best_id AND f.grader = t.grader AND f.metric = t.metric
-    LEFT JOIN staging.differences l
-        ON l.point_id = t.end_id AND l.other_point_id = t.late_id AND l.grader = t.grader AND l.metric = t.metric
-),
-
-judged AS (
-    SELECT
-        *,
-        sign * best_centre + best_se * (
-            z + (z ** 3 + z) / (4 * best_freedom) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * best_freedom ** 2)
-        ) AS best_high
-    FROM measured
+    LEFT JOIN staging.step_widths gw
+        ON gw.steps = t.trained_steps + 1 AND g.freedom >= gw.freedom AND g.freedom < gw.next_freedom
+    LEFT JOIN staging.step_widths bw
+        ON bw.steps = t.trained_steps + 1 AND b.freedom >= bw.freedom AND b.freedom < bw.next_freedom
+    LEFT JOIN staging.step_widths fw
+        ON fw.steps = t.trained_steps + 1 AND f.freedom >= fw.freedom AND f.freedom < fw.next_freedom
 )
 
 SELECT
@@ -69,21 +70,24 @@ SELECT
     j.trained_steps,
     j.end_step,
     j.best_step,
-    CASE WHEN j.best_step = j.end_step THEN 0 ELSE j.sign * j.best_difference END AS from_best,
-    j.late_step,
-    j.sign * j.late_difference AS late_gain,
+    j.sign * j.gain AS gain,
+    j.gain_low,
+    j.gain_high,
+    CASE WHEN j.best_step = j.end_step THEN 0 ELSE j.sign * j.from_best END AS from_best,
+    j.from_best_low,
+    j.from_best_high,
     CASE
         WHEN j.run IS NULL THEN 'not available'
         WHEN j.trained_steps < 3 THEN 'undecided: too few steps'
-        WHEN j.best_step <> j.end_step AND j.best_high IS NULL THEN 'undecided: no interval'
-        WHEN j.best_step <> j.end_step AND j.best_high < 0 THEN 'over-fitted'
-        WHEN j.best_step = j.end_step AND j.late_low IS NULL THEN 'undecided: no interval'
-        WHEN j.best_step = j.end_step AND j.late_low > 0 THEN 'under-fitted'
-        ELSE 'optimal'
+        WHEN j.gain_low IS NULL OR j.best_low IS NULL THEN 'undecided: no interval'
+        WHEN j.best_low > 0 AND j.from_best_high < 0 THEN 'over-fitted'
+        WHEN j.gain_low > 0 THEN 'optimal'
+        WHEN j.gain_high < 0 THEN 'under-fitted'
+        ELSE 'undecided: not told from the base'
     END AS regime,
     j.protocol,
     CASE WHEN w.source = 'ours' AND j.run IS NOT NULL
         THEN 'scores/' || w.model || '/' || w.benchmark || '[' || w.run || '|' || j.end_step || ']' END AS trace
 FROM wanted w
-LEFT JOIN judged j ON j.source = w.source AND j.run = w.run AND j.benchmark = w.benchmark
+LEFT JOIN measured j ON j.source = w.source AND j.run = w.run AND j.benchmark = w.benchmark
 ORDER BY w.source, w.study, w.model, w.run, w.position, j.grader, metric

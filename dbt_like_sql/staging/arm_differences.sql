@@ -37,6 +37,7 @@ items AS (
         p.metric,
         a.item_id,
         any_value(p.pseudo_pairs) AS pseudo_pairs,
+        any_value(p.seeds) AS seeds,
         avg(a.value - b.value) AS change,
         max(a.weight) AS weight,
         sum(a.scored + b.scored) / 2 AS samples
@@ -48,7 +49,8 @@ items AS (
     GROUP BY ALL
 ),
 
--- As in staging.paired_differences: two pseudo-pairs for shares, items counted by their weight.
+-- As in staging.paired_differences: two pseudo-pairs for shares (weighted by one over the seeds and over the root of the
+-- samples of each), items counted by their weight.
 by_item AS (
     SELECT
         arm_id,
@@ -61,7 +63,7 @@ by_item AS (
         sum(weight) + pseudo * typical AS whole,
         sum(weight * change) / whole AS arm_centre,
         (
-            sum((weight * change) ** 2) + pseudo / 2 * typical ** 2 / avg(samples)
+            sum((weight * change) ** 2) + pseudo / 2 * typical ** 2 / sqrt(avg(samples) * any_value(seeds))
             - 2 * arm_centre * sum(weight ** 2 * change)
             + arm_centre ** 2 * (sum(weight ** 2) + pseudo * typical ** 2)
         ) / whole ** 2 * CASE WHEN pseudo = 0 THEN count(*) / (count(*) - 1) ELSE 1 END AS item_variance

@@ -1,7 +1,6 @@
 -- Pairs of scores whose difference is needed: a checkpoint with its base, a dip with the peak before
--- it and with the end after it, the end with the best step and with two thirds of the way, in every seed of an arm the
--- arm's valley with its peak and its top and the end with the best step before it, two runs of a model at their last
--- steps.
+-- it and with the end after it, the end with the best step, in every seed of an arm the arm's valley with its peak and
+-- its top and the end with the best step before it, two runs of a model at their last steps.
 -- grain: point_id, other_point_id
 SELECT DISTINCT point_id, base_point_id AS other_point_id
 FROM staging.score_points
@@ -16,12 +15,8 @@ FROM staging.deepest_falls
 WHERE dip_id <> end_id
 UNION
 SELECT end_id, best_id
-FROM staging.late_training
+FROM staging.best_steps
 WHERE best_id <> end_id
-UNION
-SELECT end_id, late_id
-FROM staging.late_training
-WHERE late_id <> end_id
 UNION
 SELECT point_id, other_point_id
 FROM staging.valley_pairs

@@ -1,7 +1,6 @@
 -- Of every trajectory the deepest fall: from the best step so far (the base counts) down to a later one.
 -- "Better" takes the metric's direction into account; ties take the earlier step.
 -- grain: source, run, benchmark, grader, metric, protocol
--- column pairs_of_steps: how many falls this one is the deepest of
 -- column recovery_step: the first step after the dip that is as good as the peak; null where none is
 WITH points AS (
     SELECT *, CASE WHEN lower_is_better THEN -value ELSE value END AS good
@@ -28,9 +27,8 @@ falls AS (
 ),
 
 deepest AS (
-    SELECT *, count(*) OVER trajectory AS pairs_of_steps
+    SELECT *
     FROM falls
-    WINDOW trajectory AS (PARTITION BY source, run, benchmark, grader, metric, protocol)
     QUALIFY row_number() OVER (
         PARTITION BY source, run, benchmark, grader, metric, protocol ORDER BY fall, dip_step, peak_step
     ) = 1

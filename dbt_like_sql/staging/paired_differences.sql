@@ -1,6 +1,6 @@
 -- Differences between two scores of the same items, item by item, which removes the spread between items.
--- Shares get the two pseudo-pairs of Agresti and Min (weighted by one over the samples), so that an interval
--- never has zero width where no item happened to change. Items count by their weight, as in the score itself.
+-- Shares get the two pseudo-pairs of Agresti and Min (weighted by one over the root of the samples), so that an interval
+-- never has zero width where no item happened to change, and holds where few items did. Items count by their weight, as in the score itself.
 -- grain: point_id, other_point_id, grader, metric
 -- incremental: point_id, other_point_id among staging.comparisons
 -- column centre: middle of the interval, drawn in a little by the pseudo-pairs
@@ -46,7 +46,7 @@ SELECT
     centre,
     CASE WHEN pairs + pseudo_pairs > 1 THEN
         sqrt(greatest(
-            squares + pseudo_pairs / 2 * typical ** 2 / samples
+            squares + pseudo_pairs / 2 * typical ** 2 / sqrt(samples)
             - 2 * centre * total2
             + centre ** 2 * (weights2 + pseudo_pairs * typical ** 2),
             0

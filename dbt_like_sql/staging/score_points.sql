@@ -1,5 +1,6 @@
 -- Every score that can be compared: ours and the paper's own; `source` says which.
--- The paper's scores have no rows per item; their standard error is that of one sample per item.
+-- The paper's scores have no rows per item; their intervals are Wilson's for one sample per item, and their standard
+-- errors have one right and one wrong answer added (Agresti and Caffo), so that a share of 0 or 1 is not certain.
 -- grain: source, run, step, benchmark, grader, metric, protocol
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
@@ -65,10 +66,17 @@ paper AS (
         'authors' AS grader,
         p.metric,
         p.value,
-        CASE WHEN m.unit = 'share' THEN sqrt(p.value * (1 - p.value) / b.items) END AS se,
+        CASE WHEN m.unit = 'share' THEN
+            sqrt((p.value * b.items + 1) * ((1 - p.value) * b.items + 1) / (b.items + 2) ** 3)
+        END AS se,
+        1.959964 * sqrt(p.value * (1 - p.value) * b.items + 1.959964 ** 2 / 4) AS wilson,
         -- greatest and least pass over a null, which must stay one here.
-        CASE WHEN se IS NOT NULL THEN greatest(p.value - 1.959964 * se, 0) END AS low,
-        CASE WHEN se IS NOT NULL THEN least(p.value + 1.959964 * se, 1) END AS high,
+        CASE WHEN se IS NOT NULL
+            THEN greatest((p.value * b.items + 1.959964 ** 2 / 2 - wilson) / (b.items + 1.959964 ** 2), 0)
+        END AS low,
+        CASE WHEN se IS NOT NULL
+            THEN least((p.value * b.items + 1.959964 ** 2 / 2 + wilson) / (b.items + 1.959964 ** 2), 1)
+        END AS high,
         b.items,
         b.samples AS samples_per_item,
         NULL::DOUBLE AS truncation_rate,
@@ -96,7 +104,7 @@ SELECT
     coalesce(m.is_headline, false) AS is_headline,
     coalesce(m.unit, 'share') AS unit,
     coalesce(m.lower_is_better, false) AS lower_is_better
-FROM (FROM ours UNION ALL FROM paper) p
+FROM (FROM ours UNION ALL SELECT * EXCLUDE (wilson) FROM paper) p
 LEFT JOIN declared.run_steps t ON t.run = p.run AND t.step = p.step
 LEFT JOIN declared.benchmarks b ON b.benchmark = p.benchmark
 LEFT JOIN declared.run_groups g ON g.run = p.run AND g.benchmark = p.benchmark

@@ -11,7 +11,7 @@ WITH pairs AS (
         v.metric,
         v.protocol,
         v.lower_is_better,
-        v.pairs_of_steps,
+        v.steps,
         unnest([
             {part: 'fall', later: v.valley_id, earlier: v.peak_id},
             {part: 'rise', later: v.top_id, earlier: v.valley_id},

@@ -5,7 +5,6 @@
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column seeds: training seeds of the arm that were scored past the base
 -- column steps: steps at which all of them were scored; what follows is the arm's, and repeated on each run of it
--- column pairs_of_steps: how many pairs of steps were looked at
 -- column valley_step: null where the mean nowhere lies below both an earlier and a later step
 -- column regains: the top is at least as good as the peak, on the mean
 -- column valley_seeds: seeds that fall from peak to valley and rise from valley to top, by sign only
@@ -91,7 +90,6 @@ by_run AS (
         p.lower_is_better,
         e.seeds,
         e.steps,
-        e.steps * (e.steps - 1) // 2 AS pairs_of_steps,
         v.peak_step,
         v.valley_step,
         v.top_step,

@@ -85,10 +85,10 @@ def test_differences_are_paired_by_item(ask, finished):
     now, base = item_means(finished, 10), item_means(finished, 0)
     changes = np.array([now[item] - base[item] for item in now])
     assert row["difference"] == pytest.approx(changes.mean())
-    # Agresti and Min's two pseudo-pairs, one up and one down, each half a pair, over two samples an item.
+    # Agresti and Min's two pseudo-pairs, one up and one down, each less than a pair: there are two samples an item.
     n = len(changes) + 2
     centre = changes.sum() / n
-    se = math.sqrt(((changes**2).sum() + 1 / 2) / n - centre**2) / math.sqrt(n)
+    se = math.sqrt(((changes**2).sum() + 1 / math.sqrt(2)) / n - centre**2) / math.sqrt(n)
     half = stats.t.ppf(0.975, n - 1) * se
     assert row["difference_low"] == pytest.approx(centre - half, abs=1e-5)
     assert row["difference_high"] == pytest.approx(centre + half, abs=1e-5)
@@ -116,16 +116,16 @@ def test_the_dip_is_found_where_it_was_put(ask):
 
 def test_the_corrected_interval_is_wider_than_that_of_one_difference(ask):
     row = ask(
-        "SELECT d.fall_high - d.fall_low AS corrected, 2 * x.t95 * x.se AS single, d.pairs_of_steps "
+        "SELECT d.fall_high - d.fall_low AS corrected, 2 * x.t95 * x.se AS single, x.freedom, d.steps "
         "FROM marts.dip_and_recovery d JOIN staging.deepest_falls f USING (source, run, benchmark, grader, metric) "
         "JOIN staging.differences x ON x.point_id = f.dip_id AND x.other_point_id = f.peak_id "
         "AND x.grader = f.grader AND x.metric = f.metric "
         "WHERE run = ? AND benchmark = 'tiny-sums' AND grader = 'strict'",
         COT,
     )[0]
-    assert row["pairs_of_steps"] == 10  # five steps, the base counted
-    z, one = stats.norm.isf(0.025 / 10), stats.norm.isf(0.025)
-    assert row["corrected"] / row["single"] == pytest.approx(z / one, rel=0.02)
+    assert row["steps"] == 5 and row["freedom"] > 40
+    max_t = stats.studentized_range.isf(0.05, 5, row["freedom"]) / math.sqrt(2)
+    assert row["corrected"] / row["single"] == pytest.approx(max_t / stats.t.isf(0.025, row["freedom"]), rel=0.02)
 
 
 def test_a_score_has_one_interval_wherever_it_stands(ask):
@@ -163,15 +163,66 @@ def test_thinking_costs_safety_and_the_table_says_how_much(ask):
     assert of[COT]["reasoning_gain_low"] > of[NOCOT]["reasoning_gain_high"]
 
 
-def test_regimes_follow_the_stated_rule(ask):
+def test_regimes_of_a_run_that_rises_and_of_one_that_becomes_less_safe(ask):
     rows = ask(
         "SELECT run, benchmark, regime FROM marts.optimization_regimes "
         "WHERE source = 'ours' AND study = 'tiny' AND grader = 'strict'"
     )
     of = {(row["run"], row["benchmark"]): row["regime"] for row in rows}
-    assert of[COT, "tiny-harm"] == "over-fitted"
-    assert of[COT, "tiny-dot"] == "under-fitted"
-    assert of[NOCOT, "tiny-sums"] == "optimal"
+    assert of[COT, "tiny-harm"] == "under-fitted"
+    assert of[COT, "tiny-dot"] == "optimal"
+
+
+# Base, then three trained steps; the standard error of a difference is 2 points.
+COURSES = {
+    "optimal": (0.3, 0.2, 0.45, 0.5),
+    "over-fitted": (0.3, 0.2, 0.5, 0.4),
+    "under-fitted": (0.5, 0.1, 0.2, 0.4),
+    # As the paper's smallest model on GPQA: all steps 4.9 points below the base or nearer to it, within noise.
+    "undecided: not told from the base": (0.3, 0.25, 0.27, 0.27),
+    "undecided: too few steps": (0.3, 0.5, 0.6),
+}
+
+
+@pytest.mark.parametrize(("regime", "course"), [*COURSES.items(), ("over-fitted", (0.5, 0.2, 0.7, 0.3))])
+@pytest.mark.parametrize("lower_is_better", [False, True])
+def test_a_regime_is_told_by_levels_against_the_base(regime, course, lower_is_better):
+    values = [1 - value if lower_is_better else value for value in course]
+    last = len(values) - 1
+    best = max(range(1, len(values)), key=lambda step: course[step])
+    pairs = {(last, 0), (best, 0), (last, best)}
+    keys = {"source": "ours", "run": "r", "benchmark": "b", "grader": "strict", "metric": "m", "protocol": "p"}
+    tables = {
+        "staging.best_steps": [
+            {**keys, "trained_steps": last, "end_step": last, "end_id": last, "base_id": 0, "best_step": best}
+            | {"best_id": best}
+        ],
+        "staging.differences": [
+            {"point_id": a, "other_point_id": b, "grader": "strict", "metric": "m", "difference": values[a] - values[b]}
+            | {"centre": values[a] - values[b], "se": 0.02, "freedom": 300}
+            for a, b in pairs
+        ],
+        "declared.metrics": [{"benchmark": "b", "metric": "m", "lower_is_better": lower_is_better}],
+        "declared.runs": [
+            {"study": "s", "run": "r", "model": "m", "dataset": "d", "schedule": "s", "arm": "r", "seed": 1, "lr": 1e-3}
+            | {"epochs": 1.0, "decay": "cosine", "total_steps": last}
+        ],
+        "declared.benchmarks": [
+            {"study": "s", "benchmark": "b", "title": "B", "benchmark_group": "general", "position": 1}
+            | {"headline_metric": "m"}
+        ],
+    }
+    with duckdb.connect() as db:
+        for schema in ("staging", "declared", "seeds"):
+            db.execute(f"CREATE SCHEMA {schema}")
+        for name, content in tables.items():
+            content = pa.Table.from_pylist(content)
+            db.execute(f"CREATE TABLE {name} AS FROM content")
+        max_t = sql_folder() / "seeds" / "max_t.csv"
+        db.execute(f"CREATE TABLE seeds.max_t AS FROM read_csv('{max_t}', header = true, comment = '#')")
+        db.execute(f"CREATE TABLE staging.step_widths AS {(sql_folder() / 'staging' / 'step_widths.sql').read_text()}")
+        query = (sql_folder() / "marts" / "optimization_regimes.sql").read_text()
+        assert db.execute(f"SELECT regime FROM ({query})").fetchall() == [(regime,)]
 
 
 def test_schedules_are_compared_at_equal_steps(ask):

@@ -1,7 +1,10 @@
 """The paper's published numbers, through the same marts as ours: its statements must come out of them."""
 
 import pytest
+from scipy import stats
 
+from rsft_assets.steps.report.answer import Tables
+from rsft_assets.steps.report.enough import long_enough
 from rsft_assets.steps.results.publishing import open_results
 
 
@@ -140,3 +143,68 @@ def test_a_fall_that_was_published_without_items_still_has_an_interval(ask):
     )
     assert rows[0][0] == "unpaired"
     assert rows[0][1] < -0.16 < rows[0][2] < 0
+
+
+DIPS = {
+    ("qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256", "math500"),
+    ("qwen3-4b_math-cot-20k_lr5e-5_ep8_bs256", "ifeval"),
+    ("qwen3-4b_math-cot-20k_lr5e-5_ep8_bs256", "truthfulqa"),
+}
+NOT_AMONG_MANY = ("qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256", "mmlu_pro")
+
+
+def test_which_of_the_papers_dips_hold_among_all_that_were_looked_at(ask):
+    rows = ask(
+        "SELECT run, benchmark, is_arm_valley_confirmed, arms_asked FROM marts.dip_and_recovery "
+        "WHERE source = 'paper' AND is_headline AND is_arm_valley_beyond_noise"
+    )
+    assert {row[:2] for row in rows if row[2]} == DIPS
+    assert {row[:2] for row in rows if not row[2]} == {NOT_AMONG_MANY}
+    assert {row[3] for row in rows} == {17}
+
+
+def test_the_report_says_which_of_the_papers_dips_the_numbers_cannot_carry(finished):
+    with open_results(finished) as db:
+        answer = long_enough(Tables(db, "paper"))
+    assert answer.sentences[0].startswith("Of 17 arm-benchmark pairs, 3 dip and rise again beyond noise, ")
+    assert "by the intervals alone the two numbers would be 4 and 0." in answer.sentences[0]
+    told = [sentence for sentence in answer.sentences if sentence.startswith("Not confirmed: ")]
+    assert len(told) == 14 and all(sentence.count("(95 % interval ") == 2 for sentence in told)
+    assert f"{NOT_AMONG_MANY[0]} on MMLU-Pro: from step 0 to step 20 -5.7 points" in told[0]
+    assert told[0].endswith("beyond noise by itself, but not as one of 17 (p = 0.61).")
+    assert all(sentence.endswith("; within noise.") for sentence in told[1:])
+
+
+def test_a_model_below_its_base_within_noise_is_not_called_optimal(ask):
+    """Qwen3-1.7B ends 4.9 points under its base on GPQA, of which the corrected interval holds 0."""
+    rows = ask(
+        "SELECT round(gain, 3), gain_low < 0 AND gain_high > 0, regime FROM marts.optimization_regimes "
+        "WHERE source = 'paper' AND run = 'qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256' AND benchmark = 'gpqa_diamond'"
+    )
+    assert rows == [(-0.049, True, "undecided: not told from the base")]
+
+
+def test_the_4b_model_ends_at_its_peak_above_its_base(ask):
+    rows = ask(
+        "SELECT benchmark FROM marts.optimization_regimes WHERE source = 'paper' AND regime = 'optimal' "
+        "AND run = 'qwen3-4b_math-cot-20k_lr5e-5_ep8_bs256'"
+    )
+    assert {"math500", "mmlu_pro", "gpqa_diamond"} <= {row[0] for row in rows}
+
+
+def test_a_published_share_at_the_edge_is_not_certain(ask):
+    """Wilson's interval for one sample per item, also where none of 30 questions is solved."""
+    rows = ask(
+        "SELECT DISTINCT value, low, high, se, items FROM staging.score_points WHERE source = 'paper' "
+        "AND unit = 'share'"
+    )
+    assert {row[1:4] for row in rows if row[4] is None} == {(None, None, None)}, "how many items there are is not known"
+    rows = [row for row in rows if row[4] is not None]
+    assert {row[4] for row in rows if row[0] < 0.1} >= {30}
+    for value, low, high, se, items in rows:
+        z2 = stats.norm.isf(0.025) ** 2
+        middle = (value * items + z2 / 2) / (items + z2)
+        assert (low + high) / 2 == pytest.approx(middle, abs=2e-6)
+        squared = z2 * (value * (1 - value) * items + z2 / 4) / (items + z2) ** 2
+        assert (high - middle) ** 2 == pytest.approx(squared, rel=1e-4)
+        assert 0 <= low <= value + 1e-12 and value - 1e-12 <= high <= 1 and se > 0

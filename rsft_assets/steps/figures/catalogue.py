@@ -43,7 +43,7 @@ def _usual_schedule(table: str) -> str:
 def _scores_with_dips(condition: str) -> str:
     """Scores by step, with a mark at the step from which an arm recovers."""
     return f"""
-            SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_beyond_noise AS is_valley
+            SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_confirmed AS is_valley
             FROM marts.score_trajectories t
             LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
             WHERE {condition} AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
@@ -127,8 +127,8 @@ FIGURES = (
     Figure(
         name="optimization_regimes",
         title="Under-fitted, optimal, over-fitted",
-        description="Whether each run has trained too little, enough or too much, by a stated "
-        "rule (the paper's Figure 4).",
+        description="Whether each run has trained too little, enough or too much, by its level against the base and "
+        "its best step (the paper's Figure 4).",
         question="Has it trained too long?",
         query="""
             SELECT * FROM marts.optimization_regimes

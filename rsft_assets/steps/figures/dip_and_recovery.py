@@ -118,7 +118,8 @@ def _words(rows: Rows) -> str:
     arms = by(rows, "source", "model", "dataset", "schedule", "benchmark")
     caption = (
         "Bands: 95 % intervals, clustered by item. ▼ over a point: the step to which an arm's mean over its training "
-        "seeds falls and from which it rises again, both more than noise after correcting for having picked the steps. "
+        "seeds falls and from which it rises again, both more than noise after correcting for having picked the steps "
+        "(max-T) and for the number of arms and benchmarks (Holm). "
         f"{len(valleys)} of {len(arms)} arm-benchmark pairs {'has' if len(valleys) == 1 else 'have'} one."
     )
     if any(row["seeds"] > 1 for row in rows):

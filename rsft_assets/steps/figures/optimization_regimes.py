@@ -56,10 +56,10 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 def _words(missing: int, published: bool) -> str:
     caption = (
-        "Over-fitted: the end lies below the best step, which may be the base, beyond noise, corrected for having "
-        "picked the best. "
-        "Under-fitted: the end is the best step and above two thirds of the way beyond noise. Optimal: "
-        "neither, whether or not anything was gained."
+        "By the level at the end, beyond noise in intervals corrected for having picked the steps. Optimal: above the "
+        "base and not below the best step. Over-fitted: below a trained step that was above the base. Under-fitted: "
+        "below the base, with no step above it; a level cannot tell a dip from a lasting loss. Undecided: not told "
+        "from the base, fewer than three trained steps, or no interval."
     )
     caption += " * the paper's published numbers." if published else ""
     return caption + (f" Declared runs without any score: {missing}, not available." if missing else "")

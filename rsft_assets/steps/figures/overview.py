@@ -36,8 +36,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         line[0].legend(*looks.legend(), loc="best", fontsize=7)
     caption = (
         "▼: our test finds a dip here, from which the run recovers: the mean over training seeds falls to this step "
-        "and rises after it, both by more than chance after correcting for having picked the steps. Bands: 95 % "
-        "intervals; for the paper, those that one sample per item would give."
+        "and rises after it, both by more than chance after correcting for having picked the steps and for the number "
+        "of arms and benchmarks. Bands: 95 % intervals; for the paper, those that one sample per item would give."
     )
     style.note(canvas, caption, 44 * across)
     return canvas

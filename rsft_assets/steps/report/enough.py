@@ -1,6 +1,6 @@
 """Has it trained long enough?
 
-In: `marts.dip_and_recovery`, judged arm by arm, and which runs have no score. Out: an answer.
+In: `marts.dip_and_recovery`, judged arm by arm, and `marts.optimization_regimes`, run by run. Out: an answer.
 """
 
 from typing import Any
@@ -10,6 +10,11 @@ from rsft_assets.steps.report.answer import GROUPS, MOST, OURS, SKILLS, SOURCE, 
 
 _TABLE = "marts.dip_and_recovery"
 _MOST_ARMS = 5
+_REGIMES = {
+    "optimal": "above the base and not below the best step",
+    "over-fitted": "below a step that was above the base",
+    "under-fitted": "below the base, with no step above it",
+}
 
 
 def long_enough(tables: Tables) -> Answer:
@@ -23,19 +28,21 @@ def long_enough(tables: Tables) -> Answer:
     answer.columns = {
         **{"arm": "arm", "title": "benchmark", "seeds": "seeds", "arm_peak_step": "peak", "arm_valley_step": "valley"},
         **{"arm_top_step": "top", **phrases.with_ends("arm_fall", "fall"), **phrases.with_ends("arm_rise", "rise")},
-        **{"arm_valley_seeds": "seeds with both", "arm_erosion_step": "best before the end"},
+        **{"arm_valley_holm_p": "p (Holm)", "arm_valley_seeds": "seeds with both"},
+        **{"arm_erosion_step": "best before the end"},
         **phrases.with_ends("arm_erosion", "from there to the end"),
-        **{"arm_erosion_seeds": "seeds with it", "trace": "trace"},
+        **{"arm_erosion_holm_p": "p (Holm)", "arm_erosion_seeds": "seeds with it", "trace": "trace"},
     }
     answer.rows = [row for row in every if row["arm_valley_step"] is not None or row["arm_erosion_step"] is not None]
     _not_judged(every, answer)
     if judged:
         _counts(judged, answer)
         _dips(judged, answer)
-        _over_fitted(judged, answer)
+        _not_confirmed(judged, answer)
+        _eroded(judged, answer)
         _nearest_to_settled(runs, answer)
         one_seed(answer, judged)
-    _not_available(tables, answer)
+    _regimes(tables, answer)
     return answer
 
 
@@ -59,13 +66,15 @@ def _not_judged(every: Rows, answer: Answer) -> None:
 
 def _counts(judged: Rows, answer: Answer) -> None:
     """How many dip and recover, how many end below where they were: over all, and by kind of benchmark."""
+    dipped, eroded = (sum(row[f"is_arm_{what}_beyond_noise"] for row in judged) for what in ("valley", "erosion"))
     answer.say(
         f"Of {_counted(judged)}. Arms are judged on the mean over their training seeds, at the steps that all of these "
-        "have, and the intervals are corrected for having picked the steps. Safety is not counted here; it has a "
-        "question of its own."
+        "have. Beyond noise holds after two corrections: max-T's for having picked the steps, in the intervals, and "
+        "Holm's for the number of arm-benchmark pairs; by the intervals alone the two numbers would be "
+        f"{dipped} and {eroded}. Safety is not counted here; it has a question of its own."
     )
-    dips = [row for row in judged if row["is_arm_valley_beyond_noise"]]
-    lost = sum(row["is_arm_erosion_beyond_noise"] for row in judged)
+    dips = [row for row in judged if row["is_arm_valley_confirmed"]]
+    lost = sum(row["is_arm_erosion_confirmed"] for row in judged)
     answer.short = (
         f"Of {phrases.count_of(len(judged), 'trajectory', 'trajectories')}, {_that(len(dips), 'dips', 'dip')} and then "
         f"{'recovers' if len(dips) == 1 else 'recover'}; {_that(lost, 'ends', 'end')} below an earlier step."
@@ -84,10 +93,10 @@ def _counts(judged: Rows, answer: Answer) -> None:
 
 
 def _counted(rows: Rows) -> str:
-    dips = [row for row in rows if row["is_arm_valley_beyond_noise"]]
+    dips = [row for row in rows if row["is_arm_valley_confirmed"]]
     several = [row for row in dips if row["seeds"] > 1]
-    lost = [row for row in rows if row["is_arm_erosion_beyond_noise"]]
-    both = sum(row["is_arm_erosion_beyond_noise"] for row in dips)
+    lost = [row for row in rows if row["is_arm_erosion_confirmed"]]
+    both = sum(row["is_arm_erosion_confirmed"] for row in dips)
     sentence = f"{phrases.count_of(len(rows), 'arm-benchmark pair')}, "
     sentence += f"{_that(len(dips), 'dips and rises', 'dip and rise')} again beyond noise"
     if several:
@@ -106,20 +115,23 @@ def _dips(judged: Rows, answer: Answer) -> None:
     """A sentence for each dip with a recovery: in domain first, the clearest first."""
     order = list(GROUPS)
     dips = sorted(
-        (row for row in judged if row["is_arm_valley_beyond_noise"]),
+        (row for row in judged if row["is_arm_valley_confirmed"]),
         key=lambda row: (order.index(row["run_group"]) if row["run_group"] in order else len(order), -_clearness(row)),
     )
     for row in dips[:MOST]:
         held = f"in {row['arm_valley_seeds']} of {row['seeds']} seeds" if row["seeds"] > 1 else "with one training seed"
-        answer.say(
-            f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
-            f"{phrases.points_of(row, 'arm_fall')}, from there to step {row['arm_top_step']} "
-            f"{phrases.points_of(row, 'arm_rise')}, {held}.",
-            row["trace"],
-        )
+        answer.say(f"{_course(row)}, {held}.", row["trace"])
     if len(dips) > MOST:
         left = len(dips) - MOST
         answer.say(f"{left} more {'dips and rises' if left == 1 else 'dip and rise'} again beyond noise.")
+
+
+def _course(row: dict[str, Any]) -> str:
+    return (
+        f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
+        f"{phrases.points_of(row, 'arm_fall')}, from there to step {row['arm_top_step']} "
+        f"{phrases.points_of(row, 'arm_rise')}"
+    )
 
 
 def _clearness(row: dict[str, Any]) -> float:
@@ -129,14 +141,33 @@ def _clearness(row: dict[str, Any]) -> float:
     return float(min(fall, rise))
 
 
-def _over_fitted(judged: Rows, answer: Answer) -> None:
+def _not_confirmed(judged: Rows, answer: Answer) -> None:
+    """Dips that are there in the numbers and cannot be told from noise, the clearest first."""
+    faint = [row for row in judged if row["arm_valley_step"] is not None and not row["is_arm_valley_confirmed"]]
+    faint.sort(key=lambda row: (row["arm_valley_p"], row["arm_valley_holm_p"]))
+    # The paper's statements stand on its dips, so each of those is told.
+    published = [row for row in faint if row["source"] == "paper"]
+    told = published or [row for row in faint if row["is_arm_valley_beyond_noise"]][:MOST]
+    for row in told:
+        why = (
+            f"beyond noise by itself, but not as one of {row['arms_asked']} (p = {row['arm_valley_holm_p']:.2f})"
+            if row["is_arm_valley_beyond_noise"]
+            else "within noise"
+        )
+        answer.say(f"Not confirmed: {_course(row)}; {why}.", row["trace"])
+    rest = len(faint) - len(told)
+    if rest:
+        answer.say(f"{_that(rest, 'more dips and rises', 'more dip and rise')} on the mean, but not beyond noise.")
+
+
+def _eroded(judged: Rows, answer: Answer) -> None:
     """Arms that end beyond noise below a trained step; where only the base was better, they have just not gained."""
-    found = [row for row in judged if row["is_arm_erosion_beyond_noise"] and row["arm_erosion_step"] > 0]
+    found = [row for row in judged if row["is_arm_erosion_confirmed"] and row["arm_erosion_step"] > 0]
     by_arm: dict[str, Rows] = {}
     for row in found:
         by_arm.setdefault(row["arm"], []).append(row)
     if not by_arm:
-        answer.say("No arm is over-fitted, that is at the end beyond noise below a best step that was a trained one.")
+        answer.say("No arm ends beyond noise below a best step that was a trained one.")
         return
     sentences = []
     for name, mine in sorted(by_arm.items(), key=lambda pair: -len(pair[1])):
@@ -146,8 +177,7 @@ def _over_fitted(judged: Rows, answer: Answer) -> None:
         seeds = f"in every seed on {held}" if several else "one training seed"
         sentences.append(f"{name} on {len(mine)} of {phrases.count_of(there, 'benchmark')} ({seeds})")
     answer.say(
-        "Over-fitted, that is at the end beyond noise below a best step that was a trained one: "
-        f"{phrases.listed(sentences, _MOST_ARMS)}."
+        f"At the end beyond noise below a best step that was a trained one: {phrases.listed(sentences, _MOST_ARMS)}."
     )
 
 
@@ -168,12 +198,22 @@ def _nearest_to_settled(runs: Rows, answer: Answer) -> None:
     answer.say(f"{sentence}.", least["trace"])
 
 
-def _not_available(tables: Tables, answer: Answer) -> None:
+def _regimes(tables: Tables, answer: Answer) -> None:
+    """Where runs stand at their end, by levels; and what has no score."""
     # What is not available has no grader.
     graded = "(source = 'paper' OR coalesce(grader, 'strict') = 'strict')"
     query = f"SELECT * FROM marts.optimization_regimes WHERE {SOURCE} AND {graded} AND is_headline AND study = $study"
     every = tables.ask(query)
     known = [row for row in every if row["regime"] != "not available"]
+    skills = [row for row in known if row["benchmark_group"] != "safety" and row["trained_steps"] >= 3]
+    if skills:
+        counts = [(regime, sum(row["regime"] == regime for row in skills)) for regime in _REGIMES]
+        told = [f"{number} {regime} ({_REGIMES[regime]})" for regime, number in counts]
+        rest = len(skills) - sum(number for _, number in counts)
+        answer.say(
+            f"At the end, of {phrases.count_of(len(skills), 'run-benchmark pair')} with three trained steps or more, "
+            f"each run by itself: {', '.join(told)}, {rest} undecided."
+        )
     for column, what in (("run", "run"), ("title", "benchmark")):
         names = list(dict.fromkeys(row[column] for row in every))
         there = {row[column] for row in known}

@@ -35,28 +35,35 @@ def estimate(clusters: Sequence[Cluster], *, share: bool) -> Estimate:
     n = len(clusters)
     scatter = sum((cluster.weight * (cluster.mean - value)) ** 2 for cluster in clusters)
     if share:
-        return _wilson(value, _effective(clusters, value, scatter / total**2))
+        # With one answer an item the scatter follows from the share; with more it is estimated, as in Student's.
+        z = t_quantile(n - 1) if 1 < n < sum(cluster.samples for cluster in clusters) else _Z
+        return _wilson(value, _effective(clusters, value, scatter), z)
     if n < 2:
         return Estimate(value, None, None)
     half = t_quantile(n - 1) * math.sqrt(scatter * n / (n - 1)) / total
     return Estimate(value, value - half, value + half)
 
 
-def _effective(clusters: Sequence[Cluster], value: float, variance: float) -> float:
+def _effective(clusters: Sequence[Cluster], value: float, scatter: float) -> float:
     """Independent yes-or-no answers with the same variance: no fewer than items, no more than samples."""
     total = sum(cluster.weight for cluster in clusters)
     least = total**2 / sum(cluster.weight**2 for cluster in clusters)
     if not 0 < value < 1:
         # Nothing was seen to vary; one answer an item is all that can be vouched for.
         return least
-    n = len(clusters)
-    most = max(sum(cluster.samples for cluster in clusters), least)
-    found = value * (1 - value) / (variance * n / max(n - 1, 1)) if variance > 0 else most
+    n, samples = len(clusters), sum(cluster.samples for cluster in clusters)
+    if samples > n:
+        # Where few items are solved, the scatter misses those that were not drawn: two more are taken to scatter as
+        # single answers do, at a share to which one right and one wrong answer are added.
+        drawn_in = (n * value + 1) / (n + 2)
+        scatter = (scatter + 2 * (total / n) ** 2 * drawn_in * (1 - drawn_in)) * (n - 1) / (n + 1)
+    most = max(samples, least)
+    variance = scatter / total**2 * n / max(n - 1, 1)
+    found = value * (1 - value) / variance if variance > 0 else most
     return min(max(found, least - 1, 1), most)
 
 
-def _wilson(share: float, n: float) -> Estimate:
-    z = _Z
+def _wilson(share: float, n: float, z: float) -> Estimate:
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))

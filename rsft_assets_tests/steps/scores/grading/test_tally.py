@@ -29,6 +29,22 @@ def test_95_in_100_intervals_hold_the_truth(items, samples, spread):
     assert 0.91 <= covered(random.Random(7), items=items, samples=samples, spread=spread) <= 0.99
 
 
+@pytest.mark.parametrize(("solvable", "at"), [(0.04, 0.5), (0.08, 0.5), (0.2, 0.5), (0.1, 0.2)])
+def test_intervals_hold_where_few_of_thirty_questions_are_ever_solved(solvable, at):
+    """As AIME: how often a question is solved varies much between questions, around 2 to 10 % on average."""
+    chance, rounds, hits = random.Random(11), 1_000, 0
+    for _ in range(rounds):
+        easy = [chance.betavariate(2 * at, 2 * (1 - at)) if chance.random() < solvable else 0.0 for _ in range(30)]
+        found = estimate([Cluster(sum(chance.random() < e for _ in range(10)) / 10, 10) for e in easy], share=True)
+        hits += found.low <= solvable * at <= found.high
+    assert hits / rounds >= 0.935
+
+
+def test_one_answer_an_item_has_wilsons_interval():
+    found = estimate([Cluster(float(i < 30)) for i in range(300)], share=True)
+    assert (found.low, found.high) == pytest.approx((0.0710, 0.1393), abs=2e-4)
+
+
 def test_intervals_of_rewards_hold_the_truth():
     assert 0.91 <= covered(random.Random(7), items=12, samples=1, spread=2.0, share=False) <= 0.99
 
