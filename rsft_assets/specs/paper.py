@@ -1,7 +1,8 @@
-"""The paper's study (arXiv 2604.06628): 9 base models, 7 training sets, 33 runs and 2 more, 10 benchmarks.
+"""The paper's study (arXiv 2604.06628): 9 base models, 7 training sets, 33 runs and 11 more, 10 benchmarks.
 
 Runs declare what the authors' scripts do (file order, their loss weights), with one departure: fp32
 master weights in place of pure bf16, which ZeRO 1-3 cannot train and 20B parameters do not fit without.
+One run is trained in pure bf16 as well, to measure the departure.
 Revisions stand in `paper.lock`; `math-cot-20k` declares its own, with the hash of its file.
 """
 
@@ -202,12 +203,13 @@ _MAIN = ("math-cot-20k", "math-nocot-20k", "countdown-cot-20k")
 _WIDE = (*_MAIN, "numinamath-20k", "deepseek-r1-20k")
 
 
-def _run(model: str, dataset: str, schedule: Schedule = DEFAULT) -> Run:
+def _run(model: str, dataset: str, schedule: Schedule = DEFAULT, seed: int = 1) -> Run:
     internlm = model == "internlm2.5-20b"
     run = Run(
         model=model,
         dataset=dataset,
         schedule=schedule,
+        seed=seed,
         max_length=10_000 if internlm and dataset == "numinamath-20k" else 20_000,
         authors_micro_batch=2 if internlm else 4,
     )
@@ -221,8 +223,15 @@ RUNS = (
     *(_run(f"qwen3-{size}", dataset) for size in ("8b", "14b") for dataset in _WIDE),
     _run("qwen3-14b", "math-cot-2.5k", FEW_ROWS),
     *(_run("qwen3-14b", "math-cot-20k", schedule) for schedule in SCHEDULES if schedule not in (DEFAULT, FEW_ROWS)),
-    # Not trained by the authors; needed to measure what verification is worth.
+    # Not trained by the authors: what verification is worth, how far training seeds lie apart, what pure bf16 changes.
     *(_run(f"qwen3-{size}", "math-unverified-cot-20k") for size in ("8b", "14b")),
+    *(
+        _run(f"qwen3-{size}", dataset, seed=seed)
+        for size in ("1.7b", "4b")
+        for dataset in ("math-cot-20k", "math-nocot-20k")
+        for seed in (2, 3)
+    ),
+    _run("qwen3-1.7b", "math-cot-20k", replace(DEFAULT, precision="bf16-pure")),
 )
 
 _AVG_AT_3 = Sampling(n=3, seed=1234)
