@@ -2,16 +2,13 @@
 
 import math
 
-import duckdb
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.results.publishing import open_results, read_results
-from rsft_assets.steps.results.sql_files import sql_folder
 
 COT = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 NOCOT = "tiny-1m_tiny-nocot_lr1e-3_ep4_bs16"
@@ -216,48 +213,3 @@ def test_columns_know_where_they_come_from(finished):
     assert table.columns["difference_low"] == "DOUBLE"
     assert ["staging.differences", "low"] in table.lineage["difference_low"]
     assert all(table.lineage[column] for column in ("value", "run", "trace"))
-
-
-@pytest.mark.parametrize(
-    ("trained_on", "origin", "said"),
-    [("a", "adopted", "training"), ("b", "adopted", "data or training"), ("a", "computed", "data or training")],
-)
-def test_the_class_of_a_gap_is_by_the_set_that_was_trained_on(trained_on, origin, said):
-    """`b` is a set of ours, in the place of which the authors' stands by now."""
-    points = ("study", "model", "dataset", "schedule", "run", "step", "benchmark", "metric", "is_headline", "title")
-    point = ["paper", "m", "set", "s", "m_set_s", 10, "b", "accuracy", True, "B"]
-    rest = (
-        "benchmark_group",
-        "position",
-        "unit",
-        "grader",
-        "benchmark_version",
-        "seed",
-        "trace",
-        "source",
-        "value",
-        "se",
-    )
-    rows = [
-        [*point, "general", 1, "share", "authors", 1, 1, "", *of] for of in (("ours", 0.1, 0.01), ("paper", 0.5, 0.01))
-    ]
-    scores = {"confidence": "high", "paper_table": "", "note": "", "rank": 1}
-    scores |= dict(zip(points, point, strict=True))
-    outputs = [
-        {"output_id": 1, "asset": "checkpoints/m", "stage": "checkpoints", "name": "m", "run": "m_set_s", "step": 10},
-        {"output_id": 2, "asset": "datasets/set", "stage": "datasets", "name": "set", "run": None, "step": None},
-    ]
-    outputs = [{**row, "origin": of, "digest": "a"} for row, of in zip(outputs, ("computed", origin), strict=True)]
-    tables = {
-        "staging.score_points": [dict(zip((*points, *rest), row, strict=True)) for row in rows],
-        "seeds.paper_scores": [scores],
-        "records.outputs": outputs,
-        "records.inputs": [{"output_id": 1, "asset": "datasets/set", "partition": "", "digest": trained_on}],
-    }
-    with duckdb.connect() as db:
-        for name, content in tables.items():
-            db.execute(f"CREATE SCHEMA {name.partition('.')[0]}") if name != "records.inputs" else None
-            content = pa.Table.from_pylist(content)
-            db.execute(f"CREATE TABLE {name} AS FROM content")
-        query = (sql_folder() / "marts" / "reproduction_gap.sql").read_text()
-        assert db.execute(f"SELECT class FROM ({query})").fetchall() == [(said,)]
