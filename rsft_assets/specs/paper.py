@@ -15,7 +15,7 @@ from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.paper_checkpoints import published_checkpoints
 from rsft_assets.specs.queries import QuerySource
-from rsft_assets.specs.responses import Pool, Sampling, Teacher
+from rsft_assets.specs.responses import Pool, Sampling, Teacher, queries_to_fill
 from rsft_assets.specs.training import Run, Schedule
 
 
@@ -53,6 +53,10 @@ MODELS = (
     _qwen25("14B", 14_770_000_000),
 )
 
+ROWS = 20_480
+COUNTDOWN_ACCEPTANCE = 0.8
+"""Assumed, since no rate is published. The set fills down to 0.64."""
+
 SOURCES = (
     QuerySource(
         name="openr1-math-220k",
@@ -71,7 +75,7 @@ SOURCES = (
         name="countdown-3to4",
         kind="countdown",
         origin=Hub(repo="Jiayi-Pan/Countdown-Tasks-3to4-Unique", kind="dataset", split="train"),
-        limit=44_000,
+        limit=queries_to_fill(ROWS, COUNTDOWN_ACCEPTANCE),
         description="Reach a target from three or four numbers with + - * /.",
     ),
 )
@@ -94,9 +98,12 @@ POOLS = (
         description="32 long chains of thought for each of about 44,000 math queries.",
     ),
     _answered(
-        name="countdown_qwen3-32b_n32",
+        name="countdown_qwen3-32b_n1",
         source="countdown-3to4",
-        description="Long chains of thought on Countdown tasks.",
+        sampling=replace(TEACHER_SAMPLING, n=1),
+        acceptance=COUNTDOWN_ACCEPTANCE,
+        description="One long chain of thought for each Countdown task: no other number of samples fills a set with "
+        "fewer responses, as tasks are plenty.",
     ),
     Pool(
         name="openr1-math_deepseek-r1",
@@ -121,7 +128,7 @@ def _published(name: str, revision: str | None = None, sha256: str | None = None
 
 
 MATH_POOL = "openr1-math_qwen3-32b_n32"
-_dataset = partial(Dataset, rows=20_480)
+_dataset = partial(Dataset, rows=ROWS)
 
 DATASETS = (
     _dataset(
@@ -155,7 +162,7 @@ DATASETS = (
     _dataset(
         name="countdown-cot-20k",
         recipe="one-correct",
-        pool="countdown_qwen3-32b_n32",
+        pool="countdown_qwen3-32b_n1",
         published=_published("Countdown-CoT-20k"),
         description="Verified long chains of thought on one narrow arithmetic game.",
     ),
