@@ -72,7 +72,7 @@ def tables_of(cells):
     return {
         "staging.score_points": ours + list(published.values()),
         "declared.runs": [
-            {"run": name, "schedule": "s" + PURE * (precision == "bf16-pure"), "recipe": recipe, "seed": seed}
+            {"run": name, "study": "paper", "schedule": "s" + PURE * (precision == "bf16-pure"), "recipe": recipe, "seed": seed}
             | {"precision": precision}
             for name, (precision, recipe, seed) in runs.items()
         ],
