@@ -30,13 +30,13 @@ ranked AS (
     SELECT
         *,
         first_value(arm) OVER (
-            PARTITION BY model, data_family, total_steps ORDER BY rows_read DESC, epochs DESC, arm
+            PARTITION BY model, data_family, total_steps, precision ORDER BY rows_read DESC, epochs DESC, arm
         ) AS reference,
         first_value(arm) OVER (
-            PARTITION BY model, data_family, total_steps, batch_size, lr, decay ORDER BY epochs, arm
+            PARTITION BY model, data_family, total_steps, precision, batch_size, lr, decay ORDER BY epochs, arm
         ) AS least_repeated,
         first_value(arm) OVER (PARTITION BY model, dataset ORDER BY schedule_runs DESC, arm) AS usual_arm,
-        count(DISTINCT arm) OVER (PARTITION BY model, data_family, total_steps) AS settings
+        count(DISTINCT arm) OVER (PARTITION BY model, data_family, total_steps, precision) AS settings
     FROM settings
 ),
 

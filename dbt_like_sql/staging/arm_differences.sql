@@ -1,8 +1,9 @@
 -- What a difference is for the recipe, not for one set of weights: its mean over the training seeds of an arm, with
 -- an interval in which two things vary: which items were asked (the same for every seed) and which seed was trained.
 -- The two variances are added and the degrees of freedom follow from both (Satterthwaite), so three seeds that
--- disagree give a wide interval. With one seed it is that seed's own difference, and `arm_method` says so.
+-- disagree give a wide interval. With one seed it is that seed's own difference, and only items vary.
 -- grain: point_id, other_point_id, grader, metric
+-- column arm_method: what the interval holds
 -- column other_arm: what the arm is compared with, seed by seed: base, an earlier step of its own, or another arm's end
 -- column seeds: training seeds that were scored on both sides
 -- column arm_beyond_noise: the interval leaves out 0
@@ -131,5 +132,9 @@ SELECT
     seed_highest,
     item_variance,
     seed_variance,
-    CASE WHEN seeds = 1 THEN method || ', one training seed' ELSE 'items and training seeds' END AS arm_method
+    CASE
+        WHEN arm_low IS NULL THEN 'no interval'
+        WHEN seeds = 1 THEN 'items'
+        ELSE 'items and training seeds'
+    END AS arm_method
 FROM widened

@@ -168,7 +168,7 @@ def spec_of(study: Study, ref: Ref) -> dict[str, Any]:
         shard = {"shard": ref.partition, "shards": entry.shards}
         if ref.stage == "verdicts":
             return {"kind": study.sources[entry.source].kind, **shard}
-        return {**_declared(entry, "shards", "source", "published"), **shard}
+        return {**_declared(entry, "shards", "source", "published", "acceptance"), **shard}
     if ref.stage == "checkpoints":
         return _spec_of_checkpoint(study.get("runs", ref.run), ref.step)
     if ref.stage == "benchmarks":

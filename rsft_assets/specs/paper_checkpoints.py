@@ -18,8 +18,8 @@ _DATASETS = {
 
 
 def published_checkpoints(run: Run) -> Hub | None:
-    """The authors' repository of a run; None for a data set that they did not train on."""
-    if run.dataset not in _DATASETS:
+    """The authors' repository of a run; None for a data set, a seed or a precision of our own."""
+    if run.dataset not in _DATASETS or run.seed != 1 or run.schedule.precision != "bf16":
         return None
     name, size = run.model.split("-")
     name = name.replace("internlm", "InternLM").replace("qwen", "Qwen")

@@ -1,5 +1,6 @@
-"""Response pools: a teacher answers every query of a source several times."""
+"""Response pools: a teacher answers every query of a source, once or several times."""
 
+import math
 from dataclasses import dataclass
 
 from rsft_assets.specs.hub import Generator, Hub
@@ -42,9 +43,16 @@ class Pool:
     adopted: Hub | None = None
     published: Hub | None = None
     """Where responses like these are published; `[adopt_pools]` of a study file takes them over."""
+    acceptance: float | None = None
+    """Share of the responses that is assumed to be judged correct, for plans until one shard has been verified."""
     description: str = ""
 
     @property
     def shard_keys(self) -> tuple[str, ...]:
         width = len(str(self.shards - 1))
         return tuple(str(i).zfill(width) for i in range(self.shards))
+
+
+def queries_to_fill(rows: int, share: float) -> int:
+    """Queries for `rows` rows and a quarter more, where this share of the queries gives a row."""
+    return math.ceil(1.25 * rows / share)

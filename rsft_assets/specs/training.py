@@ -42,14 +42,16 @@ class Schedule(Optimisation):
     loss: Literal["token-mean", "authors"] = "token-mean"
     """Weight of each token: global mean over the batch, or the authors' sum of micro-batch means."""
     order: Literal["shuffled", "file"] = "shuffled"
-    """Rows reshuffled every epoch from the run's seed, or in file order every epoch."""
+    """Rows reshuffled every epoch from the run's seed; or the same order every epoch: that of the file for seed 1, one
+    permutation of it for each other seed."""
     grid: tuple[int, ...] = GRID
     """Steps whose weights are kept; those past the end are left out, the last step always belongs."""
 
     @property
     def name(self) -> str:
         constant = "_constlr" if self.decay == "constant" else ""
-        return f"lr{short_float(self.lr)}_ep{self.epochs:g}_bs{self.batch_size}{constant}"
+        pure = "_bf16-pure" if self.precision == "bf16-pure" else ""
+        return f"lr{short_float(self.lr)}_ep{self.epochs:g}_bs{self.batch_size}{constant}{pure}"
 
     def total_steps(self, rows: int) -> int:
         return math.ceil(rows // self.batch_size * self.epochs)
@@ -87,13 +89,14 @@ class Run:
     def short_name(self) -> str:
         """The name without the model, for Dagster's UI, which cuts long keys in the middle: `5e-5_8x256_math-cot-20k`.
 
-        Rate (`c`: constant; `s2`: seed 2), epochs x batch, training set. The first two hold no `_`, so two runs of a
-        model share a short name only if they share the name, which a study refuses.
+        Rate (`c`: constant; `p`: bf16-pure; `s2`: seed 2), epochs x batch, training set. The first two hold no `_`, so
+        two runs of a model share a short name only if they share the name, which a study refuses.
         """
         constant = "c" if self.schedule.decay == "constant" else ""
+        pure = "p" if self.schedule.precision == "bf16-pure" else ""
         repeat = "" if self.seed == 1 else f"s{self.seed}"
         size = f"{self.schedule.epochs:g}x{self.schedule.batch_size}"
-        return f"{short_float(self.schedule.lr)}{constant}{repeat}_{size}_{self.dataset}"
+        return f"{short_float(self.schedule.lr)}{constant}{pure}{repeat}_{size}_{self.dataset}"
 
 
 def short_float(value: float) -> str:

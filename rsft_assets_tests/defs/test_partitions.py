@@ -82,6 +82,7 @@ RUNS = st.builds(
         epochs=st.sampled_from((0.5, 1, 8, 18, 1e-5, 1e7)),
         batch_size=st.sampled_from((1, 6, 16, 256)),
         decay=st.sampled_from(("cosine", "constant")),
+        precision=st.sampled_from(("bf16", "bf16-pure")),
     ),
     seed=st.sampled_from((1, 2, 12, 0)),
 )

@@ -59,6 +59,13 @@ def of_score(sampling):
     return fingerprint(spec_of(with_entry("benchmarks", BENCHMARK.name, benchmark), ref))
 
 
+def test_what_is_assumed_of_a_pool_is_not_identity():
+    ref = Ref(f"responses/{POOL.name}", POOL.shard_keys[0])
+    assumed = with_entry("pools", POOL.name, dataclasses.replace(POOL, acceptance=0.5))
+    assert spec_of(assumed, ref) == spec_of(STUDY, ref)
+    assert fingerprint(spec_of(STUDY, ref)) == "3f0bc83d091ff087ca5e7e4063b285933e2cc5095805fd704eb589a6d59cd343"
+
+
 KINDS = {
     "pretraining": (of_pretraining, MODEL.origin),
     "schedule": (of_schedule, RUN.schedule),

@@ -218,7 +218,7 @@ def test_a_lock_gives_an_adopted_set_its_revision(changed):
     [
         ("[adopt_datasets.'maths-*']", "adopt_datasets 'maths-*': no data set matches"),
         ("[adopt_datasets.'math-cot-2.5k']", "recipe 'published' needs the repository or folder of the set"),
-        ("[adopt_pools.countdown_qwen3-32b_n32]", "no published responses are known; name their repository as `repo`"),
+        ("[adopt_pools.countdown_qwen3-32b_n1]", "no published responses are known; name their repository as `repo`"),
         ("[adopt_datasets.'math-*']\nrepo = 'a/b'", "repo would apply to everything that matches; name one"),
         ("[adopt_pools]\nx = 3", "adopt_pools.x: 3 must be a table of fields"),
     ],

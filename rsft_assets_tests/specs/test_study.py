@@ -28,7 +28,7 @@ def test_the_papers_study_is_complete(study):
     assert {table: len(names) for table, names in of_paper.items()} == {
         "models": 9,
         "datasets": 7,
-        "runs": 35,
+        "runs": 44,
         "benchmarks": 10,
     }
     assert "qwen3-14b_math-cot-20k_lr5e-5_ep16_bs256_constlr" in study.runs
@@ -53,6 +53,35 @@ def test_steps_of_runs(study, run, total, warmup):
     assert (steps, int(steps * declared.schedule.warmup)) == (total, warmup)
     assert study.steps_of(declared)[0] == 0
     assert study.steps_of(declared)[-1] == total
+
+
+def test_headline_arms_have_three_seeds_and_one_is_trained_in_pure_bf16_too(study):
+    seeds = {}
+    for run in study.runs.values():
+        if study.member_of["runs", run.name] == "paper" and run.schedule.precision == "bf16":
+            seeds.setdefault(f"{run.model}_{run.dataset}_{run.schedule.name}", set()).add(run.seed)
+    assert {arm for arm, found in seeds.items() if found == {1, 2, 3}} == {
+        f"qwen3-{size}_math-{kind}-20k_lr5e-5_ep8_bs256" for size in ("1.7b", "4b") for kind in ("cot", "nocot")
+    }
+    pure = study.runs["qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256_bf16-pure"]
+    assert pure.short_name == "5e-5p_8x256_math-cot-20k"
+    twin = study.runs["qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256"]
+    assert pure == dataclasses.replace(
+        twin, schedule=dataclasses.replace(twin.schedule, precision="bf16-pure"), published=None
+    )
+    again = [run for run in study.runs.values() if run.seed > 1 and run.published]
+    assert again == [], "the authors trained one seed"
+
+
+def test_the_runs_of_the_first_seed_keep_their_identity(study):
+    """As they were before other seeds and pure bf16 were declared: 33 of the authors and 2 of ours."""
+    first = [
+        spec_of(study, Ref(f"checkpoints/{run.model}", f"{run.name}|640"))
+        for name, run in sorted(study.runs.items())
+        if study.member_of["runs", name] == "paper" and run.seed == 1 and run.schedule.precision == "bf16"
+    ]
+    assert len(first) == 35
+    assert fingerprint(first) == "cde897d2318ceeb2b93f5e6f65f098895217db0f417c9cf89938665d7ef0b25a"
 
 
 def test_grid_of_a_long_run(study):

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.responses import Pool
+from rsft_assets.specs.responses import Pool, queries_to_fill
 from rsft_assets.steps.datasets.decontamination import Items
 from rsft_assets.steps.datasets.facts import wants_box
 from rsft_assets.steps.datasets.responses import problem_with_response
@@ -119,10 +119,13 @@ def _filters(
 
 def _enough(build: Build, dataset: Dataset, stats: dict[str, Any], available: int) -> None:
     if available < dataset.rows:
+        queries = stats["pool"]["queries"]
+        wanted = f"{queries_to_fill(dataset.rows, available / queries):,} queries" if available else "more queries"
         steps = "; ".join(f"{step['filter']} leaves {step['left']}" for step in stats["filters"][:-1])
         raise StepError(
             f"{build.identity.ref}: {dataset.rows} rows are declared, but {available} queries can give one ({steps}); "
-            "generate more, or declare a smaller set under another name"
+            f"in place of {queries:,}, declare {wanted} in their source (its limit, in a study file: "
+            f"[override.sources]), or declare a smaller set under another name"
         )
 
 

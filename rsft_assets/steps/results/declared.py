@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -39,7 +40,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "runs": {
         **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "dataset": _TEXT, "schedule": _TEXT, "seed": _INT},
         **{"lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT, "rows": _INT, "total_steps": _INT},
-        **{"max_length": _INT, "arm": _TEXT, "description": _TEXT},
+        **{"max_length": _INT, "precision": _TEXT, "arm": _TEXT, "recipe": _TEXT, "description": _TEXT},
     },
     "run_steps": {
         **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "step": _INT, "is_last": _BOOL, "epoch": _REAL},
@@ -108,10 +109,13 @@ def _runs(study: Study) -> list[tuple[Any, ...]]:
     for r in study.runs.values():
         s, size = r.schedule, study.datasets[r.dataset].rows
         arm = f"{r.model}_{r.dataset}_{s.name}"
+        # The arm in whatever precision.
+        recipe = f"{r.model}_{r.dataset}_{replace(s, precision='bf16').name}"
         rows.append(
             (
                 *(study.member_of[("runs", r.name)], r.name, r.model, r.dataset, s.name, r.seed),
-                *(s.lr, s.epochs, s.batch_size, s.decay, size, s.total_steps(size), r.max_length, arm, r.description),
+                *(s.lr, s.epochs, s.batch_size, s.decay, size, s.total_steps(size), r.max_length),
+                *(s.precision, arm, recipe, r.description),
             )
         )
     return rows

@@ -35,6 +35,22 @@ def test_file_order_repeats_every_epoch_and_leaves_the_rest_out():
     assert [rows_of_step(schedule, 1, 10, step) for step in (1, 2, 3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
 
 
+@given(rows=st.integers(8, 60), seed=st.integers(2, 5))
+def test_another_seed_permutes_the_file_once(rows, seed):
+    schedule = replace(SCHEDULE, order="file")
+    steps = rows // 4
+    epochs = [[rows_of_step(schedule, seed, rows, e * steps + step) for step in range(1, steps + 1)] for e in (0, 1)]
+    assert epochs[0] == epochs[1]
+    used = [row for batch in epochs[0] for row in batch]
+    assert len(set(used)) == len(used) and set(used) <= set(range(rows))
+    assert epochs[0] != [rows_of_step(schedule, 1, rows, step) for step in range(1, steps + 1)]
+    assert epochs[0] != [rows_of_step(schedule, seed + 1, rows, step) for step in range(1, steps + 1)]
+
+
+def test_the_permutation_of_a_seed_is_fixed_for_ever():
+    assert rows_of_step(replace(SCHEDULE, order="file"), 2, 20, 1) == rows_of_step(SCHEDULE, 2, 20, 1)
+
+
 @pytest.mark.parametrize(
     ("decay", "step", "rate"),
     [

@@ -16,6 +16,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.train import train
 from rsft_assets.steps.checkpoints.training import state as states
+from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
 from rsft_assets.steps.checkpoints.training.order import rows_of_step
 from rsft_assets.steps.checkpoints.training.text import training_rows
 from rsft_assets.steps.records.locks import exclusive
@@ -304,6 +305,35 @@ def test_pure_bf16_wants_stage_0(store):
     study = tiny_study(longer(precision="bf16-pure"))
     with pytest.raises(StepError, match=r'"bf16-pure" has no master weights, which ZeRO stage 2 cannot do'):
         train(study, store, [checkpoint(study, 2)], placement=Placement(device="cpu", zero_stage=2))
+
+
+def test_pure_bf16_trains_without_anything_in_fp32(store, monkeypatch):
+    """Beside bf16 with fp32 master weights: the same run, other weights."""
+    seen = {}
+    real = Session.apply
+
+    def apply(session, rate):
+        gradients = {p.grad.dtype for _, p in session.named_parameters() if p.grad is not None}
+        norm = real(session, rate)
+        moments = {state[name].dtype for state in session.adam.state.values() for name in MOMENTS}
+        weights = {p.dtype for p in session.model.parameters()}
+        seen[session.spec.precision] = weights, gradients, moments
+        return norm
+
+    monkeypatch.setattr(Session, "apply", apply)
+    made = {}
+    for precision in ("bf16-pure", "bf16"):
+        study = tiny_study(longer(precision=precision))
+        publish_inputs(study, store)
+        [made[precision]] = train_to(study, store, 9)
+    half = {torch.bfloat16}
+    assert seen["bf16-pure"] == (half, half, half)
+    assert seen["bf16"][2] == {torch.float32}
+    losses = pq.read_table(made["bf16-pure"].file("curves.parquet"))["loss"].to_pylist()
+    assert losses[-1] < losses[0]
+    pure, kept = (load_file(output.file("model.safetensors")) for output in made.values())
+    assert {tensor.dtype for tensor in pure.values()} == {tensor.dtype for tensor in kept.values()} == half
+    assert any(not torch.equal(pure[name], kept[name]) for name in kept)
 
 
 def test_a_second_trainer_waits_and_says_for_whom(store, study, caplog, monkeypatch, tmp_path):

@@ -1,5 +1,7 @@
 """Training sets: each recipe's choice, its checks, and what it refuses."""
 
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,6 +18,9 @@ from rsft_assets.steps.datasets.build import build_dataset
 from rsft_assets.steps.datasets.decontamination import Items
 from rsft_assets.steps.datasets.responses import problem_with_response, without_thinking
 from rsft_assets.steps.publish.training_sets import publication_of_set
+from rsft_assets.steps.questions.planning.amounts import estimate
+from rsft_assets.steps.questions.planning.plan import make_plan
+from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.data_study import (
     ANY,
@@ -185,9 +190,24 @@ def test_another_seed_is_another_choice_and_more_rows_begin_with_the_same(built,
 def test_too_few_correct_responses_are_refused_with_the_numbers(built):
     store, _ = built
     small = study(datasets=(replace(COT, name="large", rows=61),))
-    with pytest.raises(StepError, match=r"61 rows are declared.*queries leaves 60.*smaller set under another name"):
+    with pytest.raises(StepError, match=r"61 rows are declared.*queries leaves 60.*smaller set under another") as error:
         build_dataset(small, store, Ref("datasets/large"))
     assert store.current(Ref("datasets/large")) is None
+    available = int(re.search(r"but (\d+) queries can give one", str(error.value))[1])
+    wanted = math.ceil(1.25 * 61 * 60 / available)
+    assert f"in place of 60, declare {wanted} queries in their source" in str(error.value)
+
+
+def test_a_plan_says_how_many_queries_fill_a_set_at_the_share_of_correct_responses(built):
+    store, _ = built
+    verdicts = list(verdict_of(store).values())
+    share = verdicts.count("correct") / len(verdicts)
+    small = study(datasets=(replace(COT, name="large", rows=61), replace(ANY, name="all", rows=61)))
+    lines = estimate(make_plan(small, store, Selection(("datasets/*",))))
+    said = [source for line in lines for source in line.sources if "queries fill it" in source]
+    wanted = math.ceil(1.25 * 61 / (1 - (1 - share) ** 3))
+    measured = f"large: {share:.0%} of responses correct (measured), so {wanted} queries fill it"
+    assert said == [f"{measured} with a quarter to spare; sums has 60"]
 
 
 def test_a_set_longer_than_the_one_it_is_like_is_refused(built):

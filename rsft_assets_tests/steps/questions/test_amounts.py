@@ -46,6 +46,16 @@ def test_the_papers_pool_is_1_408_000_responses(tmp_path):
     assert found["gpu_hours"].value == pytest.approx(by_hand)
 
 
+def test_the_countdown_pool_has_as_many_responses_as_fill_its_set(tmp_path):
+    """20,480 rows and a quarter more, one response a query, at the 80 % that are assumed to be correct."""
+    lines = estimate(
+        make_plan(PAPER, Store(tmp_path), Selection(("datasets/countdown-cot-20k",), upstream=True), assume_inputs=True)
+    )
+    assert total(lines).figures["generated_tokens"] == Quantity(32_000 * 6_000, "assumed")
+    said = "80% of responses correct (assumed), so 32,000 queries fill it with a quarter to spare"
+    assert said in " ".join(total(lines).sources)
+
+
 def test_one_shard_is_a_64th_of_the_pool(tmp_path):
     found = figures(PAPER, Store(tmp_path), f"responses/{POOL}", partitions=["07"])
     assert found["generated_tokens"].value == pytest.approx(22_000 * 6_000)

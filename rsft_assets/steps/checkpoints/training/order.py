@@ -18,9 +18,10 @@ def epoch_of(schedule: Schedule, rows: int, step: int) -> int:
 def rows_of_step(schedule: Schedule, seed: int, rows: int, step: int) -> list[int]:
     """The rows of one batch, in their places."""
     place = (step - 1) % (rows // schedule.batch_size) * schedule.batch_size
-    if schedule.order == "file":
+    if schedule.order == "file" and seed == 1:
         return list(range(place, place + schedule.batch_size))
-    return list(_shuffled(seed, epoch_of(schedule, rows, step), rows)[place : place + schedule.batch_size])
+    epoch = 0 if schedule.order == "file" else epoch_of(schedule, rows, step)
+    return list(_shuffled(seed, epoch, rows)[place : place + schedule.batch_size])
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from rsft_assets.specs.lineage import TABLE_OF, Ref, checkpoint_ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.rates import Rate
-from rsft_assets.specs.responses import Pool, Teacher
+from rsft_assets.specs.responses import Pool, Teacher, queries_to_fill
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.costs import decoding_time, judge_money, light_work, training_time
@@ -84,6 +84,21 @@ class CostEstimate:
             length, _ = self._row_length(name)
             tokens = length.times(rows.value)
             line.add("disk_bytes", tokens.times(rates.BYTES_PER_TOKEN.value, "assumed"), rates.BYTES_PER_TOKEN.source)
+            self._filled(line, name)
+
+    def _filled(self, line: Line, name: str) -> None:
+        """How many queries fill a set, at the share of correct responses that is measured, or else assumed."""
+        dataset = self.study.datasets[name]
+        if dataset.recipe != "one-correct" or not dataset.pool:
+            return
+        pool = self.study.pools[dataset.pool]
+        measured = self.measured.acceptance(pool.name)
+        if share := measured or pool.acceptance:
+            wanted = queries_to_fill(dataset.rows, 1 - (1 - share) ** pool.sampling.n)
+            line.say(
+                f"{name}: {share:.0%} of responses correct ({'measured' if measured else 'assumed'}), so {wanted:,} "
+                f"queries fill it with a quarter to spare; {pool.source} has {self._queries(pool.source).value:,.0f}"
+            )
 
     def _queries(self, source: str) -> Quantity:
         """Rows of a query source: as fetched, else as declared."""

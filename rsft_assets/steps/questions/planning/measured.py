@@ -59,6 +59,12 @@ class Measured:
         rows = sum(s[count] for s in stats)
         return sum(s["response_tokens"] for s in stats) / rows if rows else None
 
+    def acceptance(self, pool: str) -> float | None:
+        """Share of a pool's verified responses that is correct."""
+        counts = [m.stats.get("verdicts", {}) for m in self.manifests(f"verdicts/{pool}")]
+        total = sum(sum(count.values()) for count in counts)
+        return sum(count.get("correct", 0) for count in counts) / total if total else None
+
     def bytes_per_token(self, manifests: Iterable[Manifest]) -> float | None:
         """Bytes on disk of a generated token."""
         chosen = [m for m in manifests if m.stats.get("response_tokens") and m.files]
