@@ -15,7 +15,7 @@ WITH published AS (
     -- A recipe that is trained here in two precisions has the authors' numbers beside both.
     SELECT p.* REPLACE (r.run AS run, r.schedule AS schedule), s.confidence, s.paper_table, s.note
     FROM staging.score_points p
-    JOIN declared.runs r ON r.recipe = p.run AND r.seed = 1
+    JOIN declared.runs r ON r.recipe = p.run AND r.study = p.study AND r.seed = 1
     LEFT JOIN seeds.paper_scores s
         ON s.model = p.model AND s.step = p.step AND s.benchmark = p.benchmark AND s.metric = p.metric
         AND s.rank = 1 AND (p.step = 0 OR (s.dataset = p.dataset AND s.schedule = p.schedule))

@@ -72,8 +72,8 @@ def tables_of(cells):
     return {
         "staging.score_points": ours + list(published.values()),
         "declared.runs": [
-            {"run": name, "schedule": "s" + PURE * (precision == "bf16-pure"), "recipe": recipe, "seed": seed}
-            | {"precision": precision}
+            {"study": "paper", "run": name, "recipe": recipe, "seed": seed, "precision": precision}
+            | {"schedule": "s" + PURE * (precision == "bf16-pure")}
             for name, (precision, recipe, seed) in runs.items()
         ],
         "seeds.paper_scores": [

@@ -52,7 +52,7 @@ def test_the_countdown_pool_has_as_many_responses_as_fill_its_set(tmp_path):
         make_plan(PAPER, Store(tmp_path), Selection(("datasets/countdown-cot-20k",), upstream=True), assume_inputs=True)
     )
     assert total(lines).figures["generated_tokens"] == Quantity(32_000 * 6_000, "assumed")
-    said = "80% of responses correct (assumed), so 32,000 queries fill it with a quarter to spare; countdown-3to4 has 32"
+    said = "80% of responses correct (assumed), so 32,000 queries fill it with a quarter to spare"
     assert said in " ".join(total(lines).sources)
 
 
