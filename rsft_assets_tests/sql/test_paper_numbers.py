@@ -48,6 +48,11 @@ def test_repeating_few_rows_beats_one_pass_over_many(ask):
         assert one_pass < few <= full, benchmark
 
 
+def test_a_run_in_another_precision_is_no_other_schedule(ask):
+    """The 1.7B run is declared in two; only the 14B has schedules to compare."""
+    assert ask("SELECT DISTINCT model FROM marts.schedule_comparison WHERE study = 'paper'") == [("qwen3-14b",)]
+
+
 def test_long_traces_teach_more_than_short_ones(ask):
     rows = ask(
         "SELECT benchmark, max(gain) FILTER (WHERE dataset = 'math-cot-20k'), "
