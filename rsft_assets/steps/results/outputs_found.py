@@ -51,7 +51,7 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     """(outputs in a fixed order, problems as (place, words)); a damaged output does not affect the others."""
     outputs: list[Found] = []
     problems: list[tuple[str, str]] = []
-    for pointer in _pointers(store.home):
+    for pointer in pointers(store.home):
         try:
             outputs.append(_found(store, Output.pointed_at(pointer)))
         except (StepError, OSError) as error:
@@ -65,7 +65,8 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     return outputs, problems
 
 
-def _pointers(home: Path) -> Iterator[Path]:
+def pointers(home: Path) -> Iterator[Path]:
+    """The pointer of every slot that tables are made from, in a fixed order."""
     for stage in STAGES:
         for folder, below, files in os.walk(home / stage):
             # A folder in its place is damage, to be named as such.
