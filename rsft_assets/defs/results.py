@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
 from rsft_assets.defs.watching import tell
@@ -150,6 +151,7 @@ def table_materialization(
         "seconds": round(table.seconds, 3),
         "build": results.build_id,
         "trace": f"rsft trace {table.key}",
+        "up to date?": dg.MetadataValue.url(base_url(Store.from_env().home)),
         "dagster/table_name": name,
         "dagster/column_schema": dg.TableSchema(
             columns=[dg.TableColumn(c, t, about.of_column(name, c)) for c, t in table.columns.items()]

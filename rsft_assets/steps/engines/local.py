@@ -122,8 +122,9 @@ class LocalEngine(ModelEngine):
         """Decode until enough rows are done to be worth taking out."""
         enough = max(1, len(slots.rows) // 8)
         while sum(row.done for row in slots.rows) < enough:
+            drawing = sum(not row.done for row in slots.rows)
             slots.step()
-            self._drawn.step(sum(not row.done for row in slots.rows))
+            self._drawn.step(drawing)
         return slots.drop_done()
 
     def _limit(self, prompt: list[int], request: Request) -> int:
