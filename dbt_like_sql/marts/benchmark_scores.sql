@@ -1,5 +1,6 @@
 -- Every score: one number for each checkpoint, benchmark, grader and metric, with what it takes to trust it.
 -- grain: run, step, benchmark, grader, metric
+-- column is_default: the one row that stands for the score: the headline metric under the strict grader
 -- column instead: what stands where there is no number: no access, no judge, no isolation, undecided, …
 -- column value: mean over items of the mean over samples; a share from 0 to 1 but for rewards and scales
 -- column low: 95 % interval, clustered by item
@@ -23,6 +24,7 @@ SELECT
     v.grader,
     v.metric,
     m.is_headline,
+    coalesce(m.is_headline AND v.grader = 'strict', false) AS is_default,
     m.unit,
     m.lower_is_better,
     v.state,

@@ -25,6 +25,7 @@ SELECT
     p.grader,
     p.metric,
     p.is_headline,
+    p.is_default,
     p.unit,
     p.lower_is_better,
     b.value AS base_value,

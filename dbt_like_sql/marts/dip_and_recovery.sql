@@ -5,6 +5,7 @@
 -- What is confirmed of an arm holds after Holm's correction for the number of arms and benchmarks as well; what is said
 -- of a run by itself does not.
 -- grain: source, run, benchmark, grader, metric, protocol
+-- column is_default: the one row that stands for the score: the headline metric under the strict grader, or as published
 -- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column depth: how far the score falls from peak to dip, in the metric's own units; 0 where it never falls
 -- column fall_low: corrected 95 % interval of the fall (negative is worse)
@@ -145,6 +146,7 @@ SELECT
     grader,
     metric,
     is_headline,
+    coalesce(is_headline, false) AND (source = 'paper' OR grader = 'strict') AS is_default,
     unit,
     steps,
     CASE WHEN falls THEN peak_step END AS peak_step,

@@ -6,6 +6,7 @@
 -- under-fitted: the end is below the base, and no step stood above it: in the dip, or never to come back.
 -- Otherwise undecided: the end cannot be told from the base, there are fewer than three trained steps, or no interval.
 -- grain: source, run, benchmark, grader, metric, protocol
+-- column is_default: the one row that stands for the score: the headline metric under the strict grader, or as published
 -- column gain: end minus base (negative is worse), with its corrected interval
 -- column from_best: end minus best trained step (negative is worse), with its corrected interval
 WITH sources AS (
@@ -67,6 +68,7 @@ SELECT
     j.grader,
     coalesce(j.metric, w.headline_metric) AS metric,
     coalesce(j.metric, w.headline_metric) = w.headline_metric AS is_headline,
+    is_headline AND (w.source = 'paper' OR j.grader IS NULL OR j.grader = 'strict') AS is_default,
     j.trained_steps,
     j.end_step,
     j.best_step,

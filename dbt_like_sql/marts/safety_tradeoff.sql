@@ -4,7 +4,9 @@
 -- grain: source, run, step, safety_benchmark, grader, metric
 -- column harm: change of the safety metric for the worse, over the untrained model
 -- column reading: what the metric says in words: where a benchmark tells forbidden requests from allowed ones, each has a
--- reading of its own and the headline that mixes them has none; elsewhere the headline reads as harm
+-- reading of its own and the metric that mixes them has none; elsewhere the benchmark's headline reads as harm
+-- column is_headline: forbidden requests answered; where the benchmark does not tell these apart, its own headline
+-- column is_default: the one row that stands for the harm: the headline under the strict grader, or as published
 -- column is_fall: harm is a fall of the metric (less refusal), not a rise (more compliance)
 -- column arm_harm: the same, mean over the training seeds of this model, set and schedule
 -- column arm_harm_low: 95 % interval in which items and training seeds vary; with one seed, items only
@@ -93,7 +95,6 @@ safety AS (
         grader,
         benchmark,
         metric,
-        is_headline,
         unit,
         value,
         value - difference AS base_value,
@@ -116,7 +117,8 @@ safety AS (
             WHEN metric = 'over_refusal' AND tells_apart THEN 'allowed requests refused'
             WHEN metric = 'neither' AND tells_apart THEN 'requests met with neither answer nor refusal'
             WHEN is_headline AND NOT tells_apart THEN 'harm'
-        END AS reading
+        END AS reading,
+        coalesce(reading IN ('forbidden requests answered', 'harm'), false) AS is_harm
     FROM gains
     WHERE benchmark_group = 'safety'
 )
@@ -142,7 +144,8 @@ SELECT
     r.arm_gain + coalesce(t.t, 1.959964) * sqrt(r.arm_variance) AS arm_reasoning_gain_high,
     s.benchmark AS safety_benchmark,
     s.metric,
-    s.is_headline,
+    coalesce(s.is_harm, false) AS is_headline,
+    coalesce(s.is_harm AND (s.source = 'paper' OR s.grader = 'strict'), false) AS is_default,
     s.reading,
     s.unit,
     s.harmful < 0 AS is_fall,

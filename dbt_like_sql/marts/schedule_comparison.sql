@@ -81,6 +81,7 @@ SELECT
     p.grader,
     p.metric,
     p.is_headline,
+    p.is_default,
     p.unit,
     p.lower_is_better,
     p.value,

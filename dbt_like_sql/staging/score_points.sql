@@ -2,6 +2,7 @@
 -- The paper's scores have no rows per item; their intervals are Wilson's for one sample per item, and their standard
 -- errors have one right and one wrong answer added (Agresti and Caffo), so that a share of 0 or 1 is not certain.
 -- grain: source, run, step, benchmark, grader, metric, protocol
+-- column is_default: the one row that stands for the score: the headline metric under the strict grader, or as published
 -- column point_id: one checkpoint's score on one benchmark; ours is the output_id
 -- column base_point_id: the untrained model under the same protocol
 -- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
@@ -102,6 +103,7 @@ SELECT
     coalesce(g.run_group, b.benchmark_group) AS run_group,
     b.position,
     coalesce(m.is_headline, false) AS is_headline,
+    coalesce(m.is_headline, false) AND (p.source = 'paper' OR p.grader = 'strict') AS is_default,
     coalesce(m.unit, 'share') AS unit,
     coalesce(m.lower_is_better, false) AS lower_is_better
 FROM (FROM ours UNION ALL SELECT * EXCLUDE (wilson) FROM paper) p

@@ -1,50 +1,29 @@
 """The `rsft` command: what Dagster lacks. Each command is one call into a module beside it or a step.
 
-Exit status: 0 done, 1 failed, 2 wrong usage.
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped.
 """
 
 import errno
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from rsft_assets.commands.selecting import assets, partitions, selecting
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lock import FROZEN_SETTING
 
-FAILED, WRONG_USAGE = 1, 2
+FAILED, WRONG_USAGE, STOPPED = 1, 2, 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-Command = TypeVar("Command", bound=Callable[..., None])
+_COMPLETION = 'Completion, here of bash: eval "$(_RSFT_COMPLETE=bash_source rsft)"'
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
 
-def _selecting(verb: str, *, required: bool = False) -> Callable[[Command], Command]:
-    """SELECTION and the options that limit or widen it: the fields of a `Selection`; without `verb`, no --upstream."""
-
-    def decorate(command: Command) -> Command:
-        if verb:
-            command = click.option("--upstream", is_flag=True, help=f"{verb} what it is made from, too.")(command)
-        for parameter in (
-            click.option(
-                "--partition", "partitions", multiple=True, help="Whole partition, RUN|STEP or glob; may be repeated."
-            ),
-            click.option("--step", "steps", multiple=True, type=int, help="Optimizer step; may be repeated."),
-            click.option("--run", "runs", multiple=True, help="Run, full or short name or glob; may be repeated."),
-            click.argument(
-                "globs", metavar="SELECTION..." if required else "[SELECTION]...", nargs=-1, required=required
-            ),
-        ):
-            command = parameter(command)
-        return command
-
-    return decorate
-
-
-@click.group(context_settings=_CONTEXT)
+@click.group(context_settings=_CONTEXT, epilog=_COMPLETION)
+@click.version_option(package_name="rsft_assets", prog_name="rsft")
 def rsft() -> None:
     """Reasoning fine-tuning experiments as data assets. Outputs live under RSFT_HOME (default .rsft)."""
 
@@ -53,7 +32,10 @@ def rsft() -> None:
 @click.option("--full", is_flag=True, help="The whole nano study: every size, set, schedule and seed; about an hour.")
 @_json
 def demo(full: bool, as_json: bool) -> None:
-    """Run the smallest part of the nano study end to end: queries, training, scores, tables, figures."""
+    """Run a small study end to end, on a CPU.
+
+    It makes the smallest part of the nano study: queries, training, scores, tables, figures.
+    """
     from rsft_assets.commands.demo import run_demo
 
     sys.exit(run_demo(full=full, as_json=as_json))
@@ -63,19 +45,22 @@ def demo(full: bool, as_json: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=3000, show_default=True)
 def dev(host: str, port: int) -> None:
-    """Open Dagster's UI on this study, with its database kept under RSFT_HOME."""
+    """Serve Dagster's UI on this study.
+
+    Its database is kept under RSFT_HOME.
+    """
     from rsft_assets.commands.webserver import run_webserver
 
     run_webserver(host, port)
 
 
 @rsft.command()
-@_selecting("Make", required=True)
+@selecting("Make", required=True)
 @click.option("--force", is_flag=True, help="Make it again even if it is finished.")
 @click.option("--frozen", is_flag=True, envvar=FROZEN_SETTING, help="Refuse repositories that are not locked.")
 @_json
 def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
-    """Make everything outstanding that SELECTION names, in one process.
+    """Make what SELECTION names and is not done.
 
     SELECTION is one or more asset keys or globs, such as 'scores/nano-300k/*' or checkpoints/qwen3-14b. Repositories
     that are not locked are resolved and written to the lock file first.
@@ -87,14 +72,15 @@ def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
 
 
 @rsft.command()
-@_selecting("")
+@selecting("")
 @click.option("--upgrade", multiple=True, metavar="REPO", help="Take the newest revision of REPO; may be repeated.")
 @click.option("--check", is_flag=True, help="Ask and write nothing; exit status 1 where something is not locked.")
 @_json
 def lock(upgrade: tuple[str, ...], check: bool, as_json: bool, **asked: Any) -> None:
-    """Write the revision and the files of each hub repository that SELECTION is made from to the lock file.
+    """Lock the hub repositories that SELECTION is made from.
 
-    Without SELECTION, of every repository of the study. The lock file is rsft.lock beside the study file, else in the
+    The revision and the hashes of the files of each are written to the lock file. Without SELECTION, of every
+    repository of the study. The lock file is rsft.lock beside the study file, else in the
     working directory.
     """
     from rsft_assets.commands.lock import run_lock
@@ -105,14 +91,15 @@ def lock(upgrade: tuple[str, ...], check: bool, as_json: bool, **asked: Any) -> 
 
 
 @rsft.command()
-@_selecting("Count")
+@selecting("Count")
 @click.option("--last", "--actual", "last", is_flag=True, help="Estimated and actual costs of the last plan.")
 @_json
 def plan(last: bool, as_json: bool, **asked: Any) -> None:
-    """Show what `rsft materialize SELECTION` would run and what that costs, before anything runs.
+    """Show what would run, and what it costs.
 
-    Tokens, GPU- or CPU-hours, disk and judge money, from measured rates where finished outputs hold some. With --run,
-    --step or --partition, inputs that do not exist yet are taken to be there.
+    What `rsft materialize SELECTION` would run: tokens, GPU- or CPU-hours, disk and judge money, from measured rates
+    where finished outputs hold some. With --run, --step or --partition, inputs that do not exist yet are taken to
+    be there.
     """
     if last == bool(asked["globs"]):
         raise click.UsageError("name a SELECTION, such as 'scores/qwen3-14b/*', or --last, not both")
@@ -122,6 +109,20 @@ def plan(last: bool, as_json: bool, **asked: Any) -> None:
     if last:
         sys.exit(run_last(as_json=as_json))
     sys.exit(run_plan_command(Selection(**asked), as_json=as_json))
+
+
+@rsft.command()
+@selecting("")
+@_json
+def status(as_json: bool, **asked: Any) -> None:
+    """Show what is done, running, missing, and behind.
+
+    Of the whole study, or of SELECTION. The last lines say what the rest will cost.
+    """
+    from rsft_assets.commands.status import run_status
+    from rsft_assets.steps.questions.planning.selection import Selection
+
+    sys.exit(run_status(Selection(**{**asked, "globs": asked["globs"] or ("*",)}), as_json=as_json))
 
 
 @rsft.command()
@@ -151,14 +152,14 @@ def doctor(sync: bool, content: bool, disk: bool, delete: bool, hub: bool, globs
 
 
 @rsft.command()
-@click.argument("what")
-@click.argument("partition", default="")
+@click.argument("what", shell_complete=assets)
+@click.argument("partition", default="", shell_complete=partitions)
 @click.argument("item", default="")
 @click.option("--up", "upwards", is_flag=True, help="What was made from it, instead of what it was made from.")
 @click.option("--content", is_flag=True, help="Read every byte of every output on the way.")
 @_json
 def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as_json: bool) -> None:
-    """Follow a result to its origin, or an origin to its results.
+    """Follow a result to its origin, or the reverse.
 
     WHAT is an asset (with its PARTITION), a query, response or item id, a results table or a figure with the
     columns that single out a row ('run=RUN,step=10,benchmark=nano-dot').
@@ -180,21 +181,23 @@ def trace(what: str, partition: str, item: str, upwards: bool, content: bool, as
 @click.option("--check", is_flag=True, help="Check every figure and report: match, drifted or missing inputs.")
 @_json
 def report(check: bool, as_json: bool) -> None:
-    """Build tables, figures and the HTML report from the finished outputs."""
+    """Build tables, figures and the HTML report."""
     from rsft_assets.commands.report import run_report
 
     sys.exit(run_report(check=check, as_json=as_json))
 
 
 @rsft.command()
-@_selecting("", required=True)
+@selecting("", required=True)
 @click.option("--to", "owner", required=True, metavar="OWNER", help="User or organisation of the hub.")
 @click.option("--yes", is_flag=True, help="Send it; without this, only say what would be sent.")
 @click.option("--private", is_flag=True, help="Make new repositories private.")
 @click.option("--license", "licence", metavar="ID", help="Licence of what is published, for the cards, such as mit.")
 @_json
 def publish(owner: str, yes: bool, private: bool, licence: str | None, as_json: bool, **asked: Any) -> None:
-    """Publish training sets, checkpoints or results on the hub, with cards and lineage.
+    """Publish training sets, checkpoints or results.
+
+    They go to a hub, with cards and lineage.
 
     SELECTION is datasets/…, checkpoints/… or results: one repository for each set, for each run with its steps, and for
     the results, one commit each. Items of gated or sensitive benchmarks, and what is made from gated repositories, are
@@ -215,9 +218,10 @@ def publish(owner: str, yes: bool, private: bool, licence: str | None, as_json: 
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one per usable core.")
 @_json
 def verify(source: Path, target: Path, kind: str, scope: str, workers: int | None, as_json: bool) -> None:
-    """Judge the responses in SOURCE (JSONL or Parquet: gold, response) and write them, judged, to TARGET.
+    """Judge responses in a file of your own.
 
-    Verdicts: correct, wrong, unparseable, undecided. `tail` judges what follows the last </think>.
+    Reads the responses in SOURCE (JSONL or Parquet: gold, response) and writes them, judged, to TARGET. Verdicts:
+    correct, wrong, unparseable, undecided. `tail` judges what follows the last </think>.
     """
     from rsft_assets.commands.terminal import counting
     from rsft_assets.steps.verdicts.verify_file import verify_file
@@ -257,7 +261,7 @@ def main() -> None:
         sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
         click.echo("rsft: stopped; finished work is kept, run the same command to resume", err=True)
-        sys.exit(FAILED)
+        sys.exit(STOPPED)
 
 
 def _open_standard_streams() -> None:

@@ -31,7 +31,7 @@ _VITAL = ("base_models",)
 _SUMMARY = """
     SELECT run, model, dataset, benchmark, step, value, instead, low, high, items
     FROM marts.benchmark_scores
-    WHERE run IN (SELECT unnest($runs)) AND grader = 'strict' AND is_headline
+    WHERE run IN (SELECT unnest($runs)) AND is_default
     ORDER BY benchmark, dataset, run, step
 """
 

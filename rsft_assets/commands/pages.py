@@ -25,6 +25,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.behind import behind
 
 _TYPES = {
     ".csv": "text/csv; charset=utf-8",
@@ -74,6 +75,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         file = public_file(self.home, path)
         if file is None:
             return None
+        if file.suffix == ".html":
+            return marked(file.read_bytes(), Store(self.home)), _TYPES[".html"]
         small = parts.query == PREVIEW and file.suffix == ".png"
         return preview(file) if small else file.read_bytes(), _TYPES[file.suffix]
 
@@ -114,6 +117,13 @@ def preview(picture: Path) -> bytes:
     return small.getvalue()
 
 
+def marked(page: bytes, store: Store) -> bytes:
+    """A page of the report, with a line on top where the tables are behind now."""
+    line = f"<p role='status'><strong>{html.escape(stale)}</strong></p>" if (stale := behind(store)) else ""
+    start, heading, rest = page.partition(b"</h1>")
+    return start + heading + line.encode() + rest
+
+
 def index(store: Store) -> str:
     """A page with every current report and figure."""
     sections = []
@@ -133,7 +143,8 @@ def index(store: Store) -> str:
             for name in map(html.escape, files)
         )
         sections.append(f"<h2>{html.escape(title)}</h2>{links}")
-    body = "".join(sections) or "<p>Nothing here yet: rsft report</p>"
+    stale = f"<p><strong>{html.escape(behind(store))}</strong></p>" if behind(store) else ""
+    body = stale + "".join(sections) or "<p>Nothing here yet: rsft report</p>"
     return f"<!doctype html><meta charset=utf-8><title>rsft</title><body style='font-family:sans-serif'>{body}"
 
 

@@ -1,4 +1,4 @@
-"""`rsft plan`: what a selection would cost, a line a batch; and the last plan beside what it really took."""
+"""`rsft plan`: what a selection would cost, the sum first, then a line a batch; the last plan beside what it took."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.table import Table
 from rsft_assets.defs.launchers import placement_of, refuse_what_cannot_run
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.study import load_study
+from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.engines.opening import engine_kind
 from rsft_assets.steps.questions.planning.actuals import actual, estimated, keep, last_plan
 from rsft_assets.steps.questions.planning.amounts import estimate
@@ -20,25 +20,34 @@ from rsft_assets.steps.questions.planning.quantities import Line, Quantity, tota
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
 
-_COLUMNS = {
-    "generated_tokens": "generated",
+_WORDS = {
+    "generated_tokens": "tokens generated",
     "trained_tokens": "trained",
-    "gpu_hours": "GPU-h",
-    "cpu_hours": "CPU-h",
+    "gpu_hours": "GPU",
+    "cpu_hours": "CPU",
     "disk_bytes": "disk",
     "judge_tokens": "judged",
     "judge_usd": "judge $",
 }
-_LEGEND = "tokens generated, trained on, judged · m measured, r reference, a assumed (the least certain source)"
+_HOURS, _TOKENS = ("gpu_hours", "cpu_hours"), ("generated_tokens", "trained_tokens", "judge_tokens")
+_LEGEND = "m measured, r reference, a assumed (the least certain source)"
 
 
 def keep_plan(plan: Plan, selections: Sequence[str]) -> str:
     """Keep the estimate of a plan that is about to run; its total in words, "" where nothing is left to do."""
     lines = estimate(plan)
     keep(plan.states.store, selections, lines)
-    figures = total(lines).figures
-    amounts = ", ".join(f"{_value(q, figures[q])} {_COLUMNS[q]}" for q in _COLUMNS if q in figures)
+    amounts = in_words(total(lines))
     return f"estimated: {amounts} (afterwards: rsft plan --last)" if amounts else ""
+
+
+def in_words(line: Line) -> str:
+    """Every quantity of a line, such as `2.1 GPU-h, 3.4 GB disk`."""
+    return ", ".join(
+        _hours(q, line.figures[q]) if q in _HOURS else f"{_value(q, line.figures[q])} {_WORDS[q]}"
+        for q in _WORDS
+        if q in line.figures
+    )
 
 
 def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
@@ -55,10 +64,12 @@ def run_plan_command(selection: Selection, *, as_json: bool = False) -> int:
         print(json.dumps({"blocked": problems, **estimates, **rest}))
         return 0
     console = Console(highlight=False, markup=False)
+    if lines:
+        console.print(f"total: {len(whole.refs):,} parts, {in_words(whole)}", soft_wrap=True)
     for problem in problems:
         console.print(f"blocked: {problem}", soft_wrap=True)
     if lines:
-        console.print(_table(lines, whole))
+        console.print(_table(study, lines))
         _explain(console, whole)
     else:
         console.print("nothing can run yet" if plan.waiting else "nothing is left to do")
@@ -96,49 +107,56 @@ def _no_engine(plan: Plan) -> list[str]:
     return []
 
 
-def _table(lines: Sequence[Line], whole: Line) -> Table:
-    used = [quantity for quantity in _COLUMNS if quantity in whole.figures]
-    table = _columns("parts", used)
+def _table(study: Study, lines: Sequence[Line]) -> Table:
+    table = _columns("parts", "tokens", "time", "disk")
     for line in lines:
-        table.add_row(_title(line), str(len(line.refs)), *_cells(line, used))
-    table.add_section()
-    table.add_row("total", str(len(whole.refs)), *_cells(whole, used))
+        cells = (_shown(line, _TOKENS), _shown(line, _HOURS), _shown(line, ("disk_bytes",)))
+        table.add_row(f"{len(line.refs):,}", *cells, _title(study, line))
     return table
 
 
-def _columns(count: str, quantities: Sequence[str]) -> Table:
+def _columns(*quantities: str) -> Table:
+    """Numbers first and the name last, so that 80 columns hold both."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("batch", overflow="fold")
-    for heading in (count, *(_COLUMNS[quantity] for quantity in quantities)):
+    for heading in quantities:
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("batch", overflow="fold")
     return table
 
 
-def _title(line: Line) -> str:
+def _title(study: Study, line: Line) -> str:
     if len(line.trained) == 1:
         ((run, (start, end)),) = line.trained.items()
-        return f"checkpoints/{run} {start}→{end}"
+        name = study.runs[run].short_name if run in study.runs else run
+        return f"{line.title}: {name} {start or ''}→{end}"
     if line.assets and Ref(line.assets[0]).stage in ("checkpoints", "scores"):
         steps, runs = sorted({ref.step for ref in line.refs}), len({ref.run for ref in line.refs})
-        span = f"step {steps[0]}" + (f" to {steps[-1]}" if len(steps) > 1 else "")
-        return f"{line.title} ({runs} run{'s' if runs > 1 else ''}, {span})"
+        span = f"{steps[0]}→{steps[-1]}" if len(steps) > 1 else f"at {steps[0]}"
+        return f"{line.title}: {runs} run{'s' if runs > 1 else ''} {span}"
     return line.title
 
 
-def _cells(line: Line, quantities: Sequence[str]) -> list[str]:
-    return [_shown(quantity, line.figures.get(quantity)) for quantity in quantities]
+def _shown(line: Line, quantities: Sequence[str], *, basis: bool = True) -> str:
+    """The first of these quantities that a line has."""
+    for quantity in quantities:
+        if figure := line.figures.get(quantity):
+            value = _hours(quantity, figure) if quantity in _HOURS else _value(quantity, figure)
+            return f"{value} {figure.basis[0]}" if basis else value
+    return "–"
 
 
-def _shown(quantity: str, figure: Quantity | None) -> str:
-    return "–" if figure is None else f"{_value(quantity, figure)} {figure.basis[0]}"
+def _hours(quantity: str, figure: Quantity) -> str:
+    """Device time in the unit that suits it."""
+    seconds = figure.value * 3600
+    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "min"), (0, "s")) if seconds >= size)
+    value = seconds / (size or 1)
+    return f"{value:,.0f} {_WORDS[quantity]}-{unit}" if value >= 10 else f"{value:.2g} {_WORDS[quantity]}-{unit}"
 
 
 def _value(quantity: str, figure: Quantity) -> str:
     value = figure.value
     if quantity == "judge_usd":
         return f"{value:,.2f}"
-    if quantity.endswith("_hours"):
-        return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
     for size, unit in ((1e12, "T"), (1e9, "G" if quantity == "disk_bytes" else "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}" + ("B" if quantity == "disk_bytes" else "")
@@ -167,19 +185,17 @@ def run_last(*, as_json: bool) -> int:
         print(json.dumps({"selection": plan["selection"], "at": plan["at"], "batches": entries, **whole}))
         return 0
     console = Console(highlight=False, markup=False)
-    console.print(f"planned at {plan['at'][:19]} UTC for {' '.join(plan['selection'])}: estimate → actual")
-    console.print(_comparison(planned, took))
-    console.print("– is not recorded, or not made yet; hours are wall time times the devices of the placement")
+    console.print(f"planned at {plan['at'][:19]} UTC for {' '.join(plan['selection'])}")
+    console.print(f"estimated: {in_words(total(planned))}", soft_wrap=True)
+    console.print(f"took:      {in_words(total(took)) or 'nothing is made yet'}", soft_wrap=True)
+    console.print(_comparison(study, planned, took))
+    console.print("– is not recorded, or not made yet; times are wall time × devices of the placement", soft_wrap=True)
     return 0
 
 
-def _comparison(planned: Sequence[Line], took: Sequence[Line]) -> Table:
-    wholes = total(planned), total(took)
-    used = [q for q in _COLUMNS if any(q in whole.figures for whole in wholes)]
-    table = _columns("made", used)
-    rows = [*zip(planned, took, strict=True), wholes]
-    for before, after in rows:
-        pairs = [(before.figures.get(quantity), after.figures.get(quantity), quantity) for quantity in used]
-        cells = [f"{_shown(q, a)} → {_value(q, b) if b else '–'}" if a or b else "–" for a, b, q in pairs]
-        table.add_row(before.title, f"{len(after.refs)}/{len(before.refs)}", *cells)
+def _comparison(study: Study, planned: Sequence[Line], took: Sequence[Line]) -> Table:
+    table = _columns("made", "estimated", "took", "tokens", "were")
+    for before, after in zip(planned, took, strict=True):
+        cells = (_shown(line, of, basis=False) for of in (_HOURS, _TOKENS) for line in (before, after))
+        table.add_row(f"{len(after.refs)}/{len(before.refs)}", *cells, _title(study, before))
     return table

@@ -20,7 +20,11 @@ def run_webserver(host: str, port: int) -> NoReturn:
     # It ends with this process, which `dagster dev` becomes.
     pages = [sys.executable, "-m", "rsft_assets.commands.pages", "--host", host, "--port", str(port + 1)]
     Child(pages, env=environment)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "rsft_assets.definitions", "-h", host, "-p", str(port)]
+    print(f"Dagster's UI: http://{host}:{port}", flush=True)
+    # `dagster dev` warns that `dg dev` supersedes it; that one refuses a module without a project.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    served = ["dagster", "dev", "-m", "rsft_assets.definitions", "-h", host, "-p", str(port)]
+    command = [sys.executable, *quiet, "-m", *served]
     # A shell starts background jobs with interrupts ignored; `dagster dev` would then stop for no signal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, environment)

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.materializing import run_program
+from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
 from rsft_assets.defs.stage_inputs import VERSION, is_stage_input, stage_input
@@ -15,9 +16,10 @@ from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.descriptions import Descriptions
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
-from rsft_assets.steps.results.sql_files import SqlTable, results_keys, sql_tests, tables
+from rsft_assets.steps.results.sql_files import VIEWS, SqlTable, results_keys, sql_tests, tables
 
 MODULE = program_of("results")
 GROUP = "results"
@@ -71,7 +73,8 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
 def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
     metadata: dict[str, Any] = {"sql": dg.MetadataValue.md(f"```sql\n{entry.text}\n```")}
     if entry.columns:
-        columns = [dg.TableColumn(name, description=entry.about.get(name)) for name in entry.columns]
+        about = Descriptions([entry], ())
+        columns = [dg.TableColumn(name, description=about.of_column(entry.table, name)) for name in entry.columns]
         metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
     grain = f"\n\nOne row per {', '.join(entry.grain)}." if entry.grain else ""
     return dg.AssetSpec(
@@ -89,9 +92,10 @@ def _spec(study: Study, entry: SqlTable) -> dg.AssetSpec:
 
 
 def _upstream(study: Study, entry: SqlTable) -> list[str]:
-    """Tables of the folder, and the stages whose records the SQL reads."""
+    """Tables of the folder, and, of a table, the stages whose records the SQL reads."""
     upstream = [f"results/{name.replace('.', '/')}" for name in entry.depends_on]
-    read = {stage for name in entry.reads for stage in STAGES_OF.get(name, ())}
+    # The tables of a view stand on the stages.
+    read = {stage for name in entry.reads for stage in STAGES_OF.get(name, ())} if entry.schema != VIEWS else set()
     declared = dict.fromkeys(key.split("/")[0] for key in asset_keys(study))
     return upstream + [stage_input(stage) for stage in declared if stage in read]
 
@@ -140,6 +144,7 @@ def table_materialization(
         "dagster/data_version": table.digest,
     }
     name = f"{table.schema}.{table.name}"
+    about = Descriptions(tables(), results.tables)
     metadata: dict[str, Any] = {
         "state": table.state,
         "database": dg.MetadataValue.path(str(database_path(Store.from_env()))),
@@ -147,8 +152,11 @@ def table_materialization(
         "seconds": round(table.seconds, 3),
         "build": results.build_id,
         "trace": f"rsft trace {table.key}",
+        "up to date?": dg.MetadataValue.url(base_url(Store.from_env().home)),
         "dagster/table_name": name,
-        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(c, t) for c, t in table.columns.items()]),
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(c, t, about.of_column(name, c)) for c, t in table.columns.items()]
+        ),
     }
     if table.rows is not None:
         metadata["dagster/row_count"] = table.rows

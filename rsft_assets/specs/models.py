@@ -70,6 +70,10 @@ class Pretraining(Optimisation):
         return self.init_scale * self.hidden**-0.5
 
 
+CPU_PARAMETERS = 30_000_000
+"""A model of this size or less is trained and scored on CPU cores."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """One base model."""
@@ -84,5 +88,10 @@ class Model:
     remote_code: bool = False
     """Loading runs code from the repository; needs RSFT_ALLOW_REMOTE_CODE=1 besides."""
     needs_gpu: bool = True
-    """False only where training and scoring on CPU cores finish in minutes."""
+    """False also for a larger model than CPU cores are expected to train and score."""
     description: str = ""
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether it is refused on a machine without a GPU."""
+        return self.needs_gpu and self.parameters > CPU_PARAMETERS

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from rsft_assets.commands import cli
@@ -126,3 +128,58 @@ def test_trace_takes_a_partition_by_dagsters_key(tmp_path, monkeypatch, words):
     )
     assert "checkpoints/nano-1m[nano-1m_nano-cot_lr1e-4_ep8_bs16_seed2|40]" in full.output
     assert (short.output, short.exit_code) == (full.output, full.exit_code)
+
+
+def test_help_is_whole_at_80_columns():
+    said = CliRunner().invoke(cli.rsft, ["--help"], terminal_width=80).output
+    assert all(name in said for name in cli.rsft.commands)
+    assert "..." not in said.replace("[ARGS]...", "")
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_version(tmp_path):
+    assert CliRunner().invoke(cli.rsft, ["--version"]).output == f"rsft, version {version('rsft_assets')}\n"
+
+
+def test_stopped_is_status_130(monkeypatch, capsys):
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.rsft, "main", stop)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "run the same command to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "offered"),
+    [
+        (["materialize"], "scores/nano-3", ["scores/nano-300k-plain/", "scores/nano-300k/"]),
+        (["materialize"], "scores/nano-1m/nano-d", ["scores/nano-1m/nano-dot"]),
+        (["plan", "checkpoints/nano-1m", "--run"], "1e-4s2_8x16_nano-c", ["1e-4s2_8x16_nano-cot"]),
+        (
+            ["plan", "checkpoints/nano-1m", "--run"],
+            "nano-1m_nano-nocot_lr1e-4_ep8_bs16_s",
+            ["nano-1m_nano-nocot_lr1e-4_ep8_bs16_seed2", "nano-1m_nano-nocot_lr1e-4_ep8_bs16_seed3"],
+        ),
+        (["plan", "checkpoints/nano-1m", "--step"], "64", ["640"]),
+        (
+            ["trace", "scores/nano-1m/nano-dot"],
+            "nano-1m_nano-cot_lr1e-4_ep8_bs16|6",
+            ["nano-1m_nano-cot_lr1e-4_ep8_bs16|640"],
+        ),
+    ],
+)
+def test_completion_offers_names_of_the_study(words, begun, offered):
+    completion = ShellComplete(cli.rsft, {}, "rsft", "_RSFT_COMPLETE")
+    assert [item.value for item in completion.get_completions(words, begun)] == offered
+
+
+def test_status_says_what_is_done_missing_and_behind(tmp_path, rsft_here):
+    rsft_here("materialize", "queries/nano-chains")
+    said = rsft_here("status", "queries/nano-*", "--json")
+    assert json.loads(said.stdout)["cells"] == {"nano queries": {"kept": 1, "missing": 1}}
+    shown = rsft_here("status", "queries/nano-*").stdout
+    assert "left: 1 parts" in shown and "rsft materialize 'queries/nano-*' --upstream" in shown
+    assert "nothing is left to do" in rsft_here("status", "queries/nano-chains").stdout

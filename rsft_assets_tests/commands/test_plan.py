@@ -7,8 +7,9 @@ import pytest
 from rsft_assets.commands import plan as planning
 from rsft_assets.commands.plan import keep_plan, run_last, run_plan_command
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.planning.plan import make_plan
-from rsft_assets.steps.questions.planning.selection import Selection
+from rsft_assets.steps.questions.planning.selection import Selection, _check
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
 
@@ -31,8 +32,10 @@ def test_a_plan_of_a_14b_model_needs_no_gpu(home, capsys):
     for words in ("responses/openr1-math_qwen3-32b_n32", "8.45 B a", "GPU-h", "total", "assumed", "H200"):
         assert words in said
     assert said.count("no judge: none is configured for harm") == 1
-    first, *others = [line for line in said.splitlines() if line.startswith("blocked: ")]
-    assert said.startswith(first) and " repositories have no revision: " in first
+    whole, *lines = said.splitlines()
+    assert whole.startswith("total: 1,") and "GPU-h, " in whole and "tokens generated" in whole
+    first, *others = [line for line in lines if line.startswith("blocked: ")]
+    assert lines[0] == first and " repositories have no revision: " in first
     assert first.endswith("; resolve: rsft lock 'scores/qwen3-14b/*'")
     assert any('hex_phi will be "not run": no judge for harm' in line for line in others)
     assert any("HEx-PHI is gated: ask for access at https://" in line for line in others)
@@ -96,7 +99,56 @@ def test_an_engine_that_is_not_installed_is_said_first(home, monkeypatch, capsys
     monkeypatch.setattr("rsft_assets.steps.engines.opening._has_vllm", lambda: False)
     asked = Selection(("scores/nano-300k/nano-dot",), steps=(0,))
     assert run_plan_command(asked) == 0
-    assert capsys.readouterr().out.startswith('blocked: placement asks for engine "vllm", which is not installed; pip')
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[1]
+        .startswith('blocked: placement asks for engine "vllm", which is not installed; pip')
+    )
     monkeypatch.setattr("rsft_assets.steps.engines.opening._has_vllm", lambda: True)
     assert run_plan_command(asked) == 0
     assert "blocked" not in capsys.readouterr().out
+
+
+def test_a_plan_fits_80_columns(home, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    run_plan_command(Selection(("checkpoints/qwen3-14b", "scores/qwen3-14b/*"), upstream=True))
+    _, _, said = capsys.readouterr().out.partition("batch")
+    table = said.partition("m measured")[0].splitlines()[2:]
+    rows = [line for line in table if line.strip()]
+    assert len(rows) > 30 and max(map(len, rows)) <= 80
+    assert "…" not in said.partition("at most")[0]
+    names = [line.split("  ")[-1].split() for line in rows]
+    assert ["responses/openr1-math_qwen3-32b_n32"] in [[name[-1]] for name in names if name]
+
+
+def test_the_last_plan_names_its_batches_in_80_columns(home, monkeypatch, capsys):
+    study, store = tiny_study(), Store(home)
+    monkeypatch.setattr(planning, "load_study", lambda: study)
+    monkeypatch.setenv("COLUMNS", "80")
+    keep_plan(make_plan(study, store, Selection(tuple(ALL), upstream=True)), ALL)
+    finish(study, store)
+    capsys.readouterr()
+    run_last(as_json=False)
+    said = capsys.readouterr().out
+    assert "\ntook:      " in said
+    for name in ("queries/tiny-sums", "scores/tiny-1m", "checkpoints/tiny-1m"):
+        assert any(name in line and "…" not in line for line in said.splitlines()), name
+
+
+def test_an_answer_to_all_cells_takes_no_time_that_grows_with_their_square(home):
+    study, hashed = tiny_study(), 0
+
+    class Counted(Ref):
+        def __hash__(self):
+            nonlocal hashed
+            hashed += 1
+            return super().__hash__()
+
+    refs = [
+        Counted(f"scores/tiny-1m/{b.name}", f"{run.name}|{step}")
+        for b in study.benchmarks_of("tiny-1m")
+        for run in study.runs_of("tiny-1m")
+        for step in study.steps_of(run)
+    ]
+    _check(study, refs, Selection(("*",)))
+    assert 0 < hashed <= 4 * len(refs)

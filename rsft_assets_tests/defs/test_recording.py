@@ -229,7 +229,7 @@ CARDS = (("card", 80 << 30),)
 def needy(world, monkeypatch):
     """A model that needs a GPU, and how to say which of this machine and the launcher has one."""
     study, _instance, launcher = world
-    study.models["tiny"] = replace(study.models["tiny"], needs_gpu=True)
+    study.models["tiny"] = replace(study.models["tiny"], needs_gpu=True, parameters=1_000_000_000)
 
     def set_gpus(here, there):
         monkeypatch.setattr(hardware, "gpus", lambda: here)

@@ -84,6 +84,7 @@ def test_of_several_schedules_the_one_with_most_to_show_is_drawn():
         db.execute("CREATE SCHEMA marts")
         db.execute(
             "CREATE TABLE marts.capability_curves (study TEXT, is_headline BOOL, grader TEXT, schedule TEXT, "
+            "is_default BOOL AS (is_headline AND grader = 'strict'), "
             "seed INT, source TEXT DEFAULT 'ours', dataset TEXT, position INT, family TEXT, parameters INT, "
             "model TEXT, run TEXT)"
         )

@@ -16,6 +16,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.chat import ModelEngine
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
 from rsft_assets.steps.engines.protocol import Completion, Request
+from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _MOST_LOGITS = 1 << 24
 _LOOK_AHEAD = 4 * _MOST_ROWS
 _CPU_CACHE_BYTES = 4 << 30
 _GPU_CACHE_SHARE = 0.5
+_SAY_DRAWN_SECONDS = 10.0
 
 
 class LocalEngine(ModelEngine):
@@ -58,6 +60,10 @@ class LocalEngine(ModelEngine):
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if self._model is None:
             raise StepError("the engine has no model yet; call load first")
+        # Answers may take minutes each; what is drawn of them is said from the first token.
+        self._drawn = Progress(
+            f"decoding with {self._spec.name if self._spec else 'a model'}", 0, "tokens", every=_SAY_DRAWN_SECONDS
+        )
         if not self.description["repeatable"]:
             return self._decode(iter(requests))
         groups = itertools.groupby(requests, key=lambda request: request.group)
@@ -116,7 +122,9 @@ class LocalEngine(ModelEngine):
         """Decode until enough rows are done to be worth taking out."""
         enough = max(1, len(slots.rows) // 8)
         while sum(row.done for row in slots.rows) < enough:
+            drawing = sum(not row.done for row in slots.rows)
             slots.step()
+            self._drawn.step(drawing)
         return slots.drop_done()
 
     def _limit(self, prompt: list[int], request: Request) -> int:

@@ -28,14 +28,10 @@ class Figure:
         return tuple("results/" + table.replace(".", "/") for table in self.reads)
 
 
-# Ours are graded strictly; the paper has only its own graders' scores.
-_OURS_STRICT = "is_headline AND (source = 'paper' OR grader = 'strict')"
-
-
 def _usual_schedule(table: str) -> str:
     """The schedule with the most scores."""
     return (
-        f"schedule = (SELECT schedule FROM {table} WHERE study = $study AND {_OURS_STRICT} "
+        f"schedule = (SELECT schedule FROM {table} WHERE study = $study AND is_default "
         "GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1)"
     )
 
@@ -46,7 +42,7 @@ def _scores_with_dips(condition: str) -> str:
             SELECT t.*, d.arm_valley_step = t.step AND d.is_arm_valley_confirmed AS is_valley
             FROM marts.score_trajectories t
             LEFT JOIN marts.dip_and_recovery d USING (source, run, benchmark, grader, metric, protocol)
-            WHERE {condition} AND t.{_OURS_STRICT.replace("grader", "t.grader").replace("source", "t.source")}
+            WHERE {condition} AND t.is_default
                 AND t.benchmark_version = 1
             """
 
@@ -61,7 +57,7 @@ FIGURES = (
         query=_scores_with_dips(
             "((t.study = $study AND t.source = 'ours') OR (t.study = 'paper' AND t.source = 'paper')) "
             "AND (t.source = 'paper' OR t.schedule = (SELECT schedule FROM marts.score_trajectories "
-            f"WHERE study = $study AND source = 'ours' AND {_OURS_STRICT} "
+            "WHERE study = $study AND source = 'ours' AND is_default "
             "GROUP BY schedule ORDER BY count(*) DESC, schedule LIMIT 1))"
         )
         + "ORDER BY t.source, t.model, t.run, t.benchmark, t.step",
@@ -93,9 +89,9 @@ FIGURES = (
         title="Repetition against one pass",
         description="Runs of one model on the same data at equal steps, at their ends (the paper's Table 1).",
         question="Does it pay to repeat data?",
-        query=f"""
+        query="""
             SELECT * FROM marts.schedule_comparison
-            WHERE study = $study AND {_OURS_STRICT}
+            WHERE study = $study AND is_default
             ORDER BY source, model, total_steps, rows_read DESC, run, position""",
         reads=("marts.schedule_comparison",),
     ),
@@ -107,7 +103,7 @@ FIGURES = (
         query=f"""
             SELECT c.*, m.parameters FROM marts.data_comparison c
             JOIN (SELECT model, parameters FROM declared.models) m USING (model)
-            WHERE study = $study AND {_OURS_STRICT} AND step > 0
+            WHERE study = $study AND is_default AND step > 0
                 AND {_usual_schedule("marts.data_comparison")}
             ORDER BY source, parameters, model, dataset, seed, position""",
         reads=("marts.data_comparison",),
@@ -119,7 +115,7 @@ FIGURES = (
         question="What does the model's size change?",
         query=f"""
             SELECT * FROM marts.capability_curves
-            WHERE study = $study AND {_OURS_STRICT}
+            WHERE study = $study AND is_default
                 AND {_usual_schedule("marts.capability_curves")}
             ORDER BY source, dataset, position, family, parameters, model, run""",
         reads=("marts.capability_curves",),
@@ -145,8 +141,7 @@ FIGURES = (
         question="What did it cost in safety?",
         query="""
             SELECT * FROM marts.safety_tradeoff
-            WHERE study = $study AND state = 'available' AND (source = 'paper' OR grader = 'strict')
-                AND reading IN ('forbidden requests answered', 'harm')
+            WHERE study = $study AND state = 'available' AND is_default
             ORDER BY source, model, run""",
         reads=("marts.safety_tradeoff",),
     ),

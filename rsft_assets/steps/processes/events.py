@@ -16,19 +16,18 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.processes.child import Child
 
 EVENTS_SETTING = "RSFT_EVENTS"
-_SAY_EVERY_SECONDS = 1.0
 _POLL_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Work done out of work planned, said at most once a second: `step(n)` adds, `note` is free text.
+    """Work done out of work planned, said at most once in `every` seconds: `step(n)` adds, `note` is free text.
 
     A `total` of 0 means that it is not known yet.
     """
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(self, what: str, total: int, unit: str, *, every: float = 1.0) -> None:
+        self.what, self.total, self.unit, self.every = what, total, unit, every
         self.done = 0
         self._started = time.monotonic()
         self._first = 0
@@ -40,10 +39,10 @@ class Progress:
         self._first += count
 
     def step(self, count: int = 1, note: str = "") -> None:
-        """Count finished work, and report it at most once a second."""
+        """Count finished work, and report it unless it was reported just now."""
         self.done += count
         now = time.monotonic()
-        if now - self._said_at >= _SAY_EVERY_SECONDS or self.done >= self.total > 0:
+        if now - self._said_at >= self.every or self.done >= self.total > 0:
             self._said_at = now
             self._say(now, note)
 

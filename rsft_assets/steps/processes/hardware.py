@@ -97,9 +97,10 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capa
         return
     if ref.stage in ("checkpoints", "scores"):
         model = study.get("models", ref.name)
-        if model.needs_gpu:
+        if model.wants_gpu:
             verb = "training" if ref.stage == "checkpoints" else "scoring"
-            need = f"about {memory_needed(model.parameters, ref.stage) / GIB:.0f} GiB of GPU memory"
+            size = memory_needed(model.parameters, ref.stage) / GIB
+            need = f"about {size:.{0 if size >= 10 else 1}f} GiB of GPU memory"
             raise StepError(f"{verb} {ref.name} needs {need} and {there.place} has no GPU. {_remedy(ref.name)}")
     if ref.stage == "responses":
         pool = study.get("pools", ref.name)

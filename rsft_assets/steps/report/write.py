@@ -33,6 +33,7 @@ from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, 
 from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.report.score_table import ScoreTable, score_table
+from rsft_assets.steps.results.behind import behind
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,16 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
         digests = {name: output.digest for name, output in figures.items()}
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
-        identity = Identity(REPORT, {"code": _code(), "titles": study.titles}, tuple(links))
+        stale = behind(store)
+        spec = {"code": _code(), "titles": study.titles, **({"behind": stale} if stale else {})}
+        identity = Identity(REPORT, spec, tuple(links))
         with store.building(REPORT, lambda: identity, force=force) as build:
             if build.finished is None:
                 studies = sorted(set(study.member_of.values()))
                 progress = Progress("report", len(studies), "studies")
                 for study_name in studies:
                     title = study.titles.get(study_name, f"the {study_name} study")
-                    _write(db, study_name, title, build.folder, figures, results)
+                    _write(db, study_name, title, build.folder, figures, results, stale)
                     progress.step(1, study_name)
                 write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
@@ -106,6 +109,7 @@ def _write(
     folder: Path,
     figures: dict[str, Output],
     results: Results | None,
+    stale: str,
 ) -> None:
     pictures = {}
     for name, output in figures.items():
@@ -132,7 +136,7 @@ def _write(
     receipt = {"build of the results": results.build_id if results else "none"}
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
     answers, scores = answers_of(db, study_name, results), _scores(Tables(db, study_name))
-    text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, first=first)
+    text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, first=f"{stale} {first}".strip())
     (folder / f"{study_name}.html").write_text(text, encoding="utf-8")
     short = [f"- **{answer.question}** {' '.join(answer.short.splitlines())}" for answer in answers if answer.short]
     if scores.lines:
@@ -154,7 +158,8 @@ def _code() -> str:
 
 def check_report(study: Study, store: Store) -> list[Finding]:
     """Of every figure and of the report: do its numbers still match the tables, and do the tables' inputs stand?"""
-    findings: list[Finding] = []
+    stale = behind(store)
+    findings = [Finding("tables", "", "drifted", stale)] if stale else []
     looked: dict[str, str] = {}
     with open_results(store) as db:
         for figure in FIGURES:

@@ -5,6 +5,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from rsft_assets.steps.results.descriptions import Descriptions
 from rsft_assets.steps.results.publishing import Results, format_version, insert
 from rsft_assets.steps.results.sql_files import SqlTable
 
@@ -20,7 +21,11 @@ _SHAPES = {
 
 
 def write_account(
-    db: DuckDBPyConnection, results: Results, entries: tuple[SqlTable, ...], declared: dict[str, str]
+    db: DuckDBPyConnection,
+    results: Results,
+    entries: tuple[SqlTable, ...],
+    declared: dict[str, str],
+    descriptions: Descriptions,
 ) -> None:
     """Replace the tables of schema `build`."""
     entry_of = {entry.table: entry for entry in entries}
@@ -46,7 +51,8 @@ def write_account(
             )
         )
         for position, (column, type_) in enumerate(table.columns.items()):
-            rows["columns"].append((table.schema, table.name, position, column, type_, entry.about.get(column, "")))
+            about = descriptions.of_column(full, column)
+            rows["columns"].append((table.schema, table.name, position, column, type_, about))
         rows["column_lineage"] += [
             (full, column, *origin) for column in table.lineage for origin in table.lineage[column]
         ]

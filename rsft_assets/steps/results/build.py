@@ -28,9 +28,11 @@ from rsft_assets.steps.results import publishing
 from rsft_assets.steps.results import tables as building
 from rsft_assets.steps.results.account import write_account
 from rsft_assets.steps.results.declared import write_declared
+from rsft_assets.steps.results.descriptions import Descriptions, comment
 from rsft_assets.steps.results.publishing import BuiltTable, Results, TestResult
 from rsft_assets.steps.results.records_sync import create_record_tables, sync_records
 from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
+from rsft_assets.steps.results.texts import write_texts
 
 log = logging.getLogger(__name__)
 MEMORY = "2500MB"
@@ -70,6 +72,7 @@ def _build(
 ) -> Results:
     before = _start(db)
     digests, new = sync_records(db, store)
+    digests |= write_texts(db, study, store, digests)
     digests |= write_declared(db, study, {name: table.digest for name, table in before.items()})
     names = frozenset(entry.table for entry in entries)
     bench = building.Workbench(db, digests, before, new, names=names)
@@ -117,7 +120,7 @@ def _forget(db: DuckDBPyConnection, entries: tuple[SqlTable, ...], before: dict[
     here = {entry.table for entry in entries}
     for name in before:
         if name not in here and not name.startswith("declared."):
-            db.execute(f"DROP TABLE IF EXISTS {name}")
+            building.drop(db, name)
 
 
 def _finish(
@@ -141,7 +144,9 @@ def _finish(
         build_id=building.build_id(built),
     )
     declared = {name: digest for name, digest in bench.digests.items() if name.startswith("declared.")}
-    write_account(db, results, entries, declared)
+    descriptions = Descriptions(entries, built)
+    write_account(db, results, entries, declared, descriptions)
+    comment(db, descriptions)
     db.execute("CHECKPOINT")
     return results
 

@@ -1,8 +1,9 @@
 """The SQL folder as data: its tables, their headers and what they read.
 
 In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
-`dbt_like_sql/seeds/<table>.csv` under the same header with `#`. Out: `SqlTable`s in an order in which they
-can be built. Nothing is run, and sqlglot parses only what has changed since it last did.
+`dbt_like_sql/seeds/<table>.csv` under the same header with `#`. The files of `main` become views. Out:
+`SqlTable`s in an order in which they can be built. Nothing is run, and sqlglot parses only what has changed
+since it last did.
 
 -- What the table holds, in as many lines as it takes.
 -- grain: run, step, benchmark
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 FOLDER_NAME = "dbt_like_sql"
-TESTS, SEEDS = "tests", "seeds"
-LOADED_SCHEMAS = ("records", "declared")
+TESTS, SEEDS, VIEWS = "tests", "seeds", "main"
+"""`main` is where DuckDB looks for a name without a schema: the narrow views that people read first."""
+LOADED_SCHEMAS = ("records", "texts", "declared")
 """Schemas that `build_results` fills from the manifests, the records and the study."""
 _PACKAGE = Path(rsft_assets.__file__).parent
 _kept = KeptReadings(_PACKAGE / "__pycache__" / "rsft_sql.json", __name__, "sqlglot")

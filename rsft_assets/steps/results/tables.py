@@ -18,7 +18,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from rsft_assets.steps.results.publishing import BuiltTable, TestResult
-from rsft_assets.steps.results.sql_files import SEEDS, SqlTable, missing_table
+from rsft_assets.steps.results.sql_files import SEEDS, VIEWS, SqlTable, missing_table
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +81,21 @@ def _cannot(bench: Workbench, entry: SqlTable) -> tuple[str, str] | None:
 
 def _without(bench: Workbench, entry: SqlTable, state: str, problem: str) -> BuiltTable:
     """Drop the table: numbers of an earlier SQL would be worse than none."""
-    bench.db.execute(f"CREATE SCHEMA IF NOT EXISTS {entry.schema}; DROP TABLE IF EXISTS {entry.table}")
+    bench.db.execute(f"CREATE SCHEMA IF NOT EXISTS {entry.schema}")
+    drop(bench.db, entry.table)
     bench.failed[entry.table] = problem
     bench.schemas.pop(entry.table, None)
     log.error("results/%s/%s: %s", entry.schema, entry.name, problem)
     return BuiltTable(schema=entry.schema, name=entry.name, state=state, problem=problem)
+
+
+def drop(db: DuckDBPyConnection, table: str) -> None:
+    """Drop a table or a view of the SQL folder, if it is there."""
+    db.execute(f"DROP {_sort_of(table)} IF EXISTS {table}")
+
+
+def _sort_of(table: str) -> str:
+    return "VIEW" if table.startswith(f"{VIEWS}.") else "TABLE"
 
 
 def _digest(bench: Workbench, entry: SqlTable) -> str:
@@ -110,7 +120,7 @@ def _make(bench: Workbench, entry: SqlTable, before: BuiltTable | None) -> str:
     else:
         state = "built"
         # On the file's first line, so that the lines that DuckDB names are the file's own.
-        db.execute(f"CREATE OR REPLACE TABLE {entry.table} AS {query}")
+        db.execute(f"CREATE OR REPLACE {_sort_of(entry.table)} {entry.table} AS {query}")
     _note_code(bench, entry)
     return state
 
@@ -178,7 +188,9 @@ def _note_code(bench: Workbench, entry: SqlTable) -> None:
 def _said(
     bench: Workbench, entry: SqlTable, state: str, digest: str, started: float, lineage: dict[str, list[list[str]]]
 ) -> BuiltTable:
-    rows = bench.db.execute(f"SELECT count(*) FROM {entry.table}").fetchall()[0][0]
+    # To count the rows of a view is to run its query.
+    count = None if entry.schema == VIEWS else f"SELECT count(*) FROM {entry.table}"
+    rows = bench.db.execute(count).fetchall()[0][0] if count else None
     bench.states[entry.table] = state
     return BuiltTable(
         schema=entry.schema,

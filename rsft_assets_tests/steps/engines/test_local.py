@@ -1,6 +1,7 @@
 """The Transformers engine against Transformers' own decoding, and against itself in other company."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -146,3 +147,12 @@ def test_a_folder_without_a_model_is_named(engine, tiny_model, tmp_path):
     with pytest.raises(StepError, match=str(tmp_path)):
         engine.load(tmp_path)
     engine.load(tiny_model)
+
+
+def test_what_is_drawn_is_said_before_the_first_answer(engine, monkeypatch, tmp_path):
+    monkeypatch.setattr("rsft_assets.steps.engines.local._SAY_DRAWN_SECONDS", 0.0)
+    monkeypatch.setenv("RSFT_EVENTS", str(tmp_path / "events"))
+    next(iter(engine.generate(requests(engine, WARM, 8))))
+    said = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert {(event["what"], event["unit"]) for event in said} == {("decoding with a model", "tokens")}
+    assert said[0]["done"] == 8

@@ -1,9 +1,14 @@
 """What fits beside each other on a machine."""
 
+from dataclasses import replace
+
 import pytest
 
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.processes.hardware import GIB, Capabilities, how_many_at_once
+from rsft_assets.steps.processes.hardware import GIB, Capabilities, how_many_at_once, refuse_without_gpu
+from rsft_assets_tests.finished_study import tiny_study
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,16 @@ from rsft_assets.steps.processes.hardware import GIB, Capabilities, how_many_at_
 def test_how_many_run_at_once(placement, processes, needs_gpu, cores, cards, free, expected):
     machine = Capabilities(gpus=(("card", 80 << 30),) * cards, cores=cores, memory=int(free * GIB))
     assert how_many_at_once(Placement(**placement), processes, machine, needs_gpu=needs_gpu) == expected
+
+
+@pytest.mark.parametrize(("parameters", "refused"), [(4_900_000, None), (100_000_000, "about 1.5 GiB of GPU memory")])
+def test_a_models_need_of_a_gpu_goes_by_its_size(parameters, refused):
+    study = tiny_study()
+    study.models["tiny-1m"] = replace(study.models["tiny-1m"], parameters=parameters, needs_gpu=True)
+    ref = Ref("checkpoints/tiny-1m", f"{study.runs_of('tiny-1m')[0].name}|5")
+    said = None
+    try:
+        refuse_without_gpu(study, ref, Placement(), Capabilities(cores=2, memory=8 * GIB))
+    except StepError as error:
+        said = str(error)
+    assert said is None if refused is None else refused in said

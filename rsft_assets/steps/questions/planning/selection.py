@@ -104,7 +104,8 @@ def _check(study: Study, valid: Sequence[Ref], selection: Selection) -> None:
     chosen = [ref for ref in valid if of_runs.keep(study, ref)]
     if valid and not chosen:
         raise SpecError("no partition matches --run and --partition together; leave one of them out")
-    steps = {ref.step for ref in chosen if ref in set(gridded)}
+    on_grid = set(gridded)
+    steps = {ref.step for ref in chosen if ref in on_grid}
     for step in selection.steps:
         if not steps:
             raise SpecError(f"--step {step} is for checkpoints and scores, and {selection} selects neither")

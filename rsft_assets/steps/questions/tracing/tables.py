@@ -12,6 +12,7 @@ from rsft_assets.steps.questions.tracing.down import Downwards
 from rsft_assets.steps.questions.tracing.links import current_node
 from rsft_assets.steps.questions.tracing.node import Node
 from rsft_assets.steps.records.store import Store
+from rsft_assets.steps.results.behind import behind
 from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.results.sql_files import SqlTable
 from rsft_assets.steps.results.sql_files import tables as sql_tables
@@ -36,6 +37,7 @@ def of_table(study: Study, store: Store, what: str, where: str, *, content: bool
     if name not in known:
         raise SpecError(f"unknown table {what!r}: {nearest(name, known)}")
     node = _table_node(known[name])
+    _say_behind(store, node)
     if not where:
         return node.add(*(_table_node(known[up]) for up in known[name].depends_on if up in known))
     conditions = _conditions(where)
@@ -55,6 +57,11 @@ def _table_node(entry: SqlTable) -> Node:
     return Node(entry.table, "rows", facts)
 
 
+def _say_behind(store: Store, node: Node) -> None:
+    if stale := behind(store):
+        node.facts["note"] = stale
+
+
 def of_figure(study: Study, store: Store, what: str, where: str, *, content: bool = False) -> Node:
     """A figure's receipt; with `where`, the points that it holds and what each stands on."""
     known = {figure.key: figure for figure in FIGURES}
@@ -66,6 +73,7 @@ def of_figure(study: Study, store: Store, what: str, where: str, *, content: boo
         return node
     if node.problem:
         return node
+    _say_behind(store, node)
     receipt = read_receipt(output)
     node.facts |= {"reads": receipt["reads"], "drawn for": receipt["drawn"]}
     if not where:
@@ -92,7 +100,7 @@ def _with_rows(
         look = f"its rows: {node.facts['folder']}/*.csv" if drawn else f"look with: SELECT * FROM {node.title}"
         raise StepError(f"{node.title} has no row where {where}; {look}")
     if len(rows) > _MOST:
-        node.facts["note"] = f"more than {_MOST} rows where {where}; name more columns to see the others"
+        node.facts["more"] = f"more than {_MOST} rows where {where}; name more columns to see the others"
     walk = Downwards(study, store, content=content)
     for i, row in enumerate(rows[:_MOST]):
         node_of_row = Node(f"row {i + 1}", "row", {k: v for k, v in row.items() if v not in (None, "")})
