@@ -15,7 +15,7 @@ def process_tag() -> dict[str, str]:
     return {PROCESS_TAG: process_name(os.getpid())}
 
 
-def mark(context: dg.AssetExecutionContext) -> None:
+def mark(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
     """Tag the run with this process."""
     context.instance.add_run_tags(context.run.run_id, process_tag())
 

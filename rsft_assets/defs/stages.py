@@ -7,6 +7,7 @@ import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_specs
 from rsft_assets.defs.descriptions import describe
+from rsft_assets.defs.jobs import score_when_ready
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
 from rsft_assets.defs.programs import program_of
@@ -71,6 +72,7 @@ def asset_spec(study: Study, asset: str) -> dg.AssetSpec:
         metadata=metadata,
         code_version=code_of(study, ref),
         partitions_def=partitions_definition(study, asset),
+        automation_condition=score_when_ready() if ref.stage == "scores" else None,
         skippable=True,
     )
 

@@ -2,9 +2,11 @@
 
 import shutil
 
+import dagster as dg
 import pytest
 
 from rsft_assets.commands.pages import index, marked
+from rsft_assets.defs.code_location import defs
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.processes.hardware import this_machine
 from rsft_assets.steps.questions.doctor import examine
@@ -50,6 +52,23 @@ def test_what_is_gone_counts_and_what_cannot_be_read_does_not_count_for_ever(stu
     manifest.write_text("{")
     build_results(study, copied)
     assert behind(copied) == ""
+
+
+def test_the_switch_asks_for_a_build_while_tables_are_behind_and_none_is_at_work(study, copied, monkeypatch):
+    monkeypatch.setenv("RSFT_HOME", str(copied.home))
+    [sensor] = [one for one in defs.get_repository_def().sensor_defs if one.name == "refresh_when_behind"]
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def asked():
+            context = dg.build_sensor_context(instance=instance)
+            return [type(one).__name__ for one in sensor(context)]
+
+        assert asked() == ["SkipReason"]
+        shutil.rmtree(copied.slot(SCORE))
+        assert asked() == ["RunRequest"]
+        job = defs.get_job_def("refresh_results")
+        instance.create_run_for_job(job, run_config=job.run_config, status=dg.DagsterRunStatus.STARTED)
+        assert asked() == ["SkipReason"]
 
 
 @pytest.mark.parametrize("made", [False, True])

@@ -1,0 +1,83 @@
+"""Jobs do what their names say, and the switches ask for no more than is missing."""
+
+import dagster as dg
+import pytest
+
+from rsft_assets.defs.code_location import defs, study
+from rsft_assets.defs.partitions import dagster_key
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.questions.planning.selection import Selection, cells
+from rsft_assets.steps.records.store import Store
+
+SCORES = "scores/nano-300k/nano-dot"
+RUN = "nano-300k_nano-cot_lr1e-4_ep1_bs2"
+
+
+@pytest.fixture
+def instance(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def jobs():
+    return {job.name: job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")}
+
+
+@pytest.mark.parametrize(
+    ("name", "assets"),
+    [
+        ("refresh_results", {"results", "figures", "report"}),
+        ("nano_study", {"audits", "scores", "results", "figures", "report"}),
+        ("paper_table_1", {"scores", "results", "figures", "report"}),
+    ],
+)
+def test_a_job_names_what_exists(name, assets):
+    config = jobs()[name].run_config["ops"]["rsft_materialize"]["config"]
+    runs, steps = tuple(config.get("run", ())), tuple(config.get("step", ()))
+    chosen = cells(study, Selection(tuple(config["select"]), runs=runs, steps=steps))
+    assert {ref.stage for ref in chosen} == assets
+    if name == "paper_table_1":
+        scores = [ref for ref in chosen if ref.stage == "scores"]
+        assert {ref.step for ref in scores} == {0, 640} and len({ref.run for ref in scores}) == 3
+
+
+def make(instance, *names):
+    config = {"ops": {"rsft_materialize": {"config": {"select": list(names)}}}}
+    return jobs()["make"].execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+
+
+def test_make_makes_what_is_named(instance):
+    assert make(instance, "queries/nano-chains").success
+    assert Store.from_env().current(Ref("queries/nano-chains"))
+
+
+def test_make_fails_with_the_words_of_the_command(instance):
+    result = make(instance, "queries/nano-chain")
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    assert "nano-chains" in failed.step_failure_data.user_failure_data.description
+
+
+def recorded(instance, asset, partition=""):
+    key = dagster_key(study, Ref(asset, partition)) if partition else None
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset.split("/"), partition=key))
+
+
+def test_only_a_score_whose_checkpoint_is_there_is_asked_for(instance):
+    chosen = dg.AssetSelection.assets(SCORES.split("/"))
+    recorded(instance, "benchmarks/nano-dot")
+    nothing = dg.evaluate_automation_conditions(defs, instance, asset_selection=chosen)
+    assert nothing.total_requested == 0
+    recorded(instance, "checkpoints/nano-300k", f"{RUN}|40")
+    asked = dg.evaluate_automation_conditions(defs, instance, asset_selection=chosen, cursor=nothing.cursor)
+    wanted = dagster_key(study, Ref(SCORES, f"{RUN}|40"))
+    assert asked.get_requested_partitions(dg.AssetKey(SCORES.split("/"))) == {wanted}
+    again = dg.evaluate_automation_conditions(defs, instance, asset_selection=chosen, cursor=asked.cursor)
+    assert again.total_requested == 0
+
+
+def test_switches_are_off_until_they_are_turned_on():
+    sensors = defs.get_repository_def().sensor_defs
+    assert {sensor.name for sensor in sensors} == {"refresh_when_behind", "score_new_checkpoints"}
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
