@@ -68,7 +68,11 @@ def jobs(study: Study) -> list[dg.JobDefinition]:
     """The jobs of a study: those for the nano study and the paper where it extends these."""
     wanted = [
         _job("make", "Make what you name, with everything it is made from. Price it first: `rsft plan`."),
-        _job("refresh_results", "Tables, figures and report, from the outputs there are.", Wish(select=SEEN)),
+        _job(
+            "refresh_results",
+            "Tables, figures and report, from the outputs there are.",
+            Wish(select=SEEN, upstream=False),
+        ),
     ]
     if "nano-300k" in study.models:
         everything = Wish(select=["audits/nano-*", "scores/nano-*/*", *SEEN])
@@ -90,9 +94,10 @@ def sensors(declared: list[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Both are off until they are turned on under Automation."""
     refresh = next(job for job in declared if job.name == "refresh_results")
 
-    @dg.sensor(job=refresh, minimum_interval_seconds=60)
+    words = "Rebuild tables, figures and report when outputs are newer than they are. Uses no GPU."
+
+    @dg.sensor(job=refresh, minimum_interval_seconds=60, description=words)
     def refresh_when_behind(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        """Rebuild tables, figures and report when outputs are newer. Uses no GPU."""
         at_work = dg.RunsFilter(job_name=refresh.name, statuses=[*_UNFINISHED])
         if not (words := behind(Store.from_env())):
             yield dg.SkipReason("the tables hold every output")

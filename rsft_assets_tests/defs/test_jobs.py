@@ -38,6 +38,7 @@ def test_a_job_names_what_exists(name, assets):
     runs, steps = tuple(config.get("run", ())), tuple(config.get("step", ()))
     chosen = cells(study, Selection(tuple(config["select"]), runs=runs, steps=steps))
     assert {ref.stage for ref in chosen} == assets
+    assert config["upstream"] == (name != "refresh_results")
     if name == "paper_table_1":
         scores = [ref for ref in chosen if ref.stage == "scores"]
         assert {ref.step for ref in scores} == {0, 640} and len({ref.run for ref in scores}) == 3
