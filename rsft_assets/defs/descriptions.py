@@ -1,8 +1,9 @@
 """What a person reads on an asset's page: what it is, its partitions, and the commands to make it."""
 
+from rsft_assets.defs.partitions import partitions_definition
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Generator, Hub
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
@@ -71,7 +72,8 @@ def _checkpoints(study: Study, ref: Ref) -> str:
     example = study.runs_of(ref.name)[0]
     return (
         f"{ref.name} fine-tuned: one partition per run and kept step; step 0 is the base model. "
-        "A run is trained once, through all its steps; asking for one step trains up to it.\n\n"
+        "A run is trained once, through all its steps; asking for one step trains up to it. "
+        f"{_possible(study, ref)}\n\n"
         "| run | full name | training set | schedule | steps |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"`rsft materialize checkpoints/{ref.name} --run {example.short_name}`"
     )
@@ -92,7 +94,8 @@ def _scores(study: Study, ref: Ref) -> str:
         f"{benchmark.title} ({benchmark.group}) of every checkpoint of {ref.name}: "
         f"{benchmark.sampling.n} sample{'s' if benchmark.sampling.n > 1 else ''} an item at temperature "
         f"{benchmark.sampling.temperature:g}, graded the strict way and the authors' way; "
-        f"headline metric `{benchmark.metrics[0]}`. Partitions are those of `checkpoints/{ref.name}`.\n\n"
+        f"headline metric `{benchmark.metrics[0]}`. Partitions are those of `checkpoints/{ref.name}`. "
+        f"{_possible(study, ref)}\n\n"
         f"`rsft materialize 'scores/{ref.name}/*'`"
     )
 
@@ -110,9 +113,18 @@ _TEXTS = {
 }
 
 
+def _possible(study: Study, ref: Ref) -> str:
+    """Dagster's grid is every run by every step, and shows what cannot exist as missing for ever."""
+    grid = partitions_definition(study, ref.asset)
+    there, possible = grid.get_num_partitions() if grid else 0, len(partitions_of(study, ref.asset))
+    if there == possible:
+        return f"All {possible} partitions can be made."
+    return f"{possible} of {there} partitions can be made; the others lie past the end of their run and stay missing."
+
+
 def _origin(origin: Hub | Generator | Pretraining) -> str:
     if isinstance(origin, Hub):
-        pin = f" at `{origin.revision[:12]}`" if origin.revision else " (revision not pinned: mirror or study file)"
+        pin = f" at `{origin.revision[:12]}`" if origin.revision else " (revision: the lock file's)"
         return f"`{origin.repo}`{pin}" + (", access on request" if origin.gated else "")
     if isinstance(origin, Pretraining):
         return f"pretrained here from seed {origin.seed} for {origin.steps} steps on `{origin.mixture}`"

@@ -109,3 +109,9 @@ def test_keys_and_full_names_are_translated_back_and_forth(asset):
 def test_the_assets_page_has_both_names_of_each_run(model):
     page = describe(STUDY, f"checkpoints/{model}")
     assert all(f"| `{run.short_name}` | `{run.name}` |" in page for run in STUDY.runs_of(model))
+
+
+@pytest.mark.parametrize("asset", ["scores/qwen3-14b/math500", "checkpoints/nano-300k"])
+def test_the_assets_page_says_how_many_partitions_can_be_made(asset):
+    there, possible = len(full_partitions(STUDY, asset)), len(partitions_of(STUDY, asset))
+    assert possible < there and f"{possible} of {there} partitions can be made" in describe(STUDY, asset)
