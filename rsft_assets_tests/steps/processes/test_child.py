@@ -52,7 +52,9 @@ def test_one_that_ends_when_asked_is_not_killed(caplog):
 
 def test_what_a_leader_left_ends_with_its_group(caplog):
     caplog.set_level(logging.INFO)
-    child, left = started(f"{PARENT}{TELLS}import os; os._exit(0)")
+    # One that waits for input would end by itself when its pipe is closed.
+    waits = PARENT.replace("input()", "import time; time.sleep(600)")
+    child, left = started(f"{waits}{TELLS}import os; os._exit(0)")
     child.wait()
     assert is_alive(int(left))
     end([child], seconds=60.0)
