@@ -138,7 +138,7 @@ def test_the_paper_command(hub, tmp_path):
 
     names = {name for _, name in hub.repositories} - {NOCOT}
     said = first.types(f"rsft plan {selection}")
-    assert said.startswith("blocked: 10 repositories have no revision: ")
+    assert said.splitlines()[1].startswith("blocked: 10 repositories have no revision: ")
     assert all(f"blocked: {name} is gated: ask for access at {hub.url}/datasets/{name}" in said for name in GATED)
     said = first.types(f"rsft materialize {selection} --frozen", status=1)
     assert said.count("\n") == 1 and all(name in said for name in names), "everything in one message"
