@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import NoAccess, StepError, Unavailable
 from rsft_assets.specs.lock import LockedRepository, lock_path
 from rsft_assets.specs.repositories import Repository, repositories
 from rsft_assets.specs.study import Study, load_declared_study, load_study
@@ -91,27 +91,40 @@ def resolved_plan(console: Console, store: Store, selection: Selection, *, froze
 def run_hub(selection: Selection, *, as_json: bool = False) -> int:
     """Ask the hub about each repository and print a table; 1 where one cannot be read."""
     _refuse_without_hub()
-    rows = [_row(one) for one in _read_by(load_study(), selection)]
+    rows: list[dict[str, Any]] = []
+    silent = False
+    for one in _read_by(load_study(), selection):
+        row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
+        row |= {"bytes": None, "date": None}
+        try:
+            if silent:
+                raise StepError(f"{one.name}: not asked, since the hub did not answer")
+            found = information(one.hubs[0])
+            row["bytes"] = sum(file.size or 0 for file in found.siblings or ())
+            row["date"] = found.last_modified.date().isoformat() if found.last_modified else None
+            check_access(one.hubs[0])
+            rows.append({**row, "access": "yes"})
+        except StepError as error:
+            rows.append({**row, "access": str(error)})
+            silent = silent or (isinstance(error, Unavailable) and not isinstance(error, NoAccess))
+    refused = [row for row in rows if row["access"] != "yes"]
     if as_json:
         print(json.dumps(rows))
     else:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("repository", "revision", "date", "size", "access"):
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] is not None else "–"
-            table.add_row(row["repository"], (row["revision"] or "none")[:12], row["date"] or "–", size, row["access"])
-        Console(highlight=False, markup=False).print(table)
-    return 1 if any(row["access"] != "yes" for row in rows) else 0
+        console = Console(highlight=False, markup=False)
+        console.print(_table(rows))
+        for row in refused:
+            console.print(f"no access: {row['access']}", soft_wrap=True)
+    return 1 if refused else 0
 
 
-def _row(one: Repository) -> dict[str, Any]:
-    row: dict[str, Any] = {"repository": one.name, "kind": one.kind, "revision": one.revision}
-    try:
-        found = information(one.hubs[0])
-        row["bytes"] = sum(file.size or 0 for file in found.siblings or ())
-        row["date"] = found.last_modified.date().isoformat() if found.last_modified else None
-        check_access(one.hubs[0])
-    except StepError as error:
-        return {"bytes": None, "date": None, **row, "access": str(error)}
-    return {**row, "access": "yes"}
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("repository", overflow="fold")
+    for heading in ("revision", "date", "size", "access"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:,.1f} MB" if row["bytes"] is not None else "–"
+        access = "yes" if row["access"] == "yes" else "no"
+        table.add_row(row["repository"], (row["revision"] or "none")[:12], row["date"] or "–", size, access)
+    return table

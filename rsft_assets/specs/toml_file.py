@@ -35,7 +35,8 @@ def read_toml(setting: str, path: str | Path, *, tables: Iterable[str] = ()) -> 
     except UnicodeDecodeError as error:
         raise SpecError(f"{where}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except ValueError as error:
-        raise SpecError(f"{where}: not valid TOML: {error}") from error
+        conflict = "; it holds conflict markers of a merge" if b"\n<<<<<<< " in b"\n" + Path(path).read_bytes() else ""
+        raise SpecError(f"{where}: not valid TOML: {error}{conflict}; correct the file") from error
     except RecursionError as error:
         raise SpecError(f"{where}: nested too deeply; write the tables as the README shows") from error
     valid = tuple(tables)

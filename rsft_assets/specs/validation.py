@@ -24,13 +24,14 @@ _TAKEN = ("current.json", "manifest.json")
 _REVISION = re.compile(r"(content-)?[0-9a-f]{40}")
 _POSITIVE = (
     *("rows", "shards", "parameters", "lr", "epochs", "batch_size", "max_length", "n", "max_tokens", "count"),
+    *("items", "limit"),
     *("layers", "hidden", "heads", "heads_per_key_value", "feed_forward_ratio", "positions", "steps", "batch_tokens"),
     *("context", "held_out_documents", "rope_theta", "norm_eps", "init_scale", "eps", "top_p", "acceptance"),
     *("tensor_parallel", "engines", "processes", "micro_batch_tokens", "threads", "workers"),
 )
 _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("warmup", "weight_decay", "min_p", "top_p", "eps", "norm_eps", "lr", "acceptance"), (0, 1)),
-    **dict.fromkeys(("clip", "temperature", "held_out", "runs", "usd_per_million_tokens"), (0, math.inf)),
+    **dict.fromkeys(("clip", "temperature", "held_out", "runs", "usd_per_million_tokens", "size"), (0, math.inf)),
     **dict.fromkeys(("presence_penalty", "frequency_penalty"), (-2, 2)),
     # torch refuses 1.
     "betas": (0, 0.99999),

@@ -194,6 +194,15 @@ def test_doctor_asks_the_hub(home, hub):
     rows = json.loads(home.rsft("doctor", "--hub", *ALL, "--json", token=TOKEN))
     assert {row["repository"]: row["access"] for row in rows} == dict.fromkeys((MATH500, GPQA, AIME), "yes")
     assert {row["date"] for row in rows} == {"2026-01-02"}
+    table, _, below = home.rsft("doctor", "--hub", *ALL, status=1, COLUMNS="80").partition("no access: ")
+    assert all(len(line) <= 80 for line in table.splitlines())
+    (line,) = [line for line in table.splitlines() if GPQA in line]
+    assert line.split()[2:] == ["2026-01-02", "0.0", "MB", "no"] and below.startswith(f"{GPQA}@main: access has to be")
+    hub.fault("/api/datasets/", *["html"] * 9)
+    hub.requests.clear()
+    said = home.rsft("doctor", "--hub", *ALL, status=1)
+    assert said.count("not asked, since the hub did not answer") == 2
+    assert [path for _, path in hub.requests if "/datasets/" in path] == [f"/api/datasets/{MATH500}"]
 
 
 @pytest.mark.slow

@@ -111,6 +111,8 @@ def test_overrides_change_fields_and_those_of_the_origin(changed):
         ("[override.benchmarks.math500]\nitems = 'all'", "field items: 'all' must be a whole number"),
         ("[override.benchmarks.math500]\nrevision = 'main'", "'main' is not a commit; pin one"),
         ("[override.models.qwen3-8b]\nparameters = 0", "field parameters: 0 must be above 0"),
+        ("[override.benchmarks.math500]\nitems = -3", "field items: -3 must be above 0"),
+        ("[override.sources.openr1-math-220k]\nlimit = 0", "field limit: 0 must be above 0"),
         ("[pins]\n'me/m' = 'main'", "pins.me/m: field revision: 'main' is not a commit"),
         ("[pins]\n'me/m' = 3", "pins.me/m: field revision: 3 must be text"),
         (f"[pins]\n'me/m' = '{PIN}'", "pins 'me/m': nothing reads this repository"),
@@ -147,6 +149,10 @@ def test_a_lock_says_what_it_was_given(tmp_path):
         (f"[[repository]]\nkind = 'x'\nname = 'a/b'\nrevision = '{PIN}'", "'x' is not one of model, dataset"),
         (f"[[repository]]\nkind = 'model'\nname = 'a/b'\nrevision = '{PIN}'\n" * 2, "a/b is locked twice"),
         ("repository = 3", "must be a list of tables, [[repository]]"),
+        (
+            f"[[repository]]\nkind = 'model'\nname = 'a/b'\nrevision = '{PIN}'\nfiles = [{{ name = 'a', size = -1 }}]",
+            "repository[0]: field files[0]: field size: -1 must be at least 0",
+        ),
     ],
 )
 def test_mistakes_in_a_lock(tmp_path, monkeypatch, text, words):

@@ -43,11 +43,12 @@ def mistake(setting, folder, monkeypatch, content):
         (None, "No such file or directory; name a readable TOML file or unset"),
         (b"a = '\xff'", "not UTF-8 at byte 5"),
         ("a = ", "not valid TOML"),
+        ("a = 1\n<<<<<<< HEAD\nb = 2\n=======\n>>>>>>> theirs\n", "it holds conflict markers of a merge; correct the"),
         (f"a = {'[' * 20_000}", "nested too deeply"),
         (f"a = {'9' * 5_000}", "not valid TOML"),
         ("judge = 1", "unknown table 'judge'"),
     ],
-    ids=["missing", "bytes", "syntax", "nested", "digits", "table"],
+    ids=["missing", "bytes", "syntax", "conflict", "nested", "digits", "table"],
 )
 def test_what_no_reader_takes(setting, content, words, tmp_path, monkeypatch):
     assert words in mistake(setting, tmp_path, monkeypatch, content)

@@ -35,10 +35,17 @@ def lock_benchmark(study: Study, store: Store, ref: Ref, *, force: bool = False)
     with store.build(study, ref, force=force or without is not None) as build:
         if build.finished is None:
             stats = _lock(build, benchmark)
-            if without is not None and stats["access"] == "none":
-                log.warning("%s: still no access", ref)
-                build.finished = without
-            else:
+            if (
+                stats["access"] == "none"
+                and before is not None
+                and before.manifest.fingerprint == build.identity.fingerprint
+            ):
+                if before is not without:
+                    raise StepError(f"{ref}: {stats['reason']}; the items that were locked before are kept")
+                if stats["reason"] == before.stats["reason"]:
+                    log.warning("%s: still no access", ref)
+                    build.finished = before
+            if build.finished is None:
                 build.publish(stats={**stats, **_changed(ref, before, stats)})
     return build.output
 

@@ -89,6 +89,8 @@ def _failed(error: Exception) -> int:
 def log_to_stderr() -> None:
     """How every process of a step logs."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # A line for each request of the hub's client would push the error out of the log's last lines.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _free_bytes() -> int:

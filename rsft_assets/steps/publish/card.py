@@ -7,7 +7,7 @@ from typing import Any
 from rsft_assets.steps.publish.lineage import public
 from rsft_assets.steps.publish.publication import LINEAGE
 from rsft_assets.steps.records.identity import materialize_command
-from rsft_assets.steps.records.manifest import Manifest
+from rsft_assets.steps.records.manifest import InputRecord, Manifest
 
 PAPER = "https://arxiv.org/abs/2604.06628"
 
@@ -46,18 +46,18 @@ def made_with(made: Manifest) -> str:
     return "## How it was made\n\n" + table(("", ""), rows)
 
 
-def made_from(made: Manifest, licences: Mapping[str, str]) -> str:
+def made_from(inputs: Sequence[InputRecord], licences: Mapping[str, str]) -> str:
     """What an output was made from, and the licences of the repositories behind it."""
-    inputs = table(
+    listed = table(
         ("input", "digest"),
-        ((f"{i.asset}{f'[{i.partition}]' if i.partition else ''}", f"`{i.digest[:12]}`") for i in made.inputs),
+        ((f"{i.asset}{f'[{i.partition}]' if i.partition else ''}", f"`{i.digest[:12]}`") for i in inputs),
     )
     return "\n\n".join(
         filter(
             None,
             [
                 "## What it was made from",
-                inputs,
+                listed,
                 table(("repository", "licence"), licences.items()),
                 f"`{LINEAGE}` holds the manifests of all of it.",
             ],

@@ -81,6 +81,8 @@ def _hidden_source(ancestry: Ancestry) -> str | None:
     """What an output was made from that keeps it from being published."""
     if gated := ancestry.gated():
         return f"{', '.join(gated)}, which is gated"
+    if not_asked := ancestry.not_asked():
+        return f"{', '.join(not_asked)}, which may be gated: the lock file has no entry; lock it: rsft lock"
     if unknown := ancestry.unknown():
         return f"{', '.join(unknown)}, which is neither kept nor declared any more: its sources are not known"
     return None

@@ -45,7 +45,7 @@ class Ancestry:
     def repositories(self) -> list[str]:
         """What the content stems from, sorted. Benchmarks are left out: sets are only checked against them."""
         made = (made for made in self.manifests.values() if made.ref.stage != "benchmarks")
-        found = {repo for one in made for repo in _repos([one.spec, one.adopted_from])}
+        found = {repo for one in made for repo in _repos([_read(one.spec), one.adopted_from])}
         # What is gone is judged by what is declared now.
         gone = [ref for ref in map(_ref, self.gone.values()) if self._is_declared(ref)]
         declared = closure(self._study, [*gone, *self._asked])
@@ -68,6 +68,10 @@ class Ancestry:
     def gated(self) -> list[str]:
         """Those of the repositories for which access must be requested."""
         return sorted(set(self.repositories()) & gated_repositories(self._study))
+
+    def not_asked(self) -> list[str]:
+        """Those of which neither a declaration nor the lock tells whether they are gated."""
+        return sorted(set(self.repositories()) - {entry.name for entry in load_lock(lock_file()).values()})
 
     def as_json(self) -> dict[str, Any]:
         """Every manifest without what tells of this machine; digests and specs prove the fingerprints."""
@@ -103,6 +107,12 @@ def _repos(value: Any) -> Iterator[str]:
     for repo, _ in _declared(value):
         if repo and not repo.startswith(("/", "./", "../", "~/")):
             yield repo
+
+
+def _read(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec without the authors' file of a set that was made here."""
+    made_here = spec.get("recipe", "published") != "published"
+    return {name: value for name, value in spec.items() if name != "published" or not made_here}
 
 
 def _public_manifest(made: Manifest) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def publication_of_run(
         _using(run, found.repo, last),
         _schedule(run),
         _scores(scores),
-        made_from(made, found.licences),
+        made_from(made.inputs, found.licences),
         made_with(made),
     )
     found.files |= {

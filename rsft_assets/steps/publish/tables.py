@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.publish.card import PAPER, card, table
+from rsft_assets.steps.publish.card import PAPER, card, made_from, table
 from rsft_assets.steps.publish.lineage import Ancestry
 from rsft_assets.steps.publish.publication import CARD, LINEAGE, Publication, as_json
 from rsft_assets.steps.records.store import Store
@@ -43,7 +43,7 @@ def publication_of_results(study: Study, store: Store, owner: str, licence: str 
     scores = [output for output in store.outputs() if output.manifest.ref.stage == "scores"]
     ancestry = Ancestry(study, store, scores)
     found.licences = ancestry.licences()
-    found.files[CARD] = _card(shown, rows, results, licence)
+    found.files[CARD] = _card(shown, rows, results, licence, found.licences)
     found.files[LINEAGE] = as_json(
         {"asset": "results", "build": results.build_id if results else "", **ancestry.as_json()}
     )
@@ -72,7 +72,9 @@ def _add_report(study: Study, store: Store, found: Publication) -> None:
     found.files |= {f"report/{name}": output.file(name) for name in pages}
 
 
-def _card(shown: list[SqlTable], rows: dict[str, int], results: Results | None, licence: str | None) -> bytes:
+def _card(
+    shown: list[SqlTable], rows: dict[str, int], results: Results | None, licence: str | None, licences: dict[str, str]
+) -> bytes:
     header = {
         "license": licence,
         "pretty_name": NAME,
@@ -91,4 +93,5 @@ def _card(shown: list[SqlTable], rows: dict[str, int], results: Results | None, 
         ((e.name, rows[e.table], ", ".join(e.grain), e.description) for e in shown),
     )
     columns = [(entry.name, name, words) for entry in shown for name, words in entry.about.items()]
-    return card(header, NAME, about, checks, listed, "## Columns", table(("table", "column", ""), columns))
+    described = table(("table", "column", ""), columns)
+    return card(header, NAME, about, checks, listed, "## Columns", described, made_from([], licences))

@@ -39,7 +39,7 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
         _counts(output),
         _audits(store, ancestry),
         _columns(),
-        made_from(output.manifest, found.licences),
+        made_from(output.manifest.inputs, found.licences),
         made_with(output.manifest),
     )
     found.files[LINEAGE] = as_json({"asset": str(ref), **ancestry.as_json()})
@@ -59,6 +59,8 @@ def _counts(output: Output) -> str:
     rows = [("rows", stats["rows"]), ("held-out rows, for a loss", stats.get("held_out_rows", 0))]
     rows += [(f"rows judged {verdict}", count) for verdict, count in stats.get("verdicts", {}).items()]
     rows += [(f"left after {step['filter']}", step["left"]) for step in stats.get("filters", ())]
+    if contaminated := stats.get("checks", {}).get("contaminated", {}).get("value"):
+        rows.append(("questions that are items of a benchmark, too", contaminated))
     rows += [(f"questions removed, in {name}", count) for name, count in decontamination.get("removed", {}).items()]
     rows += [
         (f"not checked against {name}", "its items were not available") for name in decontamination.get("unchecked", ())

@@ -264,6 +264,8 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
         return Unavailable(f"{place}: too many requests (429); try again later, or set HF_TOKEN for a higher limit")
     if status >= 500:
         return Unavailable(f"{place}: the hub fails ({status}); try again later, or set RSFT_MIRROR")
+    if status >= 400:
+        return Unavailable(f"{place}: the hub refuses the request: {words}; check HF_ENDPOINT, and see {page(hub)}")
     if isinstance(cause, (errors.FileMetadataError, json.JSONDecodeError)):
         return Unavailable(f"{place}: the answer is not a hub's: {words}; check proxy, firewall and HF_ENDPOINT")
     if isinstance(cause, (_connection_error(), errors.LocalEntryNotFoundError, ConnectionError)):

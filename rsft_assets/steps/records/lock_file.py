@@ -3,8 +3,11 @@
 What a mirror holds is locked by its content, and the hub is not asked.
 """
 
+import contextlib
+import fcntl
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +27,6 @@ from rsft_assets.specs.repositories import Repository
 from rsft_assets.steps.records.digest import bytes_digest
 from rsft_assets.steps.records.hub import mirrored
 from rsft_assets.steps.records.hub_client import git_hash, resolve
-from rsft_assets.steps.records.locks import exclusive
-from rsft_assets.steps.records.store import Store
 
 
 def unlocked(repositories: Iterable[Repository]) -> list[Repository]:
@@ -36,6 +37,8 @@ def unlocked(repositories: Iterable[Repository]) -> list[Repository]:
 
 def _is_complete(locked: LockedRepository | None, one: Repository) -> bool:
     if locked is None or not locked.files or locked.revision != one.revision:
+        return False
+    if not all(file.sha256 or file.git for file in locked.files):
         return False
     return bool(locked.commit) or not is_content(one) or mirrored(one.hubs[0]) is not None
 
@@ -105,7 +108,16 @@ def _as_mirrored(one: Repository, folder: Path, revision: str | None) -> LockedR
     if revision is None or revision.startswith(CONTENT):
         listing = "".join(f"{file.sha256}  {file.name}\n" for file in files)
         revision = CONTENT + hashlib.sha256(listing.encode()).hexdigest()[:40]
-    return LockedRepository(kind=one.hubs[0].kind, name=one.name, revision=revision, gated=one.gated, files=files)
+    # A mirror does not tell access and licence.
+    known = load_lock(lock_file()).get(one.key)
+    return LockedRepository(
+        kind=one.hubs[0].kind,
+        name=one.name,
+        revision=revision,
+        gated=one.gated or (known is not None and known.gated),
+        licence=known.licence if known else None,
+        files=files,
+    )
 
 
 def _differing(mirrored: Iterable[LockedFile], published: Iterable[LockedFile]) -> str:
@@ -121,13 +133,23 @@ def _differing(mirrored: Iterable[LockedFile], published: Iterable[LockedFile]) 
 def _write(locked: LockedRepository) -> None:
     """Add an entry to the user's lock file, at once: what was resolved survives an interruption."""
     path = lock_path()
-    home = Store.from_env().home
-    home.mkdir(parents=True, exist_ok=True)
-    with exclusive(home / ".lock-file", str(path)):
-        entries = {**(read_lock(path) if path.exists() else {}), locked.key: locked}
-        aside = path.with_name(f".{path.name}.new")
-        try:
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        with _alone(path):
+            entries = {**read_lock(path), locked.key: locked}
             aside.write_text(lock_text(entries.values()), encoding="utf-8")
             aside.replace(path)
-        except OSError as error:
-            raise SpecError(f"{path}: {error.strerror}; name a file that can be written in {LOCK_SETTING}") from error
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}; name a file that can be written in {LOCK_SETTING}") from error
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock file, made if need be; users with other homes may write it, too."""
+    while True:
+        with path.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Each write replaces the file, so the one that was waited for may be gone.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield
+                return

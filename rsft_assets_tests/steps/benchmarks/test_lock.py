@@ -164,6 +164,26 @@ def test_no_access_is_a_state_and_is_asked_again(tmp_path, mirror):
     assert (opened.stats["access"], opened.stats["items"]) == ("open", 1)
 
 
+def test_items_are_never_replaced_by_no_access(tmp_path, mirror):
+    one = benchmark("owner/gated", "math", 1)
+    mirror_json_lines(mirror, "owner/gated", "train.jsonl", [{"problem": "P", "answer": 1}])
+    first = lock(tmp_path, one)
+    (mirror / "owner").rename(mirror / "elsewhere")
+    with pytest.raises(StepError, match=r"benchmarks/.*: owner/gated.*; the items that were locked before are kept"):
+        lock(tmp_path, one, force=True)
+    assert lock(tmp_path, one).folder == first.folder
+
+
+def test_another_cause_of_no_access_is_told(tmp_path, mirror, monkeypatch):
+    one = benchmark("owner/gated", "math", 1)
+    first = lock(tmp_path, one)
+    monkeypatch.setenv("RSFT_MIRROR_ONLY", "1")
+    second = lock(tmp_path, one)
+    assert "no revision is known" in first.stats["reason"]
+    assert "holds no owner/gated" in second.stats["reason"] and second.digest == first.digest
+    assert lock(tmp_path, one).folder == second.folder
+
+
 def test_wrong_count_is_refused_unless_none_is_declared(tmp_path, mirror):
     mirror_json_lines(mirror, "owner/name", "train.jsonl", [{"problem": "P", "answer": 1}] * 3)
     with pytest.raises(StepError, match="3 items where 2 are declared"):

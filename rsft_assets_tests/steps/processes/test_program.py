@@ -30,6 +30,13 @@ FAILS_BY_ITSELF = """
 """
 
 
+def test_requests_do_not_fill_the_log():
+    body = "import logging; from rsft_assets.steps.processes.program import log_to_stderr; log_to_stderr()"
+    body += "; logging.getLogger('httpx').info('GET a page'); logging.getLogger('step').info('at work')"
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+    assert done.stderr.endswith("INFO at work\n") and "GET a page" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("body", "stop", "status", "words"),
     [

@@ -80,7 +80,7 @@ def fill_set(study, store, name, **changed):
         build.origin, build.adopted_from = "adopted", {"repo": hub.repo, "from": f"{hub.repo}@{hub.revision}"}
         if name == "tiny-gated":
             build.origin, build.adopted_from = "computed", None
-        build.publish(stats={"rows": len(rows)})
+        build.publish(stats={"rows": len(rows), "checks": {"contaminated": {"value": 3}}})
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,8 @@ def test_a_source_that_the_lock_calls_gated_is_gated(study, home, tmp_path, monk
     ref = Ref("datasets/tiny-of-adopted")
     make(study, home, ref)
     try:
+        (said,) = choose(study, home, [ref], "me").left_out
+        assert said.startswith(f"{ref}: made from them/open-set, which may be gated: the lock file has no entry; lock")
         (tmp_path / "rsft.lock").write_text(lock + 'licence = "mit"\n')
         (one,) = choose(study, home, [ref], "me").publications
         assert one.licences == {"them/open-set": "mit"}
@@ -207,6 +209,17 @@ def test_a_text_is_found_however_a_file_writes_it(study, home, tmp_path, name, t
     assert Withheld(study, home).held_by(replace(one, files={"other.md": one.files["other.md"]})) is None
 
 
+def test_the_authors_file_of_a_set_that_is_made_here_is_no_source(study, home):
+    authors = Hub(repo="them/few", kind="dataset")
+    declare(study, "datasets", replace(study.datasets["tiny-few"], name="tiny-fewer", published=authors))
+    try:
+        make(study, home, Ref("datasets/tiny-fewer"))
+        (one,) = choose(study, home, [Ref("datasets/tiny-fewer")], "me").publications
+        assert one.licences == {}
+    finally:
+        del study.datasets["tiny-fewer"]
+
+
 def test_damage_is_never_published(study, home, tmp_path):
     copy = Store(tmp_path / "home")
     shutil.copytree(home.home, copy.home)
@@ -243,6 +256,12 @@ def test_cards_are_the_hubs_and_tell_of_the_manifest(study, home):
     assert set_card.data.license == run_card.data.license == "mit"
     assert set_card.data.configs[0]["data_files"] == [{"split": "train", "path": "examples.parquet"}]
     assert home.require(refs[0]).digest in set_card.text and "| rows | 160 |" in set_card.text
+    own, results = (
+        one.files["README.md"].decode()
+        for one in choose(study, home, [Ref("datasets/tiny-own"), Ref("report")], "me").publications
+    )
+    assert "| questions that are items of a benchmark, too | 3 |" in own and "items of a benchmark" not in set_card.text
+    assert "## What it was made from" in results and "| them/sealed | unknown |" in results
     score = home.require(score_ref(run, 40, "tiny-sums"))
     (row,) = [
         row for row in read_rows(score.file("scores.parquet")) if (row["grader"], row["category"]) == ("strict", "all")

@@ -158,6 +158,13 @@ def test_a_lasting_fault_is_named(server, fault, words):
             read()
 
 
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_refused_request_is_not_a_lost_connection(server, status):
+    server.fault("/api/", status)
+    with pytest.raises(Unavailable, match=r"me/sums@main: the hub refuses the request: .*; check HF_ENDPOINT, and see"):
+        resolve("dataset", "me/sums")
+
+
 def test_the_server_says_how_long_to_wait(server, monkeypatch):
     waited = []
     monkeypatch.setattr(hub_client, "time", SimpleNamespace(sleep=waited.append))
