@@ -58,7 +58,7 @@ def _using(run: Run, repo: str, step: int) -> str:
         f"Checkpoints of {run.model}, fine-tuned on {run.dataset} with [rsft_assets]({PAPER}): one folder for each "
         "kept optimizer step, with `curves.parquet` (loss) and `seen.parquet` (the rows that were read).\n\n"
         f'```python\nAutoModelForCausalLM.from_pretrained("{repo}", subfolder="step{step}")\n```\n\n'
-        "To take them over under the same run, with the same digests, a study file has:\n\n"
+        "To take them over under the same run, with the same digests, a study that declares it has:\n\n"
         f'```toml\n[adopt."{run.name}"]\nrepo = "{repo}"\n```'
     )
 

@@ -35,7 +35,7 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
         header,
         ref.name,
         description,
-        _adopting(ref, found.repo),
+        _adopting(ref, found.repo, output.stats["rows"]),
         _counts(output),
         _audits(store, ancestry),
         _columns(),
@@ -46,10 +46,12 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
     return found
 
 
-def _adopting(ref: Ref, repo: str) -> str:
+def _adopting(ref: Ref, repo: str, rows: int) -> str:
     return (
-        f"A training set of [rsft_assets]({PAPER}). To take it over under the same name, with "
-        f'the same digest, a study file has:\n\n```toml\n[adopt_datasets]\n"{ref.name}" = {{ repo = "{repo}" }}\n```'
+        f"A training set of [rsft_assets]({PAPER}). To take it over under the same name, with the same digest, a study "
+        f'that declares it has:\n\n```toml\n[adopt_datasets]\n"{ref.name}" = {{ repo = "{repo}" }}\n```\n\n'
+        f'Any other study declares it:\n\n```toml\n[datasets."{ref.name}"]\nrecipe = "published"\nrows = {rows}\n'
+        f'published = {{ repo = "{repo}", kind = "dataset" }}\n```'
     )
 
 

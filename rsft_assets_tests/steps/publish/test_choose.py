@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+import tomllib
 from dataclasses import replace
 
 import huggingface_hub
@@ -255,6 +256,10 @@ def test_cards_are_the_hubs_and_tell_of_the_manifest(study, home):
     set_card, run_card = RepoCard(a_set.files["README.md"].decode()), RepoCard(a_run.files["README.md"].decode())
     assert set_card.data.license == run_card.data.license == "mit"
     assert set_card.data.configs[0]["data_files"] == [{"split": "train", "path": "examples.parquet"}]
+    blocks = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)\n```", set_card.text, re.DOTALL)]
+    assert blocks[0] == {"adopt_datasets": {"tiny-cot": {"repo": "me/tiny-cot"}}}
+    published = {"repo": "me/tiny-cot", "kind": "dataset"}
+    assert blocks[1] == {"datasets": {"tiny-cot": {"recipe": "published", "rows": 160, "published": published}}}
     assert home.require(refs[0]).digest in set_card.text and "| rows | 160 |" in set_card.text
     own, results = (
         one.files["README.md"].decode()
