@@ -72,7 +72,7 @@ def materialize(frozen: bool, as_json: bool, **asked: Any) -> None:
 
 
 @rsft.command()
-@selecting("")
+@selecting("Always on: lock")
 @click.option("--upgrade", multiple=True, metavar="REPO", help="Take the newest revision of REPO; may be repeated.")
 @click.option("--check", is_flag=True, help="Ask and write nothing; exit status 1 where something is not locked.")
 @_json
@@ -86,7 +86,7 @@ def lock(upgrade: tuple[str, ...], check: bool, as_json: bool, **asked: Any) -> 
     from rsft_assets.commands.lock import run_lock
     from rsft_assets.steps.questions.planning.selection import Selection
 
-    selection = Selection(**{**asked, "globs": asked["globs"] or ("*",)}, upstream=True)
+    selection = Selection(**{**asked, "globs": asked["globs"] or ("*",), "upstream": True})
     sys.exit(run_lock(selection, upgrade=upgrade, check=check, as_json=as_json))
 
 

@@ -61,7 +61,7 @@ def head(hub, name):
 def test_a_lock_from_nothing(home, hub):
     said = home.rsft("plan", *ALL)
     assert said.splitlines()[1].startswith("blocked: 3 repositories have no revision: ") and MATH500 in said
-    said = home.rsft("lock", ALL[0], "--check", status=1)
+    said = home.rsft("lock", ALL[0], "--upstream", "--check", status=1)
     assert f"not locked: dataset {MATH500}" in said and "run: rsft lock 'benchmarks/math500'" in said
     assert not home.lock.exists()
     assert "24 of 24 repositories are not locked; run: rsft lock" in home.rsft("lock", "--check", status=1)
