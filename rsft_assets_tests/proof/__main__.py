@@ -131,11 +131,10 @@ def record(found: Sequence[Outcome], bench: Bench, minutes: float) -> dict[str, 
 
 def table(found: dict[str, Any]) -> str:
     """Markdown: each promise with the command that attacks it, how that ended, and when."""
-    rows = ["| promise | attacked by | outcome | date |", "|---|---|---|---|"]
+    rows = ["| promise | `python -m rsft_assets_tests.proof …` | outcome | date |", "|---|---|---|---|"]
     for name, one in found["attacks"].items():
-        command = f"`python -m rsft_assets_tests.proof {name} --seed {found['seed']}`"
-        outcome = f"{one['tried']} tried, {one['survived']} survived, {one['lost']} lost"
-        rows.append(f"| {one['promise']} | {command} | {outcome} | {found['date']} |")
+        outcome = f"{one['tried']:,} tried, {one['lost']} lost"
+        rows.append(f"| {one['promise']} | `{name} --seed {found['seed']}` | {outcome} | {found['date']} |")
     return "\n".join(rows)
 
 
