@@ -82,11 +82,11 @@ def _running(store: Store) -> list[str]:
     # Dagster takes seconds to load.
     import dagster as dg
 
+    from rsft_assets.runs.dead_runs import AT_WORK
     from rsft_assets.runs.instance import open_instance
 
-    under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     with open_instance(store) as instance:
-        return [_run_words(run) for run in instance.get_runs(filters=dg.RunsFilter(statuses=under_way))]
+        return [_run_words(run) for run in instance.get_runs(filters=dg.RunsFilter(statuses=AT_WORK))]
 
 
 def _run_words(run: "DagsterRun") -> str:

@@ -1,8 +1,8 @@
-"""Jobs for the usual wishes and two switches, off until someone turns them on.
+"""Jobs for common selections, and two sensors that are off until someone turns them on.
 
-A job runs `rsft materialize`, which plans across assets and partitions as Dagster's own jobs cannot; what it makes is
-recorded in runs of its own. `refresh_when_behind` rebuilds tables, figures and report when outputs are newer than they
-are. `score_new_checkpoints` scores a checkpoint once it is there: it is the only one that starts work on a GPU.
+A job runs `rsft materialize`, which plans across assets with different partitions; a Dagster job cannot. What it makes
+is recorded in runs of its own. `refresh_when_behind` rebuilds tables, figures and report when outputs are newer.
+`score_new_checkpoints` scores a checkpoint once it is published; only this sensor starts work on a GPU.
 """
 
 import subprocess
@@ -12,20 +12,22 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.child import Child, end
+from rsft_assets.steps.records.pointers import pointers
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.behind import behind
 
-SEEN = ["results/*", "figures/*", "report"]
-"""What people look at: made from outputs alone, in seconds to minutes, without a GPU."""
+RESULTS = ["results/*", "figures/*", "report"]
+"""Made from finished outputs, without a GPU."""
 _TABLE_1 = ("5e-5_8x256_math-cot-20k", "5e-5_8x32_math-cot-2.5k", "5e-5_1x32_math-cot-20k")
 """Settings 1, 2 and 3: the same 640 steps."""
 _LAST_LINES = 12
 
 
-class Wish(dg.Config):
+class MaterializeConfig(dg.Config):
     """What `rsft materialize` is asked for; `rsft plan` prices it."""
 
     select: list[str]
@@ -36,7 +38,7 @@ class Wish(dg.Config):
 
 
 @dg.op
-def rsft_materialize(context: dg.OpExecutionContext, config: Wish) -> None:
+def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) -> None:
     """Run `rsft materialize`; its lines are this op's log."""
     mark(context)
     command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *config.select]
@@ -58,10 +60,10 @@ def rsft_materialize(context: dg.OpExecutionContext, config: Wish) -> None:
         raise dg.Failure(description="\n".join(said[-_LAST_LINES:]), allow_retries=False)
 
 
-def _job(name: str, description: str, wish: Wish | None = None) -> dg.JobDefinition:
+def _job(name: str, description: str, config: MaterializeConfig | None = None) -> dg.JobDefinition:
     graph = dg.GraphDefinition(name=name, node_defs=[rsft_materialize])
-    config = dg.RunConfig(ops={"rsft_materialize": wish}) if wish else None
-    return graph.to_job(description=description, config=config)
+    given = dg.RunConfig(ops={"rsft_materialize": config}) if config else None
+    return graph.to_job(description=description, config=given)
 
 
 def jobs(study: Study) -> list[dg.JobDefinition]:
@@ -71,22 +73,26 @@ def jobs(study: Study) -> list[dg.JobDefinition]:
         _job(
             "refresh_results",
             "Tables, figures and report, from the outputs there are.",
-            Wish(select=SEEN, upstream=False),
+            MaterializeConfig(select=RESULTS, upstream=False),
         ),
     ]
     if "nano-300k" in study.models:
-        everything = Wish(select=["audits/nano-*", "scores/nano-*/*", *SEEN])
+        everything = MaterializeConfig(select=["audits/nano-*", "scores/nano-*/*", *RESULTS])
         wanted.append(
             _job("nano_study", "The whole nano study, to its report: about an hour on two cores.", everything)
         )
     if set(_TABLE_1) <= {run.short_name for run in study.runs_of("qwen3-14b")}:
-        table = Wish(select=["scores/qwen3-14b/*", *SEEN], run=list(_TABLE_1), step=[0, 640])
+        table = MaterializeConfig(select=["scores/qwen3-14b/*", *RESULTS], run=list(_TABLE_1), step=[0, 640])
         words = "The paper's Table 1: three schedules of 640 steps at 14B, trained and scored. Needs GPUs."
         wanted.append(_job("paper_table_1", words, table))
     if adopted := [run for run in study.runs.values() if run.adopt]:
         models = sorted({run.model for run in adopted})
-        wish = Wish(select=[*(f"scores/{model}/*" for model in models), *SEEN], run=[run.name for run in adopted])
-        wanted.append(_job("score_adopted", "Take over the published checkpoints of this study and score them.", wish))
+        adopting = MaterializeConfig(
+            select=[*(f"scores/{model}/*" for model in models), *RESULTS], run=[run.name for run in adopted]
+        )
+        wanted.append(
+            _job("score_adopted", "Take over the published checkpoints of this study and score them.", adopting)
+        )
     return wanted
 
 
@@ -94,17 +100,20 @@ def sensors(declared: list[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     """Both are off until they are turned on under Automation."""
     refresh = next(job for job in declared if job.name == "refresh_results")
 
-    words = "Rebuild tables, figures and report when outputs are newer than they are. Uses no GPU."
+    about = "Rebuild tables, figures and report when outputs are newer. Uses no GPU."
 
-    @dg.sensor(job=refresh, minimum_interval_seconds=60, description=words)
+    @dg.sensor(job=refresh, minimum_interval_seconds=60, description=about)
     def refresh_when_behind(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        at_work = dg.RunsFilter(job_name=refresh.name, statuses=[*_UNFINISHED])
-        if not (words := behind(Store.from_env())):
+        store = Store.from_env()
+        at_work = dg.RunsFilter(job_name=refresh.name, statuses=NOT_FINISHED_STATUSES)
+        if not (words := behind(store)):
             yield dg.SkipReason("the tables hold every output")
         elif context.instance.get_run_records(at_work, limit=1):
             yield dg.SkipReason(f"{words}; they are being built")
         else:
-            yield dg.RunRequest()
+            # Dagster starts one run a key: a build that fails is tried again when another output is made.
+            newest = max((path.stat().st_mtime_ns for path in pointers(store.home) if path.exists()), default=0)
+            yield dg.RunRequest(run_key=f"{words} {newest}")
 
     scores = dg.AutomationConditionSensorDefinition(
         "score_new_checkpoints",
@@ -112,15 +121,6 @@ def sensors(declared: list[dg.JobDefinition]) -> list[dg.SensorDefinition]:
         description="Score a checkpoint on every benchmark once it is there. Uses the GPU.",
     )
     return [refresh_when_behind, scores]
-
-
-_UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 def score_when_ready() -> dg.AutomationCondition[Any]:

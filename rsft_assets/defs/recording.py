@@ -24,7 +24,7 @@ from rsft_assets.steps.records.store import Output
 
 _DATA_VERSION = "dagster/data_version"
 _CODE_VERSION = "dagster/code_version"
-_INPUT_VERSION = "dagster/input_data_version"
+INPUT_VERSION = "dagster/input_data_version"
 _INPUT_EVENT = "dagster/input_event_pointer"
 _PREVIEW_STATS = 24
 
@@ -55,12 +55,12 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
     """Dagster's provenance tags for upstream assets at their latest recorded versions."""
     tags = {}
     for key in keys:
-        tags[f"{_INPUT_VERSION}/{key}"], tags[f"{_INPUT_EVENT}/{key}"] = NULL_DATA_VERSION.value, NULL_EVENT_POINTER
+        tags[f"{INPUT_VERSION}/{key}"], tags[f"{_INPUT_EVENT}/{key}"] = NULL_DATA_VERSION.value, NULL_EVENT_POINTER
     for record in instance.get_asset_records([dg.AssetKey(key.split("/")) for key in keys]):
         entry, key = record.asset_entry, record.asset_entry.asset_key.to_user_string()
         if entry.last_materialization is not None:
             version = (entry.last_materialization.tags or {}).get(_DATA_VERSION)
-            tags[f"{_INPUT_VERSION}/{key}"] = version or NULL_DATA_VERSION.value
+            tags[f"{INPUT_VERSION}/{key}"] = version or NULL_DATA_VERSION.value
             tags[f"{_INPUT_EVENT}/{key}"] = str(entry.last_materialization_storage_id or NULL_EVENT_POINTER)
     return tags
 
@@ -71,7 +71,7 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
     tags = {
         **upstream.tags(manifest.asset),
         # The version that was used, where an upstream asset has one for all of it.
-        **{f"{_INPUT_VERSION}/{i.asset}": i.digest for i in manifest.inputs if not i.partition},
+        **{f"{INPUT_VERSION}/{i.asset}": i.digest for i in manifest.inputs if not i.partition},
         _DATA_VERSION: manifest.digest,
         _CODE_VERSION: str(manifest.made_by.get("code") or "unknown"),
     }

@@ -11,7 +11,7 @@ from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
-from rsft_assets.defs.stage_inputs import VERSION, is_stage_input, stage_input
+from rsft_assets.defs.stage_inputs import stage_input, stage_input_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.study import Study
@@ -137,9 +137,10 @@ def table_materialization(
 ) -> dg.AssetMaterialization:
     """Dagster's event for one table of a build."""
     entry = next(entry for entry in tables() if entry.key == table.key)
+    upstream = _upstream(study, entry)
     tags = {
-        **upstream_tags(instance, _upstream(study, entry)),
-        **{f"dagster/input_data_version/{key}": VERSION for key in _upstream(study, entry) if is_stage_input(key)},
+        **upstream_tags(instance, upstream),
+        **stage_input_tags(upstream),
         "dagster/code_version": _code_version(entry),
         "dagster/data_version": table.digest,
     }

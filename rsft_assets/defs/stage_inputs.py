@@ -7,18 +7,18 @@ number of partitions, and is built after it in a run or a backfill.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
 from rsft_assets.defs.dagster_private import DEFAULT_DATA_VERSION
 from rsft_assets.defs.partitions import partitions_definition
-from rsft_assets.defs.recording import silent_output
+from rsft_assets.defs.recording import INPUT_VERSION, silent_output
 from rsft_assets.specs.lineage import asset_keys
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.results.record_tables import STAGES_OF
 
-VERSION = DEFAULT_DATA_VERSION.value
+_VERSION = DEFAULT_DATA_VERSION.value
 """The data version that Dagster takes a virtual asset to have, made or not: making one never makes a table stale."""
 _PREFIX = "results/inputs/"
 
@@ -28,9 +28,9 @@ def stage_input(stage: str) -> str:
     return _PREFIX + stage
 
 
-def is_stage_input(key: str) -> bool:
-    """Whether a key is one of these assets, which have no data of their own."""
-    return key.startswith(_PREFIX)
+def stage_input_tags(keys: Iterable[str]) -> dict[str, str]:
+    """Dagster's provenance tags for those of the keys that are such assets."""
+    return {f"{INPUT_VERSION}/{key}": _VERSION for key in keys if key.startswith(_PREFIX)}
 
 
 def stage_input_assets(study: Study) -> dg.AssetsDefinition:
@@ -47,7 +47,7 @@ def stage_input_assets(study: Study) -> dg.AssetsDefinition:
     @dg.multi_asset(name="results_inputs", specs=specs, can_subset=True)
     def results_inputs(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         for key in sorted(context.selected_asset_keys):
-            context.log_event(dg.AssetMaterialization(key, tags={"dagster/data_version": VERSION}))
+            context.log_event(dg.AssetMaterialization(key, tags={"dagster/data_version": _VERSION}))
             yield silent_output(context.output_for_asset_key(key))
 
     return results_inputs

@@ -31,7 +31,7 @@ _FORGOTTEN_SECONDS = {dg.DagsterRunStatus.NOT_STARTED: 3_600.0, dg.DagsterRunSta
 """After this time a run that has not begun and names no process counts as dead. Starting takes seconds, a queue may
 take days.
 """
-_AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -41,7 +41,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     # Include waiting runs: a freed slot may go to one whose process is dead.
     in_pools = {slot.run_id for pool in pools for slot in pool.claimed_slots}
     in_pools |= {step.run_id for pool in pools for step in pool.pending_steps}
-    at_work = instance.get_runs(filters=dg.RunsFilter(statuses=_AT_WORK))
+    at_work = instance.get_runs(filters=dg.RunsFilter(statuses=AT_WORK))
     ended = list(in_pools - {run.run_id for run in at_work})
     for run_id in ended:
         # Its process died after its last event and before it released the slot.

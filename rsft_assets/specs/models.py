@@ -92,6 +92,6 @@ class Model:
     description: str = ""
 
     @property
-    def wants_gpu(self) -> bool:
-        """Whether it is refused on a machine without a GPU."""
+    def runs_on_gpu(self) -> bool:
+        """Whether it is trained and scored on GPUs, and refused where there is none."""
         return self.needs_gpu and self.parameters > CPU_PARAMETERS

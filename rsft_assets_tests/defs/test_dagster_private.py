@@ -3,6 +3,8 @@
 When a test fails after an upgrade of Dagster, change `rsft_assets/defs/dagster_private.py` and what imports it.
 """
 
+import warnings
+
 import dagster as dg
 import pytest
 
@@ -59,3 +61,18 @@ def test_settings_that_are_a_list_raise_the_error_that_is_caught(tmp_path):
     (tmp_path / "dagster.yaml").write_text("- a\n")
     with pytest.raises(dagster_private.CheckError):
         dg.DagsterInstance.from_config(str(tmp_path))
+
+
+def test_the_ancestors_of_a_table_are_found_through_a_virtual_asset():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        between = dg.AssetSpec("between", deps=["score"], is_virtual=True)
+    specs = [dg.AssetSpec("score"), between, dg.AssetSpec("table", deps=["between"])]
+    graph = dg.Definitions(assets=specs).get_repository_def().asset_graph
+    assert graph.get_non_virtual_ancestor_keys(dg.AssetKey("table")) == {dg.AssetKey("score")}
+
+
+def test_a_run_that_is_over_is_not_among_those_that_are_not():
+    over = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    unfinished = set(dagster_private.NOT_FINISHED_STATUSES)
+    assert {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED} <= unfinished and not unfinished & over

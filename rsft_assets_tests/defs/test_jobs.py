@@ -1,13 +1,17 @@
-"""Jobs do what their names say, and the switches ask for no more than is missing."""
+"""Jobs do what their names say, and the sensors ask for no more than is missing."""
+
+from dataclasses import replace
 
 import dagster as dg
 import pytest
 
 from rsft_assets.defs.code_location import defs, study
+from rsft_assets.defs.jobs import jobs as declared_jobs
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.planning.selection import Selection, cells
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.wide_study import wide_study
 
 SCORES = "scores/nano-300k/nano-dot"
 RUN = "nano-300k_nano-cot_lr1e-4_ep1_bs2"
@@ -44,6 +48,16 @@ def test_a_job_names_what_exists(name, assets):
         assert {ref.step for ref in scores} == {0, 640} and len({ref.run for ref in scores}) == 3
 
 
+def test_a_study_has_the_jobs_that_it_can_run():
+    own = wide_study()
+    assert [job.name for job in declared_jobs(own)] == ["make", "refresh_results"]
+    name, run = next(iter(own.runs.items()))
+    adopting = replace(own, runs={**own.runs, name: replace(run, adopt=True)})
+    job = declared_jobs(adopting)[-1]
+    config = job.run_config["ops"]["rsft_materialize"]["config"]
+    assert job.name == "score_adopted" and config["run"] == [name] and config["select"][0] == f"scores/{run.model}/*"
+
+
 def make(instance, *names):
     config = {"ops": {"rsft_materialize": {"config": {"select": list(names)}}}}
     return jobs()["make"].execute_in_process(run_config=config, instance=instance, raise_on_error=False)
@@ -78,7 +92,7 @@ def test_only_a_score_whose_checkpoint_is_there_is_asked_for(instance):
     assert again.total_requested == 0
 
 
-def test_switches_are_off_until_they_are_turned_on():
+def test_sensors_are_off_until_they_are_turned_on():
     sensors = defs.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {"refresh_when_behind", "score_new_checkpoints"}
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}

@@ -54,7 +54,7 @@ def test_what_is_gone_counts_and_what_cannot_be_read_does_not_count_for_ever(stu
     assert behind(copied) == ""
 
 
-def test_the_switch_asks_for_a_build_while_tables_are_behind_and_none_is_at_work(study, copied, monkeypatch):
+def test_the_sensor_asks_for_a_build_while_tables_are_behind_and_none_is_at_work(study, copied, monkeypatch):
     monkeypatch.setenv("RSFT_HOME", str(copied.home))
     [sensor] = [one for one in defs.get_repository_def().sensor_defs if one.name == "refresh_when_behind"]
     with dg.DagsterInstance.ephemeral() as instance:

@@ -72,7 +72,7 @@ def train(
         refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen, machine)
         return _train_run(study, store, run, steps, chosen, force=force, slot=slot)
 
-    needs_gpu = study.get("models", refs[0].name).wants_gpu
+    needs_gpu = study.get("models", refs[0].name).runs_on_gpu
     at_once = min(len(asked), how_many_at_once(chosen, chosen.processes, machine, needs_gpu=needs_gpu))
     if at_once > 1 and not under_torchrun():
         done = side_by_side(list(asked), at_once, chosen, train_one)

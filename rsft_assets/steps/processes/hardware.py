@@ -97,7 +97,7 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capa
         return
     if ref.stage in ("checkpoints", "scores"):
         model = study.get("models", ref.name)
-        if model.wants_gpu:
+        if model.runs_on_gpu:
             verb = "training" if ref.stage == "checkpoints" else "scoring"
             size = memory_needed(model.parameters, ref.stage) / GIB
             need = f"about {size:.{0 if size >= 10 else 1}f} GiB of GPU memory"

@@ -26,6 +26,7 @@ from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.checked import FILE_NAME as CHECKED
 from rsft_assets.steps.records.folders import RESUME, discard
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_json, read_manifest
+from rsft_assets.steps.records.pointers import outputs_in_use
 from rsft_assets.steps.records.store import Store
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ def _superseded(states: States) -> Iterator[Item]:
     """Weights that were made anew: the older ones go where no manifest names them."""
     store = states.store
     named = _named(store)
-    for pointer, current in (found for stage in _WEIGHTS for found in store.pointers(stage)):
+    for pointer, current in outputs_in_use(store.home, _WEIGHTS):
         if isinstance(current, str):
             continue  # `rsft doctor` reports damage; what lies next to it is kept
         for folder in sorted(path.parent for path in pointer.parent.glob(f"*/{FILE_NAME}")):

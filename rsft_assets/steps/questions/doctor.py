@@ -11,7 +11,7 @@ from typing import Literal
 
 from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.judges import JUDGES_SETTING, judge_specs
-from rsft_assets.specs.lineage import TABLE_OF, Ref, asset_keys, partitions_of
+from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
 from rsft_assets.specs.lock import LOCK_SETTING, lock_path
 from rsft_assets.specs.placement import PLACEMENT_SETTING, Placement, read_placements
 from rsft_assets.specs.repositories import repositories
@@ -20,10 +20,12 @@ from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.manifest import AGAIN, pointer_beside
+from rsft_assets.steps.records.pointers import outputs_in_use
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import HOME_SETTING, Output, Store
 from rsft_assets.steps.results.behind import behind
-from rsft_assets.steps.results.outputs_found import completions_place, pointers, without_pointer
+from rsft_assets.steps.results.outputs_found import completions_place
+from rsft_assets.steps.results.publishing import database_path
 from rsft_assets.steps.scores.completions import DAMAGED
 
 _LITTLE_DISK, _NO_DISK = 5 * GIB, GIB // 4
@@ -155,8 +157,10 @@ def _engine() -> Finding:
 
 
 def _tables(store: Store) -> Finding:
+    if not database_path(store).is_file():
+        return Finding("ok", "tables", "not built yet: rsft materialize 'results/*'")
     stale = behind(store)
-    return Finding("note" if stale else "ok", "tables", stale or "hold every output, or are not built yet")
+    return Finding("note" if stale else "ok", "tables", stale or "hold every output")
 
 
 def _dagster(store: Store) -> Finding:
@@ -169,14 +173,11 @@ def _dagster(store: Store) -> Finding:
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
     """Every output in use, everything that one was made from, and every output beside them."""
     sound, in_use = 0, {}
-    for pointer, output in store.pointers():
+    for pointer, output in outputs_in_use(store.home):
         if isinstance(output, str):
             yield Finding("problem", str(pointer), output)
         else:
             in_use[output.folder] = output
-    for pointer in pointers(store.home, (*TABLE_OF, "figures", "report")):
-        if not pointer.exists():
-            yield Finding("problem", str(pointer.parent), without_pointer(pointer))
     folders = {folder: in_use.get(folder) or _read(folder) for folder in [*in_use, *store.folders()]}
     needed = {*in_use, *(store.home / place for output in in_use.values() for place in _made_from(output))}
     for folder, output in folders.items():

@@ -37,6 +37,7 @@ PLUMBING = {
     "locks": "who may write, not what",
     "manifest": "what is said about an output",
     "output": "what is published, not what makes it",
+    "pointers": "which output is in use",
     "proof": "whether a manifest can be true",
     "provenance": "who made an output",
     "stage": "starts a program",

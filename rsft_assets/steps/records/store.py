@@ -45,6 +45,7 @@ from rsft_assets.steps.records.manifest import (
     write_json,
 )
 from rsft_assets.steps.records.output import Output as Output
+from rsft_assets.steps.records.pointers import outputs_in_use
 
 log = logging.getLogger(__name__)
 HOME_SETTING = "RSFT_HOME"
@@ -275,7 +276,7 @@ class Store:
 
     def outputs(self) -> Iterator[Output]:
         """Every current output whose manifest can be read; for doctor, SQL and traces."""
-        for pointer, output in self.pointers():
+        for pointer, output in outputs_in_use(self.home):
             if isinstance(output, Output):
                 yield output
             else:
@@ -286,11 +287,3 @@ class Store:
         for path in sorted(self.home.rglob(FILE_NAME)):
             if not any(part.startswith(".") for part in path.relative_to(self.home).parts):
                 yield path.parent
-
-    def pointers(self, below: str = "") -> Iterator[tuple[Path, Output | str]]:
-        """Every pointer below a part of the home, with the output that it names or why that cannot be read."""
-        for pointer in sorted(self.home.joinpath(below).rglob(POINTER)):
-            try:
-                yield pointer, Output.pointed_at(pointer)
-            except (StepError, OSError) as error:
-                yield pointer, str(error)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.manifest import pointer_beside
+from rsft_assets.steps.records.pointers import pointers
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import Store
-from rsft_assets.steps.results.outputs_found import pointers
 from rsft_assets.steps.results.publishing import database_path, open_results
 from rsft_assets.steps.results.record_tables import STAGES
 

@@ -88,7 +88,7 @@ def _of_each(kind: str, values: Callable[[Any], tuple[Any, ...]]) -> Callable[[S
 def _model(m: Model) -> tuple[Any, ...]:
     repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
     mixture = m.origin.mixture if isinstance(m.origin, Pretraining) else None
-    return m.family, m.parameters, repo, revision, mixture, m.wants_gpu, m.description
+    return m.family, m.parameters, repo, revision, mixture, m.runs_on_gpu, m.description
 
 
 def _pool(p: Pool) -> tuple[Any, ...]:

@@ -4,15 +4,13 @@ Only `current.json` and manifests are read, so this costs milliseconds a hundred
 """
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.records.manifest import FILE_NAME, POINTER
+from rsft_assets.steps.records.manifest import FILE_NAME
+from rsft_assets.steps.records.pointers import outputs_in_use
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.record_tables import STAGES
@@ -51,14 +49,11 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     """(outputs in a fixed order, problems as (place, words)); a damaged output does not affect the others."""
     outputs: list[Found] = []
     problems: list[tuple[str, str]] = []
-    for pointer in pointers(store.home, STAGES):
-        if not pointer.exists():
-            problems.append((pointer.parent.relative_to(store.home).as_posix(), without_pointer(pointer)))
-            continue
-        try:
-            outputs.append(_found(store, Output.pointed_at(pointer)))
-        except (StepError, OSError) as error:
-            problems.append((pointer.parent.relative_to(store.home).as_posix(), str(error)))
+    for pointer, output in outputs_in_use(store.home, STAGES):
+        if isinstance(output, str):
+            problems.append((pointer.parent.relative_to(store.home).as_posix(), output))
+        else:
+            outputs.append(_found(store, output))
     texts: dict[str, Found] = {}
     for one in outputs:
         if one.stage == "scores":
@@ -66,24 +61,6 @@ def find_outputs(store: Store) -> tuple[list[Found], list[tuple[str, str]]]:
     outputs += [texts[place] for place in sorted(texts)]
     problems += [(one.place, one.damage) for one in outputs if one.damage]
     return outputs, problems
-
-
-def pointers(home: Path, stages: Iterable[str]) -> Iterator[Path]:
-    """Where every pointer of finished outputs is or ought to be."""
-    for stage in stages:
-        for folder, below, files in os.walk(home / stage):
-            finished = (name for name in below if Path(folder, name, FILE_NAME).is_file() and not name.startswith("."))
-            # A folder in its place is damage, to be named as such.
-            if POINTER in (*files, *below) or next(finished, None):
-                below.clear()
-                yield Path(folder, POINTER)
-            else:
-                below.sort()
-
-
-def without_pointer(pointer: Path) -> str:
-    """Words on outputs of which none is in use: a process was killed just then, or the pointer was lost."""
-    return f"{pointer} is gone, so none of the finished outputs beside it is in use; materialize it again"
 
 
 def _found(store: Store, output: Output) -> Found:

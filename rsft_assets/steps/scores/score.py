@@ -44,7 +44,7 @@ def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = Fals
     for name, partitions in by_model.items():
         placement = load_placement(name)
         checkpoints = sorted(partitions.values(), key=lambda refs: (refs[0].run, refs[0].step))
-        shares = min(len(checkpoints), processes_for(placement, needs_gpu=study.get("models", name).wants_gpu))
+        shares = min(len(checkpoints), processes_for(placement, needs_gpu=study.get("models", name).runs_on_gpu))
         if shares > 1:
             found = _side_by_side(study, store, checkpoints, placement, shares, force=force)
         else:

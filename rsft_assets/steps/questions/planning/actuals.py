@@ -148,7 +148,7 @@ def _hours(study: Study, line: Line, seconds: float, *, generated: bool = False)
     ref = Ref(line.assets[0])
     pool = study.pools[ref.name] if ref.stage == "responses" else None
     placement = load_placement(pool.teacher.name if pool else ref.name)
-    gpu = on_gpu(generated if pool else study.models[ref.name].wants_gpu, placement)
+    gpu = on_gpu(generated if pool else study.models[ref.name].runs_on_gpu, placement)
     if ref.stage == "checkpoints":
         width = placement.processes * (1 if gpu else placement.threads)
     else:

@@ -232,7 +232,7 @@ class CostEstimate:
         line.add("generated_tokens_at_most", samples.times(limit, "reference"))
         self._stored(line, tokens, made)
         rate = self.measured.decoding(made)
-        decoding_time(line, tokens, model.parameters, model.wants_gpu, load_placement(model.name), rate)
+        decoding_time(line, tokens, model.parameters, model.runs_on_gpu, load_placement(model.name), rate)
 
     def _answered(self, ref: Ref, benchmark: Benchmark) -> bool:
         """Whether the answers are in store already, or counted: step 0 is one model in every run."""

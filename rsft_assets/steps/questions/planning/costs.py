@@ -22,7 +22,7 @@ def on_gpu(needs_gpu: bool, placement: Placement) -> bool:
 def training_time(line: Line, tokens: Quantity, model: Model, measured: Measurement | None) -> None:
     """Time to train on `tokens`."""
     placement = load_placement(model.name)
-    gpu = on_gpu(model.wants_gpu, placement)
+    gpu = on_gpu(model.runs_on_gpu, placement)
     width = placement.processes * (1 if gpu else placement.threads)
     rate = rates.TRAINING_MFU if gpu else rates.CPU_TRAINING_FLOPS
     _time(line, tokens, gpu, width, measured, rate, _seconds(6 * model.parameters, rate, gpu))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
+from rsft_assets.steps.records.pointers import outputs_in_use
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import Output, Store
 
@@ -36,7 +37,9 @@ class Measured:
     def manifests(self, asset: str) -> tuple[Manifest, ...]:
         """Of every current output of an asset, or below it."""
         # What cannot be read is left out: `rsft doctor` names it.
-        return tuple(found.manifest for _, found in self.store.pointers(asset) if isinstance(found, Output))
+        return tuple(
+            found.manifest for _, found in outputs_in_use(self.store.home, [asset]) if isinstance(found, Output)
+        )
 
     @functools.cache  # noqa: B019
     def completions(self, model: str) -> tuple[Manifest, ...]:
