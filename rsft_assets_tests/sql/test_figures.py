@@ -3,6 +3,7 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import duckdb
 import pytest
@@ -126,3 +127,14 @@ def test_without_results_the_command_that_builds_them_is_named(study, tmp_path):
 def test_an_unknown_figure_is_answered_with_the_nearest(study, finished):
     with pytest.raises(SpecError, match="dip_and_recovery"):
         draw_figures(study, finished, ("figures/dip_and_recover",))
+
+
+def test_the_order_in_which_a_sum_was_made_changes_no_number_that_is_drawn():
+    sums = ("0.1::DOUBLE + 0.2::DOUBLE", "0.3::DOUBLE")
+    with duckdb.connect() as db:
+        exact, drawn = set(), []
+        for one in sums:
+            query = f"SELECT {one} AS x, $study AS study"
+            exact.add(db.execute(query, {"study": "tiny"}).fetchall()[0][0])
+            drawn.append(rows_of(db, replace(FIGURES[0], query=query), "tiny"))
+    assert len(exact) == 2 and drawn == [[{"x": 0.3, "study": "tiny"}]] * 2
