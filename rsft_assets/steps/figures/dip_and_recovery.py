@@ -14,6 +14,8 @@ from rsft_assets.steps.figures import style
 from rsft_assets.steps.figures.style import GREY, Rows, by, by_arm
 
 MOST_PANELS = 12
+MOST_BLOCKS = 2
+"""Lanes that stand below each other; more of them stand side by side."""
 
 
 def draw(rows: Rows, study: str) -> Canvas | None:
@@ -73,7 +75,13 @@ def _picture(lanes: list[tuple[str, Rows]], benchmarks: list[str], caption: str,
     for (i, j), axes in panels.items():
         lane, of = lanes[i]
         _panel(axes, [row for row in of if row["benchmark"] == benchmarks[j]], looks, steps, seeds, both)
-        style.benchmark_title(axes, titles[benchmarks[j]][0], lane)
+        row = titles[benchmarks[j]][0]
+        if len(lanes) <= MOST_BLOCKS:
+            style.benchmark_title(axes, row, lane)
+            continue
+        axes.set_title("" if j else lane, fontweight="bold")
+        axes.set_ylabel("" if i else row["title"] or benchmarks[j], fontweight="bold")
+        axes.tick_params(labelbottom=j == len(benchmarks) - 1, labelleft=i == 0 or row["unit"] != "share")
     canvas.legend(*style.legend_of(looks, {}), loc="outside upper center", ncols=min(4, len(looks)))
     caption += " Dashed: the paper's published numbers." if both else ""
     style.note(canvas, caption, int(12.5 * canvas.get_figwidth()))
@@ -81,16 +89,14 @@ def _picture(lanes: list[tuple[str, Rows]], benchmarks: list[str], caption: str,
 
 
 def _grid(lanes: int, benchmarks: int) -> tuple[Canvas, dict[tuple[int, int], Axes]]:
-    """The panels by lane and benchmark: one lane below the other, or a column for each lane or benchmark."""
-    every = list(itertools.product(range(lanes), range(benchmarks)))
-    if lanes <= 2:
-        across = min(3, benchmarks)
-        places = {(i, j): (i * -(-benchmarks // across) + j // across, j % across) for i, j in every}
-    else:
-        # A page is taller than wide, so whichever there are many of runs downwards.
-        places = {(i, j): (j, i) if benchmarks > max(4, lanes) else (i, j) for i, j in every}
+    """The panels by lane and benchmark: three in a row, lane below lane; of many lanes, a column for each."""
+    blocks, across = lanes <= MOST_BLOCKS, min(3, benchmarks)
+    places = {
+        (i, j): (i * -(-benchmarks // across) + j // across, j % across) if blocks else (j, i)
+        for i, j in itertools.product(range(lanes), range(benchmarks))
+    }
     shape = [1 + max(place[side] for place in places.values()) for side in (0, 1)]
-    size = max(4.6, 0.6 + 3.1 * shape[1]), 0.9 + 2.2 * shape[0]
+    size = max(4.6, 0.6 + (3.1 if blocks else 2.4) * shape[1]), 0.9 + (2.2 if blocks else 1.6) * shape[0]
     canvas, panels = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
     for row, column in itertools.product(*map(range, shape)):
         axes, used = panels[row, column], places.values()
