@@ -56,11 +56,14 @@ def _by_schedule(rows: Rows) -> list[tuple[str, Rows]]:
 
 
 def _chosen(rows: Rows, most: int) -> list[str]:
-    """Of each group of benchmarks those with the most scores, of all groups as many."""
+    """Of the benchmarks that most models are scored on, as many of each group."""
     scores = by(style.in_group_order(rows), "benchmark")
-    ranked = by([of[0] for of in sorted(scores.values(), key=len, reverse=True)], "benchmark_group")
-    turns = itertools.chain(*itertools.zip_longest(*ranked.values()))
-    chosen = [row["benchmark"] for row in turns if row is not None][:most]
+    turns = {
+        name: (-len(by(scores[name], "model")), turn)
+        for group in by([of[0] for of in scores.values()], "benchmark_group").values()
+        for turn, name in enumerate(row["benchmark"] for row in group)
+    }
+    chosen = sorted(scores, key=lambda name: turns[name])[:most]
     return [benchmark for benchmark in scores if benchmark in chosen]
 
 

@@ -36,7 +36,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
             axes.axis("on")
             _draw_panel(axes, panel, sets, models)
         line[0].set_ylabel("the paper, published" if source == "paper" else f"the {study} study", fontweight="bold")
-        line[0].legend(*style.legend_of(sets, models), loc="best", fontsize=7)
+        line[len(panels) - 1].legend(*style.legend_of(sets, models), loc="best", fontsize=7)
     caption = (
         "▼: our test finds a dip here, from which the run recovers: the mean over training seeds falls to this step "
         "and rises after it, both by more than chance after correcting for having picked the steps and for the number "

@@ -157,7 +157,7 @@ def share_axis(axes: Axes, unit: str, *, signed: bool = False, flat: bool = Fals
     """
     axis = axes.xaxis if flat else axes.yaxis
     if flat:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if unit == "share":
         axis.set_major_formatter(FuncFormatter(lambda y, _: _percent(y, signed)))
     if unit == "share" and not signed:
