@@ -37,7 +37,8 @@ def test_every_model_has_a_picture_beside_the_dip_figure(drawn):
     for output in drawn.values():
         pictures = {file.path for file in output.manifest.files if file.path.endswith(".png")}
         models = {f"{name}.png" for name in ("tiny.tiny-1m", "paper.qwen3-1.7b", "paper.qwen3-4b")}
-        assert pictures - {"tiny.png", "paper.png"} == (models if output.manifest.asset == "figures/dip_and_recovery" else set())
+        wanted = models if output.manifest.asset == "figures/dip_and_recovery" else set()
+        assert pictures - {"tiny.png", "paper.png"} == wanted
         assert {label_of(name) for name in models} == {
             "tiny study, tiny-1m",
             "paper study, qwen3-1.7b",
