@@ -36,11 +36,12 @@ def test_every_figure_is_drawn_for_every_study(drawn):
 def test_every_model_has_a_picture_beside_the_dip_figure(drawn):
     for output in drawn.values():
         pictures = {file.path for file in output.manifest.files if file.path.endswith(".png")}
-        models = {f"{name}.png" for name in ("tiny.tiny-1m", "paper.qwen3-1.7b", "paper.qwen3-4b")}
+        models = {f"{name}.png" for name in ("tiny.tiny-1m", "tiny.tiny-3m", "paper.qwen3-1.7b", "paper.qwen3-4b")}
         wanted = models if output.manifest.asset == "figures/dip_and_recovery" else set()
         assert pictures - {"tiny.png", "paper.png"} == wanted
         assert {label_of(name) for name in models} == {
             "tiny study, tiny-1m",
+            "tiny study, tiny-3m",
             "paper study, qwen3-1.7b",
             "paper study, qwen3-4b",
         }

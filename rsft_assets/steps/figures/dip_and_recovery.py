@@ -136,13 +136,14 @@ def _panel(axes: Axes, rows: Rows, looks: dict[str, dict[str, Any]], steps: list
 
 
 def _words(rows: Rows, whose: str) -> str:
-    dips = by([row for row in rows if row["is_valley"]], "source", "model", "dataset", "schedule", "benchmark")
-    arms = by(rows, "source", "model", "dataset", "schedule", "benchmark")
+    names = ("source", "model", "dataset", "schedule", "benchmark")
+    tested = [row for row in rows if row["benchmark_group"] != "safety"]
+    arms, dips = by(tested, *names), by([row for row in tested if row["is_valley"]], *names)
     several = any(row["seeds"] > 1 for row in rows)
     return (
         f"Scores before training (base) and after so many steps{', mean over training seeds' if several else ''}. "
         f"Shaded: 95 % intervals{' over items and seeds' if several else ' over items'}. "
         "▼: a dip; the score falls to this step and rises again after it, both by more than chance, corrected for how "
         "many steps, training sets and benchmarks were looked at. "
-        f"{len(dips)} of the {len(arms)} lines of {whose} {'has' if len(dips) == 1 else 'have'} one."
+        f"Of {len(arms)} lines of {whose} outside safety, {len(dips) or 'none'} dip{'s' if len(dips) == 1 else ''}."
     )
