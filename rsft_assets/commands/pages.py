@@ -22,7 +22,7 @@ from PIL import Image
 from rsft_assets.defs.pages import PREVIEW, address_file, base_url
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.catalogue import FIGURES, label_of
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.behind import behind
@@ -138,14 +138,19 @@ def index(store: Store) -> str:
         folder = output.folder.relative_to(store.home).as_posix()
         files = [record.path for record in output.manifest.files if record.path.endswith((".html", ".png"))]
         links = "".join(
-            f'<p><a href="/{folder}/{name}">{Path(name).stem} study</a></p>'
-            + (f'<img src="/{folder}/{name}" width="900" alt="{Path(name).stem}">' if name.endswith(".png") else "")
+            f'<p><a href="/{folder}/{name}">{label_of(name)}</a></p>'
+            + (f'<img src="/{folder}/{name}" width="900" alt="{label_of(name)}">' if _is_shown(name) else "")
             for name in map(html.escape, files)
         )
         sections.append(f"<h2>{html.escape(title)}</h2>{links}")
     stale = f"<p><strong>{html.escape(words)}</strong></p>" if (words := behind(store)) else ""
     body = stale + ("".join(sections) or "<p>Nothing here yet: rsft report</p>")
     return f"<!doctype html><meta charset=utf-8><title>rsft</title><body style='font-family:sans-serif'>{body}"
+
+
+def _is_shown(name: str) -> bool:
+    """Pages and the pictures of single models are linked only."""
+    return name.endswith(".png") and name.count(".") == 1
 
 
 def serve(home: Path, host: str, port: int) -> None:

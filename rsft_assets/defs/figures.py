@@ -9,7 +9,7 @@ from rsft_assets.defs.materializing import make_and_record
 from rsft_assets.defs.pages import PREVIEW, page_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, upstream_tags
-from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys, label_of
 from rsft_assets.steps.records.store import Output
 
 
@@ -54,7 +54,7 @@ def figure_materialization(instance: dg.DagsterInstance, output: Output, state: 
     tags = upstream_tags(instance, figure.depends_on)
     tags |= {"dagster/code_version": _code_version(figure), "dagster/data_version": output.digest}
     pictures = {
-        f"{path.stem} study": dg.MetadataValue.md(_picture(page_url(output, path.name)))
+        label_of(path.name): dg.MetadataValue.md(_picture(page_url(output, path.name)))
         for path in sorted(output.folder.glob("*.png"))
     }
     return dg.AssetMaterialization(

@@ -37,7 +37,13 @@ def store(tmp_path):
     for ref, files in (
         (
             Ref("figures/overview"),
-            {"nano.png": PICTURE, "nano.svg": b"<svg/>", "nano.csv": b"step,value\n", "receipt.json": b"{}"},
+            {
+                "nano.png": PICTURE,
+                "nano.small.png": PICTURE,
+                "nano.svg": b"<svg/>",
+                "nano.csv": b"step,value\n",
+                "receipt.json": b"{}",
+            },
         ),
         (Ref("report"), {"nano.html": b"<h1>Report</h1>", "receipt.json": b"{}"}),
     ):
@@ -84,7 +90,9 @@ def test_figures_and_reports_are_shown_and_nothing_else(store):
         assert small.size == (460, 230)
         assert served.get(page_url(report, "nano.html").removeprefix(served.url))[1] == b"<h1>Report</h1>"
         status, body, _ = served.get("/")
-        assert status == 200 and path.encode() in body
+        assert status == 200 and f'<img src="{path}"'.encode() in body
+        assert path.replace("nano", "nano.small").encode() + b'">nano study, small</a></p>' in body
+        assert body.count(b"<img") == 1
         assert {hidden: served.get(hidden)[0] for hidden in HIDDEN} == dict.fromkeys(HIDDEN, 404)
         for host in ("evil.example", "127.0.0.1.evil.example", ""):
             assert served.get(path, Host=host)[0] == 403

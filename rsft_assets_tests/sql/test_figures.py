@@ -11,7 +11,7 @@ import pytest
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.figures import optimization_regimes
-from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.catalogue import FIGURES, label_of
 from rsft_assets.steps.figures.draw import draw_figures, rows_of
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.build import build_results
@@ -32,6 +32,20 @@ def test_every_figure_is_drawn_for_every_study(drawn):
         for study in ("paper", "tiny"):
             assert output.file(f"{study}.png").read_bytes().startswith(b"\x89PNG")
             ET.parse(output.file(f"{study}.svg"))
+
+
+def test_every_model_has_a_picture_beside_the_dip_figure(drawn):
+    for output in drawn.values():
+        pictures = {file.path for file in output.manifest.files if file.path.endswith(".png")}
+        models = {f"{name}.png" for name in ("tiny.tiny-1m", "tiny.tiny-3m", "paper.qwen3-1.7b", "paper.qwen3-4b")}
+        wanted = models if output.manifest.asset == "figures/dip_and_recovery" else set()
+        assert pictures - {"tiny.png", "paper.png"} == wanted
+        assert {label_of(name) for name in models} == {
+            "tiny study, tiny-1m",
+            "tiny study, tiny-3m",
+            "paper study, qwen3-1.7b",
+            "paper study, qwen3-4b",
+        }
 
 
 def test_where_there_is_no_number_the_figure_says_so(drawn):

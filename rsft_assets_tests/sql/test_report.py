@@ -95,9 +95,14 @@ def test_the_page_stands_alone_and_leads_to_traces(study, copied_report):
     text = output.file("tiny.html").read_text()
     page = Page()
     page.feed(text)
-    assert page.outside == []
+    figure = copied_report.require(Ref("figures/dip_and_recovery"))
+    files = [figure.file(f"tiny.{model}.svg") for model in ("tiny-1m", "tiny-3m")]
+    assert page.outside == [f"../../{file.relative_to(copied_report.home).as_posix()}" for file in files], (
+        "the pictures of single models, from the page's folder"
+    )
+    assert all((output.folder / address).is_file() for address in page.outside)
     assert page.headings == len(NAMES) + 1
-    assert text.count("data:image/svg+xml;base64") == len([f for f in FIGURES if f.name != "reproduction_gap"]), (
+    assert text.count("<svg ") == len([f for f in FIGURES if f.name != "reproduction_gap"]), (
         "every figure but that of the paper's gaps has numbers here"
     )
     assert f"rsft trace scores/tiny-1m/tiny-dot &#x27;{RUN}|" in text

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
-from rsft_assets.steps.figures import response_length, safety_tradeoff, schedule_comparison
-from rsft_assets.steps.figures.style import COLOURS, LINES, colour_of, house_style, marker_of
+from rsft_assets.steps.figures import response_length, schedule_comparison
+from rsft_assets.steps.figures.style import house_style
 from rsft_assets.steps.report.answer import Answer
 from rsft_assets.steps.report.page import MOST_ROWS, page
 from rsft_assets.steps.report.write import answers_of, lengths, outcomes, safety, trust
@@ -276,17 +276,6 @@ def test_a_table_as_long_as_a_study_is_shown_whole():
     text = page("t", [], [Answer("a", "A?", columns={"run": "run"}, rows=rows)], {}, {})
     assert MOST_ROWS >= 234
     assert f">r{MOST_ROWS - 1}<" in text and f">r{MOST_ROWS}<" not in text and "The first 300 of 301 rows" in text
-
-
-def test_names_past_the_last_colour_do_not_look_alike():
-    names = [f"n{i}" for i in range(2 * len(COLOURS))]
-    colours, markers = colour_of(names), marker_of(names)
-    assert len({(colours[name], markers[name]) for name in names}) == len(names)
-    looks = safety_tradeoff._looks([(name, i % 2 == 0) for i, name in enumerate(names)])
-    assert len({(look["color"], look["marker"]) for look in looks.values()}) == len(names)
-    marks = [{looks[name]["marker"] for name in names[start::2]} for start in (0, 1)]
-    assert not marks[0] & marks[1]
-    assert len(set(LINES)) >= 5
 
 
 @pytest.mark.parametrize(("arms", "drawn"), [(13, 13), (16, 16), (17, 16)])

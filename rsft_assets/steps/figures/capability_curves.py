@@ -15,14 +15,14 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     rows = [row for group in compared if len({row["parameters"] for row in group}) > 1 for row in group]
     if not rows:
         return None
-    names, families = sorted({row["dataset"] for row in rows}), list(by(rows, "family", "mixture"))
-    looks = {name: {"color": style.colour_of(names)[name], "marker": style.marker_of(names)[name]} for name in names}
+    looks, families = style.set_looks(row["dataset"] for row in rows), list(by(rows, "family", "mixture"))
     panels = by(style.in_group_order(rows), "benchmark")
     canvas, grid = style.grid_of(len(panels), most=3, width=3.2)
     shown: dict[str, Any] = {}
     for axes, of in zip(grid, panels.values(), strict=True):
         _panel(axes, of, looks, families, shown)
         style.benchmark_title(axes, of[0])
+    style.one_scale((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True))
     canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(panels), len(shown)))
     caption = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "

@@ -16,6 +16,8 @@ class Figure:
     """Rows that are drawn, and nothing else; `$study` is the study."""
     reads: tuple[str, ...]
     """Results tables of the query, `schema.table`."""
+    by_model: bool = False
+    """Whether a picture of each model, `<study>.<model>`, stands beside the figure."""
 
     @property
     def key(self) -> str:
@@ -66,11 +68,13 @@ FIGURES = (
     Figure(
         name="dip_and_recovery",
         title="Dip and recovery",
-        description="Scores over training steps by benchmark and run, with 95 % intervals, and the step marked "
-        "to which an arm falls and from which it rises again beyond noise.",
+        description="Scores over training steps by benchmark and training set, with 95 % intervals, and the step "
+        "marked to which an arm falls and from which it rises again beyond noise: the models with the most arms, each "
+        "under its most common schedule. A picture of each model shows every schedule.",
         question="Has it trained long enough?",
         query=_scores_with_dips("t.study = $study") + "ORDER BY t.source, t.model, t.run, t.benchmark, t.step",
         reads=("marts.score_trajectories", "marts.dip_and_recovery"),
+        by_model=True,
     ),
     Figure(
         name="response_length",
@@ -179,6 +183,12 @@ FIGURES = (
         reads=("marts.reproduction_gap",),
     ),
 )
+
+
+def label_of(file: str) -> str:
+    """What a picture or page shows: `nano.png` the nano study, `nano.nano-1m.png` a model of it."""
+    study, _, model = file.rpartition(".")[0].partition(".")
+    return f"{study} study, {model}" if model else f"{study} study"
 
 
 def figure_keys() -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 
 from rsft_assets.steps.figures import style
 from rsft_assets.steps.figures.style import GREY, Rows, by, by_arm
@@ -15,17 +14,16 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     rows = [row for row in rows if row["gain"] is not None]
     if not rows:
         return None
-    names = sorted({row["dataset"] for row in rows})
-    colours, markers = style.colour_of(names), style.marker_of(names)
+    looks = style.set_looks(row["dataset"] for row in rows)
     models = list(by(rows, "model"))
     panels = by(style.in_group_order(rows), "benchmark")
     tall = 0.7 + 0.2 * len(by_arm(rows))
     canvas, grid = style.grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, tall)))
     for axes, of in zip(grid, panels.values(), strict=True):
-        _panel(axes, of, models, colours, markers)
+        _panel(axes, of, models, looks)
         style.benchmark_title(axes, of[0])
-    handles = [_handle(name, colours, markers) for name in names]
-    canvas.legend(handles=handles, loc="outside upper center", ncols=min(4, len(names)))
+    style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
+    canvas.legend(*style.legend_of(looks, {}), loc="outside upper center", ncols=min(4, len(looks)))
     caption = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
         "misses 0 is a gain or loss beyond noise. Open points: no interval."
@@ -35,11 +33,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     return canvas
 
 
-def _handle(name: str, colours: dict[str, str], markers: dict[str, str]) -> Any:
-    return Line2D([], [], color=colours[name], marker=markers[name], label=name)
-
-
-def _panel(axes: Axes, rows: Rows, models: list[str], colours: dict[str, str], markers: dict[str, str]) -> None:
+def _panel(axes: Axes, rows: Rows, models: list[str], looks: dict[str, dict[str, Any]]) -> None:
     style.share_axis(axes, rows[0]["unit"], signed=True, flat=True)
     axes.axvline(0, color=GREY, linewidth=0.9)
     ticks, labels, y = [], [], 0.0
@@ -49,10 +43,9 @@ def _panel(axes: Axes, rows: Rows, models: list[str], colours: dict[str, str], m
             continue
         first = y
         for arm in by_arm(own).values():
-            row, colour = arm[0], colours[arm[0]["dataset"]]
+            row, look = arm[0], looks[arm[0]["dataset"]]
             for seed in arm if len(arm) > 1 else []:
-                style.seed_point(axes, seed["gain"], -y, colour)
-            look = {"color": colour, "marker": markers[row["dataset"]]}
+                style.seed_point(axes, seed["gain"], -y, look["color"])
             style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure as Canvas
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import COLOURS, GREY, Rows, by
+from rsft_assets.steps.figures.style import GREY, TINTS, Rows, by
 
 
 def draw(rows: Rows, study: str) -> Canvas | None:
@@ -17,7 +17,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         most = max(row["amount"] for row in of)
         for y, row in enumerate(of):
             of_responses = row["stage"].startswith("responses")
-            colour = COLOURS[4] if of_responses else COLOURS[0]
+            colour = TINTS[6] if of_responses else TINTS[0]
             axes.barh(-y, row["amount"], color=colour, height=0.7)
             share = f"  ({100 * row['share']:.1f} % of {row['of_stage']})" if row["share"] is not None else ""
             axes.text(row["amount"] + most * 0.01, -y, f"{row['amount']:,}{share}", va="center", fontsize=7, color=GREY)
@@ -28,5 +28,5 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         axes.grid(visible=False)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-    style.note(canvas, "Counts of queries and rows (dark) and of responses (light).")
+    style.note(canvas, "Counts of queries and rows (blue) and of responses (grey).")
     return canvas

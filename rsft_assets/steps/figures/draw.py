@@ -2,7 +2,8 @@
 
 In: the published results. Out: `<home>/figures/<figure>/…`, an output with a manifest like any other: for each
 study `<study>.svg`, `<study>.png`, `<study>.csv` (the numbers drawn) and `receipt.json`, which says which
-score digests they stand on. Drawn again only where a number changed. How to run:
+score digests they stand on; of some figures also `<study>.<model>.svg` and `.png`. Drawn again only where a number
+changed. How to run:
 
     python -m rsft_assets.steps.figures.draw [figures/dip_and_recovery ...] [--force]
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rsft_assets.specs.errors import SpecError, StepError, nearest
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
-from rsft_assets.steps.figures.catalogue import FIGURES, Figure
+from rsft_assets.steps.figures.catalogue import FIGURES, Figure, label_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.identity import Identity
@@ -101,7 +102,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
         ref,
         {
             **{"figure": figure.name, "title": figure.title, "question": figure.question},
-            **{"query": figure.query, "code": _code(figure)},
+            **{"query": figure.query, "code": _code(figure), "places": _places(study)},
         },
         tuple(
             InputRecord(f"results/{figure.name}", study_name, rows_digest(rows[study_name]), "results.duckdb")
@@ -112,7 +113,9 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
         if build.finished is None:
             last = None if force else _last(store, identity)
             drawn = [
-                study_name for study_name in rows if _draw_one(figure, study_name, rows[study_name], build.folder, last)
+                study_name
+                for study_name in rows
+                if _draw_one(figure, study_name, rows[study_name], build.folder, last, _places(study))
             ]
             write_json(build.folder / RECEIPT, _receipt(figure, rows, drawn))
             stats = {
@@ -132,8 +135,20 @@ def _last(store: Store, identity: Identity) -> Output | None:
     return output
 
 
-def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output | None) -> bool:
-    """Draw one study's picture, or take over the last one where none of its numbers changed."""
+def _places(study: Study) -> dict[str, int]:
+    """The place of each training set in its study, in the order of the runs; figures colour it by that."""
+    trained = dict.fromkeys(run.dataset for run in study.runs.values())
+    places: dict[str, int] = {}
+    for name in trained:
+        member = study.member_of[("datasets", name)]
+        places[name] = sum(study.member_of[("datasets", other)] == member for other in places)
+    return places
+
+
+def _draw_one(
+    figure: Figure, study: str, rows: Rows, folder: Path, last: Output | None, places: dict[str, int]
+) -> bool:
+    """Draw one study's pictures, or take over the last ones where none of its numbers changed."""
     from rsft_assets.steps.figures import style
 
     if last is not None:
@@ -144,16 +159,20 @@ def _draw_one(figure: Figure, study: str, rows: Rows, folder: Path, last: Output
                     shutil.copyfile(last.folder / record.path, folder / record.path)
             return study in receipt["drawn"]
     module = importlib.import_module(f"rsft_assets.steps.figures.{figure.name}")
-    with style.house_style():
+    with style.house_style(places):
         canvas = module.draw(rows, study)
-        known = canvas is not None
-        why = f"no scores of the {study} study for it yet"
-        if canvas is not None:
-            style.heading(canvas, f"{figure.title}: {study} study", figure.question)
-        style.save(canvas or style.not_available(figure.title, why), folder, study)
-    if not known:
-        log.info("%s: no numbers for the %s study yet", figure.key, study)
-        return False
+        if canvas is None:
+            why = f"no scores of the {study} study for it yet"
+            style.save(style.not_available(figure.title, why), folder, study)
+            log.info("%s: no numbers for the %s study yet", figure.key, study)
+            return False
+        pictures = {study: canvas}
+        for model, own in style.by(rows, "model").items() if figure.by_model else ():
+            if (of_model := module.draw_model(own, study)) is not None:
+                pictures[f"{study}.{model}"] = of_model
+        for name, picture in pictures.items():
+            style.heading(picture, f"{figure.title}: {label_of(f'{name}.png')}", figure.question)
+            style.save(picture, folder, name)
     with (folder / f"{study}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

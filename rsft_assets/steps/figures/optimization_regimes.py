@@ -5,13 +5,13 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch, Rectangle
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import COLOURS, GREY, Rows, by
+from rsft_assets.steps.figures.style import GREY, TINTS, Rows, by
 
 LOOKS = {
-    "under-fitted": ("U", COLOURS[4]),
-    "optimal": ("O", COLOURS[2]),
-    "over-fitted": ("X", COLOURS[1]),
-    "undecided": ("?", "#d9d9d9"),
+    "under-fitted": ("U", TINTS[0]),
+    "optimal": ("O", TINTS[2]),
+    "over-fitted": ("X", TINTS[1]),
+    "undecided": ("?", TINTS[6]),
     "not available": ("–", "white"),
 }
 

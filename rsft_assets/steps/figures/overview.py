@@ -1,12 +1,13 @@
 """The study beside the paper: a row of panels for each, a panel for each kind of benchmark, dips marked by our test."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import GREY, GROUPS, Rows, by, by_arm
+from rsft_assets.steps.figures.style import GROUPS, Rows, by, by_arm
 
 _LEAST_STEPS = 4
 _MOST_ARMS = 6
@@ -28,12 +29,14 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     for axes in grid.flat:
         axes.axis("off")
     for line, (source, panels) in zip(grid, shown, strict=True):
-        looks = _Looks([row for panel in panels for row in panel])
+        drawn = [row for panel in panels for row in panel]
+        sets = {name: {"color": look["color"]} for name, look in style.set_looks(r["dataset"] for r in drawn).items()}
+        models = {name: {"linestyle": dash} for name, dash in style.line_of([r["model"] for r in drawn]).items()}
         for axes, panel in zip(line, panels, strict=False):
             axes.axis("on")
-            _draw_panel(axes, panel, looks)
+            _draw_panel(axes, panel, sets, models)
         line[0].set_ylabel("the paper, published" if source == "paper" else f"the {study} study", fontweight="bold")
-        line[0].legend(*looks.legend(), loc="best", fontsize=7)
+        line[len(panels) - 1].legend(*style.legend_of(sets, models), loc="best", fontsize=7)
     caption = (
         "▼: our test finds a dip here, from which the run recovers: the mean over training seeds falls to this step "
         "and rises after it, both by more than chance after correcting for having picked the steps and for the number "
@@ -61,21 +64,7 @@ def _few(rows: Rows) -> Rows:
     return [row for arm in kept for row in arm]
 
 
-class _Looks:
-    """Colour by training set, line by model."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.colours = style.colour_of([row["dataset"] for row in rows])
-        self.lines = style.line_of([row["model"] for row in rows])
-
-    def legend(self) -> tuple[list[Line2D], list[str]]:
-        handles = {name: Line2D([], [], color=colour) for name, colour in self.colours.items()}
-        if len(self.lines) > 1:
-            handles |= {name: Line2D([], [], color=GREY, linestyle=line) for name, line in self.lines.items()}
-        return list(handles.values()), list(handles)
-
-
-def _draw_panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
+def _draw_panel(axes: Axes, rows: Rows, sets: dict[str, Any], models: dict[str, Any]) -> None:
     places = style.step_axis(axes, [row["step"] for row in rows])
     style.share_axis(axes, rows[0]["unit"])
     axes.set_xlabel("optimizer step")
@@ -84,7 +73,7 @@ def _draw_panel(axes: Axes, rows: Rows, looks: _Looks) -> None:
     for arm in arms.values():
         line = max(by(arm, "run").values(), key=len)
         value, low, high = ("arm_value", "arm_low", "arm_high") if line[0]["seeds"] > 1 else ("value", "low", "high")
-        look = {"color": looks.colours[line[0]["dataset"]], "linestyle": looks.lines[line[0]["model"]]}
+        look = sets[line[0]["dataset"]] | models[line[0]["model"]]
         x = [places[row["step"]] for row in line]
         axes.plot(x, [row[value] for row in line], marker="o", markersize=3, **look)
         if all(row[low] is not None for row in line):

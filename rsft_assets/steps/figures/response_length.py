@@ -5,16 +5,19 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import COLOURS, FAINT, GREY, Rows, by
+from rsft_assets.steps.figures.style import FAINT, GREY, TINTS, Rows, by
 
 PARTS = (
-    ("growth_real", "settled answers", COLOURS[0]),
-    ("growth_no_end_token", "no end token", COLOURS[5]),
-    ("growth_loops", "loops", COLOURS[1]),
-    ("growth_cut", "cut by the limit", COLOURS[3]),
+    ("growth_real", "settled answers", TINTS[0]),
+    ("growth_no_end_token", "no end token", TINTS[5]),
+    ("growth_loops", "loops", TINTS[1]),
+    ("growth_cut", "cut by the limit", TINTS[3]),
 )
+MEAN: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 2.5, "linewidth": 0.9, "label": "mean length"}
 MOST_ARMS = 16
 REASONING = ("in-domain", "ood-reasoning")
 
@@ -41,8 +44,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     ]
     grid[0][0].set_ylim(0, 1.06 * max(tops))
     _label(grid, columns, list(shown), places)
-    handles, labels = next(found for axes in grid.flat if (found := axes.get_legend_handles_labels())[0])
-    canvas.legend(handles, labels, loc="outside upper center", ncols=5 if len(columns) > 2 else 3)
+    handles = [*(Patch(color=colour, label=label) for _, label, colour in PARTS), Line2D([], [], **MEAN)]
+    canvas.legend(handles=handles, loc="outside upper center", ncols=5 if len(columns) > 2 else 3)
     style.note(canvas, _words(len(arms), rows), 30 + 32 * len(columns))
     return canvas
 
@@ -58,7 +61,8 @@ def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], pla
         axes.set_xlim(-0.6, len(places) - 0.4)
         axes.set_xlabel("optimizer step")
     for axes, arm in zip(grid[:, 0], arms, strict=True):
-        axes.set_ylabel("\n".join(arm), rotation=0, ha="right", va="center", fontsize=8)
+        words = style.schedule_words(arm[-1]).replace(", rate", ",\nrate")
+        axes.set_ylabel("\n".join((*arm[:-1], words)), rotation=0, ha="right", va="center", fontsize=8)
 
 
 def _means(rows: Rows) -> Rows:
@@ -81,14 +85,13 @@ def _panel(axes: Axes, rows: Rows, places: dict[int, int]) -> float:
     base = means[0]["base_mean_tokens"]
     axes.axhline(base, color=GREY, linewidth=0.8, linestyle="--")
     up, down = [base] * len(means), [base] * len(means)
-    for column, label, colour in PARTS:
-        for i, row in enumerate(means):
-            part = row[column]
+    for column, _, colour in PARTS:
+        for i, part in ((i, row[column]) for i, row in enumerate(means) if row[column]):
             start = up if part >= 0 else down
-            axes.bar(x[i], part, bottom=start[i], color=colour, width=0.72, label=label if i == 0 else None)
+            axes.bar(x[i], part, bottom=start[i], color=colour, width=0.72)
             start[i] += part
     lengths = [row["arm_mean_tokens"] for row in means]
-    axes.plot(x, lengths, color="black", marker="o", markersize=2.5, linewidth=0.9, label="mean length")
+    axes.plot(x, lengths, **MEAN)
     for at, row in zip(x, means, strict=True):
         if row["arm_growth_low"] is not None:
             ends = [row["arm_mean_tokens"] + row[f"arm_growth_{end}"] - row["arm_growth"] for end in ("low", "high")]

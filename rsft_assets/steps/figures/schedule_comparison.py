@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import COLOURS, GREY, MARKERS, Rows, by, by_arm
+from rsft_assets.steps.figures.style import GREY, MARKERS, Rows, by, by_arm
 
 
 def draw(rows: Rows, study: str) -> Canvas | None:
@@ -18,8 +18,9 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     tall = max(len(by_arm(own)) + 1.4 * len(_repeated(own)) for own in panels.values())
     canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
     several = len({(model, steps) for model, steps, _ in panels}) > 1
+    looks = style.set_looks(row["dataset"] for row in rows)
     for axes, ((model, steps, _), of) in zip(grid, panels.items(), strict=True):
-        _panel(axes, of)
+        _panel(axes, of, looks)
         style.benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
     caption = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
@@ -52,14 +53,14 @@ def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
     return {arm: of[0] for arm, of in found.items() if of}
 
 
-def _panel(axes: Axes, rows: Rows) -> None:
+def _panel(axes: Axes, rows: Rows, looks: dict[str, dict[str, Any]]) -> None:
     style.share_axis(axes, rows[0]["unit"], flat=True)
     arms, repeated = by_arm(rows), _repeated(rows)
     labels = dict(zip(arms, _labels([arm[0] for arm in arms.values()]), strict=True))
     ticks: dict[float, str] = {}
     y = 0.0
     for place, (name, arm) in enumerate(arms.items()):
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        look = looks[arm[0]["dataset"]] | {"marker": MARKERS[place % len(MARKERS)]}
         ticks[y] = labels[name]
         _setting(axes, arm, y, look)
         if name in repeated:

@@ -1,20 +1,27 @@
 """How every figure looks: colours that colour-blind readers can tell apart, steps at even distances, quiet axes."""
 
+import io
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 Rows = list[dict[str, Any]]
-# Okabe and Ito's palette, the faint yellow left out: it does not hold on white.
+# Of training sets. Okabe and Ito's palette, the faint yellow left out: it does not hold on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Of all else. Paul Tol's light palette, for bars and cells: no colour of a training set has a second meaning.
+TINTS = ("#77AADD", "#EE8866", "#44BB99", "#FFAABB", "#BBCC33", "#EEDD88", "#DDDDDD")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Solid, dashed, dotted, dash and dot, dash and two dots, long dashes.
 LINES = ("-", "--", ":", "-.", (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (9, 2)))
@@ -27,12 +34,18 @@ GROUP_TITLES = {
     "general": "general",
     "safety": "safety",
 }
+_PLACES: ContextVar[Mapping[str, int]] = ContextVar("_PLACES", default=MappingProxyType({}))
+_SCHEDULE = re.compile(r"lr([^_]+)_ep([^_]+)_bs(\d+)(_constlr)?(_bf16-pure)?")
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Matplotlib set up without a display, with text that stays text in SVG and ids that do not change."""
+def house_style(places: Mapping[str, int] | None = None) -> Iterator[None]:
+    """Matplotlib set up without a display, with text that stays text in SVG and ids that do not change.
+
+    `places` are those of the training sets in their study: each has the same colour in every figure.
+    """
     matplotlib.use("Agg")
+    token = _PLACES.set(places or {})
     with matplotlib.rc_context(
         {
             **{"font.size": 9, "font.family": "DejaVu Sans", "axes.titlesize": 9.5, "axes.labelsize": 9},
@@ -43,7 +56,10 @@ def house_style() -> Iterator[None]:
             **{"svg.fonttype": "none", "svg.hashsalt": "rsft", "figure.dpi": 100, "savefig.dpi": 160},
         }
     ):
-        yield
+        try:
+            yield
+        finally:
+            _PLACES.reset(token)
 
 
 def save(canvas: Canvas, folder: Path, name: str) -> None:
@@ -57,9 +73,57 @@ def save(canvas: Canvas, folder: Path, name: str) -> None:
         legend.set_bbox_to_anchor((0, 0, 1, 1), transform=canvas.transFigure)
         legend.set_loc((box.x0, box.y0))
     crop = canvas.get_tightbbox().padded(_MARGIN_INCHES)
-    canvas.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches=crop)
+    drawing = io.StringIO()
+    canvas.savefig(drawing, format="svg", metadata={"Date": None}, bbox_inches=crop)
+    (folder / f"{name}.svg").write_text(_slim(drawing.getvalue()), encoding="utf-8")
     canvas.savefig(folder / f"{name}.png", metadata={"Software": None}, bbox_inches=crop)
     plt.close(canvas)
+
+
+def _slim(svg: str) -> str:
+    """Without what cannot be seen: metadata, ids that nothing refers to, indentation, more than two decimals."""
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r"#([\w.-]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    tags = re.compile(r"<[^>]+>")
+    numbers = re.compile(r"-?\d+\.\d{3,}")
+    return tags.sub(
+        lambda tag: numbers.sub(lambda number: f"{round(float(number[0]), 2):.8g}", tag[0]),
+        re.sub(r">\s+<", "><", svg),
+    )
+
+
+def set_looks(datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each training set, in the order of their study; those it does not declare come last."""
+    places = _PLACES.get()
+    names = sorted(set(datasets), key=lambda name: (places.get(name, len(places)), name))
+    last = max(places.values(), default=-1)
+    at = {name: places.get(name, last + 1 + i) for i, name in enumerate(names)}
+    # Another marker where the colours begin again.
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+        for name, i in at.items()
+    }
+
+
+def legend_of(
+    sets: Mapping[str, dict[str, Any]], others: Mapping[str, dict[str, Any]]
+) -> tuple[list[Line2D], list[str]]:
+    """Handles and labels: the training sets and, in grey and where there are several, what else tells lines apart."""
+    handles = {name: Line2D([], [], **look) for name, look in sets.items()}
+    if len(others) > 1:
+        handles |= {name: Line2D([], [], color=GREY, **look) for name, look in others.items()}
+    return list(handles.values()), list(handles)
+
+
+def schedule_words(name: str) -> str:
+    """`lr1e-4_ep8_bs16` -> "8 epochs, batch 16, rate 1e-4"."""
+    found = _SCHEDULE.fullmatch(name)
+    if found is None:
+        return name
+    rate, epochs, batch, constant, pure = found.groups()
+    words = f"{epochs} epoch{'' if epochs == '1' else 's'}, batch {batch}, rate {rate}"
+    return words + (", constant" if constant else "") + (", pure bf16" if pure else "")
 
 
 def colour_of(names: Sequence[str]) -> dict[str, str]:
@@ -72,10 +136,9 @@ def line_of(names: Sequence[str]) -> dict[str, Any]:
     return {name: LINES[i % len(LINES)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def marker_of(names: Sequence[str], markers: Sequence[str] = MARKERS, *, rounds: bool = False) -> dict[str, str]:
-    """A marker for each name; with `rounds`, or past the last marker, another where the colours begin again."""
-    step = 0 if rounds else 1
-    return {name: markers[(i * step + i // len(COLOURS)) % len(markers)] for i, name in enumerate(dict.fromkeys(names))}
+def marker_of(names: Sequence[str]) -> dict[str, str]:
+    """A marker for each name; past the last marker, another where the colours begin again."""
+    return {name: MARKERS[(i + i // len(COLOURS)) % len(MARKERS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def step_axis(axes: Axes, steps: Sequence[int]) -> dict[int, int]:
@@ -88,12 +151,30 @@ def step_axis(axes: Axes, steps: Sequence[int]) -> dict[int, int]:
 
 
 def share_axis(axes: Axes, unit: str, *, signed: bool = False, flat: bool = False) -> None:
-    """Percent for shares, plain numbers for rewards and scales; `flat`: on the horizontal axis."""
+    """Percent for shares, plain numbers for rewards and scales; `flat`: on the horizontal axis.
+
+    A share that is no difference has the whole scale, 0 to 100 %, in every figure.
+    """
     axis = axes.xaxis if flat else axes.yaxis
     if flat:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if unit == "share":
         axis.set_major_formatter(FuncFormatter(lambda y, _: _percent(y, signed)))
+    if unit == "share" and not signed:
+        axis.set_ticks((0, 0.25, 0.5, 0.75, 1))
+        (axes.set_xlim if flat else axes.set_ylim)(-0.04, 1.04)
+
+
+def one_scale(panels: Iterable[tuple[Axes, str]], *, flat: bool = False) -> None:
+    """The same limits for all panels of a unit, so that equal differences have equal lengths."""
+    units: dict[str, list[Axes]] = {}
+    for axes, unit in panels:
+        units.setdefault(unit, []).append(axes)
+    for of in units.values():
+        limits = [axes.get_xlim() if flat else axes.get_ylim() for axes in of]
+        ends = min(low for low, _ in limits), max(high for _, high in limits)
+        for axes in of:
+            (axes.set_xlim if flat else axes.set_ylim)(*ends)
 
 
 def _percent(y: float, signed: bool) -> str:

@@ -1,9 +1,12 @@
-"""The report as one HTML file that needs nothing beside it: no script, no font, no picture from elsewhere."""
+"""The report as one HTML file that needs nothing beside it: no script, no font, no picture from elsewhere.
 
-import base64
+Only the pictures of single models are linked, in the folder of their figure.
+"""
+
 import html
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.report.answer import Answer
@@ -14,7 +17,8 @@ _STYLE = """
 body{font:15px/1.55 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.6rem;border-bottom:1px solid #ddd}
 .said{margin:.5rem 0}.missing{margin:.5rem 0;padding:.1rem .8rem;border-left:3px solid #d55e00;background:#fdf5ef}
-figure{margin:1rem 0;overflow-x:auto}figure img{max-width:100%}figcaption,.small{color:#666;font-size:.85rem}
+figure{margin:1rem 0;overflow-x:auto}figure svg{max-width:100%;height:auto}
+figcaption,.small{color:#666;font-size:.85rem}
 dt{font-weight:600;margin-top:.45rem}dd{margin:0 0 0 1rem}.none{color:#767676}.short{font-size:1.05rem}
 dt a{color:inherit}
 .up{color:#00694b}.down{color:#b34700}.scores{max-height:26rem;margin-top:1rem}
@@ -107,11 +111,17 @@ def _section(answer: Answer, pictures: dict[str, Path], shown: set[str]) -> list
 
 def _figure(name: str, pictures: dict[str, Path], shown: set[str]) -> list[str]:
     shown.add(name)
-    data = base64.b64encode(pictures[name].read_bytes()).decode()
+    picture = pictures[name]
+    _, start, drawing = picture.read_text(encoding="utf-8").partition("<svg ")
+    # The way from this page, also where `rsft dev` serves both.
+    models = ", ".join(
+        f'<a href="../../{quote("/".join(file.parts[-4:]))}">{html.escape(file.stem.partition(".")[2])}</a>'
+        for file in sorted(picture.parent.glob(f"{picture.stem}.*.svg"))
+    )
     return [
-        f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{data}">'
+        f'<figure>{start}role="img" aria-label="{html.escape(name)}" {drawing}'
         f"<figcaption>figures/{html.escape(name)}: <code>rsft trace figures/{html.escape(name)}</code>"
-        "</figcaption></figure>"
+        f"{f'. All of each model: {models}' if models else ''}</figcaption></figure>"
     ]
 
 
