@@ -146,6 +146,19 @@ FIGURES = (
         reads=("marts.safety_tradeoff",),
     ),
     Figure(
+        name="pass_at_k",
+        title="One sample against several",
+        description="Whether at least one of k samples is correct, for the untrained model and for each run at its "
+        "end.",
+        question="Does training add answers, or make those likelier that the model already finds?",
+        query=f"""
+            SELECT * FROM marts.pass_at_k
+            WHERE study = $study AND is_default AND benchmark_version = 1 AND (step = 0 OR is_last)
+                AND {_usual_schedule("marts.pass_at_k")}
+            ORDER BY model, run, step, benchmark, rule DESC, k""",
+        reads=("marts.pass_at_k",),
+    ),
+    Figure(
         name="training_curves",
         title="Training curves",
         description="Loss over training steps of every run, with the loss on rows that were held out.",
