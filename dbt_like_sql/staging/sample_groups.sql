@@ -2,7 +2,7 @@
 -- with the same outcome in one row. k is 1, 2, 4, … and the most samples that an item has.
 -- Only metrics whose values are 0 and 1 for every score of the benchmark.
 -- grain: output_id, grader, metric, rule, k, scored, weight, share
--- column rule: pass: at least one of k samples is correct
+-- column rule: pass: at least one of k samples is correct; majority: the answer that most of them give is
 -- column k: samples drawn from those of an item
 -- column items: items with this outcome; those with fewer than k scored samples are left out
 -- column share: share of the draws that succeed
@@ -43,4 +43,23 @@ SELECT
 FROM yes_or_no c
 JOIN sizes z USING (output_id, grader, metric)
 WHERE z.k <= c.scored AND (z.k = z.most OR bit_count(z.k) = 1)
+GROUP BY ALL
+
+UNION ALL
+
+SELECT
+    v.output_id,
+    v.grader,
+    v.metric,
+    'majority' AS rule,
+    z.k,
+    v.scored,
+    v.weight,
+    coalesce(m.share, 0) AS share,
+    sum(v.items)::BIGINT AS items
+FROM staging.vote_counts v
+JOIN sizes z USING (output_id, grader, metric)
+LEFT JOIN staging.majority_shares m
+    ON m.correct = v.correct AND m.silent = v.silent AND m.wrong = v.wrong AND m.k = z.k
+WHERE z.k <= v.scored AND (z.k = z.most OR bit_count(z.k) = 1)
 GROUP BY ALL

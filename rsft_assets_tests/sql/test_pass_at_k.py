@@ -1,4 +1,4 @@
-"""pass@k in the tables, against counting every draw of k samples."""
+"""pass@k and majority@k in the tables, against counting every draw of k samples."""
 
 import itertools
 import statistics
@@ -16,7 +16,10 @@ from rsft_assets.steps.results.sql_files import sql_folder
 from rsft_assets.steps.scores.grading.tally import Tally
 
 SAMPLES = 10
-SQL = ("staging/item_scores", "staging/sample_groups", "marts/pass_at_k")
+SQL = (
+    *("staging/item_scores", "staging/vote_counts", "staging/majority_shares", "staging/sample_groups"),
+    "marts/pass_at_k",
+)
 
 
 def rows_of(db, query, *values):
@@ -29,24 +32,28 @@ def graded_row(item, sample, value, **more):
     return {
         **{"output_id": 1, "item_id": str(item), "sample": sample, "grader": "strict", "metric": "m", "weight": 1.0},
         **{"state": "undecided" if value is None else "scored", "value": value, "reason": "", "category": None},
-        **{"response_tokens": 1, "truncated": False},
+        **{"response_tokens": 1, "truncated": False, "extracted_hash": None},
         **more,
     }
 
 
 def made_up(items=40):
-    """Samples of items between hardly and nearly always solved; some undecided, one item in whole."""
+    """Samples of items between hardly and nearly always solved; some undecided, one item in whole.
+
+    Correct answers are written in two ways, wrong ones are of three kinds or none.
+    """
     rng = np.random.default_rng(7)
     rows = []
     for item in range(items):
         chance = rng.beta(0.4, 0.6)
         for sample in range(SAMPLES):
             value = None if item == 0 or rng.random() < 0.05 else float(rng.random() < chance)
-            rows.append(graded_row(item, sample, value))
+            answer = int(rng.integers(0, 2)) if value else [None, 2, 3, 4][rng.choice(4, p=(0.1, 0.6, 0.2, 0.1))]
+            rows.append(graded_row(item, sample, value, extracted_hash=answer))
     return rows
 
 
-def pass_at_k(graded, more=()):
+def pass_at_k(graded, more=(), *, is_voted=True):
     """The mart over graded samples of one output, by (rule, k)."""
     tally = Tally()
     for row in graded:
@@ -63,9 +70,12 @@ def pass_at_k(graded, more=()):
         "records.graded": [*graded, *more],
         "staging.score_outputs": [{"output_id": 1, "benchmark": "b"}, {"output_id": 2, "benchmark": "b"}],
         "staging.score_points": [point],
+        "records.outputs": [{"output_id": 1, "benchmark": "b"}],
+        "declared.benchmarks": [{"benchmark": "b", "samples": SAMPLES}],
+        "declared.metrics": [{"benchmark": "b", "metric": "m", "is_voted": is_voted}],
     }
     with duckdb.connect() as db:
-        for schema in ("records", "staging", "marts", "seeds"):
+        for schema in ("records", "declared", "staging", "marts", "seeds"):
             db.execute(f"CREATE SCHEMA {schema}")
         for name, content in tables.items():
             content = pa.Table.from_pylist(content)
@@ -102,6 +112,43 @@ def test_pass_at_k_is_the_mean_over_every_draw():
             assert row["items"] == len(shares)
             assert row["left_out"] == len(scored_by_item(graded)) - len(shares)
             assert 0 <= row["low"] < row["value"] < row["high"] <= 1
+
+
+def majority(draw):
+    """The share of correct answers among those with the most votes; 0 where nobody votes."""
+    votes = Counter("correct" if row["value"] else row["extracted_hash"] for row in draw)
+    votes.pop(None, None)
+    first = [answer for answer, count in votes.items() if count == max(votes.values())]
+    return ("correct" in first) / len(first) if first else 0.0
+
+
+def test_majority_at_k_is_the_mean_over_every_draw():
+    graded = made_up()
+    found, _ = pass_at_k(graded)
+    assert sorted(k for rule, k in found if rule == "majority") == [1, 2, 4, 8, 10]
+    for (rule, k), row in found.items():
+        if rule == "majority":
+            shares = [
+                statistics.fmean(majority(draw) for draw in itertools.combinations(rows, k))
+                for rows in scored_by_item(graded).values()
+                if len(rows) >= k
+            ]
+            assert row["value"] == pytest.approx(statistics.fmean(shares), abs=1e-12), k
+            assert row["items"] == len(shares)
+
+
+def test_many_samples_are_not_counted_draw_by_draw():
+    """Of 64 samples there are 1.8e18 ways to draw half: the counts must stay exact, and quick."""
+    rng = np.random.default_rng(3)
+    graded = [graded_row(0, sample, float(sample < 4), extracted_hash=1 + sample % 20) for sample in range(64)]
+    found, _ = pass_at_k(graded)
+    draws = [majority([graded[i] for i in rng.permutation(64)[:32]]) for _ in range(4_000)]
+    assert found["majority", 64]["value"] == pytest.approx(1)
+    assert found["majority", 32]["value"] == pytest.approx(statistics.fmean(draws), abs=0.02)
+
+
+def test_a_metric_that_reads_no_answer_has_no_majority():
+    assert {rule for rule, _ in pass_at_k(made_up(), is_voted=False)[0]} == {"pass"}
 
 
 def test_one_sample_gives_the_score_itself_with_its_interval():

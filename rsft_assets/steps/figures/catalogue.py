@@ -148,8 +148,8 @@ FIGURES = (
     Figure(
         name="pass_at_k",
         title="One sample against several",
-        description="Whether at least one of k samples is correct, for the untrained model and for each run at its "
-        "end.",
+        description="Whether at least one of k samples is correct, and the answer that most of them give, for the "
+        "untrained model and for each run at its end.",
         question="Does training add answers, or make those likelier that the model already finds?",
         query=f"""
             SELECT * FROM marts.pass_at_k

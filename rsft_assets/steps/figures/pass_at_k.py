@@ -30,9 +30,10 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     handles |= {RULES[rule]: Line2D([], [], color=GREY, linestyle=_line(rule), marker="o") for rule in rules}
     canvas.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(3, len(handles)))
     caption = (
-        "pass@k: at least one of k samples is correct, as the mean over all ways to draw k of the stored samples; k = "
-        "1 is the score itself. Lines: the untrained model and each run at its end. Bands: 95 % intervals, clustered "
-        "by item. Where the lines meet as k grows, training made likelier what the untrained model could already do."
+        "pass@k: at least one of k samples is correct; majority@k: the answer that most of k samples give is. Both are "
+        "means over all ways to draw k of the stored samples; k = 1 is the score itself. Lines: the untrained model "
+        "and each run at its end. Bands: 95 % intervals, clustered by item. Where pass@k meets as k grows, training "
+        "made likelier what the untrained model could already do."
     )
     style.note(canvas, caption, 48 * min(3, len(panels)))
     return canvas
