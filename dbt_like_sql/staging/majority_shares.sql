@@ -1,5 +1,6 @@
 -- In which share of the ways to draw k samples of an item the correct answer has the most votes. Of several answers with
--- as many votes one is drawn; where nobody votes, none is correct. Shares of 0 are left out.
+-- as many votes one is drawn; where nobody votes, none is correct. Shares of 0 are left out. They are rounded: sums made in
+-- parallel differ in their last digits.
 -- grain: correct, silent, wrong, k
 -- column k: samples drawn
 -- column share: share of the draws whose majority is correct
@@ -53,10 +54,10 @@ SELECT
     silent,
     wrong,
     votes + drawn + others AS k,
-    sum(ways / (ties + 1) * exp(
+    round(sum(ways / (ties + 1) * exp(
         lgamma(correct + 1) - lgamma(votes + 1) - lgamma(correct - votes + 1)
         + lgamma(free + 1) - lgamma(others + 1) - lgamma(free - others + 1)
         + lgamma(k + 1) + lgamma(scored - k + 1) - lgamma(scored + 1)
-    )) AS share
+    )), 12) AS share
 FROM filled
 GROUP BY ALL
