@@ -44,6 +44,15 @@ class RecordTable:
         columns += [f"{name}_hash UINTEGER" for name in self.hashed]
         return f"CREATE TABLE {self.table} (output_id BIGINT, {', '.join(columns)})"
 
+    @property
+    def source(self) -> str:
+        """The rows of the files `$paths`, as what a query reads from."""
+        added = [f"NULL::{SQL_TYPES[c.type]} AS {c.name}" for c in self.columns if c.is_added]
+        if not added:
+            return "read_parquet($paths, filename = 'path_of_file')"
+        rows = "FROM read_parquet($paths, filename = 'path_of_file', union_by_name = true)"
+        return f"({rows} UNION ALL BY NAME SELECT {', '.join(added)} WHERE false)"
+
 
 RECORD_TABLES = (
     RecordTable("queries", "queries", ("question", "prompt", "gold", "solution", "fields")),

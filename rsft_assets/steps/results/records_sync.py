@@ -119,7 +119,7 @@ def _insert(db: DuckDBPyConnection, table: RecordTable, ids: dict[str, int]) -> 
     try:
         db.execute(
             f"INSERT INTO {table.table} SELECT l.output_id, {', '.join(columns)} "
-            "FROM read_parquet($paths, filename = 'path_of_file') r JOIN loading l ON l.path = r.path_of_file",
+            f"FROM {table.source} r JOIN loading l ON l.path = r.path_of_file",
             {"paths": list(ids)},
         )
         return None
