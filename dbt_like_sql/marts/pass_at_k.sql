@@ -1,6 +1,7 @@
 -- What several samples of an item are worth: pass@k, whether at least one of k is correct, and majority@k, whether the
 -- answer that most of k give is, from the stored samples, as the mean over all ways to draw k of them. With k = 1 both are
--- the score itself. Only metrics that read an answer out of each sample have a majority.
+-- the score itself. Only metrics that read an answer out of each sample have a majority; it is a little high where equal
+-- wrong answers are written differently, which counts them as several.
 -- The interval is made as that of a score, from the scatter between items; an item counts as many samples as it has
 -- groups of k that share none.
 -- grain: run, step, benchmark, grader, metric, protocol, rule, k
