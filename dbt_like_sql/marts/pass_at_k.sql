@@ -5,7 +5,7 @@
 -- The interval is made as that of a score, from the scatter between items; an item counts as many samples as it has
 -- groups of k that share none.
 -- grain: run, step, benchmark, grader, metric, protocol, rule, k
--- column value: mean over items
+-- column value: mean over items; where less is better, correct means that what is counted has happened
 -- column low: 95 % interval, clustered by item
 -- column items: items with at least k scored samples
 -- column left_out: items with fewer, which count neither for nor against

@@ -170,8 +170,8 @@ FIGURES = (
         question="Does training add answers, or make those likelier that the model already finds?",
         query=f"""
             SELECT * FROM marts.pass_at_k
-            WHERE study = $study AND is_default AND benchmark_version = 1 AND (step = 0 OR is_last)
-                AND {_usual_schedule("marts.pass_at_k")}
+            WHERE study = $study AND is_default AND benchmark_version = 1 AND NOT lower_is_better
+                AND (step = 0 OR is_last) AND {_usual_schedule("marts.pass_at_k")}
             ORDER BY model, run, step, benchmark, rule DESC, k""",
         reads=("marts.pass_at_k",),
     ),

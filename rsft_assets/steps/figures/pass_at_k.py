@@ -32,8 +32,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     caption = (
         "pass@k: at least one of k samples is correct; majority@k: the answer that most of k samples give is. Both are "
         "means over all ways to draw k of the stored samples; k = 1 is the score itself. Lines: the untrained model "
-        "and each run at its end. Bands: 95 % intervals, clustered by item. Where pass@k meets as k grows, training "
-        "made likelier what the untrained model could already do."
+        "and each run at its end. Bands: 95 % intervals of pass@k, clustered by item. Where pass@k meets as k "
+        "grows, training made likelier what the untrained model could already do."
     )
     style.note(canvas, caption, 48 * min(3, len(panels)))
     return canvas
@@ -61,5 +61,6 @@ def _panel(axes: Axes, rows: Rows, colours: dict[str, str]) -> None:
             colour = colours[line[0]["dataset"] if step else BASE]
             x = [row["k"] for row in line]
             axes.plot(x, [row["value"] for row in line], color=colour, linestyle=_line(rule), marker="o", markersize=3)
-            bounds = [row["low"] for row in line], [row["high"] for row in line]
-            axes.fill_between(x, *bounds, color=colour, alpha=0.12, linewidth=0)
+            if rule == "pass":
+                bounds = [row["low"] for row in line], [row["high"] for row in line]
+                axes.fill_between(x, *bounds, color=colour, alpha=0.12, linewidth=0)
