@@ -174,6 +174,8 @@ def checkpoints(study: Study, store: Store, build: Build, ref: Ref) -> dict[str,
                 "lr": run.schedule.lr,
                 "tokens": batch * 60,
                 "seconds": 0.1,
+                "entropy": 1.5 * np.exp(-step / 40) + 0.2 + noise,
+                "base_kl": step / 100 if step in study.steps_of(run) else None,
                 "held_out_loss": 2.1 * np.exp(-step / 40) + 0.35 if step in study.steps_of(run) else None,
             }
         )

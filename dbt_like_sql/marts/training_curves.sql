@@ -1,6 +1,7 @@
--- Loss, gradient norm, learning rate and speed of every run, step by step.
+-- Loss, entropy, divergence from the base, gradient norm, learning rate and speed of every run, step by step.
 -- grain: run, step
 -- column loss_smooth: mean over this step and the nine before it
+-- column entropy_smooth: mean over this step and the nine before it
 -- column tokens_so_far: response tokens trained on up to this step
 SELECT
     r.study,
@@ -14,6 +15,9 @@ SELECT
     c.loss,
     avg(c.loss) OVER (PARTITION BY c.run ORDER BY c.step ROWS 9 PRECEDING) AS loss_smooth,
     c.held_out_loss,
+    c.entropy,
+    avg(c.entropy) OVER (PARTITION BY c.run ORDER BY c.step ROWS 9 PRECEDING) AS entropy_smooth,
+    c.base_kl,
     c.grad_norm,
     c.lr,
     c.tokens,

@@ -11,6 +11,8 @@ SELECT
     c.tokens,
     c.seconds,
     c.held_out_loss,
+    c.entropy,
+    c.base_kl,
     o.step AS from_step,
     o.digest AS checkpoint_digest,
     o.output_id

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rsft_assets.specs.lineage import Ref
+from rsft_assets.steps.records.columns import KINDS
 from rsft_assets.steps.records.rows import write_rows
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report.write import answers_of
@@ -154,3 +155,17 @@ def test_a_damaged_file_is_named_and_costs_only_itself(study, copied, harm):
             [RUN],
         ).fetchall()
     assert steps == [(0,), (5,), (10,), (20,)]
+
+
+def test_curves_that_were_written_before_a_column_was_added_are_read(study, copied, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setitem(KINDS, "curves", tuple(column for column in KINDS["curves"] if not column.is_added))
+        make(study, copied, Ref("checkpoints/tiny-1m", f"{RUN}|40"), force=True)
+    # Alone, then in one batch with files that have the column.
+    for force in (False, True):
+        build_results(study, copied, force=force)
+        with open_results(copied) as db:
+            counted = "SELECT count(loss), count(entropy) FROM marts.training_curves WHERE run = ?"
+            assert db.execute(counted, [RUN]).fetchall() == [(40, 0)]
+            assert db.execute(counted, [f"{RUN}_seed2"]).fetchall() == [(40, 40)]
+            assert db.execute("SELECT count(*) FROM records.problems").fetchall() == [(0,)]

@@ -3,6 +3,9 @@
 import pytest
 from scipy import stats
 
+from rsft_assets.steps.figures import short_training
+from rsft_assets.steps.figures.catalogue import FIGURES
+from rsft_assets.steps.figures.draw import rows_of
 from rsft_assets.steps.report.answer import Tables
 from rsft_assets.steps.report.enough import long_enough
 from rsft_assets.steps.results.publishing import open_results
@@ -46,6 +49,21 @@ def test_repeating_few_rows_beats_one_pass_over_many(ask):
     assert len(rows) == 6
     for benchmark, few, one_pass, full in rows:
         assert one_pass < few <= full, benchmark
+
+
+def test_short_training_stands_beside_the_usual_one(finished):
+    """Figure 2: one epoch gains less in mathematics than eight, and falls below the base in following instructions."""
+    [figure] = [figure for figure in FIGURES if figure.name == "short_training"]
+    with open_results(finished) as db:
+        rows = rows_of(db, figure, "paper")
+    assert {row["schedule"] for row in rows} == {"lr5e-5_ep1_bs256", "lr5e-5_ep8_bs256"}
+    short, usual = ({row["benchmark"]: row for row in rows if row["step"] == step} for step in (80, 640))
+    assert short.keys() == {"math500", "aime24", "ifeval", "truthfulqa"} < usual.keys()
+    assert 0 < short["math500"]["arm_gain"] < usual["math500"]["arm_gain"]
+    assert short["ifeval"]["arm_gain"] < 0 < usual["ifeval"]["arm_gain"]
+    canvas = short_training.draw(rows, "paper")
+    titles = {axes.get_title().strip() for axes in canvas.axes if axes.get_title()}
+    assert titles == {row["title"] for row in short.values()}, "what has no short training has no panel"
 
 
 def test_a_run_in_another_precision_is_no_other_schedule(ask):

@@ -102,9 +102,8 @@ def test_the_page_stands_alone_and_leads_to_traces(study, copied_report):
     )
     assert all((output.folder / address).is_file() for address in page.outside)
     assert page.headings == len(NAMES) + 1
-    assert text.count("<svg ") == len([f for f in FIGURES if f.name != "reproduction_gap"]), (
-        "every figure but that of the paper's gaps has numbers here"
-    )
+    drawn = [figure for figure in FIGURES if figure.name not in ("reproduction_gap", "short_training")]
+    assert text.count("<svg ") == len(drawn), "nothing here was published, or trained for less long"
     assert f"rsft trace scores/tiny-1m/tiny-dot &#x27;{RUN}|" in text
     assert make_report(study, copied_report).folder == output.folder, "kept while nothing changed"
     assert {finding.state for finding in check_report(study, copied_report)} == {"match"}

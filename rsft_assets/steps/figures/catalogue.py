@@ -89,6 +89,23 @@ FIGURES = (
         reads=("marts.response_length",),
     ),
     Figure(
+        name="short_training",
+        title="Short training",
+        description="What a training that is shorter than the study's usual one adds to the untrained model, beside "
+        "the usual one (the paper's Figure 2).",
+        question="Does a short training show what a long one does?",
+        query="""
+            WITH short AS (
+                SELECT source, run, usual_run FROM marts.schedule_comparison
+                WHERE study = $study AND is_default AND total_steps < usual_steps
+            )
+            SELECT * FROM marts.score_trajectories
+            WHERE is_last AND is_default AND benchmark_version = 1
+                AND (source, run) IN (SELECT (source, run) FROM short UNION SELECT (source, usual_run) FROM short)
+            ORDER BY source, model, dataset, step, run, position""",
+        reads=("marts.schedule_comparison", "marts.score_trajectories"),
+    ),
+    Figure(
         name="schedule_comparison",
         title="Repetition against one pass",
         description="Runs of one model on the same data at equal steps, at their ends (the paper's Table 1).",
@@ -150,9 +167,23 @@ FIGURES = (
         reads=("marts.safety_tradeoff",),
     ),
     Figure(
+        name="pass_at_k",
+        title="One sample against several",
+        description="Whether at least one of k samples is correct, and the answer that most of them give, for the "
+        "untrained model and for each run at its end.",
+        question="Does training add answers, or make those likelier that the model already finds?",
+        query=f"""
+            SELECT * FROM marts.pass_at_k
+            WHERE study = $study AND is_default AND benchmark_version = 1 AND NOT lower_is_better
+                AND (step = 0 OR is_last) AND {_usual_schedule("marts.pass_at_k")}
+            ORDER BY model, run, step, benchmark, rule DESC, k""",
+        reads=("marts.pass_at_k",),
+    ),
+    Figure(
         name="training_curves",
         title="Training curves",
-        description="Loss over training steps of every run, with the loss on rows that were held out.",
+        description="Loss and entropy over training steps of every run, with the loss and the divergence from the base "
+        "on rows that were held out.",
         question="Did training itself go well?",
         query="""
             SELECT * EXCLUDE (seconds, tokens_per_second) FROM marts.training_curves

@@ -4,7 +4,7 @@ Types are Arrow's names; `arrow_schema` turns a kind into a `pyarrow.Schema`. Ra
 a column changes its meaning: readers refuse what is newer than they know.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,10 +39,16 @@ class Column:
     type: str
     about: str
     nullable: bool = False
+    is_added: bool = False
+    """Files of earlier versions lack it; it counts as null there."""
 
 
 def _c(name: str, type_: str, about: str) -> Column:
     return Column(name, type_.rstrip("?"), about, nullable=type_.endswith("?"))
+
+
+def _added(name: str, type_: str, about: str) -> Column:
+    return replace(_c(name, type_, about), is_added=True)
 
 
 KINDS: dict[str, tuple[Column, ...]] = {
@@ -152,6 +158,10 @@ KINDS: dict[str, tuple[Column, ...]] = {
         _c("tokens", "int64", "trained response tokens of this step"),
         _c("seconds", "float64", ""),
         _c("held_out_loss", "float64?", "on rows never trained on, at kept steps"),
+        _added("entropy", "float64?", "of the next token, in nats; mean over the batch's response tokens"),
+        _added(
+            "base_kl", "float64?", "divergence from the base, in nats a token; as held_out_loss, where the base fits"
+        ),
     ),
     "seen": (
         _c("step", "int64", "optimizer step that used the row"),

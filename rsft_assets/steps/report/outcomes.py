@@ -23,7 +23,9 @@ _TABLE = "marts.data_comparison"
 
 def generalised(tables: Tables) -> Answer:
     """Gains over the base by group of benchmarks."""
-    answer = Answer("generalised", "Did it generalise, and where?", figures=("data_comparison",), table=_TABLE)
+    answer = Answer(
+        "generalised", "Did it generalise, and where?", figures=("data_comparison", "pass_at_k"), table=_TABLE
+    )
     rows = arms(tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND gain IS NOT NULL"), _TABLE)
     answer.columns = {
         **_ARM,

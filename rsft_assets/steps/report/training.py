@@ -6,7 +6,11 @@ from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, 
 
 def repetition(tables: Tables) -> Answer:
     """Schedules at equal steps, and shorter or longer ones beside the usual one."""
-    answer = Answer("repetition", "Does it pay to repeat data, or to train longer?", figures=("schedule_comparison",))
+    answer = Answer(
+        "repetition",
+        "Does it pay to repeat data, or to train longer?",
+        figures=("schedule_comparison", "short_training"),
+    )
     table = "marts.schedule_comparison"
     rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}"), table)
     answer.table = table

@@ -54,7 +54,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "run_groups": {"study": _TEXT, "run": _TEXT, "benchmark": _TEXT, "run_group": _TEXT},
     "metrics": {
         **{"study": _TEXT, "benchmark": _TEXT, "metric": _TEXT, "is_headline": _BOOL, "unit": _TEXT},
-        "lower_is_better": _BOOL,
+        **{"lower_is_better": _BOOL, "is_voted": _BOOL},
     },
 }
 
@@ -152,7 +152,7 @@ def _run_groups(study: Study) -> list[tuple[Any, ...]]:
 
 def _metrics(study: Study) -> list[tuple[Any, ...]]:
     return [
-        (study.member_of[("benchmarks", b.name)], b.name, m.name, m.headline, m.unit, m.lower_is_better)
+        (study.member_of[("benchmarks", b.name)], b.name, m.name, m.headline, m.unit, m.lower_is_better, m.voted)
         for b in study.benchmarks.values()
         for m in task(b.task).metrics
     ]

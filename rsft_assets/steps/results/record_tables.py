@@ -20,6 +20,8 @@ class RecordTable:
     stage: str
     leave_out: tuple[str, ...] = ()
     """Texts, which stay in the Parquet files: a database of numbers opens fast and can be shared."""
+    hashed: tuple[str, ...] = ()
+    """Of these texts, `<name>_hash` says which rows have the same one; the texts are left out, too."""
     cumulative: bool = False
     """Each checkpoint repeats the rows of those before it, so only a run's latest is loaded."""
 
@@ -33,12 +35,23 @@ class RecordTable:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(column for column in KINDS[self.kind] if column.name not in self.leave_out)
+        left_out = (*self.leave_out, *self.hashed)
+        return tuple(column for column in KINDS[self.kind] if column.name not in left_out)
 
     @property
     def ddl(self) -> str:
-        columns = ", ".join(f'"{c.name}" {SQL_TYPES[c.type]}' for c in self.columns)
-        return f"CREATE TABLE {self.table} (output_id BIGINT, {columns})"
+        columns = [f'"{c.name}" {SQL_TYPES[c.type]}' for c in self.columns]
+        columns += [f"{name}_hash UINTEGER" for name in self.hashed]
+        return f"CREATE TABLE {self.table} (output_id BIGINT, {', '.join(columns)})"
+
+    @property
+    def source(self) -> str:
+        """The rows of the files `$paths`, as what a query reads from."""
+        added = [f"NULL::{SQL_TYPES[c.type]} AS {c.name}" for c in self.columns if c.is_added]
+        if not added:
+            return "read_parquet($paths, filename = 'path_of_file')"
+        rows = "FROM read_parquet($paths, filename = 'path_of_file', union_by_name = true)"
+        return f"({rows} UNION ALL BY NAME SELECT {', '.join(added)} WHERE false)"
 
 
 RECORD_TABLES = (
@@ -50,7 +63,7 @@ RECORD_TABLES = (
     RecordTable("curves", "checkpoints", cumulative=True),
     RecordTable("seen", "checkpoints", cumulative=True),
     RecordTable("completions", "completions", ("seed", "prompt_sha256", "text")),
-    RecordTable("graded", "scores", ("extracted",)),
+    RecordTable("graded", "scores", hashed=("extracted",)),
     RecordTable("scores", "scores"),
 )
 

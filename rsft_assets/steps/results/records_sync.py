@@ -107,15 +107,19 @@ def _load(
 
 def _insert(db: DuckDBPyConnection, table: RecordTable, ids: dict[str, int]) -> str | None:
     """Words for what went wrong, None where the files are in."""
-    names = ", ".join(f'r."{column.name}"' for column in table.columns)
+    columns = [f'r."{column.name}"' for column in table.columns]
+    # hash(NULL) is a number, too.
+    columns += [
+        f"CASE WHEN r.{name} IS NOT NULL THEN (hash(r.{name}) & 4294967295)::UINTEGER END" for name in table.hashed
+    ]
     db.execute(
         "CREATE OR REPLACE TEMP TABLE loading AS SELECT unnest($paths) AS path, unnest($ids) AS output_id",
         {"paths": list(ids), "ids": list(ids.values())},
     )
     try:
         db.execute(
-            f"INSERT INTO {table.table} SELECT l.output_id, {names} "
-            "FROM read_parquet($paths, filename = 'path_of_file') r JOIN loading l ON l.path = r.path_of_file",
+            f"INSERT INTO {table.table} SELECT l.output_id, {', '.join(columns)} "
+            f"FROM {table.source} r JOIN loading l ON l.path = r.path_of_file",
             {"paths": list(ids)},
         )
         return None

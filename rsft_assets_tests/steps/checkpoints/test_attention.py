@@ -65,9 +65,11 @@ def test_chunked_loss_equals_whole_logits(chunk, monkeypatch):
     whole = torch.nn.functional.cross_entropy(hidden @ matrix.T, targets, reduction="none")
     expected = torch.autograd.grad((whole * weights).sum() * 3, (hidden, matrix))
     monkeypatch.setattr(losses, "CHUNK_LOGITS", 50 * chunk)
-    weighted, plain = LossHead(matrix)(hidden, targets, weights)
+    weighted, sums = LossHead(matrix)(hidden, targets, weights)
     found = torch.autograd.grad(weighted * 3, (hidden, matrix))
-    assert float(plain.detach()) == pytest.approx(float(whole.sum().detach()), rel=1e-6)
+    assert float(sums[0]) == pytest.approx(float(whole.sum().detach()), rel=1e-6)
+    entropy = torch.distributions.Categorical(logits=(hidden @ matrix.T).detach()).entropy()
+    assert float(sums[1]) == pytest.approx(float(entropy.sum()), rel=1e-5)
     assert float(weighted.detach()) == pytest.approx(float((whole * weights).sum().detach()), rel=1e-6)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)

@@ -20,8 +20,10 @@ CURVES, SEEN = "curves.parquet", "seen.parquet"
 
 
 def write_curves(path: Path, curves: Iterable[dict[str, Any]]) -> None:
+    # A training resumed from a state of an earlier version lacks what was added since.
+    added = dict.fromkeys(column.name for column in KINDS["curves"] if column.is_added)
     names = [column.name for column in KINDS["curves"]]
-    _write(path, "curves", [{name: entry[name] for name in names} for entry in curves])
+    _write(path, "curves", [{name: (added | entry)[name] for name in names} for entry in curves])
 
 
 def write_seen(path: Path, work: FineTuning, dataset: Path, step: int) -> None:

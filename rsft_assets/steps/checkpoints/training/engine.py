@@ -151,17 +151,17 @@ class Session:
             "steps_per_print": 2**31,
         }
 
-    def backward(self, micros: Sequence[MicroBatch]) -> list[float]:
-        """Gradients of this process's micro-batches, reduced over processes; the summed token loss of each."""
+    def backward(self, micros: Sequence[MicroBatch]) -> list[tuple[float, float]]:
+        """Gradients of this process's micro-batches, reduced over processes; each one's sums of loss and entropy."""
         self.engine.train()
-        losses = []
+        sums = []
         for number, micro in enumerate(micros):
             self.engine.set_gradient_accumulation_boundary(number == len(micros) - 1)
-            weighted, plain = self.engine(micro)
+            weighted, of_micro = self.engine(micro)
             # DeepSpeed averages over processes, and the weights already are those of the whole batch.
             self.engine.backward(weighted * self.world)
-            losses.append(plain if micro.counted else torch.zeros_like(plain))
-        return [float(loss) for loss in losses]
+            sums.append(of_micro if micro.counted else torch.zeros_like(of_micro))
+        return [(loss, entropy) for loss, entropy in (one.tolist() for one in sums)]
 
     def apply(self, rate: float) -> float:
         """One optimizer step; the gradient's norm before clipping."""
@@ -180,9 +180,17 @@ class Session:
         """Summed token losses over all processes, without training."""
         self.engine.eval()
         # Every process runs every one of its micro-batches: under ZeRO-3 each forward pass is a collective call.
-        losses = [(float(self.engine(micro)[1]), micro.counted) for micro in micros]
+        losses = [(float(self.engine(micro)[1][0]), micro.counted) for micro in micros]
         total = sum(loss for loss, counted in losses if counted)
         return self.sum_over_processes([total])[0]
+
+    @torch.no_grad()
+    def divergence_sum(self, micros: Sequence[MicroBatch], base: Trainee | None) -> float | None:
+        """Summed KL divergence from the base over all processes; None where one of them does not hold the base."""
+        self.engine.eval()
+        of_each = [self.engine.module.divergence(m, base) for m in micros if m.counted] if base is not None else []
+        total, missing = self.sum_over_processes([sum(of_each), float(base is None)])
+        return None if missing else total
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
         if self.world == 1:

@@ -18,6 +18,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.engine import Session
 from rsft_assets.steps.checkpoints.training.gpu import on_gpu
+from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch, micro_batch, plan
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import Work
@@ -41,6 +42,8 @@ class Bounds:
     packed: bool
     folder: Path
     belongs_to: dict[str, Any]
+    base: Callable[[], Trainee | None] = lambda: None
+    """Loads the model that it started from, for the divergence from it; None where it is not at hand."""
 
 
 @dataclass
@@ -97,6 +100,7 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             if at_kept and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
                 _refuse_broken_weights(work, step, entry["held_out_loss"])
+                entry["base_kl"] = base_kl(session, work.held_out, bounds)
                 if session.rank == 0:
                     log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], step)
             # Before a kept step is handed over, so that a crash there costs nothing.
@@ -114,13 +118,15 @@ def _one_step(
     started = time.monotonic()
     rows = work.rows(step)
     micros, rows_of = _batch(session, bounds, work.tokens, rows, work.weights)
-    losses = session.backward(micros)
+    sums = session.backward(micros)
+    losses = [loss for loss, _ in sums]
     mine = [
         sum(losses),
+        sum(entropy for _, entropy in sums),
         float(sum(len(m.targets) for m in micros if m.counted)),
         sum(m.tokens for m in micros if m.counted),
     ]
-    total, trained, seen, stop, due = session.sum_over_processes([*mine, float(bool(asked)), saver.due()])
+    total, entropy, trained, seen, stop, due = session.sum_over_processes([*mine, float(bool(asked)), saver.due()])
     if not math.isfinite(total):
         bad = [row for loss, named in zip(losses, rows_of, strict=True) if not math.isfinite(loss) for row in named]
         _refuse_not_finite(session, work, step, "loss", bad)
@@ -131,11 +137,13 @@ def _one_step(
         "step": step,
         "epoch": work.epoch(step),
         "loss": total / max(trained, 1),
+        "entropy": entropy / max(trained, 1),
         "grad_norm": norm,
         "lr": work.rate(step),
         "tokens": int(trained),
         "seconds": time.monotonic() - started,
         "held_out_loss": None,
+        "base_kl": None,
     }
     return entry | {"seen": int(seen)}, stop > 0, due > 0
 
@@ -180,8 +188,17 @@ class _Saver:
 
 def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
     """Mean loss over the trained tokens of rows that are never trained on."""
-    micros, _ = _batch(session, bounds, held_out, range(len(held_out)), lambda trained: [1.0] * len(trained))
-    return session.loss_sum(micros) / max(1, int(held_out.trained.sum()))
+    return session.loss_sum(_held_out(session, held_out, bounds)) / max(1, int(held_out.trained.sum()))
+
+
+def base_kl(session: Session, held_out: Tokens, bounds: Bounds) -> float | None:
+    """Mean divergence from the base over the same tokens; None where some process does not hold the base."""
+    total = session.divergence_sum(_held_out(session, held_out, bounds), bounds.base())
+    return None if total is None else total / max(1, int(held_out.trained.sum()))
+
+
+def _held_out(session: Session, held_out: Tokens, bounds: Bounds) -> list[MicroBatch]:
+    return _batch(session, bounds, held_out, range(len(held_out)), lambda trained: [1.0] * len(trained))[0]
 
 
 def _note(entry: dict[str, Any], session: Session) -> str:

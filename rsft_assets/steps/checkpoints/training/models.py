@@ -13,12 +13,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.steps.processes.hardware import free_memory
+
+_LOGITS_BYTES = 2**31
 
 
 def load_model(folder: Path, dtype: torch.dtype, *, remote_code: bool = False) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=remote_code)
+
+
+def fits_beside(folder: Path, dtype: torch.dtype, device: str) -> bool:
+    """Whether a second model has room on a device under training, with half as much again for what it computes."""
+    needed = 1.5 * parameters_of(folder) * dtype.itemsize
+    if device == "cpu":
+        return needed < free_memory()
+    torch.cuda.empty_cache()
+    return needed + _LOGITS_BYTES < torch.cuda.mem_get_info(device)[0]
 
 
 def write_model(folder: Path, model: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:

@@ -26,7 +26,8 @@ from rsft_assets.steps.checkpoints.training.engine import (
 )
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
-from rsft_assets.steps.checkpoints.training.models import load_model, write_model
+from rsft_assets.steps.checkpoints.training.loss import Trainee
+from rsft_assets.steps.checkpoints.training.models import fits_beside, load_model, write_model
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch, Work
 from rsft_assets.steps.records.store import Store
@@ -84,8 +85,20 @@ class _Training:
             packed=packed,
             folder=job.folder,
             belongs_to=job.belongs_to,
+            base=self._base,
         )
         self.started = time.monotonic()
+
+    def _base(self) -> Trainee | None:
+        """The model that a run started from, where the weights are whole and it fits beside them."""
+        if isinstance(self.work, FromScratch) or self.session.stage == SHARED_WEIGHTS:
+            return None
+        dtype = dtype_of(self.optimisation.precision)
+        if not fits_beside(self.job.base, dtype, self.session.device):
+            return None
+        model = load_model(self.job.base, dtype, remote_code=self.model_spec.remote_code)
+        install(model)
+        return Trainee(model).to(self.session.device).eval()
 
     def go(self) -> None:
         train(self.session, self.work, self.position, self.bounds, self.kept_step)

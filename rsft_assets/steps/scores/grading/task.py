@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -49,9 +49,12 @@ class Metric:
     lower_is_better: bool = False
     headline: bool = False
     """The one that figures show; each task has exactly one."""
+    voted: bool = False
+    """What a grader extracts is the answer itself, so that the samples of an item can vote: majority@k."""
 
 
 ACCURACY = Metric("accuracy", headline=True)
+VOTED = replace(ACCURACY, voted=True)
 
 
 @dataclass(frozen=True)

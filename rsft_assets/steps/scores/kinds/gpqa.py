@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Sample, Task, each
+from rsft_assets.steps.scores.grading.task import VOTED, Grade, Item, Locked, Sample, Task, each
 from rsft_assets.steps.scores.kinds.choice import grade_letter, strict_letter
 
 ORDER_SEED = 42
@@ -85,4 +85,4 @@ def grade_one(sample: Sample, grader: str) -> list[Grade]:
     return grade_letter(letter, reason, gold, len(options))
 
 
-TASK = Task(prompt, each(grade_one), (ACCURACY,), lambda published: published.items(read))
+TASK = Task(prompt, each(grade_one), (VOTED,), lambda published: published.items(read))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.errors import StepError, Unavailable
-from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Published, Sample, Task, each
+from rsft_assets.steps.scores.grading.task import VOTED, Grade, Item, Locked, Published, Sample, Task, each
 from rsft_assets.steps.scores.grading.text import answer_part, filled, without_thinking
 
 _WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
@@ -94,4 +94,4 @@ def grade_one(sample: Sample, grader: str) -> list[Grade]:
     return [Grade("accuracy", float(answer == sample.item.gold), how, answer)]
 
 
-TASK = Task(prompt, each(grade_one), (ACCURACY,), items)
+TASK = Task(prompt, each(grade_one), (VOTED,), items)

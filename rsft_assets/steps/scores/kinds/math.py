@@ -8,7 +8,7 @@ from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.hub import Generator
-from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Sample, Task, undecided
+from rsft_assets.steps.scores.grading.task import VOTED, Grade, Item, Locked, Sample, Task, undecided
 from rsft_assets.steps.scores.grading.tools import Tools
 
 INSTRUCTION = "\n Please reason step by step, and put your final answer within \\boxed{}."
@@ -48,4 +48,4 @@ def grade_of(verdict: str, reason: str, extracted: str | None) -> Grade:
     return Grade("accuracy", float(verdict == "correct"), reason, extracted)
 
 
-TASK = Task(prompt, grade, (ACCURACY,), lambda published: published.items(read), asks="math")
+TASK = Task(prompt, grade, (VOTED,), lambda published: published.items(read), asks="math")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rsft_assets.specs.benchmarks import Benchmark
-from rsft_assets.steps.scores.grading.task import ACCURACY, Grade, Item, Locked, Published, Sample, Task, each
+from rsft_assets.steps.scores.grading.task import VOTED, Grade, Item, Locked, Published, Sample, Task, each
 from rsft_assets.steps.scores.kinds.choice import LETTERS, grade_letter, strict_letter
 
 _FIRST = re.compile(r"answer is \(?([A-J])\)?|\\boxed\{(?:\\text\{)?\s*([A-J])\s*\}")
@@ -65,4 +65,4 @@ def grade_one(sample: Sample, grader: str) -> list[Grade]:
     return grade_letter(letter, reason, sample.item.gold or "", len(sample.item.fields["options"]))
 
 
-TASK = Task(prompt, each(grade_one), (ACCURACY,), items)
+TASK = Task(prompt, each(grade_one), (VOTED,), items)
