@@ -4,16 +4,17 @@ python -m rsft_assets_tests.benchmarks.edge_intervals [--trials 1500]
 
 Questions differ in how often they are solved; a benchmark is a sample of them. For single scores: the grader's
 interval, the same without its two further items and Student's quantile ("plain"), the mean's standard error clustered
-by item ("clustered"), and what the SQL gives a published score, of which only items and share are known. For paired
-differences: pseudo-pairs weighted by one over the root of the samples, as the SQL has them, and by one over the samples
-("plain").
+by item ("clustered"), and what the SQL gives a published score, of which only items and share are known. For pass@k:
+the grader's interval over the items' unbiased shares, as many samples an item as there are groups of k that share none.
+For paired differences: pseudo-pairs weighted by one over the root of the samples, as the SQL has them, and by one over
+the samples ("plain").
 """
 
 import argparse
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from rsft_assets.steps.scores.grading.intervals import Cluster, estimate
 
@@ -21,6 +22,8 @@ Z = 1.959964
 SIZES = {"AIME": (30, 10), "GPQA": (198, 10), "MATH500": (500, 3), "nano": (300, 1)}
 """Items, samples an item."""
 SHARES = (0.02, 0.035, 0.05, 0.1, 0.3, 0.5)
+GROUPS = (2, 5, 10)
+"""k of pass@k, where a benchmark has as many samples."""
 GAINS = ((0.02, 0.02), (0.02, 0.1), (0.05, 0.2), (0.1, 0.1), (0.3, 0.4))
 SPREAD, OWN = 2.0, 0.5
 """Between questions, and of one question between two checkpoints, in probits."""
@@ -82,6 +85,17 @@ def answered(rng: np.random.Generator, size: tuple[int, int], shares: tuple[floa
     return [rng.binomial(samples, chances(share, ease, rng)) / samples for share in shares]
 
 
+def passed(means: np.ndarray, samples: int, k: int) -> np.ndarray:
+    """Share of the ways to draw k of an item's samples in which one is solved."""
+    failed = samples - np.rint(means * samples)
+    return 1 - special.comb(failed, k) / special.comb(samples, k)
+
+
+def true_pass(share: float, k: int, rng: np.random.Generator) -> float:
+    """pass@k over all questions of the kind."""
+    return float(np.mean(1 - (1 - chances(share, SPREAD * rng.standard_normal(2_000_000), rng)) ** k))
+
+
 def told(
     intervals: dict[str, Callable[[np.ndarray, int], Interval]], drawn: list[np.ndarray], samples: int, truth: float
 ) -> str:
@@ -103,6 +117,12 @@ def main() -> None:
         for share in SHARES:
             drawn = [answered(rng, size, (share,))[0] for _ in range(trials)]
             print(f"{name:<8} {size[0]:>3} x {size[1]:<2} at {share:<5}        {told(SCORES, drawn, size[1], share)}")
+    for name, size in SIZES.items():
+        for share, k in ((share, k) for share in SHARES for k in GROUPS if k <= size[1]):
+            truth = true_pass(share, k, rng)
+            drawn = [passed(answered(rng, size, (share,))[0], size[1], k) for _ in range(trials)]
+            words = told({"grader": graded}, drawn, size[1] // k, truth)
+            print(f"{name:<8} {size[0]:>3} x {size[1]:<2} at {share:<5} pass@{k:<3} {words}")
     for name, size in SIZES.items():
         for base, end in GAINS:
             pairs = [answered(rng, size, (base, end)) for _ in range(trials)]
