@@ -14,6 +14,8 @@ from rsft_assets.steps.figures.draw import _places
 USUAL, SHORT = "lr1e-4_ep8_bs16", "lr1e-4_ep1_bs2_constlr"
 STEPS = (0, 10, 20)
 
+LOSSES = {"loss_smooth": 1.0, "entropy_smooth": None, "held_out_loss": None, "base_kl": None}
+
 
 def dip_rows(models, benchmarks, datasets=("cot",), schedules=(USUAL,)):
     """Scores by step of every model with every training set and schedule; groups take turns by benchmark."""
@@ -101,7 +103,7 @@ def test_a_training_set_has_one_colour_whatever_stands_beside_it():
     for names in (["nano-nocot"], ["nano-cot", "nano-human", "nano-nocot"]):
         rows = dip_rows(["m"], 1, names)
         gains = [row | {"gain": 0.1, "arm_gain": 0.1, "arm_gain_low": 0, "arm_gain_high": 0.2} for row in rows]
-        losses = [row | {"loss": 1.0, "loss_smooth": 1.0, "held_out_loss": None} for row in rows]
+        losses = [row | LOSSES for row in rows]
         with style.house_style(places):
             for canvas in (
                 dip_and_recovery.draw(rows, "s"),
@@ -162,8 +164,7 @@ def test_a_training_curve_is_drawn_with_few_points_and_none_of_its_spikes_lost(s
             "schedule": USUAL,
             "run": "r",
             "step": step,
-            "loss_smooth": 1.0,
-            "held_out_loss": None,
+            **LOSSES,
         }
         for step in range(1, steps + 1)
     ]
