@@ -91,7 +91,9 @@ def test_the_extras_that_messages_advise_exist():
 
 def test_the_extras_that_pages_install_exist():
     pages = "".join(path.read_text() for path in PACKAGE.rglob("*.md"))
-    installed = [extra for extras in re.findall(r"pip install -e '\.\[([^\]]+)\]'", pages) for extra in extras.split(",")]
+    installed = [
+        extra for extras in re.findall(r"pip install -e '\.\[([^\]]+)\]'", pages) for extra in extras.split(",")
+    ]
     assert {"gpu", "cpu", "ifeval"} == set(installed) <= EXTRAS.keys()
 
 

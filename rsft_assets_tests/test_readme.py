@@ -25,8 +25,12 @@ def test_a_reader_gets_through_the_readme():
 
 def test_links_lead_somewhere():
     for page in (*PAGES, README.parent / ".github" / "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#:]+)#?([^)]*)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
+                slugs = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+                assert anchor in slugs, f"{page.name}: {target}#{anchor}"
 
 
 def test_partitions_and_runs_exist():
