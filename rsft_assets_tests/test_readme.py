@@ -25,7 +25,7 @@ def test_a_reader_gets_through_the_readme():
 
 def test_links_lead_somewhere():
     for page in (*PAGES, README.parent / ".github" / "CONTRIBUTING.md"):
-        for target, anchor in re.findall(r"\]\(([^)#:]+)#?([^)]*)\)", page.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
