@@ -89,6 +89,14 @@ def test_the_extras_that_messages_advise_exist():
     assert {"gpu", "cpu", "ifeval"} <= advised <= EXTRAS.keys()
 
 
+def test_the_extras_that_pages_install_exist():
+    pages = "".join(path.read_text() for path in PACKAGE.rglob("*.md"))
+    installed = [
+        extra for extras in re.findall(r"pip install -e '\.\[([^\]]+)\]'", pages) for extra in extras.split(",")
+    ]
+    assert {"gpu", "cpu", "ifeval"} == set(installed) <= EXTRAS.keys()
+
+
 def test_its_annotations_are_published():
     assert (PACKAGE / "py.typed").is_file()
 

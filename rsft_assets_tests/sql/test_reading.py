@@ -143,6 +143,23 @@ def test_the_ten_examples_answer(db):
     assert [number for (number,), query in zip(asked, queries, strict=True) if not db.execute(query).fetchall()] == []
 
 
+def test_the_blocks_of_the_page_answer(finished, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path(".rsft").symlink_to(finished.home)
+    blocks = re.findall(r"```(python|sql)\n(.*?)```", (DOCS / "results.md").read_text(), re.DOTALL)
+    code = [block for language, block in blocks if language == "python"]
+    names = {}
+    for block in code:
+        *before, last = block.strip().splitlines()
+        exec("\n".join(before), names)
+        assert len(eval(last, names)) > 0, block
+    queries = [query for language, block in blocks if language == "sql" for query in block.split(";") if query.strip()]
+    asked = [query for query in queries if "before" not in query]
+    assert [query for query in asked if "ATTACH" not in query and not names["db"].execute(query).fetchall()] == []
+    assert len(code) == 1 and len(asked) >= 4
+    names["db"].close()
+
+
 def test_the_notebook_runs(finished, monkeypatch):
     monkeypatch.setenv("RSFT_HOME", str(finished.home))
     matplotlib.use("Agg")

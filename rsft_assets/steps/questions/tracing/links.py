@@ -38,7 +38,7 @@ def _facts(output: Output) -> dict[str, Any]:
         "digest": made.digest[:12],
         "identity": made.fingerprint[:12],
         "origin": made.origin if made.origin != "computed" else None,
-        "adopted from": made.adopted_from,
+        "adopted from": {name: value for name, value in (made.adopted_from or {}).items() if value is not None} or None,
         "made": made.finished_at[:19],
         "seconds": made.seconds,
         "seed": by.get("seed"),
