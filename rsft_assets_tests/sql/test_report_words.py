@@ -330,7 +330,7 @@ def test_settings_of_several_sets_are_named_apart(families, labels):
     ]
     assert schedule_comparison._labels(rows) == labels
     with house_style(titles={"ep8": "Setting 1: 8 epochs", "ep1": "1 epoch", "nocot": "NoCoT"}):
-        titled = [labels[0].replace("1,280", "Setting 1: 1,280"), labels[1].replace("nocot", "NoCoT")]
+        titled = [labels[0].replace("1,280", "Setting 1:\n1,280"), labels[1].replace("nocot", "NoCoT")]
         assert schedule_comparison._labels(rows) == titled
 
 

@@ -108,7 +108,7 @@ def _labels(rows: Rows) -> list[str]:
     """Title, rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
     titles = [style.title_of(row["schedule"]).rpartition(": ")[0] for row in rows]
     labels = [f"{row['rows']:,} rows × {row['passes']:g}" for row in rows]
-    labels = [f"{title}: {label}" if title else label for title, label in zip(titles, labels, strict=True)]
+    labels = [f"{title}:\n{label}" if title else label for title, label in zip(titles, labels, strict=True)]
     if len({row["data_family"] for row in rows}) > 1:
         labels = [f"{style.title_of(row['data_family'])}, {label}" for label, row in zip(labels, rows, strict=True)]
     if len(set(labels)) < len(labels):
