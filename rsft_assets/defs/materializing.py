@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, instead_of_number, materialization, silent_output
+from rsft_assets.defs.refusals import refusal
 from rsft_assets.defs.watching import progress_line, tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
@@ -127,7 +129,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             elif event["event"] == "note":
                 context.log.warning(event["words"])
     except (StepFailed, StepError, SpecError) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise refusal(str(error)) from None
 
 
 def make_and_record(
@@ -182,11 +184,11 @@ def materialize_stage(
     except StepFailed as error:
         if error.status == TRY_AGAIN:
             raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=5) from error
-        raise _failure(run, refs, str(error), error) from error
+        raise _failure(run, refs, str(error), error) from None
     except (StepError, SpecError) as error:
-        raise _failure(run, refs, str(error)) from error
+        raise _failure(run, refs, str(error)) from None
     if run.problems:
-        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())))
+        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values()))) from None
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
@@ -199,8 +201,10 @@ def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed
     """What a person needs to see: which partitions, the command, the log and its last lines."""
     missing = [ref for ref in refs if ref not in run.recorded]
     names = ", ".join(map(str, missing[:4])) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    metadata: dict[str, Any] = {"not made": names or "nothing"}
+    metadata: dict[str, Any] = {}
+    if run.problems:
+        metadata["make it"] = dg.MetadataValue.url(launchpad_path(run.context.run, missing))
+    metadata["not made"] = names or "nothing"
     if error is not None:
         metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    # A failure that the step reports itself would be the same next time.
-    return dg.Failure(description=f"{names}: {message}", metadata=metadata, allow_retries=False)
+    return refusal(f"{names}: {message}", metadata)

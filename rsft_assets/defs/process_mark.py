@@ -5,6 +5,7 @@ import socket
 
 import dagster as dg
 
+from rsft_assets.defs.refusals import show_traces
 from rsft_assets.steps.processes.parent_death import start_ticks
 
 PROCESS_TAG = "rsft/process"
@@ -16,7 +17,8 @@ def process_tag() -> dict[str, str]:
 
 
 def mark(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
-    """Tag the run with this process."""
+    """Tag the run with this process, at the start of each op."""
+    show_traces()
     context.instance.add_run_tags(context.run.run_id, process_tag())
 
 

@@ -19,6 +19,7 @@ from rsft_assets.defs.dagster_private import (
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study
+from rsft_assets.specs.titles import run_title, titles_of
 from rsft_assets.steps.records.columns import KINDS
 from rsft_assets.steps.records.store import Output
 
@@ -78,9 +79,17 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(manifest.asset.split("/")),
         partition=dagster_key(upstream.study, manifest.ref) or None,
-        metadata={"state": state, **metadata_of(output)},
+        metadata={"state": state, **_run_of(upstream.study, manifest.ref), **metadata_of(output)},
         tags=tags,
     )
+
+
+def _run_of(study: Study, ref: Ref) -> dict[str, str]:
+    """What a short partition key stands for."""
+    if ref.stage not in ("checkpoints", "scores"):
+        return {}
+    run = study.get("runs", ref.run)
+    return {"run": f"{run_title(titles_of(study, study.member_of[('runs', run.name)]), run)}: {run.name}"}
 
 
 def metadata_of(output: Output) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
+from rsft_assets.defs.refusals import refusal
 from rsft_assets.defs.stage_inputs import stage_input, stage_input_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
@@ -65,7 +66,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 if dg.AssetCheckKey(checked, result.name) in context.selected_asset_check_keys:
                     yield _check_result(result, tests[result.name])
         if failed:
-            raise dg.Failure(description="\n".join(results.failures), allow_retries=False)
+            raise refusal("\n".join(results.failures))
 
     return results_op
 
@@ -124,7 +125,7 @@ def _build(context: dg.AssetExecutionContext) -> Results:
             raise
     results = read_results(store)
     if results is None:
-        raise dg.Failure(description=f"{MODULE} wrote no account of what it built", allow_retries=False)
+        raise refusal(f"{MODULE} wrote no account of what it built")
     return results
 
 

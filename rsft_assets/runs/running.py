@@ -8,6 +8,7 @@ import dagster as dg
 from rsft_assets.defs.dagster_private import AssetGraph
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
+from rsft_assets.defs.refusals import show_traces
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study
@@ -81,6 +82,7 @@ def _run(
         run_config={**_QUIET, **_force_config(graph, keys)} if force else _QUIET,
         raise_on_error=False,
     )
+    show_traces()
     if not result.success:
         _stop_if_interrupted(result)
     return BatchResult(batch, result.run_id, "" if result.success else failure_of(result))

@@ -323,11 +323,15 @@ def test_repetition_alone_has_a_row_of_its_own():
     ],
 )
 def test_settings_of_several_sets_are_named_apart(families, labels):
+    shared = {"rows": 1_280, "lr": 1e-4, "decay": "cosine", "source": "ours"}
     rows = [
-        {"data_family": family, "rows": 1_280, "passes": passes, "lr": 1e-4, "decay": "cosine", "source": "ours"}
+        shared | {"data_family": family, "passes": passes, "schedule": f"ep{passes}"}
         for family, passes in zip(families, (8, 1), strict=True)
     ]
     assert schedule_comparison._labels(rows) == labels
+    with house_style(titles={"ep8": "Setting 1: 8 epochs", "ep1": "1 epoch", "nocot": "NoCoT"}):
+        titled = [labels[0].replace("1,280", "Setting 1:\n1,280"), labels[1].replace("nocot", "NoCoT")]
+        assert schedule_comparison._labels(rows) == titled
 
 
 @pytest.mark.parametrize(

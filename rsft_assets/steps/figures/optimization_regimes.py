@@ -41,7 +41,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     axes.xaxis.tick_top()
     axes.set_yticks(
         [-y for y in range(len(runs))],
-        [f"{run}{' *' if source == 'paper' else ''}" for source, run in runs],
+        [f"{style.title_of(run)}{' *' if source == 'paper' else ''}" for source, run in runs],
         fontsize=7,
     )
     axes.tick_params(length=0)

@@ -29,8 +29,9 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     style.one_scale((axes, _what(of[0])) for axes, of in zip(grid, panels.values(), strict=True))
     style.one_scale(((axes, "") for axes in grid), flat=True)
     point = {"marker": "o", "linestyle": "none"}
-    names = {f"{name} (no thinking)" if name in plain else name: point | look for name, look in sets.items()}
-    words = {style.schedule_words(name): point | {"marker": mark} for name, mark in marks.items()}
+    titles = {name: style.title_of(name) + " (no thinking)" * (name in plain) for name in sets}
+    names = {titles[name]: point | look for name, look in sets.items()}
+    words = {name: point | {"marker": mark} for name, mark in marks.items()}
     canvas.legend(*style.legend_of(names, words), loc="outside upper center", ncols=min(2 * across, 4))
     caption = (
         "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals; one that "

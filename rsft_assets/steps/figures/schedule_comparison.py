@@ -105,10 +105,12 @@ def _few(row: dict[str, Any]) -> str:
 
 
 def _labels(rows: Rows) -> list[str]:
-    """Rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
+    """Title, rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
+    titles = [style.title_of(row["schedule"]).rpartition(": ")[0] for row in rows]
     labels = [f"{row['rows']:,} rows × {row['passes']:g}" for row in rows]
+    labels = [f"{title}:\n{label}" if title else label for title, label in zip(titles, labels, strict=True)]
     if len({row["data_family"] for row in rows}) > 1:
-        labels = [f"{row['data_family']}, {label}" for label, row in zip(labels, rows, strict=True)]
+        labels = [f"{style.title_of(row['data_family'])}, {label}" for label, row in zip(labels, rows, strict=True)]
     if len(set(labels)) < len(labels):
         labels = [f"{label}, {row['lr']:g} {row['decay']}" for label, row in zip(labels, rows, strict=True)]
     return [label + ("*" if row["source"] == "paper" else "") for label, row in zip(labels, rows, strict=True)]

@@ -24,7 +24,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         _panel(axes, of, sets, lengths)
         style.benchmark_title(axes, of[0])
     style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
-    words = {style.schedule_words(name): {"marker": marker} for name, marker in lengths.items()}
+    words = {name: {"marker": marker} for name, marker in lengths.items()}
     canvas.legend(*style.legend_of(sets, words), loc="outside upper center", ncols=min(3, len(panels)))
     caption = (
         "Gain over the untrained model at the end of a short training and of the usual one on the same set, on the "
@@ -50,7 +50,8 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, str]], lengths: dic
                 style.seed_point(axes, seed["difference"], -y, look["color"])
             style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
             y += 1
-        ticks[-(first + y - 1) / 2] = model + (f"\n{dataset}" if several else "") + ("*" if source == "paper" else "")
+        words = model + (f"\n{style.title_of(dataset)}" if several else "")
+        ticks[-(first + y - 1) / 2] = words + ("*" if source == "paper" else "")
         y += 0.7
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.set_ylim(-y + 0.9, 0.8)
