@@ -17,7 +17,8 @@ def card(ref: Ref, stats: Stats) -> str | None:
     return write(stats) if write else None
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A Markdown table of any values."""
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -28,7 +29,12 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).translate(_LITERAL).replace("\n", " ⏎ ")
+    return literal(str(value))
+
+
+def literal(text: str) -> str:
+    """Markdown that shows a text as it is, in one line."""
+    return text.translate(_LITERAL).replace("\n", " ⏎ ")
 
 
 def _dataset(stats: Stats) -> str:
@@ -50,14 +56,14 @@ def _dataset(stats: Stats) -> str:
         parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
     if samples := stats.get("sample_rows"):
         rows = [(row["question"], row["answer"], row["response"]) for row in samples]
-        parts.append(_table(("question", "answer", "response"), rows))
+        parts.append(table(("question", "answer", "response"), rows))
     return "\n\n".join(parts)
 
 
 def _histogram(bins: list[dict[str, int]]) -> str:
     most = max(entry["rows"] for entry in bins)
     rows = [(entry["from"], "█" * max(1, round(_BAR * entry["rows"] / most)), entry["rows"]) for entry in bins]
-    return _table(("from", "", "rows"), rows)
+    return table(("from", "", "rows"), rows)
 
 
 def _queries(stats: Stats) -> str | None:
@@ -66,14 +72,14 @@ def _queries(stats: Stats) -> str | None:
 
 
 def _filters(filters: list[dict[str, Any]]) -> str:
-    return _table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
+    return table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
 
 
 def _verdicts(stats: Stats) -> str:
     rows = stats.get("rows") or 1
     mix = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("verdicts", {}).items()]
     reasons = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("reasons", {}).items()]
-    return _table(("verdict", "responses", "share"), mix) + "\n\n" + _table(("reason", "responses", "share"), reasons)
+    return table(("verdict", "responses", "share"), mix) + "\n\n" + table(("reason", "responses", "share"), reasons)
 
 
 def _access(stats: Stats) -> str | None:
