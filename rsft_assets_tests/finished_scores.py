@@ -73,7 +73,9 @@ def scores(study: Study, store: Store, build: Build, ref: Ref, completions: bool
 def _headline(rows: list[dict[str, Any]], benchmark: Benchmark) -> dict[str, Any]:
     wanted = ("strict", benchmark.metrics[0], "all")
     (row,) = (row for row in rows if (row["grader"], row["metric"], row["category"]) == wanted)
-    return {name: row[name] for name in ("state", "reason", "value", "low", "high", "samples", "undecided", "truncated")}
+    return {
+        name: row[name] for name in ("state", "reason", "value", "low", "high", "samples", "undecided", "truncated")
+    }
 
 
 def _completion(who: str, item: dict[str, Any], sample: int, index: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -17,8 +17,7 @@ def card(ref: Ref, stats: Stats) -> str | None:
     return write(stats) if write else None
 
 
-def table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A Markdown table of any values."""
+def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -56,14 +55,14 @@ def _dataset(stats: Stats) -> str:
         parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
     if samples := stats.get("sample_rows"):
         rows = [(row["question"], row["answer"], row["response"]) for row in samples]
-        parts.append(table(("question", "answer", "response"), rows))
+        parts.append(_table(("question", "answer", "response"), rows))
     return "\n\n".join(parts)
 
 
 def _histogram(bins: list[dict[str, int]]) -> str:
     most = max(entry["rows"] for entry in bins)
     rows = [(entry["from"], "█" * max(1, round(_BAR * entry["rows"] / most)), entry["rows"]) for entry in bins]
-    return table(("from", "", "rows"), rows)
+    return _table(("from", "", "rows"), rows)
 
 
 def _queries(stats: Stats) -> str | None:
@@ -72,14 +71,14 @@ def _queries(stats: Stats) -> str | None:
 
 
 def _filters(filters: list[dict[str, Any]]) -> str:
-    return table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
+    return _table(("filter", "removed", "left"), [(f["filter"], f["removed"], f["left"]) for f in filters])
 
 
 def _verdicts(stats: Stats) -> str:
     rows = stats.get("rows") or 1
     mix = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("verdicts", {}).items()]
     reasons = [(name, count, f"{100 * count / rows:.1f} %") for name, count in stats.get("reasons", {}).items()]
-    return table(("verdict", "responses", "share"), mix) + "\n\n" + table(("reason", "responses", "share"), reasons)
+    return _table(("verdict", "responses", "share"), mix) + "\n\n" + _table(("reason", "responses", "share"), reasons)
 
 
 def _access(stats: Stats) -> str | None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_results, silent_check_outputs
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.failures import failure
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
@@ -45,6 +47,10 @@ class StageRun:
         elif instead_of_number(output):
             tell({"event": "note", "words": f"{ref}: {output.stats['reason']}"})
         self.context.log_event(materialization(output, state, self.upstream))
+        for result in cell_check_results(self.study, output):
+            self.context.log_event(result)
+            if result.blocking and not result.passed:
+                self.problems[ref] = f"{ref}: asset check {result.check_name}: {result.description}"
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
@@ -127,7 +133,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             elif event["event"] == "note":
                 context.log.warning(event["words"])
     except (StepFailed, StepError, SpecError) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise failure(str(error)) from None
 
 
 def make_and_record(
@@ -182,14 +188,15 @@ def materialize_stage(
     except StepFailed as error:
         if error.status == TRY_AGAIN:
             raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=5) from error
-        raise _failure(run, refs, str(error), error) from error
+        raise _failure(run, refs, str(error), error) from None
     except (StepError, SpecError) as error:
-        raise _failure(run, refs, str(error)) from error
+        raise _failure(run, refs, str(error)) from None
     if run.problems:
         raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())))
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
+    yield from silent_check_outputs(context)
     for output in run.recorded.values():
         if output.manifest.ref.stage == "datasets":
             yield from dataset_check_results(output)
@@ -202,5 +209,4 @@ def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed
     metadata: dict[str, Any] = {"not made": names or "nothing"}
     if error is not None:
         metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    # A failure that the step reports itself would be the same next time.
-    return dg.Failure(description=f"{names}: {message}", metadata=metadata, allow_retries=False)
+    return failure(": ".join(filter(None, (names, message))), **metadata)

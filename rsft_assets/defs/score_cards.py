@@ -4,14 +4,15 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.asset_cards import literal, table
+from rsft_assets.defs.asset_cards import literal
 from rsft_assets.defs.pages import curve_url, embedded, home_of
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.questions.score_answers import first_answers
+from rsft_assets.steps.questions.score_answers import Answer, first_answers
 from rsft_assets.steps.questions.score_curve import Point, point_of, shown
 from rsft_assets.steps.records.store import Output, Store
+from rsft_assets.steps.results.outputs_found import completions_place
 
 _SHOWN = ("state", "reason", "value", "low", "high", "examples")
 _QUESTION_CHARS, _ANSWER_CHARS = 300, 600
@@ -34,7 +35,8 @@ def score_card(study: Study, score: Output) -> dict[str, Any]:
     if answers := _answers(study, store, score):
         facts["first answers"] = dg.MetadataValue.md(answers)
     # In one value: the UI plots every number by itself.
-    return facts | {"details": {key: value for key, value in score.stats.items() if key not in _SHOWN}}
+    details = {key: value for key, value in score.stats.items() if key not in _SHOWN}
+    return facts | {"details": {**details, "completions": completions_place(score.stats)}}
 
 
 def _number(study: Study, ref: Ref, point: Point, base: Point | None) -> str:
@@ -56,19 +58,23 @@ def _answers(study: Study, store: Store, score: Output) -> str:
         return literal(str(error))
     if not answers:
         return ""
-    rows = [
-        (_cut(a.question, _QUESTION_CHARS), _cut(a.answer, _ANSWER_CHARS), _verdict(a.verdict, a.gold)) for a in answers
-    ]
-    return table(("question", "answer", "verdict"), rows)
+    # Not a table: its columns would be wider than the page.
+    return "\n\n".join(
+        f"**Question {number}** {_text(answer.question, _QUESTION_CHARS)}\n\n"
+        f"**Answer** {_text(answer.answer, _ANSWER_CHARS)}\n\n**Verdict** {_verdict(answer)}"
+        for number, answer in enumerate(answers, 1)
+    )
 
 
-def _verdict(verdict: str, gold: str | None) -> str:
-    return verdict if verdict == "correct" or not gold else f"{verdict}; reference: {_cut(gold, _QUESTION_CHARS)}"
+def _verdict(answer: Answer) -> str:
+    if answer.verdict == "correct" or not answer.gold:
+        return answer.verdict
+    return f"{answer.verdict}; reference: {_text(answer.gold, _QUESTION_CHARS)}"
 
 
-def _cut(text: str, most: int) -> str:
-    """The start and the end of a long text: the end of an answer says what it came to."""
+def _text(text: str, most: int) -> str:
+    """A text as it is; of a long one the start and the end, which says what an answer came to."""
     if len(text) <= most:
-        return text
+        return literal(text)
     half = most // 2
-    return f"{text[:half]} … (cut: {len(text) - 2 * half:,} characters left out) … {text[-half:]}"
+    return literal(f"{text[:half]} … (cut: {len(text) - 2 * half:,} characters left out) … {text[-half:]}")

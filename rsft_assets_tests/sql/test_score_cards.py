@@ -38,7 +38,9 @@ def test_value_interval_and_change_come_first(finished, metadata):
     change = round(score["value"] - base["value"], 6)
     assert list(shown)[:7] == ["score", "value", "low", "high", "change from base", "first answers", "details"]
     assert shown["change from base"].value == change
-    first = f"**{100 * score['value']:.1f} %** (95 % interval {100 * score['low']:.1f} % to {100 * score['high']:.1f} %)"
+    first = (
+        f"**{100 * score['value']:.1f} %** (95 % interval {100 * score['low']:.1f} % to {100 * score['high']:.1f} %)"
+    )
     sign = "+" if change >= 0 else "−"
     first += f", {sign}{100 * abs(change):.1f} points from the base's {100 * base['value']:.1f} %"
     url = f"{DEFAULT_URL}/{CURVES}/scores/tiny-1m/tiny-sums/{RUN}/20.svg"
@@ -50,12 +52,14 @@ def test_value_interval_and_change_come_first(finished, metadata):
 
 def test_three_answers_are_shown_with_question_and_verdict(study, finished, metadata):
     answers = first_answers(finished, study.benchmarks["tiny-sums"], finished.require(SCORE))
-    rows = [line.strip("| ").split(" | ") for line in metadata(SCORE)["first answers"].value.splitlines()[2:]]
-    assert len(rows) == len(answers) == 3
-    for answer, row in zip(answers, rows, strict=True):
+    shown = [html.unescape(part) for part in metadata(SCORE)["first answers"].value.split("\n\n")]
+    assert len(answers) == 3 and len(shown) == 9
+    for number, answer in enumerate(answers, 1):
+        question, text, verdict_shown = shown[3 * number - 3 : 3 * number]
         assert answer.answer == f"answer of {RUN} 20 to {answer.question}"
-        assert [html.unescape(cell) for cell in row[:2]] == [answer.question, answer.answer]
-        assert row[2].partition(";")[0] == answer.verdict
+        assert question == f"**Question {number}** {answer.question}" and text == f"**Answer** {answer.answer}"
+        wrong = "" if answer.verdict == "correct" else f"; reference: {answer.gold}"
+        assert verdict_shown == f"**Verdict** {answer.verdict}{wrong}"
     assert {answer.verdict for answer in answers} <= {"correct", "wrong", "undecided"}
 
 

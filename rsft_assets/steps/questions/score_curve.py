@@ -1,6 +1,7 @@
 """A score over the kept steps of its run, as a small SVG picture. Read from the scores in the home, not from tables."""
 
 import html
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,10 +10,10 @@ from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.grading.tasks import task_of
 
-_WIDTH, _HEIGHT = 460, 210
+_WIDTH, _HEIGHT = 440, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 34, 34
 _BLUE, _ORANGE, _GREY, _FAINT = "#0072B2", "#D55E00", "#6b6b6b", "#e2e2e2"
-_GRID_LINES = 4
+_GRID_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,9 @@ def _drawn(study: Study, ref: Ref, points: list[Point]) -> Iterable[str]:
     def y(value: float) -> float:
         return _TOP + (most - value) / (most - least) * (_HEIGHT - _TOP - _BOTTOM)
 
-    for i in range(_GRID_LINES):
-        value = least + room + i * (most - least - 2 * room) / (_GRID_LINES - 1)
+    for value in _grid(least, most):
         yield _line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), _FAINT)
-        yield _text(_LEFT - 5, y(value) + 3, shown(study, ref, value), anchor="end")
+        yield _text(_LEFT - 5, y(value) + 3, shown(study, ref, value).replace(".0 %", " %"), anchor="end")
     if points[0].step == 0:
         yield _line(_LEFT, y(points[0].value), _WIDTH - _RIGHT, y(points[0].value), _GREY, "4 3")
     at = " ".join(f"{x(i):.1f},{y(point.value):.1f}" for i, point in enumerate(points))
@@ -95,6 +95,17 @@ def _drawn(study: Study, ref: Ref, points: list[Point]) -> Iterable[str]:
         if this:
             words = f"step {point.step}: {shown(study, ref, point.value)}"
             yield _text(_WIDTH / 2, _HEIGHT - 4, words, size=10, anchor="middle", colour=_ORANGE, bold=True)
+
+
+def _grid(least: float, most: float) -> Iterable[float]:
+    """Round numbers in a range, at most `_GRID_LINES`."""
+    size = 10.0 ** math.floor(math.log10(most - least))
+    step = next(
+        step
+        for step in (size / 10, size / 5, size / 2, size, 2 * size, 5 * size)
+        if (most - least) / step <= _GRID_LINES
+    )
+    return (i * step for i in range(math.ceil(least / step), math.floor(most / step) + 1))
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dashes: str = "") -> str:
