@@ -28,7 +28,12 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).translate(_LITERAL).replace("\n", " ⏎ ")
+    return literal(str(value))
+
+
+def literal(text: str) -> str:
+    """Markdown that shows a text as it is, in one line."""
+    return text.translate(_LITERAL).replace("\n", " ⏎ ")
 
 
 def _dataset(stats: Stats) -> str:

@@ -15,8 +15,8 @@ import dagster as dg
 import yaml
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
+from rsft_assets.defs.failures import failure
 from rsft_assets.defs.process_mark import mark
-from rsft_assets.defs.refusals import refusal
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.child import Child, end
@@ -62,7 +62,7 @@ def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) 
     finally:
         end([child], seconds=30.0)
     if status:
-        raise refusal("\n".join(said[-_LAST_LINES:]))
+        raise failure("\n".join(said[-_LAST_LINES:]))
 
 
 def launchpad_path(run: dg.DagsterRun, refs: Sequence[Ref]) -> str:

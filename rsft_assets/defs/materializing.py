@@ -6,14 +6,15 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_results, silent_check_outputs
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.failures import failure
 from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, instead_of_number, materialization, silent_output
-from rsft_assets.defs.refusals import refusal
 from rsft_assets.defs.watching import progress_line, tell
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref, partitions_of
@@ -47,6 +48,10 @@ class StageRun:
         elif instead_of_number(output):
             tell({"event": "note", "words": f"{ref}: {output.stats['reason']}"})
         self.context.log_event(materialization(output, state, self.upstream))
+        for result in cell_check_results(self.study, output):
+            self.context.log_event(result)
+            if result.blocking and not result.passed:
+                self.problems[ref] = f"{ref}: asset check {result.check_name}: {result.description}"
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
@@ -129,7 +134,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             elif event["event"] == "note":
                 context.log.warning(event["words"])
     except (StepFailed, StepError, SpecError) as error:
-        raise refusal(str(error)) from None
+        raise failure(str(error)) from None
 
 
 def make_and_record(
@@ -192,6 +197,7 @@ def materialize_stage(
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
+    yield from silent_check_outputs(context)
     for output in run.recorded.values():
         if output.manifest.ref.stage == "datasets":
             yield from dataset_check_results(output)
@@ -207,4 +213,4 @@ def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed
     metadata["not made"] = names or "nothing"
     if error is not None:
         metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    return refusal(f"{names}: {message}", metadata)
+    return failure(": ".join(filter(None, (names, message))), **metadata)

@@ -5,7 +5,7 @@ import socket
 
 import dagster as dg
 
-from rsft_assets.defs.refusals import show_traces
+from rsft_assets.defs.failures import show_traces
 from rsft_assets.steps.processes.parent_death import start_ticks
 
 PROCESS_TAG = "rsft/process"

@@ -17,6 +17,7 @@ from rsft_assets.defs.dagster_private import (
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
 )
 from rsft_assets.defs.partitions import dagster_key
+from rsft_assets.defs.score_cards import score_card
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.titles import run_title, titles_of
@@ -69,6 +70,7 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
 def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
     """Dagster's event for one output; `state` is made, kept, found or no access."""
     manifest = output.manifest
+    first = score_card(upstream.study, output)
     tags = {
         **upstream.tags(manifest.asset),
         # The version that was used, where an upstream asset has one for all of it.
@@ -79,7 +81,12 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(manifest.asset.split("/")),
         partition=dagster_key(upstream.study, manifest.ref) or None,
-        metadata={"state": state, **_run_of(upstream.study, manifest.ref), **metadata_of(output)},
+        metadata={
+            **first,
+            "state": state,
+            **_run_of(upstream.study, manifest.ref),
+            **metadata_of(output, stats=not first),
+        },
         tags=tags,
     )
 
@@ -92,15 +99,16 @@ def _run_of(study: Study, ref: Ref) -> dict[str, str]:
     return {"run": f"{run_title(titles_of(study, study.member_of[('runs', run.name)]), run)}: {run.name}"}
 
 
-def metadata_of(output: Output) -> dict[str, Any]:
-    """The metadata on an asset's page, the most useful first."""
+def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
+    """The metadata on an asset's page, the most useful first; without `stats` where they are shown already."""
     manifest = output.manifest
     metadata: dict[str, Any] = {}
     if words := card(manifest.ref, manifest.stats):
         metadata["card"] = dg.MetadataValue.md(words)
     if without := instead_of_number(output):
         metadata["value"] = without
-    metadata |= {k: v for k, v in list(manifest.stats.items())[:_PREVIEW_STATS] if k not in metadata}
+    if stats:
+        metadata |= {k: v for k, v in list(manifest.stats.items())[:_PREVIEW_STATS] if k not in metadata}
     metadata |= {
         "trace": trace_command(manifest.ref),
         "folder": dg.MetadataValue.path(str(output.folder)),

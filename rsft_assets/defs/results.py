@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.failures import failure
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import silent_output, upstream_tags
-from rsft_assets.defs.refusals import refusal
 from rsft_assets.defs.stage_inputs import stage_input, stage_input_tags
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.lineage import asset_keys
@@ -66,7 +66,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 if dg.AssetCheckKey(checked, result.name) in context.selected_asset_check_keys:
                     yield _check_result(result, tests[result.name])
         if failed:
-            raise refusal("\n".join(results.failures))
+            raise failure("\n".join(results.failures))
 
     return results_op
 
@@ -125,7 +125,7 @@ def _build(context: dg.AssetExecutionContext) -> Results:
             raise
     results = read_results(store)
     if results is None:
-        raise refusal(f"{MODULE} wrote no account of what it built")
+        raise failure(f"{MODULE} wrote no account of what it built")
     return results
 
 

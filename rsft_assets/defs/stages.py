@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_specs
 from rsft_assets.defs.checks import dataset_check_specs
 from rsft_assets.defs.descriptions import describe
 from rsft_assets.defs.jobs import score_when_ready
@@ -112,11 +113,12 @@ def stage_assets(study: Study) -> list[dg.AssetsDefinition]:
 
 def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefinition:
     stage = Ref(assets[0]).stage
+    cell_checks = [spec for asset in assets for spec in cell_check_specs(study, asset)]
 
     @dg.multi_asset(
         name=name.replace("/", "__").replace("-", "_").replace(".", "_"),
         specs=[asset_spec(study, asset) for asset in assets],
-        check_specs=dataset_check_specs(name) if stage == "datasets" else None,
+        check_specs=dataset_check_specs(name) if stage == "datasets" else cell_checks,
         can_subset=len(assets) > 1,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_definition(study, assets[0]) else None,
         pool=GPU_POOL if stage in _USES_ACCELERATOR else None,

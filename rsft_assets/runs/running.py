@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from rsft_assets.defs.dagster_private import AssetGraph
+from rsft_assets.defs.failures import show_traces
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
-from rsft_assets.defs.refusals import show_traces
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study

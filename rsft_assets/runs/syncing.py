@@ -10,6 +10,7 @@ from functools import partial
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_results
 from rsft_assets.defs.figures import figure_materialization
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
@@ -51,6 +52,8 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
             done.known += 1
             continue
         instance.report_runless_asset_event(materialization(output, "found", upstream))
+        for result in cell_check_results(study, output):
+            instance.report_runless_asset_event(result)
         done.recorded.append(str(ref))
     _sync_results(instance, study, store, done)
     return done
