@@ -1,7 +1,5 @@
 """Checks of single checkpoints and scores: what each finds, that a range has a result for each cell, what blocks."""
 
-import multiprocessing
-import traceback
 from types import SimpleNamespace
 
 import dagster as dg
@@ -11,7 +9,6 @@ import pytest
 
 from rsft_assets.defs.cell_checks import CELL_CHECKS
 from rsft_assets.defs.checks import _drift_result
-from rsft_assets.defs.failures import failure
 from rsft_assets.defs.launchers import LAUNCHERS
 from rsft_assets.runs.running import failure_of
 from rsft_assets.specs.lineage import Ref
@@ -113,28 +110,6 @@ def test_a_checkpoint_that_cannot_end_its_answers_is_not_scored(world, monkeypat
     words = failure_of(result)
     assert words.startswith("checkpoints/tiny[tiny_nano-cot_lr1e-3_ep2_bs64|10]: asset check end_token: 900 of 1,000")
     assert "raise max_length" in words
-
-
-def frames_of_a_failure(frames):
-    try:
-        raise failure("what to do") from None
-    except dg.Failure as error:
-        frames.put((error.description, len(traceback.TracebackException.from_exception(error).stack)))
-
-
-def test_no_trace_follows_a_message_for_people():
-    context = multiprocessing.get_context("spawn")
-    frames = context.Queue()
-    child = context.Process(target=frames_of_a_failure, args=(frames,))
-    child.start()
-    assert frames.get(timeout=120) == ("what to do", 0)
-    child.join()
-
-
-def test_traces_of_a_process_that_goes_on_are_kept():
-    with pytest.raises(dg.Failure) as caught:
-        raise failure("what to do") from None
-    assert len(traceback.TracebackException.from_exception(caught.value).stack) > 0
 
 
 def test_outputs_that_drifted_for_one_reason_are_told_once():
