@@ -16,6 +16,7 @@ import yaml
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
 from rsft_assets.defs.failures import failure
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE, PlacementResource
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
@@ -45,14 +46,15 @@ class MaterializeConfig(dg.Config):
 
 
 @dg.op
-def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) -> None:
+def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig, placement: PlacementResource) -> None:
     """Run `rsft materialize`; its lines are this op's log."""
     mark(context)
     command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *config.select]
     for option in ("run", "step", "partition"):
         command += [word for value in getattr(config, option) or () for word in (f"--{option}", str(value))]
     command += [f"--{name}" for name in ("upstream", "force") if getattr(config, name)]
-    child = Child(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with placement.applied():
+        child = Child(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said: list[str] = []
     try:
         for line in child.stdout or ():
@@ -84,7 +86,7 @@ def launchpad_path(run: dg.DagsterRun, refs: Sequence[Ref]) -> str:
 def _job(name: str, description: str, config: MaterializeConfig | None = None) -> dg.JobDefinition:
     graph = dg.GraphDefinition(name=name, node_defs=[rsft_materialize])
     given = dg.RunConfig(ops={"rsft_materialize": config}) if config else None
-    return graph.to_job(description=description, config=given)
+    return graph.to_job(description=description, config=given, resource_defs=PLACEMENT_RESOURCE)
 
 
 def jobs(study: Study) -> list[dg.JobDefinition]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from rsft_assets.defs.cell_checks import cell_check_specs
 from rsft_assets.defs.checks import dataset_check_specs
@@ -11,6 +12,7 @@ from rsft_assets.defs.descriptions import describe
 from rsft_assets.defs.jobs import score_when_ready
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
+from rsft_assets.defs.placing import PlacementResource
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
@@ -37,9 +39,9 @@ _RECORDS_OF = {"datasets": "examples", "benchmarks": "items"}
 
 
 class StageConfig(dg.Config):
-    """Launchpad settings of every stage."""
+    """Launchpad settings of every stage; its placement is set under `resources`."""
 
-    force: bool = False
+    force: bool = Field(default=False, description="Make again even what is finished.")
 
 
 def group_of(study: Study, asset: str) -> str:
@@ -125,10 +127,11 @@ def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefiniti
         op_tags={"rsft/program": program_of(stage)},
     )
     def stage_op(
-        context: dg.AssetExecutionContext, config: StageConfig
+        context: dg.AssetExecutionContext, config: StageConfig, placement: PlacementResource
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         names = {key.to_user_string(): context.output_for_asset_key(key) for key in context.selected_asset_keys}
         selected = {asset: names[asset] for asset in assets if asset in names}
-        yield from materialize_stage(context, study, selected, force=config.force)
+        with placement.applied():
+            yield from materialize_stage(context, study, selected, force=config.force)
 
     return stage_op

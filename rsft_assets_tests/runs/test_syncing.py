@@ -7,6 +7,7 @@ import pytest
 
 from rsft_assets.defs import materializing
 from rsft_assets.defs.partitions import full_partitions
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.defs.recording import outputs_recorded
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.runs.syncing import sync
@@ -66,6 +67,7 @@ def test_outputs_recorded_under_full_names_are_kept(home, monkeypatch):
     keys = list(full_partitions(study, ASSET))
     result = dg.materialize(
         stage_assets(study),
+        resources=PLACEMENT_RESOURCE,
         selection=[KEY],
         instance=instance,
         tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},
