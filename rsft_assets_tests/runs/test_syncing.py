@@ -55,6 +55,18 @@ def test_outputs_recorded_under_full_names_are_recorded_under_dagsters_keys_once
     assert (again.recorded, again.undeclared) == ([], [])
 
 
+def test_checks_are_recorded_with_their_outputs_once(home):
+    study, store, instance = home
+    sync(instance, study, store)
+    sync(instance, study, store)
+    key = dg.AssetCheckKey(KEY, "held_out_loss")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in history]
+    trained = {key for key, name in full_partitions(study, ASSET).items() if not name.endswith("|0")}
+    assert sorted(evaluation.partition for evaluation in evaluations) == sorted(trained)
+    assert {evaluation.passed for evaluation in evaluations} == {True}
+
+
 def stage_assets_by_key(study):
     return {key: asset for asset in stage_assets(study) for key in asset.keys}
 
