@@ -11,8 +11,10 @@ from rsft_assets.defs.recording import outputs_recorded
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.runs.syncing import sync
 from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
+from rsft_assets_tests.stand_ins import stand_in
 
 ASSET = "checkpoints/tiny-3m"
 KEY = dg.AssetKey(ASSET.split("/"))
@@ -67,6 +69,17 @@ def test_checks_are_recorded_with_their_outputs_once(home):
     shown = instance.event_log_storage.get_asset_check_partition_info([key])
     assert len(shown) == len(evaluations) and all(info.is_current for info in shown)
     assert {evaluation.passed for evaluation in evaluations} == {True}
+
+
+def test_the_report_is_recorded_like_figures(home):
+    study, store, instance = home
+    identity = Identity(Ref("report"), {}, ())
+    with store.building(Ref("report"), lambda: identity) as build:
+        stand_in(build.folder, Ref("report"))
+        build.publish({})
+    assert "report" in sync(instance, study, store).recorded
+    assert list(outputs_recorded(instance, "report").values()) == [store.require(Ref("report")).digest]
+    assert "report" not in sync(instance, study, store).recorded
 
 
 def stage_assets_by_key(study):
