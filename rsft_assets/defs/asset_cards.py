@@ -53,9 +53,9 @@ def _dataset(stats: Stats) -> str:
         parts.append("Solutions from " + ", ".join(f"`{source}` ({rows} rows)" for source, rows in solutions.items()))
     if unchecked := stats.get("decontamination", {}).get("unchecked"):
         parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
-    if samples := stats.get("sample_rows"):
-        rows = [(row["question"], row["answer"], row["response"]) for row in samples]
-        parts.append(_table(("question", "answer", "response"), rows))
+    # Not a table: its columns would be wider than the page.
+    for row in stats.get("sample_rows", ()):
+        parts += [f"**{name.capitalize()}** {literal(str(row[name]))}" for name in ("question", "answer", "response")]
     return "\n\n".join(parts)
 
 

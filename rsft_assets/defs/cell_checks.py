@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from rsft_assets.defs.dagster_private import AssetCheckEvaluationTargetMaterializationData
 from rsft_assets.defs.partitions import dagster_key, partitions_definition
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
@@ -128,17 +129,28 @@ def silent_check_outputs(context: dg.AssetExecutionContext) -> Iterator[dg.Outpu
             yield dg.Output(None, output_name=dg.AssetCheckSpec(key.name, asset=key.asset_key).get_python_identifier())
 
 
-def cell_check_results(study: Study, output: Output) -> Iterator[dg.AssetCheckEvaluation]:
-    """The results for one output."""
+def cell_check_results(instance: dg.DagsterInstance, study: Study, output: Output) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results for one output whose materialization is recorded."""
     ref = output.manifest.ref
-    for name, check in CELL_CHECKS.items():
-        if check.stage == ref.stage and (finding := check.find(output)) is not None:
-            yield dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(ref.asset.split("/")),
-                check_name=name,
-                passed=finding.passed,
-                description=finding.words,
-                severity=dg.AssetCheckSeverity.ERROR if finding.blocks else dg.AssetCheckSeverity.WARN,
-                blocking=finding.blocks,
-                partition=dagster_key(study, ref),
-            )
+    checks = {name: check for name, check in CELL_CHECKS.items() if check.stage == ref.stage}
+    if not checks:
+        return
+    key, partition = dg.AssetKey(ref.asset.split("/")), dagster_key(study, ref)
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    # The UI leaves out a result that does not name the latest materialization of its partition.
+    (record,) = instance.fetch_materializations(wanted, limit=1).records
+    target = AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+    )
+    for name, check in checks.items():
+        finding = check.find(output) or Finding(True, "nothing to check")
+        yield dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=name,
+            passed=finding.passed,
+            target_materialization_data=target,
+            description=finding.words,
+            severity=dg.AssetCheckSeverity.ERROR if finding.blocks else dg.AssetCheckSeverity.WARN,
+            blocking=finding.blocks,
+            partition=partition,
+        )

@@ -48,7 +48,7 @@ class StageRun:
         elif instead_of_number(output):
             tell({"event": "note", "words": f"{ref}: {output.stats['reason']}"})
         self.context.log_event(materialization(output, state, self.upstream))
-        for result in cell_check_results(self.study, output):
+        for result in cell_check_results(self.context.instance, self.study, output):
             self.context.log_event(result)
             if result.blocking and not result.passed:
                 self.problems[ref] = f"{ref}: asset check {result.check_name}: {result.description}"

@@ -108,7 +108,8 @@ def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
     if without := instead_of_number(output):
         metadata["value"] = without
     if stats:
-        metadata |= {k: v for k, v in list(manifest.stats.items())[:_PREVIEW_STATS] if k not in metadata}
+        shown = list(manifest.stats.items())[:_PREVIEW_STATS]
+        metadata |= {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in shown if k not in metadata}
     metadata |= {
         "trace": trace_command(manifest.ref),
         "folder": dg.MetadataValue.path(str(output.folder)),

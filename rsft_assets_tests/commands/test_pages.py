@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from rsft_assets.commands.pages import public_file
-from rsft_assets.defs.pages import PREVIEW, address_file, base_url, page_url
+from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url, page_url
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord
@@ -97,6 +97,18 @@ def test_figures_and_reports_are_shown_and_nothing_else(store):
         for host in ("evil.example", "127.0.0.1.evil.example", ""):
             assert served.get(path, Host=host)[0] == 403
         assert served.get(path, Host="localhost:3001")[0] == 200
+
+
+def test_a_curve_is_drawn_when_it_is_asked_for(store):
+    run = "nano-300k_nano-cot_lr1e-4_ep8_bs16"
+    with Served(store) as served:
+        path = f"/{CURVES}/scores/nano-300k/nano-dot/{run}/40.svg"
+        status, body, headers = served.get(path)
+        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
+        assert b"Nano dot product" in body and b"no score yet" in body
+        for wrong in (f"/{CURVES}/", path.replace("40.", "41."), f"/{CURVES}/checkpoints/nano-300k/{run}/40.svg"):
+            assert served.get(wrong)[0] == 404
+        assert served.get(path, Host="evil.example")[0] == 403
 
 
 def test_what_leads_out_of_the_shown_folders_is_no_file(store, tmp_path):

@@ -12,8 +12,10 @@ from rsft_assets.defs.recording import outputs_recorded
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.runs.syncing import sync
 from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
+from rsft_assets_tests.stand_ins import stand_in
 
 ASSET = "checkpoints/tiny-3m"
 KEY = dg.AssetKey(ASSET.split("/"))
@@ -54,6 +56,31 @@ def test_outputs_recorded_under_full_names_are_recorded_under_dagsters_keys_once
     assert instance.get_materialized_partitions(KEY) & possible == keys
     again = sync(instance, study, store)
     assert (again.recorded, again.undeclared) == ([], [])
+
+
+def test_checks_are_recorded_with_their_outputs_once(home):
+    study, store, instance = home
+    sync(instance, study, store)
+    sync(instance, study, store)
+    key = dg.AssetCheckKey(KEY, "held_out_loss")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in history]
+    assert sorted(evaluation.partition for evaluation in evaluations) == sorted(full_partitions(study, ASSET))
+    # The UI shows those that name the latest materialization of their partition.
+    shown = instance.event_log_storage.get_asset_check_partition_info([key])
+    assert len(shown) == len(evaluations) and all(info.is_current for info in shown)
+    assert {evaluation.passed for evaluation in evaluations} == {True}
+
+
+def test_the_report_is_recorded_like_figures(home):
+    study, store, instance = home
+    identity = Identity(Ref("report"), {}, ())
+    with store.building(Ref("report"), lambda: identity) as build:
+        stand_in(build.folder, Ref("report"))
+        build.publish({})
+    assert "report" in sync(instance, study, store).recorded
+    assert list(outputs_recorded(instance, "report").values()) == [store.require(Ref("report")).digest]
+    assert "report" not in sync(instance, study, store).recorded
 
 
 def stage_assets_by_key(study):

@@ -50,6 +50,12 @@ def test_value_interval_and_change_come_first(finished, metadata):
     assert "the base model" in metadata(BASE)["score"].value and "change from base" not in metadata(BASE)
 
 
+def test_numbers_have_no_more_digits_than_are_read(finished, metadata):
+    checkpoint = Ref("checkpoints/tiny-1m", f"{RUN}|20")
+    loss = finished.require(checkpoint).stats["held_out_loss"]
+    assert len(str(loss)) > 9 and metadata(checkpoint)["held_out_loss"].value == float(f"{loss:.6g}")
+
+
 def test_three_answers_are_shown_with_question_and_verdict(study, finished, metadata):
     answers = first_answers(finished, study.benchmarks["tiny-sums"], finished.require(SCORE))
     shown = [html.unescape(part) for part in metadata(SCORE)["first answers"].value.split("\n\n")]
