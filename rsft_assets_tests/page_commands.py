@@ -22,6 +22,7 @@ from rsft_assets.steps.questions.planning.selection import Selection, cells, sel
 DOCS = Path(rsft_assets.__file__).parent / "docs"
 ROOT = DOCS.parent.parent
 README = ROOT / "README.md"
+LANGUAGES = {"sh", "text", "toml", "sql", "python", "mermaid"}
 FOLLOWED = ("howto_paper.md", "howto_one_gpu.md", "own_study.md")
 ON_GPUS = ("rsft materialize 'scores/qwen3-14b/*'*", "rsft materialize 'scores/qwen*'*")
 """Models of 14B have no stand-in: parsed, resolved, and planned by the command before them on the page."""
@@ -46,6 +47,8 @@ class Block:
 
 def blocks(text: str) -> list[Block]:
     """The shell blocks of a page."""
+    languages = re.findall(r"^```([^\n]*)\n.*?^```\n", text, re.DOTALL | re.MULTILINE)
+    assert set(languages) <= LANGUAGES, f"commands stand in blocks of `sh`, not of {set(languages) - LANGUAGES}"
     found = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", text, re.DOTALL | re.MULTILINE)
     return [Block(tuple(_commands(code)), tuple(shown.splitlines())) for code, shown in found]
 
@@ -74,7 +77,7 @@ def written(command: str) -> tuple[str, str]:
 
 
 def is_rsft(command: str) -> bool:
-    return bool(re.match(r"(\w+= )?rsft ", command))
+    return bool(re.match(r"(\w+=\S* )?rsft ", command))
 
 
 def matching(command: str, patterns: Iterable[str]) -> list[str]:
@@ -91,7 +94,7 @@ def uncovered(name: str, text: str) -> list[str]:
 def study_of(text: str, folder: Path) -> Study:
     """The study of a page: that of the first study file it writes and sets, or the package's own."""
     files = dict(written(command) for block in blocks(text) for command in block.commands)
-    named = re.search(r"export RSFT_STUDY=\$PWD/(\S+)", text)
+    named = re.search(r"RSFT_STUDY=\$PWD/(\S+)", text)
     if named is None or named[1] not in files:
         return _load.__wrapped__(None)
     (folder / named[1]).write_text(files[named[1]])

@@ -67,6 +67,12 @@ def test_a_command_that_nothing_runs_is_found(name, code, left):
     assert uncovered(name, f"Text.\n\n```sh\n{code}\n```\n") == left
 
 
+@pytest.mark.parametrize("language", ["bash", "console", ""])
+def test_commands_in_another_kind_of_block_are_found(language):
+    with pytest.raises(AssertionError, match="blocks of `sh`"):
+        blocks(f"```sh\nrsft status\n```\n\n```{language}\n$ make cake\n```\n")
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_can_be_parsed_and_select_something(name, tmp_path):
     study = study_of(PAGES[name], tmp_path)

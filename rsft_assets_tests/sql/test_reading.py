@@ -121,6 +121,10 @@ def test_texts_are_those_of_the_files_of_this_home_and_safety_is_left_out(study,
     groups = {benchmark.name: benchmark.group for benchmark in study.benchmarks.values()}
     assert shown and "safety" not in {groups[name] for name in shown}
     shutil.rmtree(copied.home / "completions")
+    missing = "No files found that match the pattern"
+    with open_results(copied) as db, pytest.raises(duckdb.IOException, match=missing):
+        db.execute("FROM texts")
+    assert f"`{missing}`" in (DOCS / "results.md").read_text()
     build_results(study, copied)
     with open_results(copied) as db:
         assert db.execute("SELECT count(*) FROM texts").fetchall() == [(0,)]
