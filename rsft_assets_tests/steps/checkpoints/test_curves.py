@@ -75,6 +75,14 @@ def test_a_base_that_does_not_fit_beside_costs_the_divergence_and_nothing_else(s
     assert curves[1]["held_out_loss"] > 0
 
 
+def test_a_step_made_again_has_the_curves_of_those_before_it(store, study):
+    publish_inputs(study, store, held_out=examples(30)[ROWS:])
+    first = train_to(study, store, 6)
+    again = train(study, store, [checkpoint_ref(the_run(study), 6)], force=True, placement=CPU)[0]
+    assert [entry["base_kl"] is not None for entry in curves_of(again)] == [False, True] * 3
+    assert again.digest == first.digest
+
+
 def test_a_training_resumed_from_a_state_of_an_earlier_version_has_no_entropy_there(tmp_path):
     entry = {"step": 1, "epoch": 0.1, "loss": 2.0, "grad_norm": 1.0, "lr": 1e-3, "tokens": 5, "seconds": 0.1}
     entry["held_out_loss"] = None
