@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -189,11 +190,13 @@ def materialize_stage(
     except StepFailed as error:
         if error.status == TRY_AGAIN:
             raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=5) from error
-        raise _failure(run, refs, str(error), error) from None
+        where = {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
+        raise _failure(run, refs, str(error), where) from None
     except (StepError, SpecError) as error:
         raise _failure(run, refs, str(error)) from None
     if run.problems:
-        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values()))) from None
+        link = dg.MetadataValue.url(launchpad_path(context.run, list(run.problems)))
+        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())), {"make it": link})
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
@@ -203,14 +206,10 @@ def materialize_stage(
             yield from dataset_check_results(output)
 
 
-def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed | None = None) -> dg.Failure:
-    """What a person needs to see: which partitions, the command, the log and its last lines."""
+def _failure(
+    run: StageRun, refs: Sequence[Ref], message: str, metadata: Mapping[str, Any] = MappingProxyType({})
+) -> dg.Failure:
+    """What a person needs to see: which partitions, why, and what else there is to read or to click."""
     missing = [ref for ref in refs if ref not in run.recorded]
     names = ", ".join(map(str, missing[:4])) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    metadata: dict[str, Any] = {}
-    if run.problems:
-        metadata["make it"] = dg.MetadataValue.url(launchpad_path(run.context.run, missing))
-    metadata["not made"] = names or "nothing"
-    if error is not None:
-        metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    return failure(": ".join(filter(None, (names, message))), **metadata)
+    return failure(": ".join(filter(None, (names, message))), **metadata, **{"not made": names or "nothing"})
