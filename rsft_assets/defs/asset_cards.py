@@ -7,6 +7,8 @@ from rsft_assets.specs.lineage import Ref
 
 Stats = dict[str, Any]
 _BAR = 24
+ON_CARDS = ("filters", "length_histogram", "sample_rows")
+"""Stats that cards show in full."""
 _LITERAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|\\`*_[]~$#"}
 """Texts are escaped: a `<think>` would be read as HTML and disappear, LaTeX as emphasis."""
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from rsft_assets.defs.dagster_private import AssetCheckEvaluationTargetMaterializationData
 from rsft_assets.defs.partitions import dagster_key, partitions_definition
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.records.rows import read_rows
@@ -59,9 +60,9 @@ def _held_out_loss(checkpoint: Output) -> Finding | None:
     if loss is None:
         return None
     curve = read_rows(checkpoint.file("curves.parquet"), ["step", "held_out_loss"])
-    lowest = min((row["held_out_loss"], row["step"]) for row in curve if row["held_out_loss"] is not None)
-    words = f"{loss:.4f}, lowest so far {lowest[0]:.4f} at step {lowest[1]}"
-    return Finding(loss <= (1 + _MOST_LOSS_ABOVE_LOWEST) * lowest[0], words)
+    lowest, step = min((row["held_out_loss"], row["step"]) for row in curve if row["held_out_loss"] is not None)
+    words = f"{loss:.4f}, lowest so far {lowest:.4f} at step {step}"
+    return Finding(loss <= (1 + _MOST_LOSS_ABOVE_LOWEST) * lowest, words)
 
 
 def _share(name: str, most: float, words: str) -> Callable[[Output], Finding | None]:
@@ -143,7 +144,10 @@ def cell_check_results(instance: dg.DagsterInstance, study: Study, output: Outpu
         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )
     for name, check in checks.items():
-        finding = check.find(output) or Finding(True, "nothing to check")
+        try:
+            finding = check.find(output) or Finding(True, "nothing to check")
+        except (StepError, OSError) as error:
+            finding = Finding(False, str(error))
         yield dg.AssetCheckEvaluation(
             asset_key=key,
             check_name=name,

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.asset_cards import card
+from rsft_assets.defs.asset_cards import ON_CARDS, card
 from rsft_assets.defs.dagster_private import (
     NULL_DATA_VERSION,
     NULL_EVENT_POINTER,
@@ -108,8 +108,9 @@ def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
     if without := instead_of_number(output):
         metadata["value"] = without
     if stats:
-        shown = list(manifest.stats.items())[:_PREVIEW_STATS]
-        metadata |= {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in shown if k not in metadata}
+        known = (*metadata, *(ON_CARDS if words else ()))
+        shown = [(k, v) for k, v in manifest.stats.items() if k not in known][:_PREVIEW_STATS]
+        metadata |= {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in shown}
     metadata |= {
         "trace": trace_command(manifest.ref),
         "folder": dg.MetadataValue.path(str(output.folder)),
@@ -117,7 +118,8 @@ def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint[:12],
         "digest": manifest.digest[:12],
         "seconds": manifest.seconds,
-        "made_by": {key: value for key, value in manifest.made_by.items() if key != "versions"},
+        # A whole commit is wider than the page.
+        "made_by": {k: v[:12] if k == "commit" and v else v for k, v in manifest.made_by.items() if k != "versions"},
     }
     rows = [record.rows for record in manifest.files if record.rows is not None]
     if rows:

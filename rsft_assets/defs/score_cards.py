@@ -43,7 +43,7 @@ def _number(study: Study, ref: Ref, point: Point, base: Point | None) -> str:
     low, high = (shown(study, ref, end) for end in (point.low, point.high))
     words = f"**{shown(study, ref, point.value)}** (95 % interval {low} to {high})"
     if base is None:
-        return words + ("" if ref.step else ", the base model") + ("; the base has no score yet" if ref.step else "")
+        return f"{words}{'; the base has no score yet' if ref.step else ', the base model'}"
     change = point.value - base.value
     sign = "+" if change >= 0 else "−"
     by = shown(study, ref, abs(change)).replace("%", "points")

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from rsft_assets.defs import materializing
-from rsft_assets.defs.partitions import full_partitions
+from rsft_assets.defs.partitions import dagster_key, full_partitions
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.defs.recording import outputs_recorded
 from rsft_assets.defs.stages import stage_assets
@@ -70,6 +70,19 @@ def test_checks_are_recorded_with_their_outputs_once(home):
     shown = instance.event_log_storage.get_asset_check_partition_info([key])
     assert len(shown) == len(evaluations) and all(info.is_current for info in shown)
     assert {evaluation.passed for evaluation in evaluations} == {True}
+
+
+def test_a_damaged_curve_fails_its_check_and_stops_no_sync(home):
+    study, store, instance = home
+    ref = Ref(ASSET, partitions_of(study, ASSET)[-1])
+    curves = store.require(ref).file("curves.parquet")
+    curves.write_bytes(b"x" * curves.stat().st_size)
+    assert str(ref) in sync(instance, study, store).recorded
+    key = dg.AssetCheckKey(KEY, "held_out_loss")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in history]
+    (failed,) = [evaluation for evaluation in evaluations if not evaluation.passed]
+    assert failed.partition == dagster_key(study, ref) and "not a readable Parquet file" in failed.description
 
 
 def test_the_report_is_recorded_like_figures(home):

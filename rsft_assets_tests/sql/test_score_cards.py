@@ -9,12 +9,14 @@ import pytest
 
 from rsft_assets.commands.pages import curve
 from rsft_assets.defs.pages import CURVES, DEFAULT_URL, PREVIEW, curve_url
-from rsft_assets.defs.recording import Upstream, materialization
+from rsft_assets.defs.recording import Upstream, materialization, metadata_of
 from rsft_assets.defs.score_cards import score_card
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.score_answers import first_answers, verdict
+from rsft_assets.steps.records.rows import read_rows
 from rsft_assets.steps.scores.grading.task import Metric
+from rsft_assets_tests.finished_outputs import write
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 SCORE = Ref("scores/tiny-1m/tiny-sums", f"{RUN}|20")
@@ -54,6 +56,17 @@ def test_numbers_have_no_more_digits_than_are_read(finished, metadata):
     checkpoint = Ref("checkpoints/tiny-1m", f"{RUN}|20")
     loss = finished.require(checkpoint).stats["held_out_loss"]
     assert len(str(loss)) > 9 and metadata(checkpoint)["held_out_loss"].value == float(f"{loss:.6g}")
+
+
+def test_what_a_card_shows_is_not_shown_again(study, copied):
+    pool, facts = Ref("queries/tiny-sums"), {"filters": [{"filter": "f", "removed": 1, "left": 2}], "rows": 2}
+    with copied.build(study, pool, force=True) as build:
+        write(build, "queries", list(read_rows(copied.require(pool).file("queries.parquet"))))
+        build.made_by["commit"] = "0123456789" * 4
+        build.publish(stats=facts)
+    shown = metadata_of(build.output)
+    assert "| f | 1 | 2 |" in shown["card"].value and "filters" not in shown and shown["rows"] == 2
+    assert shown["made_by"]["commit"] == "012345678901", "no wider than the page"
 
 
 def test_three_answers_are_shown_with_question_and_verdict(study, finished, metadata):
