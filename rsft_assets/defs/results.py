@@ -20,7 +20,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.descriptions import Descriptions
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
-from rsft_assets.steps.results.sql_files import VIEWS, SqlTable, results_keys, sql_tests, tables
+from rsft_assets.steps.results.sql_files import VIEWS, SqlTable, macros, results_keys, sql_tests, tables
 
 MODULE = program_of("results")
 GROUP = "results"
@@ -130,7 +130,7 @@ def _build(context: dg.AssetExecutionContext) -> Results:
 
 
 def _code_version(entry: SqlTable) -> str:
-    return hashlib.sha256(entry.text.encode()).hexdigest()[:10]
+    return hashlib.sha256((macros() + entry.text).encode()).hexdigest()[:10]
 
 
 def table_materialization(
