@@ -34,9 +34,9 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     words = {name: point | {"marker": mark} for name, mark in marks.items()}
     canvas.legend(*style.legend_of(names, words), loc="outside upper center", ncols=min(2 * across, 4))
     caption = (
-        "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals; one that "
-        "misses 0 is a change beyond noise. Reasoning is the plain mean over the reasoning benchmarks, in domain and "
-        "out."
+        "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals, each by "
+        "itself. Pale: the change in safety is not beyond noise after Holm's correction over arms. Reasoning is the "
+        "plain mean over the reasoning benchmarks, in domain and out."
     )
     style.note(canvas, caption + style.seed_words(rows), max(60, 52 * across))
     return canvas
@@ -57,7 +57,9 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, Any]], marks: dict[
         for seed in arm if len(arm) > 1 else []:
             style.seed_point(axes, seed["reasoning_gain"], seed["harm"], colour)
         x, y = row["arm_reasoning_gain"], row["arm_harm"]
-        axes.plot([row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]], [y, y], color=colour, alpha=0.5)
-        axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=0.5)
-        axes.plot([x], [y], color=colour, marker=marks[row["schedule"]], linestyle="none")
+        alpha = 1 if row["is_arm_harm_confirmed"] else 0.4
+        ends = [row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]]
+        axes.plot(ends, [y, y], color=colour, alpha=alpha / 2)
+        axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=alpha / 2)
+        axes.plot([x], [y], color=colour, alpha=alpha, marker=marks[row["schedule"]], linestyle="none")
     axes.margins(0.12)

@@ -26,6 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Solid, dashed, dotted, dash and dot, dash and two dots, long dashes.
 LINES = ("-", "--", ":", "-.", (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (9, 2)))
 _MARGIN_INCHES = 0.1
+PALE = "Pale: not beyond noise after Holm's correction over arms and benchmarks."
 GREY, FAINT = "#6b6b6b", "#e2e2e2"
 GROUPS = ("in-domain", "ood-reasoning", "general", "safety")
 GROUP_TITLES = {
@@ -196,14 +197,24 @@ def not_available(title: str, why: str) -> Canvas:
     return canvas
 
 
-def whisker(axes: Axes, x: float, y: float, low: float | None, high: float | None, *, flat: bool, **look: Any) -> None:
-    """A point with its 95 % interval; an open point where no interval is known."""
+def whisker(
+    axes: Axes,
+    x: float,
+    y: float,
+    low: float | None,
+    high: float | None,
+    *,
+    flat: bool,
+    pale: bool = False,
+    **look: Any,
+) -> None:
+    """A point with its 95 % interval; an open point where no interval is known; a pale one as `PALE` says."""
     if low is not None and high is not None:
         ends = ([low, high], [y, y]) if flat else ([x, x], [low, high])
-        axes.plot(*ends, color=look["color"], linewidth=1.4, alpha=0.7, solid_capstyle="butt")
+        axes.plot(*ends, color=look["color"], linewidth=1.4, alpha=0.3 if pale else 0.7, solid_capstyle="butt")
     else:
         look["markerfacecolor"] = "white"
-    axes.plot([x], [y], linestyle="none", **look)
+    axes.plot([x], [y], linestyle="none", alpha=0.4 if pale else 1, **look)
 
 
 def mark_dip(axes: Axes, x: float, y: float, colour: str) -> None:

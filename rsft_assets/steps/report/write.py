@@ -137,9 +137,10 @@ def _texts(
         "Where it was trained with several seeds, its numbers are means over them, and the interval allows for items "
         "and for seeds. "
         "Each number leads to its queries with the command beside it.",
-        "Beyond noise is said of one test at a time, at 95 %. Where a sentence counts how many are, and does not say "
-        "that it corrects for their number, about one in twenty of those without any effect is expected to be counted "
-        "by chance.",
+        "Better and worse, gain and loss, and beyond noise are said, counted and marked only where they hold after "
+        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: for each question the "
+        "chance that any of it is noise is at most 5 %. Not corrected are the intervals, which are those of one "
+        "comparison by itself, falls of single runs, and the classes of gaps to the paper's numbers.",
     ]
     first = "" if ours[0][0] else "Nothing of this study is scored here yet. These are the paper's published numbers."
     if first:
