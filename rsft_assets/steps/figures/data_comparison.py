@@ -46,9 +46,8 @@ def _panel(axes: Axes, rows: Rows, models: list[str], looks: dict[str, dict[str,
             row, look = arm[0], looks[arm[0]["dataset"]]
             for seed in arm if len(arm) > 1 else []:
                 style.seed_point(axes, seed["gain"], -y, look["color"])
-            ends = row["arm_gain_low"], row["arm_gain_high"]
-            pale = not row["is_arm_gain_confirmed"]
-            style.whisker(axes, row["arm_gain"], -y, *ends, flat=True, pale=pale, **look)
+            low, high, pale = row["arm_gain_low"], row["arm_gain_high"], not row["is_arm_gain_confirmed"]
+            style.whisker(axes, row["arm_gain"], -y, low, high, flat=True, pale=pale, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)
         labels.append(model + ("*" if own[0]["source"] == "paper" else ""))

@@ -47,9 +47,8 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, str]], lengths: dic
             look = sets[dataset] | {"marker": lengths[row["schedule"]]}
             for seed in arm if len(arm) > 1 else []:
                 style.seed_point(axes, seed["difference"], -y, look["color"])
-            ends = row["arm_gain_low"], row["arm_gain_high"]
-            pale = not row["is_arm_gain_confirmed"]
-            style.whisker(axes, row["arm_gain"], -y, *ends, flat=True, pale=pale, **look)
+            low, high, pale = row["arm_gain_low"], row["arm_gain_high"], not row["is_arm_gain_confirmed"]
+            style.whisker(axes, row["arm_gain"], -y, low, high, flat=True, pale=pale, **look)
             y += 1
         words = model + (f"\n{style.title_of(dataset)}" if several else "")
         ticks[-(first + y - 1) / 2] = words + ("*" if source == "paper" else "")

@@ -205,7 +205,7 @@ def whisker(
     high: float | None,
     *,
     flat: bool,
-    pale: bool = False,
+    pale: Any = False,
     **look: Any,
 ) -> None:
     """A point with its 95 % interval; an open point where no interval is known; a pale one as `PALE` says."""
