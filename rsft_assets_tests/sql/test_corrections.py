@@ -62,7 +62,7 @@ def test_the_macro_corrects_as_the_textbook_does(ties):
     p = rng.choice([0.001, 0.004, 0.02, 0.3], 60) if ties else rng.random(60) ** 4
     tests = pd.DataFrame({"id": range(60), "p": p})
     # Every test stands there twice, as an arm does that has two seeds; without a p value there is no test.
-    more = pd.DataFrame({"id": [60], "p": [None]}, dtype=object)
+    more = pd.DataFrame({"id": [60], "p": [np.nan]})
     with duckdb.connect() as db:
         db.execute(macros())
         rows = pd.concat([tests, tests, more])
