@@ -109,6 +109,7 @@ def test_a_training_set_has_one_colour_whatever_stands_beside_it():
     for names in (["nano-nocot"], ["nano-cot", "nano-human", "nano-nocot"]):
         rows = dip_rows(["m"], 1, names)
         gains = [row | {"gain": 0.1, "arm_gain": 0.1, "arm_gain_low": 0, "arm_gain_high": 0.2} for row in rows]
+        gains = [row | {"is_arm_gain_confirmed": True} for row in gains]
         losses = [row | LOSSES for row in rows]
         with style.house_style(places):
             for canvas in (
@@ -141,6 +142,7 @@ def test_safety_is_on_one_scale_with_the_set_as_colour_and_the_schedule_as_marke
             **{"source": "ours", "safety_benchmark": "b", "metric": "accuracy", "model": model, "dataset": dataset},
             **{"schedule": schedule, "thinking": dataset == "cot", "unit": "share", "reading": "harm", "is_fall": True},
             **{"arm_reasoning_gain": 0.1, "arm_harm": harm / 2, "arm_harm_high": harm, **ends},
+            "is_arm_harm_confirmed": True,
         }
         for model, harm in (("small", 0.4), ("large", 0.02))
         for dataset in ("cot", "nocot")
