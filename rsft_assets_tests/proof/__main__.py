@@ -133,11 +133,12 @@ def record(found: Sequence[Outcome], bench: Bench, minutes: float) -> dict[str, 
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Markdown: each promise with the commands that attack it, how all of them ended, and when the last did."""
     rows = ["| promise | `python -m rsft_assets_tests.proof …` | outcome | date |", "|---|---|---|---|"]
-    seeds = ", ".join(str(one["seed"]) for one in found)
-    for name, first in found[0]["attacks"].items():
+    others = "".join(f", {one['seed']}" for one in found[1:])
+    for name, about in found[0]["attacks"].items():
         tried, lost = (sum(one["attacks"][name][what] for one in found) for what in ("tried", "lost"))
         date = max(one["date"] for one in found)
-        rows.append(f"| {first['promise']} | `{name} --seed` {seeds} | {tried:,} tried, {lost} lost | {date} |")
+        command = f"`{name} --seed {found[0]['seed']}`{others}"
+        rows.append(f"| {about['promise']} | {command} | {tried:,} tried, {lost} lost | {date} |")
     return "\n".join(rows)
 
 
