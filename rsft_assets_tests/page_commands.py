@@ -22,7 +22,7 @@ from rsft_assets.steps.questions.planning.selection import Selection, cells, sel
 DOCS = Path(rsft_assets.__file__).parent / "docs"
 ROOT = DOCS.parent.parent
 README = ROOT / "README.md"
-LANGUAGES = {"sh", "text", "toml", "sql", "python", "mermaid"}
+LANGUAGES = {"sh", "text", "toml", "yaml", "sql", "python", "mermaid"}
 FOLLOWED = ("howto_paper.md", "howto_one_gpu.md", "own_study.md")
 ON_GPUS = ("rsft materialize 'scores/qwen3-14b/*'*", "rsft materialize 'scores/qwen*'*")
 """Models of 14B have no stand-in: parsed, resolved, and planned by the command before them on the page."""

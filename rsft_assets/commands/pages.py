@@ -170,9 +170,9 @@ def _is_shown(name: str) -> bool:
 
 
 def serve(home: Path, host: str, port: int) -> None:
-    """Serve until the process ends; on the port of last time, on `port`, or on any free one, whichever is free."""
+    """Serve until the process ends; on the port that links in the UI have, on `port`, or on any, whichever is free."""
     handler = partial(PageHandler, home=home, host=host)
-    server = _listening(host, [_port_of_last_time(home) or port, port, 0], handler)
+    server = _listening(host, [_port_of_links(home) or port, port, 0], handler)
     shown = "127.0.0.1" if host in _LOOPBACK else socket.getfqdn() if host == _EVERY_ADDRESS else host
     address = f"http://{shown}:{server.server_address[1]}"
     address_file(home).parent.mkdir(parents=True, exist_ok=True)
@@ -181,9 +181,9 @@ def serve(home: Path, host: str, port: int) -> None:
     server.serve_forever()
 
 
-def _port_of_last_time(home: Path) -> int | None:
+def _port_of_links(home: Path) -> int | None:
     try:
-        return urlsplit(base_url(home)).port if address_file(home).exists() else None
+        return urlsplit(base_url(home)).port
     except ValueError:
         return None
 

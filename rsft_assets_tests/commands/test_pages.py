@@ -5,13 +5,16 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
+from rsft_assets.commands import pages
 from rsft_assets.commands.pages import public_file
 from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url, page_url
 from rsft_assets.specs.lineage import Ref
@@ -149,6 +152,16 @@ def test_links_survive_a_restart_and_a_port_that_is_taken(store):
             assert base_url(store.home) == second.url
     with Served(store) as again:
         assert again.url == second.url
+
+
+def test_links_that_were_written_before_the_first_start_are_served(store, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setattr("rsft_assets.defs.pages.DEFAULT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    tried = []
+    monkeypatch.setattr(pages, "_listening", lambda host, ports, handler: tried.extend(ports) or sys.exit())
+    with pytest.raises(SystemExit):
+        pages.serve(store.home, "127.0.0.1", 4001)
+    assert tried == [urlsplit(base_url(store.home)).port, 4001, 0]
 
 
 def test_it_ends_with_the_process_that_started_it(store):

@@ -1,16 +1,21 @@
 """Dagster's launchpad places one run: the op, its steps and the job `make` use the fields that are set there."""
 
 import os
+import re
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
+import rsft_assets
 from rsft_assets.defs import materializing
 from rsft_assets.defs.code_location import defs
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.specs.placement import FIELDS_SETTING, Placement
 
 KEY = "queries/nano-chains"
+DOCS = Path(rsft_assets.__file__).parent / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +75,9 @@ def test_every_field_of_a_placement_can_be_set():
     fields = type(PLACEMENT_RESOURCE["placement"]).model_fields
     assert fields.keys() == Placement.__dataclass_fields__.keys()
     assert fields["engine"].description.endswith("one of auto, transformers, vllm, endpoint")
+
+
+def test_the_run_config_of_the_page_on_placement_is_valid():
+    [block] = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(), re.DOTALL)
+    job = defs.get_repository_def().get_implicit_job_def_for_assets([dg.AssetKey(["checkpoints", "qwen3-14b"])])
+    assert dg.validate_run_config(job, yaml.safe_load(block))

@@ -15,6 +15,7 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.score_answers import first_answers, verdict
 from rsft_assets.steps.records.rows import read_rows
+from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.scores.grading.task import Metric
 from rsft_assets_tests.finished_outputs import write
 
@@ -80,6 +81,14 @@ def test_three_answers_are_shown_with_question_and_verdict(study, finished, meta
         wrong = "" if answer.verdict == "correct" else f"; reference: {answer.gold}"
         assert verdict_shown == f"**Verdict** {answer.verdict}{wrong}"
     assert {answer.verdict for answer in answers} <= {"correct", "wrong", "undecided"}
+
+
+def test_the_tables_say_the_same_verdicts(study, finished):
+    answers = first_answers(finished, study.benchmarks["tiny-sums"], finished.require(SCORE))
+    asked = "SELECT verdict FROM texts WHERE run = ? AND step = ? AND benchmark = 'tiny-sums' AND sample = 0"
+    with open_results(finished) as db:
+        rows = db.execute(f"{asked} ORDER BY item LIMIT 3", [SCORE.run, SCORE.step]).fetchall()
+    assert [verdict for (verdict,) in rows] == [answer.verdict for answer in answers]
 
 
 def test_a_safety_benchmark_shows_no_text(study, finished, metadata):

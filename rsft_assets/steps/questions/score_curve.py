@@ -1,4 +1,7 @@
-"""A score over the kept steps of its run, as a small SVG picture. Read from the scores in the home, not from tables."""
+"""A score over the kept steps of its run, as a small SVG picture. Read from the scores in the home, not from tables.
+
+Written as text: the page server draws in several threads, which Matplotlib does not allow, and on request.
+"""
 
 import html
 import math
