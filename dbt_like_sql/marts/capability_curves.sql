@@ -1,5 +1,7 @@
 -- What does the model's size change? The gain of the same data and schedule on models of different sizes, and
 -- where along the run each model stood best: the paper's Figure 5.
+-- Intervals are of one model each. The report compares pairs of models on one recipe, and corrects by Holm's method over
+-- all pairs, recipes and benchmarks.
 -- column mixture: what the base was pretrained on, where that was done here; sizes compare within one
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column gain: end of the run minus the untrained model, on the same items

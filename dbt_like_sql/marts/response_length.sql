@@ -4,6 +4,8 @@
 -- so that a model that did not learn to stop is not mistaken for one that thinks longer.
 -- The mean over training seeds has an interval in which items and seeds vary. Every seed answers the same items, so
 -- their part is taken as that of one seed: at most too wide.
+-- Intervals are of one arm each. Which arms grow, and whose end is shorter than their longest, is counted in the report
+-- after Holm's correction over all of them.
 -- grain: run, step, benchmark
 -- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column growth: mean tokens per answer above those of the base

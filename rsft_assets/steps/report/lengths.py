@@ -113,9 +113,9 @@ def _judge(lines: Rows, tables: Tables) -> None:
     """Which arms grow, and in how many runs the end is shorter than the longest: Holm's method over all of either."""
     for line, p in zip(lines, tables.holm([line["growth_test"] for line in lines]), strict=True):
         line["grows"] = line["growth"] > 0 and p <= LEVEL
-    p = iter(tables.holm([test for line in lines for test in line["shorter_tests"]]))
+    corrected = iter(tables.holm([test for line in lines for test in line["shorter_tests"]]))
     for line in lines:
-        line["shorter_seeds"] = sum(next(p) <= LEVEL for _ in line["shorter_tests"])
+        line["shorter_seeds"] = sum(next(corrected) <= LEVEL for _ in line["shorter_tests"])
 
 
 def _trace(row: dict[str, Any]) -> str:
