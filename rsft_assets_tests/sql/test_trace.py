@@ -12,6 +12,8 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.trace import trace
 from rsft_assets.steps.questions.tracing.node import as_json, as_tree
+from rsft_assets.steps.records import checked
+from rsft_assets.steps.records.digest import file_digest
 from rsft_assets_tests.finished_study import make
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
@@ -104,6 +106,20 @@ def test_an_item_leads_to_the_scores_that_it_is_part_of(study, finished):
     assert sum(title.startswith(f"{SCORE} {RUN} strict") for title in titles(node)) == 1
     steps = next(c for c in node.children if c.title == f"{SCORE} {RUN} strict accuracy").facts["value by step"]
     assert list(steps) == [0, 5, 10, 20, 40]
+
+
+def test_files_that_were_right_are_not_read_again(study, copied, monkeypatch):
+    # Younger files are read each time: a second write could hide in the moment of the first.
+    monkeypatch.setattr(checked, "_YOUNG_SECONDS", 0.0)
+    first = trace(study, copied, item(copied))
+    read = []
+    monkeypatch.setattr(checked, "file_digest", lambda path: read.append(path) or file_digest(path))
+    assert as_tree(trace(study, copied, item(copied))) == as_tree(first)
+    assert read == []
+    changed = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|10")).file("graded.parquet")
+    os.utime(changed)
+    trace(study, copied, item(copied))
+    assert changed in read
 
 
 def test_an_output_leads_up_to_what_was_made_from_it(study, finished):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.tracing.node import Node
-from rsft_assets.steps.records.checked import difference
 from rsft_assets.steps.records.identity import materialize_command
 from rsft_assets.steps.records.manifest import InputRecord, Manifest
 from rsft_assets.steps.records.store import Output, Store
@@ -55,7 +54,7 @@ def damage(output: Output, *, content: bool = False) -> str | None:
     problem = output.damage(content=content)
     if problem or content:
         return problem
-    return difference(output.folder, (record for record in output.manifest.files if record.bytes <= HASHED_BYTES))
+    return output.changed(record.path for record in output.manifest.files if record.bytes <= HASHED_BYTES)
 
 
 def follow(
