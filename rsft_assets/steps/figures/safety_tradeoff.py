@@ -25,7 +25,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         style.share_axis(axes, "share", signed=True, flat=True)
         axes.set_title(f"{model}{', published' if of[0]['source'] == 'paper' else ''}", fontweight="bold")
         axes.set_xlabel("gain in reasoning over the base")
-        axes.set_ylabel(f"{_what(of[0])},\n{benchmark}")
+        axes.set_ylabel(f"{_what(of[0])},\n{style.title_of(benchmark)}")
     style.one_scale((axes, _what(of[0])) for axes, of in zip(grid, panels.values(), strict=True))
     style.one_scale(((axes, "") for axes in grid), flat=True)
     point = {"marker": "o", "linestyle": "none"}
