@@ -113,6 +113,7 @@ def run(folder, script, environment):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_plans_print_what_the_page_shows(name, tmp_path):
     """Of the real study, so that no number of a page is made up."""

@@ -14,7 +14,9 @@ def titles_of(study: "Study", member: str) -> dict[str, str]:
     """Name -> title of one study's benchmarks, schedules and training sets; what has no title keeps its name."""
     runs = [run for run in study.runs.values() if study.member_of[("runs", run.name)] == member]
     # One schedule may be declared twice, once without its title.
-    titles = {name: one.title for name, one in study.benchmarks.items() if study.member_of["benchmarks", name] == member}
+    titles = {
+        name: one.title for name, one in study.benchmarks.items() if study.member_of["benchmarks", name] == member
+    }
     titles |= {run.schedule.name: run.schedule.name for run in runs}
     titles |= {run.schedule.name: run.schedule.title for run in runs if run.schedule.title}
     return titles | {run.dataset: study.datasets[run.dataset].title or run.dataset for run in runs}

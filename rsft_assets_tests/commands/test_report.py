@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from rsft_assets.commands import report
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report.write import make_report
@@ -9,6 +11,7 @@ from rsft_assets.steps.results.build import build_results
 from rsft_assets_tests.finished_study import finish, tiny_study
 
 
+@pytest.mark.slow
 def test_pages_of_studies_with_scores_are_named(tmp_path, monkeypatch, capsys):
     study, store = tiny_study(), Store(tmp_path)
     finish(study, store)

@@ -68,6 +68,7 @@ def make(instance, *names):
     return jobs()["make"].execute_in_process(run_config=config, instance=instance, raise_on_error=False)
 
 
+@pytest.mark.slow
 def test_make_makes_what_is_named(instance):
     assert make(instance, "queries/nano-chains").success
     assert Store.from_env().current(Ref("queries/nano-chains"))

@@ -179,6 +179,7 @@ def test_a_run_that_names_no_process_and_never_began_is_ended_when_it_is_old(tmp
         assert dead_runs.end_dead_runs(instance) == [forgotten]
 
 
+@pytest.mark.slow
 def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
     waiting = start(tmp_path, 600, how="nameless", wait=False)
@@ -193,6 +194,7 @@ def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypat
         assert not pool.claimed_slots and not pool.pending_steps
 
 
+@pytest.mark.slow
 def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -224,6 +226,7 @@ def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
         assert dead_runs.end_dead_runs(instance) == []
 
 
+@pytest.mark.slow
 def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeypatch):
     from rsft_assets.defs.watching import watching
     from rsft_assets.runs.dead_runs import wait_for_slots

@@ -34,6 +34,7 @@ def places(study, store):
     }
 
 
+@pytest.mark.slow
 def test_every_place_says_that_tables_are_behind_and_by_how_much(study, copied_report):
     assert [place for place, said in places(study, copied_report).items() if "outputs behind" in said] == []
     make(study, copied_report, BENCHMARK, force=True, version=2)

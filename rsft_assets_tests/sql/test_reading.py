@@ -101,6 +101,7 @@ def test_the_headline_on_safety_is_forbidden_requests_answered(finished, tmp_pat
         assert db.execute(asked).fetchall() == [("compliance", "strict")]
 
 
+@pytest.mark.slow
 def test_texts_are_those_of_the_files_of_this_home_and_safety_is_left_out(study, copied):
     build_results(study, copied)
     asked = f"FROM texts WHERE run = '{RUN}' AND step = 20 AND benchmark = 'tiny-dot'"

@@ -90,6 +90,7 @@ class Page(HTMLParser):
                 self.outside.append(value)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_leads_to_traces(study, copied_report):
     output = copied_report.require(Ref("report"))
     text = output.file("tiny.html").read_text()

@@ -25,6 +25,8 @@ COT, NOCOT = "wide-1m_wide-cot_lr1e-3_ep4_bs16", "wide-1m_wide-nocot_lr1e-3_ep4_
 ONCE, FEW = "wide-1m_wide-cot_lr1e-3_ep1_bs4", "wide-1m_wide-few_lr1e-3_ep4_bs4"
 SHORT = "wide-1m_wide-cot_lr1e-3_ep1_bs16"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):

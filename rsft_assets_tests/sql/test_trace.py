@@ -137,6 +137,7 @@ def test_a_row_of_a_table_leads_to_its_score(study, finished, where):
     assert "queries/tiny-sums" in titles(node)
 
 
+@pytest.mark.slow
 def test_a_point_of_a_figure_leads_to_its_score(study, reported):
     node = trace(study, reported, "figures/dip_and_recovery", f"source=ours,run={RUN},step=10,benchmark=tiny-dot")
     assert f"{SCORE}[{RUN}|10]" in titles(node)

@@ -101,6 +101,7 @@ SLOW_ANSWER = Answer("slow", "41", r"\boxed{200001!/199999!}")
 """Takes about 0.6 s of CPU time, all of it in one step, and is wrong."""
 
 
+@pytest.mark.slow
 def test_a_step_that_gets_no_cpu_time_for_longer_than_the_limit_is_decided():
     with Verifier(workers=1, limits=Limits(seconds=2.0)) as own:
         (worker,) = own._pool.start()
@@ -142,6 +143,7 @@ def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):
     assert {judgement.verdict for judgement in judged} <= {"undecided", "wrong"}
 
 
+@pytest.mark.slow
 def test_memory_beyond_the_limit_is_undecided():
     with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=170_000_000)) as small:
         judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 150_000 + r"1\}}"), Answer("b", "5", "5")]))
