@@ -114,6 +114,7 @@ def test_make_keep_damage_and_mend(tmp_path, rsft_here):
     assert rsft_here("doctor", "--content").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_told_again(tmp_path, rsft_here):
     assert rsft_here("materialize", "queries/nano-chains").exit_code == 0
     assert "0 outputs recorded in Dagster, 1 known already" in rsft_here("doctor", "--sync").stdout

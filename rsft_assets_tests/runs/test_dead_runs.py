@@ -78,6 +78,7 @@ def statuses(home, monkeypatch):
         return [run.status for run in instance.get_runs()]
 
 
+@pytest.mark.slow
 def test_a_killed_run_frees_its_slot(tmp_path, monkeypatch):
     killed = start(tmp_path, 600)
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED], "a living run is left alone"
@@ -106,6 +107,7 @@ def test_a_run_outlives_the_process_of_a_step_of_it(tmp_path, monkeypatch):
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_when_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
     working = start(tmp_path, 600, how="nameless")

@@ -46,6 +46,7 @@ def test_every_place_says_that_tables_are_behind_and_by_how_much(study, copied_r
     assert [place for place, said in places(study, copied_report).items() if "outputs behind" in said] == []
 
 
+@pytest.mark.slow
 def test_what_is_gone_counts_and_what_cannot_be_read_does_not_count_for_ever(study, copied):
     shutil.rmtree(copied.slot(SCORE))
     assert behind(copied) == "tables are 1 output behind: rsft report"

@@ -56,6 +56,7 @@ def test_one_new_checkpoint_gives_what_a_build_from_nothing_gives(study, copied)
     assert contents(copied) == grown
 
 
+@pytest.mark.slow
 def test_an_output_made_again_replaces_its_rows(study, copied):
     make(study, copied, Ref("benchmarks/tiny-dot"), force=True, version=2)
     make(study, copied, Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))

@@ -131,6 +131,7 @@ def test_texts_are_those_of_the_files_of_this_home_and_safety_is_left_out(study,
         assert db.execute("SELECT count(*) FROM texts").fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 def test_runs_say_what_is_missing(study, copied):
     shutil.rmtree(copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|20")))
     build_results(study, copied)

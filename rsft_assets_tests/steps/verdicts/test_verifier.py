@@ -90,6 +90,7 @@ def test_what_reached_a_limit_is_not_tried_again(verifier, monkeypatch):
     assert 1 <= len(ends) < 5
 
 
+@pytest.mark.slow
 def test_what_was_at_hand_when_time_ran_out_is_not_blamed_for_what_came_before(verifier):
     texts = [rf"$\left({number}+$" for number in range(8_000)]
     many, *alone = verifier.judge([Answer("", "5", " ".join(texts)), *(Answer("", "5", text) for text in texts)])
@@ -138,6 +139,7 @@ def test_verdicts_are_the_same_idle_and_on_a_busy_machine():
     assert idle == busy == ["different", "time", "equal"]
 
 
+@pytest.mark.slow
 def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):
     judged = list(verifier.judge(Answer("", r"\sum_{k=1}^{10^9} \frac{1}{k!}", rf"\boxed{{{n}}}") for n in range(3)))
     assert {judgement.verdict for judgement in judged} <= {"undecided", "wrong"}
