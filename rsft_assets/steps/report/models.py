@@ -119,8 +119,8 @@ def _two_models(
     answer.short += "\n" if answer.short else ""
     compared = phrases.count_of(len(more) + len(less) + same, "benchmark")
     answer.short += (
-        f"Trained on {first['dataset']}, {first['model']} gains more than {second['model']} on "
-        f"{len(more) or 'none'} and less on {len(less) or 'none'} of {compared}."
+        f"Trained on {first['dataset']}, {first['model']} gains more (or loses less) than "
+        f"{second['model']} on {len(more) or 'none'} and less on {len(less) or 'none'} of {compared}."
     )
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "

@@ -47,12 +47,14 @@ def page(
     *,
     scores: ScoreTable | None = None,
     first: str = "",
+    lead: str = "",
 ) -> str:
-    """The whole document; `pictures` maps a figure to its SVG, `first` stands above all, `receipt` at the end."""
+    """The whole document; `pictures` maps a figure to its SVG, `first` and `lead` stand above all, `receipt` last."""
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{html.escape(title)}</h1>',
         f'<p class="missing">{html.escape(first)}</p>' if first else "",
+        f"<p>{html.escape(lead)}</p>" if lead else "",
         *_first_screen(answers, scores),
     ]
     shown: set[str] = set()
