@@ -187,15 +187,15 @@ def step_row(step, tokens, seed=1, **changed):
         **{"arm_mean_tokens": tokens, "arm_mean_tokens_low": tokens - 2, "arm_mean_tokens_high": tokens + 2},
         **{"arm_growth": tokens - 10.0, "arm_growth_real": tokens - 11.0},
         **{"arm_growth_low": tokens - 12.8 if step else None, "arm_growth_high": tokens - 7.2 if step else None},
-        **{"arm_growth_se": 2**0.5 if step else None, "arm_growth_freedom": 1000.0},
+        **{"arm_growth_se": 2**0.5 if step else None, "arm_growth_freedom": 1000.0, "items": 300},
     }
     return row | changed
 
 
-def judged_lines(*courses):
+def judged_lines(*courses, items=300):
     """One arm for each course of mean tokens, from a base of 10."""
     lines = [
-        lengths._line([step_row(0, 10.0), *(step_row(i + 1, value) for i, value in enumerate(tokens))])
+        lengths._line([step_row(0, 10.0), *(step_row(i + 1, value, items=items) for i, value in enumerate(tokens))])
         for tokens in courses
     ]
     with duckdb.connect() as db:
@@ -211,6 +211,23 @@ def test_lengths_are_corrected_for_all_arms_and_benchmarks():
     assert (alone["grows"], alone["shorter_seeds"]) == (True, 1)
     assert (first["grows"], first["shorter_seeds"]) == (False, 0)
     assert not any(line["grows"] or line["shorter_seeds"] for line in others)
+
+
+def test_few_items_tell_less_of_a_length():
+    """A fall of 3.0 standard errors, with 299 and with 3 degrees of freedom."""
+    assert [judged_lines((14.7, 10.4), items=items)[0]["shorter_seeds"] for items in (300, 4)] == [1, 0]
+
+
+def test_the_freedom_of_a_growth_is_that_of_its_items_and_seeds(ask):
+    rows = ask(
+        "SELECT r.*, b.items AS declared FROM marts.response_length r JOIN declared.benchmarks b USING (study, benchmark) "
+        "WHERE step > 0 AND study = 'tiny' AND arm_growth_se > 0"
+    )
+    for row in rows:
+        found = row["arm_growth_freedom"] * (1 + 1e-9)
+        least = row["items"] - 1 if row["seeds"] == 1 else min(row["items"], row["seeds"]) - 1
+        assert row["items"] == row["declared"] and least <= found <= 2 * row["items"] + row["seeds"]
+    assert {row["seeds"] for row in rows} == {1, 2}
 
 
 @pytest.mark.parametrize(

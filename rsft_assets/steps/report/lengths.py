@@ -106,7 +106,7 @@ def _shorter(rows: Rows) -> Test:
     spreads = longest["mean_tokens_se"], end["mean_tokens_se"]
     if longest is end or None in spreads or not any(spreads):
         return _NOTHING
-    return (longest["mean_tokens"] - end["mean_tokens"]) / math.hypot(*spreads), math.inf, len(rows) - 1
+    return (longest["mean_tokens"] - end["mean_tokens"]) / math.hypot(*spreads), end["items"] - 1, len(rows) - 1
 
 
 def _judge(lines: Rows, tables: Tables) -> None:
