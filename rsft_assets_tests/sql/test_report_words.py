@@ -210,6 +210,7 @@ def test_lengths_are_corrected_for_all_arms_and_benchmarks():
     first, *others = judged_lines((14.7, 10.4), *[(10.0, 10.0)] * 30)
     assert (alone["grows"], alone["shorter_seeds"]) == (True, 1)
     assert (first["grows"], first["shorter_seeds"]) == (False, 0)
+    assert alone["growth_holm_p"] < 0.01 < 0.05 < first["growth_holm_p"] == pytest.approx(31 * alone["growth_holm_p"])
     assert not any(line["grows"] or line["shorter_seeds"] for line in others)
 
 
@@ -220,8 +221,8 @@ def test_few_items_tell_less_of_a_length():
 
 def test_the_freedom_of_a_growth_is_that_of_its_items_and_seeds(ask):
     rows = ask(
-        "SELECT r.*, b.items AS declared FROM marts.response_length r JOIN declared.benchmarks b USING (study, benchmark) "
-        "WHERE step > 0 AND study = 'tiny' AND arm_growth_se > 0"
+        "SELECT r.*, b.items AS declared FROM marts.response_length r "
+        "JOIN declared.benchmarks b USING (study, benchmark) WHERE step > 0 AND study = 'tiny' AND arm_growth_se > 0"
     )
     for row in rows:
         found = row["arm_growth_freedom"] * (1 + 1e-9)
@@ -308,6 +309,14 @@ def test_sets_are_told_with_what_is_known_of_them(rows, said):
     answer = Answer("trusted", "?")
     trust._data(SimpleNamespace(ask=lambda query: found), answer)
     assert answer.sentences == ([f"d: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0004, "&lt; 0.001"), (0.0123, "0.012"), (1.0, "1.000"), (None, "–")])
+def test_a_p_value_reads_alike_whatever_the_unit_of_its_row(p, shown):
+    for unit in ("share", "tokens", "reward"):
+        rows = [{"gain_holm_p": p, "unit": unit}]
+        answer = Answer("data", "?", ["It is."], columns={"gain_holm_p": "p (Holm)"}, rows=rows, table="marts.t")
+        assert f"<td>{shown}</td>" in page("Report", [], [answer], {}, {})
 
 
 def test_a_table_as_long_as_a_study_is_shown_whole():
@@ -413,7 +422,11 @@ def test_a_schedule_is_better_only_where_the_corrected_test_says_so(confirmed, b
 
 
 @pytest.mark.parametrize(
-    ("others", "said"), [(0, "gains more on Sums 0 by +10.0"), (20, "gains more on none; less on")]
+    ("others", "said"),
+    [
+        (0, "gains more on Sums 0 by +10.0 points (95 % interval +2.2 to +17.8), p (Holm) 0.012, bases"),
+        (20, "gains more on none; less on"),
+    ],
 )
 def test_a_model_gains_more_only_where_the_corrected_test_says_so(others, said):
     """Two gains that are 2.5 standard errors apart."""
