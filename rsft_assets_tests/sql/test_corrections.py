@@ -9,6 +9,7 @@ from scipy import stats
 from rsft_assets.steps.report import outcomes
 from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.enough import long_enough
+from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.results.sql_files import macros, sql_folder
 from rsft_assets_tests.benchmarks.step_intervals import largest
 from rsft_assets_tests.sql.made_up_arms import ARMS, CLEAN, judged, or_none, rows_of, three
@@ -97,6 +98,40 @@ def test_holms_correction_runs_once_over_all_arms(every):
         assert np.allclose(found[f"arm_{which}_holm_p"], textbook(found[f"arm_{which}_p"]))
     short = "SELECT arm_valley_holm_p FROM marts.dip_and_recovery WHERE model = 'short'"
     assert {or_none(row["arm_valley_holm_p"]) for row in rows_of(every, short)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("mart", "column", "other"),
+    [
+        ("data_comparison", "arm_gain", "p.base_point_id"),
+        ("data_comparison", "arm_difference", "reference_run"),
+        ("schedule_comparison", "arm_difference", "reference_run"),
+        ("safety_tradeoff", "arm_harm", "p.base_point_id"),
+        ("safety_tradeoff", "harm_over_twin", "twin_run"),
+    ],
+)
+def test_a_family_holds_each_arm_and_benchmark_once_whatever_its_seeds(finished, mart, column, other):
+    safety = mart == "safety_tradeoff"
+    benchmark = "safety_benchmark" if safety else "benchmark"
+    apart = "m.is_headline" if safety else "m.is_headline, m.benchmark_group = 'safety'"
+    ends = f"SELECT point_id FROM staging.score_points o WHERE o.run = m.{other} AND o.is_last AND o.grader = p.grader "
+    ends += "AND o.source = p.source AND o.benchmark = p.benchmark AND o.metric = p.metric"
+    with open_results(finished) as db:
+        tests = db.execute(f"""
+            SELECT (m.source, m.study, m.grader, {apart})::VARCHAR AS family,
+                (p.arm, p.benchmark, p.metric, p.protocol)::VARCHAR AS test, a.arm_p, m.{column}_holm_p AS corrected
+            FROM marts.{mart} m JOIN staging.score_points p
+                ON p.source = m.source AND p.run = m.run AND p.is_last AND p.benchmark = m.{benchmark}
+                AND p.grader = m.grader AND p.metric = m.metric
+            JOIN staging.arm_differences a ON a.point_id = p.point_id AND a.grader = p.grader AND a.metric = p.metric
+                AND a.other_point_id = {other if other.startswith("p.") else f"({ends})"}
+            WHERE a.arm_p IS NOT NULL{" AND m.reading IS NOT NULL" if safety else ""}""").df()
+    once = tests.drop_duplicates()
+    assert len(once) > 0 and not once.duplicated(["family", "test"]).any()
+    # The one arm with two seeds, and so with two rows, is the reference of the others and has no twin.
+    assert (len(tests) > len(once)) == (column in ("arm_gain", "arm_harm"))
+    for _, family in once.groupby("family"):
+        assert np.allclose(family.corrected, textbook(family.arm_p.to_numpy()), rtol=1e-9)
 
 
 # A fall of 5.5 points: beyond noise in one arm, one in some hundreds by chance.
