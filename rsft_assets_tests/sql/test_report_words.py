@@ -421,6 +421,21 @@ def test_a_schedule_is_better_only_where_the_corrected_test_says_so(confirmed, b
     assert f"beyond noise worse on none, better on {better}, of 1 benchmark." in answer.sentences[0]
 
 
+@pytest.mark.parametrize("known", [(True, True), (False, True)])
+def test_an_arm_is_compared_though_the_other_side_lacks_its_first_seed(known):
+    row = FAINT | {"source": "ours", "dataset": "a", "benchmark": "b", "grader": "strict", "metric": "m", "rows": 8}
+    row |= {"passes": 2, "batch_size": 4, "total_steps": 20, "reference": "tiny_b_s", "is_reference": False}
+    row |= {"fresh_difference": None, "usual_difference": None, "is_arm_difference_confirmed": True, "position": 1}
+    gone = dict.fromkeys(("difference", "arm_difference", "arm_difference_low", "arm_difference_high"))
+    gone["is_arm_difference_confirmed"] = False
+    rows = [row | {"seed": seed, "difference": 0.2} | ({} if there else gone) for seed, there in enumerate(known, 1)]
+    answer = training.repetition(SimpleNamespace(ask=lambda query: rows))
+    assert (
+        answer.short
+        == "Other settings at equal steps, compared with the reference: better in 1 and worse in none of 1 comparison."
+    )
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [
