@@ -7,6 +7,7 @@ from typing import Any
 from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import (
     GROUPS,
+    LEVEL,
     MOST,
     OURS,
     SKILLS,
@@ -104,28 +105,32 @@ def _course(row: dict[str, Any]) -> str:
 
 
 def _on_the_way(tables: Tables, answer: Answer) -> None:
-    """Gains out of domain that were there on the way, and from which the arm falls beyond noise to its end."""
+    """Gains out of domain that were there on the way, and from which the arm falls, both beyond noise."""
     key = "source, run, benchmark, grader, metric, protocol"
+    # Bonferroni's correction, for the choice of a trained step and for all arms and benchmarks.
     steps = tables.ask(f"""
-        SELECT t.*
+        SELECT t.*, arm_p * (arm_steps - 1) * arms_asked AS gain_p
         FROM marts.score_trajectories t
         JOIN (
-            SELECT {key}, arm_erosion_step, arm_end_step FROM marts.dip_and_recovery WHERE is_arm_erosion_confirmed
+            SELECT {key}, arm_erosion_step, arm_end_step, arm_steps, arms_asked
+            FROM marts.dip_and_recovery WHERE is_arm_erosion_confirmed
         ) USING ({key})
+        LEFT JOIN (SELECT point_id, grader, metric, arm_p FROM staging.arm_differences WHERE other_arm = 'base')
+            USING (point_id, grader, metric)
         WHERE {OURS} AND benchmark_group = 'ood-reasoning' AND step IN (arm_erosion_step, arm_end_step)
         ORDER BY step""")
     found = []
     for name in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
         mine = [row for row in steps if (arm(row), row["benchmark"]) == name]
         best, last = mine[0], mine[-1]
-        if (best["arm_gain_low"] or 0) > 0:
+        if (best["arm_gain_low"] or 0) > 0 and best["gain_p"] <= LEVEL:
             found.append((best, last))
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
             f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
-            "the fall is beyond noise, and the step was chosen after looking.",
+            "the gain and the fall are beyond noise, although the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:

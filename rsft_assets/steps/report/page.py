@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.phrases import p_value
 from rsft_assets.steps.report.score_table import ScoreTable
 
 MOST_ROWS = 300
@@ -179,6 +180,8 @@ def _cell(name: str, value: Any, unit: Any) -> str:
 
 
 def _number(name: str, value: float, unit: Any) -> str:
+    if name.endswith("_p"):
+        return html.escape(p_value(value))
     shares = unit in (None, "share") and name not in _COUNTS
     if shares and name.endswith(_POINTS + _POINTS_ENDS):
         return f"{100 * value:z.1f} pp" if name == "depth" else f"{100 * value:+z.1f} pp"

@@ -138,9 +138,10 @@ def _texts(
         "and for seeds. "
         "Each number leads to its queries with the command beside it.",
         "Better and worse, gain and loss, and beyond noise are said, counted and marked only where they hold after "
-        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: for each question the "
-        "chance that any of it is noise is at most 5 %. Not corrected are the intervals, which are those of one "
-        "comparison by itself, falls of single runs, and the classes of gaps to the paper's numbers.",
+        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: of all answers to the "
+        "same question, such as which arms gain, the chance that any is noise is at most 5 %. A heading may hold "
+        "several such questions. Not corrected are the intervals, which are those of one comparison by itself, falls "
+        "of single runs, and the classes of gaps to the paper's numbers.",
     ]
     first = "" if ours[0][0] else "Nothing of this study is scored here yet. These are the paper's published numbers."
     if first:
