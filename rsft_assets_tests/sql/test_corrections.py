@@ -177,7 +177,7 @@ def test_what_changes_every_item_by_as_much_has_no_interval(monkeypatch, course,
     if course is CLEAN:
         assert answer.missing[0] == "1 arm-benchmark pair cannot be judged for want of an interval."
     else:
-        assert answer.short.startswith("Of 1 trajectory, 0 dip and then recover; 0 end below")
+        assert answer.short.startswith("Of 1 score curve, 0 dip and then recover; 0 end below")
 
 
 @pytest.mark.parametrize(("best", "said"), [(0.7, True), (0.535, False)])
