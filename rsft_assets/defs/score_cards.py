@@ -10,7 +10,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.questions.score_answers import Answer, first_answers
-from rsft_assets.steps.questions.score_curve import Point, point_of, shown
+from rsft_assets.steps.questions.score_curve import Point, base_point, point_of, shown
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.outputs_found import completions_place
 
@@ -24,7 +24,7 @@ def score_card(study: Study, score: Output) -> dict[str, Any]:
     if ref.stage != "scores" or (point := point_of(score)) is None:
         return {}
     store = Store(home_of(score))
-    base = point_of(store.sound(Ref(ref.asset, f"{ref.run}|0"))) if ref.step else None
+    base = base_point(study, store, ref) if ref.step else None
     picture = embedded(curve_url(store.home, ref), "score by step")
     origin = f"[what it was made from]({trace_url(store.home, ref)})"
     facts: dict[str, Any] = {

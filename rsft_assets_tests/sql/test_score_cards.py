@@ -158,6 +158,22 @@ def test_a_curve_follows_the_scores_and_not_the_tables(study, copied, monkeypatc
     assert before.count("<circle") == 5 and after.count("<circle") == 4
 
 
+def test_the_base_is_that_of_any_run_of_the_model(study, copied, monkeypatch):
+    score = copied.require(SCORE)
+    card, path = score_card(study, score), f"/{CURVES}/{SCORE.asset}/{RUN}/20.svg"
+    monkeypatch.setattr("rsft_assets.specs.study.load_study", lambda: study)
+    before = curve(copied, path, small=True)
+    others = [run.name for run in study.runs_of("tiny-1m") if run.name != RUN]
+    (copied.slot(BASE) / "current.json").unlink()
+    values = {copied.require(Ref(SCORE.asset, f"{run}|0")).stats["value"] for run in others}
+    without = score_card(study, score)
+    assert round(card["value"] - without["change from base"], 6) in {round(value, 6) for value in values}
+    assert curve(copied, path, small=True).count("<circle") == before.count("<circle")
+    for run in others:
+        (copied.slot(Ref(SCORE.asset, f"{run}|0")) / "current.json").unlink()
+    assert "the base has no score yet" in score_card(study, score)["score"].value
+
+
 @pytest.mark.parametrize("benchmark", ["tiny-sums", "tiny-harm"])
 def test_a_trace_is_that_of_the_command_and_holds_no_question(study, finished, monkeypatch, benchmark):
     monkeypatch.setattr("rsft_assets.specs.study.load_study", lambda: study)

@@ -38,11 +38,18 @@ def point_of(score: Output | None) -> Point | None:
     return Point(score.manifest.ref.step, value, low, high)
 
 
+def base_point(study: Study, store: Store, ref: Ref) -> Point | None:
+    """The score of the untrained model, which is the same in every run of it: that of `ref`'s, or the first made."""
+    runs = dict.fromkeys((ref.run, *(run.name for run in study.runs_of(study.runs[ref.run].model))))
+    found = (point_of(store.sound(Ref(ref.asset, f"{run}|0"))) for run in runs)
+    return next((point for point in found if point is not None), None)
+
+
 def curve(study: Study, store: Store, ref: Ref) -> list[Point]:
     """Every kept step of the run of `ref` that has a number, from the base on."""
-    steps = study.steps_of(study.runs[ref.run])
-    found = (point_of(store.sound(Ref(ref.asset, f"{ref.run}|{step}"))) for step in steps)
-    return [point for point in found if point is not None]
+    steps = (step for step in study.steps_of(study.runs[ref.run]) if step)
+    trained = (point_of(store.sound(Ref(ref.asset, f"{ref.run}|{step}"))) for step in steps)
+    return [point for point in (base_point(study, store, ref), *trained) if point is not None]
 
 
 def shown(study: Study, ref: Ref, number: float) -> str:
