@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
+from rsft_assets.defs.launchers import Event, StepCall, StepFailed, here, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
@@ -120,7 +120,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
     try:
         store.check_writable()
         call = StepCall(module, tuple(arguments), store.home, label)
-        for event in launch(load_placement(), call):
+        for event in launch(here(load_placement()), call):
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))

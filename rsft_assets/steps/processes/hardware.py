@@ -44,9 +44,9 @@ def this_machine() -> Capabilities:
 
 @functools.cache
 def gpus() -> tuple[tuple[str, int], ...]:
-    """(name, bytes of memory) of each NVIDIA GPU; () where there is none."""
+    """(name, bytes of memory) of each NVIDIA GPU; () where there is none, or where all are hidden."""
     tool = shutil.which("nvidia-smi")
-    if tool is None:
+    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return ()
     query = ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
