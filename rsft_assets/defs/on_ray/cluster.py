@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rsft_assets.defs.on_ray import probe
@@ -21,7 +21,7 @@ from rsft_assets.specs.judges import JUDGES_SETTING
 from rsft_assets.specs.lock import LOCK_SETTING, lock_path
 from rsft_assets.specs.placement import PLACEMENT_SETTING
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
-from rsft_assets.steps.processes.events import EVENTS_SETTING
+from rsft_assets.steps.processes.events import EVENTS_SETTING, say_note
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
@@ -130,8 +130,11 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
                 name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
                 try:
                     found = ray.get(asked[entry["NodeID"]], timeout=0.1)
+                except GetTimeoutError:
+                    problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
+                    continue
                 except RayError as error:
-                    problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s: {first_line(error)}")
+                    say_note(f"{name} is gone: {first_line(error)}")
                     continue
                 node = Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found)
                 nodes.append(node)
@@ -140,16 +143,15 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
     finally:
         for path in home.glob(f"{check.name}*"):
             path.unlink(missing_ok=True)
-    if problems:
-        raise StepError(f"the Ray cluster at {address} cannot run steps:\n" + "\n".join(problems))
+    if problems or not nodes:
+        raise StepError(f"the Ray cluster at {address} cannot run steps:\n" + "\n".join(problems or ["no node is left"]))
     return nodes
 
 
 def _problems(node: Node, home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
     found = node.found
     if not found["code"]:
-        cause = f" ({found['import']})" if "import" in found else ""
-        yield f"it cannot import rsft_assets{cause}; install there what is installed here, in the Python of its raylet"
+        yield "it cannot import rsft_assets; install there what is installed here, in the Python that starts its raylet"
     elif found["code"] != (mine := probe.code_digest()):
         yield f"its rsft_assets is of other code ({found['code']}, here {mine}); install the same version on all nodes"
     if found["home"] or not written.exists():

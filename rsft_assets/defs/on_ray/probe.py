@@ -6,8 +6,8 @@ imported inside a `try`.
 
 import fcntl
 import hashlib
-import importlib.util
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -19,11 +19,15 @@ _APPEARS_SECONDS = 10.0
 
 
 def code_digest() -> str:
-    """A hash over the package's code; empty where there is no package."""
-    spec = importlib.util.find_spec("rsft_assets")
-    if spec is None or not spec.submodule_search_locations:
+    """A hash over the package's code; empty where a step finds no package.
+
+    A new interpreter is asked, as a step is one: Ray's own processes also look where the driver does.
+    """
+    asked = [sys.executable, "-c", "import rsft_assets; print(rsft_assets.__path__[0])"]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
         return ""
-    root, digest = Path(spec.submodule_search_locations[0]), hashlib.sha256()
+    root, digest = Path(answer.stdout.strip()), hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -51,9 +55,8 @@ def look(node: str, check: str, settings: Mapping[str, str]) -> dict[str, Any]:
 
         machine = this_machine()
         found |= {"gpus": machine.gpus, "cores": machine.cores, "memory": machine.memory}
-    except ImportError as error:
+    except ImportError:
         found["code"] = ""
-        found["import"] = str(error)
     return found
 
 
