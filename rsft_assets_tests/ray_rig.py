@@ -26,6 +26,7 @@ import rsft_assets
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
 _START_SECONDS = 120.0
+_NETWORK = ("unshare", "--map-root-user", "--net", "--fork", "--kill-child")
 _STORE_BYTES = "80000000"
 
 
@@ -50,8 +51,7 @@ class RayRig:
 
     def __enter__(self) -> "RayRig":
         self._network = subprocess.Popen(
-            ["unshare", "--map-root-user", "--net", "--fork", "--kill-child"]
-            + ["sh", "-c", "ip link set lo up && echo up && exec sleep infinity"],
+            [*_NETWORK, "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"],
             stdout=subprocess.PIPE,
         )
         assert self._network.stdout is not None and self._network.stdout.readline() == b"up\n"
@@ -113,8 +113,10 @@ class RayRig:
         self.hosts.pop(host.name, None)
 
     def environment(self, others: Mapping[str, str]) -> dict[str, str]:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("RSFT_", "DAGSTER_", "RAY_"))}
-        return {**plain, "PYTHONPATH": str(_SOURCE), "OMP_NUM_THREADS": "1", **others}
+        plain = {
+            name: value for name, value in os.environ.items() if not name.startswith(("RSFT_", "DAGSTER_", "RAY_"))
+        }
+        return {**plain, "PYTHONPATH": f"{_SOURCE}:{self.folder}", "OMP_NUM_THREADS": "1", **others}
 
     def start(self, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
         """A command on the head's host, not waited for."""

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
-from rsft_assets.defs.process_mark import mark
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.records.pointers import pointers
@@ -40,7 +39,6 @@ class MaterializeConfig(dg.Config):
 @dg.op
 def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) -> None:
     """Run `rsft materialize`; its lines are this op's log."""
-    mark(context)
     command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *config.select]
     for run in config.run or ():
         command += ["--run", run]

@@ -144,7 +144,9 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
         for path in home.glob(f"{check.name}*"):
             path.unlink(missing_ok=True)
     if problems or not nodes:
-        raise StepError(f"the Ray cluster at {address} cannot run steps:\n" + "\n".join(problems or ["no node is left"]))
+        raise StepError(
+            f"the Ray cluster at {address} cannot run steps:\n" + "\n".join(problems or ["no node is left"])
+        )
     return nodes
 
 
