@@ -98,7 +98,7 @@ def test_in_ci_a_missing_package_stops_the_tests(pytestconfig, monkeypatch):
     assert conftest.missing_packages(wanted) == ["no_such.package>=1"]
     monkeypatch.setattr(conftest, "missing_packages", lambda lines: [line for line in lines if "lm_eval" in line])
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.UsageError, match=r"CI lacks lm_eval\[ifeval\].*pip install -e '\.\[test,ifeval\]'"):
+    with pytest.raises(pytest.UsageError, match=r"CI lacks lm_eval\[ifeval\].*pip install -e '\.\[test,ifeval,ray\]'"):
         conftest.pytest_configure(pytestconfig)
     monkeypatch.setenv("CI", "")
     conftest.pytest_configure(pytestconfig)
