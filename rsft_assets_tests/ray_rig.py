@@ -26,7 +26,9 @@ import rsft_assets
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
 _START_SECONDS = 120.0
-_NETWORK = ("unshare", "--map-root-user", "--net", "--fork", "--kill-child")
+_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
+_NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
 _STORE_BYTES = "80000000"
 
 
@@ -83,7 +85,7 @@ class RayRig:
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *joined, "--block", "--disable-usage-stats"]
         ray += [f"--node-ip-address=127.0.0.{number}", f"--num-cpus={cores}", f"--object-store-memory={_STORE_BYTES}"]
         ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
-        namespaces = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        namespaces = [*_WITH_US, "unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         script = f'hostname "$0" && {setup} && exec "$@"'
         log = (self.folder / f"{name}.log").open("wb")
         holder = subprocess.Popen(

@@ -14,6 +14,7 @@ import dagster as dg
 
 from rsft_assets.defs.process_mark import AT_WORK, PROCESS_TAG, SAY_EVERY_SECONDS, every, is_gone, ran_here, say_alive
 from rsft_assets.defs.watching import tell
+from rsft_assets.specs.errors import StepError
 
 log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 1.0
@@ -129,6 +130,11 @@ def wait_for_slots(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
 def _holders(instance: dg.DagsterInstance, pool: str) -> str:
     """The runs that hold a full pool, for a message; empty if a slot is free."""
     info = instance.event_log_storage.get_concurrency_info(pool)
+    if info.limit == 0:
+        raise StepError(
+            f"pool {pool!r} has a limit of 0, so nothing in it can run; raise it in the UI under Deployment > "
+            f"Concurrency, or with `dagster instance concurrency set {pool} 1`"
+        )
     if not info.slot_count or len(info.claimed_slots) < info.slot_count:
         return ""
     runs = [instance.get_run_by_id(slot.run_id) for slot in info.claimed_slots]

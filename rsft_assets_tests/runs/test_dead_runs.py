@@ -17,6 +17,7 @@ from rsft_assets.defs.process_mark import PROCESS_TAG, process_tag
 from rsft_assets.runs import dead_runs
 from rsft_assets.runs import running as running_batches
 from rsft_assets.runs.instance import open_instance
+from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.questions.planning.batches import Batch
 from rsft_assets.steps.records.store import Store
 
@@ -296,3 +297,11 @@ def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeyp
         wait_for_slots(instance, ["gpu"])
     working.communicate(timeout=60)
     assert len(said) == 1 and f":{working.pid}:" in said[0]
+
+
+def test_a_pool_without_slots_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu", 0)
+        with pytest.raises(StepError, match="pool 'gpu' has a limit of 0.*dagster instance concurrency set gpu 1"):
+            dead_runs.wait_for_slots(instance, ["gpu"])

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,47 +111,53 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
     entries = working_nodes()
     if not entries:
         raise StepError(f"the Ray cluster at {address} has no node with cores for tasks; start one with `ray start`")
-    ray.cloudpickle.register_pickle_by_value(probe)
     settings, check = settings_files(), home / f".ray-{uuid.uuid4().hex[:12]}"
-    look = ray.remote(max_retries=0, num_cpus=0)(probe.look)
     nodes, problems = [], []
     try:
         with check.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            asked = {
-                entry["NodeID"]: look.options(
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(entry["NodeID"], soft=False)
-                ).remote(entry["NodeID"], str(check), settings)
-                for entry in entries
-            }
-            ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
-            for entry in entries:
-                resources = entry["Resources"]
-                name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
-                try:
-                    found = ray.get(asked[entry["NodeID"]], timeout=0.1)
-                except GetTimeoutError:
-                    problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
-                    continue
-                except RayError as error:
-                    say_note(f"{name} is gone: {first_line(error)}")
-                    continue
-                node = Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found)
-                nodes.append(node)
-                written = check.with_name(f"{check.name}-{node.id}")
-                problems += [f"{name}: {problem}" for problem in _problems(node, home, settings, written)]
+            answers = _ask(entries, check, settings)
+        for entry in entries:
+            name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
+            found, resources = answers[entry["NodeID"]], entry["Resources"]
+            if isinstance(found, GetTimeoutError):
+                problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
+            elif isinstance(found, RayError):
+                say_note(f"{name} is gone: {first_line(found)}")
+            else:
+                nodes.append(Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found))
+                written = check.with_name(f"{check.name}-{entry['NodeID']}")
+                problems += [f"{name}: {problem}" for problem in _problems(found, home, settings, written)]
     finally:
         for path in home.glob(f"{check.name}*"):
             path.unlink(missing_ok=True)
     if problems or not nodes:
-        raise StepError(
-            f"the Ray cluster at {address} cannot run steps:\n" + "\n".join(problems or ["no node is left"])
-        )
+        words = "\n".join(problems or ["no node is left"])
+        raise StepError(f"the Ray cluster at {address} cannot run steps:\n{words}")
     return nodes
 
 
-def _problems(node: Node, home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
-    found = node.found
+def _ask(
+    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str]
+) -> dict[str, dict[str, Any] | RayError]:
+    """What each node answers to `probe.look`, by its id."""
+    ray.cloudpickle.register_pickle_by_value(probe)
+    look = ray.remote(max_retries=0, num_cpus=0)(probe.look)
+    asked = {}
+    for node in (entry["NodeID"] for entry in entries):
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        asked[node] = look.options(scheduling_strategy=there).remote(node, str(check), settings)
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    answers: dict[str, dict[str, Any] | RayError] = {}
+    for node, answer in asked.items():
+        try:
+            answers[node] = ray.get(answer, timeout=0.1)
+        except RayError as error:
+            answers[node] = error
+    return answers
+
+
+def _problems(found: Mapping[str, Any], home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
     if not found["code"]:
         yield "it cannot import rsft_assets; install there what is installed here, in the Python that starts its raylet"
     elif found["code"] != (mine := probe.code_digest()):

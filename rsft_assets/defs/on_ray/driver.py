@@ -26,6 +26,7 @@ from rsft_assets.defs.on_ray.cluster import (
 )
 from rsft_assets.defs.on_ray.node import BEGAN, FAILED, run_piece
 from rsft_assets.defs.on_ray.pieces import Piece, gpus_of, refs_of, split
+from rsft_assets.defs.on_ray.probe import code_digest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
@@ -92,7 +93,7 @@ class Pieces:
         self.needs = needs
         self.several = len(pieces) > 1
         self.failed: list[str] = []
-        self._environment = step_environment(needs["GPU"])
+        self._given = (step_environment(needs["GPU"]), code_digest())
         task = ray.remote(max_retries=0, num_returns="streaming")(run_piece)
         self._task = task.options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], scheduling_strategy="SPREAD")
         self._running: dict[Any, Piece] = {}
@@ -116,7 +117,7 @@ class Pieces:
 
     def _start(self, piece: Piece) -> None:
         piece.node = ""
-        self._running[self._task.remote(piece.left(), self._environment)] = piece
+        self._running[self._task.remote(piece.left(), *self._given)] = piece
 
     def _advance(self, stream: Any) -> None:
         """Take one event, and put the stream behind the others."""
