@@ -303,5 +303,5 @@ def test_a_pool_without_slots_is_refused_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with open_instance(Store(tmp_path)) as instance:
         instance.event_log_storage.set_concurrency_slots("gpu", 0)
-        with pytest.raises(StepError, match="pool 'gpu' has a limit of 0.*dagster instance concurrency set gpu 1"):
+        with pytest.raises(StepError, match=r"pool 'gpu' has a limit of 0.*dagster instance concurrency set gpu 1"):
             dead_runs.wait_for_slots(instance, ["gpu"])
