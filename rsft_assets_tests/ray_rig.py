@@ -50,6 +50,7 @@ class RayRig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.hosts: dict[str, Host] = {}
+        self._added = 0
 
     def __enter__(self) -> "RayRig":
         self._network = subprocess.Popen(
@@ -80,10 +81,14 @@ class RayRig:
 
     def add(self, name: str, *, cores: int, setup: str = "true", **environment: str) -> Host:
         """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts."""
-        number = len(self.hosts) + 1
+        self._added += 1
         joined = ["--head", "--port=6379"] if name == "head" else [f"--address={ADDRESS}"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *joined, "--block", "--disable-usage-stats"]
-        ray += [f"--node-ip-address=127.0.0.{number}", f"--num-cpus={cores}", f"--object-store-memory={_STORE_BYTES}"]
+        ray += [
+            f"--node-ip-address=127.0.0.{self._added}",
+            f"--num-cpus={cores}",
+            f"--object-store-memory={_STORE_BYTES}",
+        ]
         ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
         namespaces = [*_WITH_US, "unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         script = f'hostname "$0" && {setup} && exec "$@"'

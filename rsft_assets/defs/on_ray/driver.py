@@ -120,18 +120,19 @@ class Pieces:
         self._running[self._task.remote(piece.left(), *self._given)] = piece
 
     def _advance(self, stream: Any) -> None:
-        """Take one event, and put the stream behind the others."""
-        piece = self._running.pop(stream)
+        """Take one event."""
+        piece = self._running[stream]
         try:
             event = ray.get(next(stream))
         except StopIteration:
-            return
+            del self._running[stream]
         except RayTaskError as error:
+            del self._running[stream]
             self.failed.append(f"{piece.call.label} failed on {piece.node or 'its node'}: {error.cause!r}")
         except RayError as error:
+            del self._running[stream]
             self._lose(piece, first_line(error))
         else:
-            self._running[stream] = piece
             self._take(piece, event)
 
     def _take(self, piece: Piece, event: Event) -> None:
