@@ -90,7 +90,7 @@ def memory_needed(parameters: int, stage: str) -> int:
 
 
 def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capabilities) -> None:
-    """A `StepError` before any work where `ref` needs a GPU and there is none, or too small a one, where it would run."""
+    """A `StepError` before any work where `ref` needs a GPU and there is none, or a small one, where it would run."""
     if placement.device == "cpu" or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
         return
     if there.gpus:
@@ -122,8 +122,8 @@ def _refuse_small_gpus(study: Study, ref: Ref, placement: Placement, there: Capa
     have = placement.tensor_parallel * max(memory for _, memory in there.gpus)
     if need > have:
         raise StepError(
-            f"the weights of {ref.name} take {need / GIB:.0f} GiB, and {placement.tensor_parallel} GPUs of {there.place} "
-            f'have {have / GIB:.0f} GiB; raise `tensor_parallel` under [models."{ref.name}"] in the placement'
+            f"the weights of {ref.name} take {need / GIB:.0f} GiB, and {placement.tensor_parallel} GPUs of "
+            f'{there.place} have {have / GIB:.0f} GiB; raise `tensor_parallel` under [models."{ref.name}"] in the placement'
         )
 
 
