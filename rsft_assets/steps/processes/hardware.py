@@ -123,7 +123,7 @@ def _refuse_small_gpus(study: Study, ref: Ref, placement: Placement, there: Capa
     if need > have:
         raise StepError(
             f"the weights of {ref.name} take {need / GIB:.0f} GiB, and {placement.tensor_parallel} GPUs of "
-            f'{there.place} have {have / GIB:.0f} GiB; raise `tensor_parallel` under [models."{ref.name}"] in the placement'
+            f"{there.place} have {have / GIB:.0f} GiB; raise `tensor_parallel` of this model in the placement"
         )
 
 
