@@ -62,10 +62,10 @@ def connected(address: str) -> Iterator[None]:
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (RayError, OSError, RuntimeError, ValueError) as error:
         # It says which versions differ, or that this machine is no node of the cluster.
         cause = " ".join(str(error).split())[:500]
-        raise StepError(f"cannot join the Ray cluster at {address}: {cause} {_START}") from error
+        raise StepError(f"cannot join the Ray cluster at {address}: {cause}. {_START}") from error
     # Ray sets a handler of its own.
     signal.signal(signal.SIGTERM, on_stop)
     try:
