@@ -6,7 +6,7 @@ Property tests draw the same examples every time, so that a fresh machine sees w
 
 What that finds becomes an `@example` of its test.
 
-In CI no test may be skipped for want of a package that can be had: without those of `[test,ifeval,ray]` nothing starts.
+In CI no test may be skipped for want of a package that can be had: without those of `[test,ifeval]` nothing starts.
 """
 
 import importlib.metadata
@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("CI", "").lower() in ("true", "1"):
         project = tomllib.loads((config.rootpath / "pyproject.toml").read_text())["project"]
         extras = project["optional-dependencies"]
-        if missing := missing_packages([*extras["test"], *extras["ifeval"], *extras["ray"]]):
-            raise pytest.UsageError(f"CI lacks {', '.join(missing)}; pip install -e '.[test,ifeval,ray]'")
+        if missing := missing_packages([*extras["test"], *extras["ifeval"]]):
+            raise pytest.UsageError(f"CI lacks {', '.join(missing)}; pip install -e '.[test,ifeval]'")
 
 
 @pytest.fixture(autouse=True)

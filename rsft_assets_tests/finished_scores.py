@@ -64,8 +64,18 @@ def scores(study: Study, store: Store, build: Build, ref: Ref, completions: bool
             texts.append(text)
             graded += _grades(item, text, benchmark, solved, rng)
     write(build, "graded", graded)
-    write(build, "scores", list(_summaries(graded)))
-    return {"completions": _store_completions(store, build, ref, texts)} if completions else {}
+    rows = list(_summaries(graded))
+    write(build, "scores", rows)
+    stats = _headline(rows, benchmark)
+    return {**stats, "completions": _store_completions(store, build, ref, texts)} if completions else stats
+
+
+def _headline(rows: list[dict[str, Any]], benchmark: Benchmark) -> dict[str, Any]:
+    wanted = ("strict", benchmark.metrics[0], "all")
+    (row,) = (row for row in rows if (row["grader"], row["metric"], row["category"]) == wanted)
+    return {
+        name: row[name] for name in ("state", "reason", "value", "low", "high", "samples", "undecided", "truncated")
+    }
 
 
 def _completion(who: str, item: dict[str, Any], sample: int, index: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -11,6 +11,7 @@
 SELECT
     c.study,
     c.model,
+    r.run_title,
     r.dataset,
     r.schedule,
     r.seed,

@@ -15,6 +15,7 @@ SELECT
     s.schedule,
     s.seed,
     s.run,
+    s.run_title,
     s.step,
     t.epoch,
     t.is_last,

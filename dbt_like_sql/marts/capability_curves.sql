@@ -1,10 +1,13 @@
 -- What does the model's size change? The gain of the same data and schedule on models of different sizes, and
 -- where along the run each model stood best: the paper's Figure 5.
+-- Intervals are of one model each. The report compares pairs of models on one recipe, and corrects by Holm's method over
+-- all pairs, recipes and benchmarks.
 -- column mixture: what the base was pretrained on, where that was done here; sizes compare within one
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column gain: end of the run minus the untrained model, on the same items
 -- column arm_gain: the same, mean over the training seeds of this model, set and schedule
 -- column arm_gain_low: 95 % interval in which items and training seeds vary; with one seed, items only
+-- column arm_gain_centre: middle of the interval; with its standard error and degrees of freedom, to compare models
 -- column best_step: step with the best score; chosen after looking, so best_value is a little too good
 SELECT
     p.source,
@@ -37,6 +40,9 @@ SELECT
     ga.arm_difference AS arm_gain,
     ga.arm_low AS arm_gain_low,
     ga.arm_high AS arm_gain_high,
+    ga.arm_centre AS arm_gain_centre,
+    ga.arm_se AS arm_gain_se,
+    ga.arm_freedom AS arm_gain_freedom,
     ga.seeds,
     ga.arm_method,
     t.best_step,

@@ -1,11 +1,15 @@
 -- Which data? Runs of one model under one schedule on different sets, at their ends: the paper's Table 2.
 -- Each is compared with the untrained model and with the set that the study uses most.
+-- Whether the untrained model or the reference is beaten is asked of many arms and benchmarks at once, so each p value is
+-- corrected by Holm's method: over all arms and benchmarks of the same study and grader that are compared in this way,
+-- safety apart, and headline metrics apart from others.
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column gain: over the untrained model, on the same items
 -- column difference: to the run on the reference set, on the same items
 -- column arm_gain: the gain, mean over the training seeds of this model, set and schedule
 -- column arm_gain_low: 95 % interval in which items and training seeds vary; with one seed, items only
+-- column is_arm_gain_confirmed: arm_gain_holm_p is 0.05 at most and the interval leaves out 0: what the report counts
 -- column arm_difference: the difference to the reference set, seed by seed, mean over the seeds
 -- column seed_mean: mean score over the training seeds that were scored
 WITH used AS (
@@ -15,7 +19,11 @@ WITH used AS (
 -- One reference set for a model and schedule, whichever seeds each set was trained with.
 ranked AS (
     SELECT
-        r.*,
+        r.model,
+        r.schedule,
+        r.run,
+        r.dataset,
+        r.seed,
         d.thinking,
         d.recipe,
         first_value(r.dataset) OVER (PARTITION BY r.model, r.schedule ORDER BY u.runs DESC, r.dataset) AS reference
@@ -64,6 +72,8 @@ SELECT
     ga.arm_low AS arm_gain_low,
     ga.arm_high AS arm_gain_high,
     coalesce(ga.arm_beyond_noise, false) AS is_arm_gain_beyond_noise,
+    holm(ga.arm_p, list(DISTINCT {p: ga.arm_p, id: ga.arm_id, metric: p.metric}) OVER family) AS arm_gain_holm_p,
+    coalesce(ga.arm_beyond_noise AND arm_gain_holm_p <= 0.05, false) AS is_arm_gain_confirmed,
     s.reference,
     s.reference_run,
     coalesce(p.run = s.reference_run, false) AS is_reference,
@@ -75,6 +85,8 @@ SELECT
     da.arm_low AS arm_difference_low,
     da.arm_high AS arm_difference_high,
     coalesce(da.arm_beyond_noise, false) AS is_arm_beyond_noise,
+    holm(da.arm_p, list(DISTINCT {p: da.arm_p, id: da.arm_id, metric: p.metric}) OVER family) AS arm_difference_holm_p,
+    coalesce(da.arm_beyond_noise AND arm_difference_holm_p <= 0.05, false) AS is_arm_difference_confirmed,
     da.arm_method,
     coalesce(d.method, CASE WHEN p.run = s.reference_run THEN 'the reference itself' ELSE 'reference not scored' END)
         AS method,
@@ -98,5 +110,7 @@ LEFT JOIN staging.arm_differences ga
     ON ga.point_id = p.point_id AND ga.other_point_id = p.base_point_id AND ga.grader = p.grader AND ga.metric = p.metric
 LEFT JOIN staging.arm_differences da
     ON da.point_id = p.point_id AND da.other_point_id = r.point_id AND da.grader = p.grader AND da.metric = p.metric
-WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
+WINDOW
+    arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol),
+    family AS (PARTITION BY p.source, p.study, p.grader, p.is_headline, p.benchmark_group = 'safety')
 ORDER BY p.source, p.study, p.model, p.schedule, p.dataset, p.seed, p.position, p.grader, p.metric

@@ -8,7 +8,7 @@
 -- column value: mean over items; where less is better, correct means that what is counted has happened
 -- column low: 95 % interval, clustered by item
 -- column items: items with at least k scored samples
--- column left_out: items with fewer, which count neither for nor against
+-- column left_out: items of the score with fewer, which count neither for nor against
 WITH summed AS (
     SELECT
         output_id,

@@ -5,7 +5,7 @@
 -- with fp32 master weights, the authors in pure bf16, and our bf16-pure run on the same data fits the paper's number.
 -- data: trained here on data made here, and a run trained alike on the authors' own data fits. training: the rest.
 -- A run fits where its gap is noise and is smaller beyond noise. Causes that are not told apart are named together.
--- not available: one side has no number.
+-- not available: one side has no number; where it is ours, what stands in its place (no access, no judge, …).
 -- grain: run, step, benchmark, metric
 -- column gap: ours minus the paper's
 -- column seed_sd: standard deviation between training seeds; 0 where ours was not trained here
@@ -136,10 +136,22 @@ told AS (
 ),
 
 judged AS (
-    SELECT w.*, t.is_precision, t.is_data, t.is_not_precision, b.gap AS base_gap, b.half_width AS base_half_width
+    SELECT
+        w.*,
+        t.is_precision,
+        t.is_data,
+        t.is_not_precision,
+        b.gap AS base_gap,
+        b.half_width AS base_half_width,
+        -- A grader may lack what another one does not need.
+        coalesce(s.instead, o.instead, 'not scored') AS instead
     FROM widened w
     LEFT JOIN widened b ON b.run = w.run AND b.step = 0 AND b.benchmark = w.benchmark AND b.metric = w.metric
     LEFT JOIN told t ON t.run = w.run AND t.step = w.step AND t.benchmark = w.benchmark AND t.metric = w.metric
+    LEFT JOIN marts.benchmark_scores s
+        ON s.run = w.run AND s.step = w.step AND s.benchmark = w.benchmark AND s.metric = w.metric
+        AND s.grader = 'authors' AND s.benchmark_version = 1
+    LEFT JOIN marts.coverage o ON o.run = w.run AND o.step = w.step AND o.benchmark = w.benchmark
 )
 
 SELECT
@@ -164,8 +176,7 @@ SELECT
     sqrt(seed_variance) AS seed_sd,
     CASE WHEN is_measured THEN 'measured' WHEN is_trained_here THEN 'assumed' ELSE 'not trained' END AS seed_spread,
     CASE
-        WHEN ours IS NULL AND paper IS NULL THEN 'not available'
-        WHEN ours IS NULL THEN 'not available: ours not scored'
+        WHEN ours IS NULL THEN 'not available: ' || instead
         WHEN paper IS NULL THEN 'not available: not published'
         WHEN half_width IS NULL THEN 'no interval'
         WHEN abs(gap) <= half_width THEN 'noise'

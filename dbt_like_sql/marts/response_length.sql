@@ -4,6 +4,8 @@
 -- so that a model that did not learn to stop is not mistaken for one that thinks longer.
 -- The mean over training seeds has an interval in which items and seeds vary. Every seed answers the same items, so
 -- their part is taken as that of one seed: at most too wide.
+-- Intervals are of one arm each. Which arms grow, and whose end is shorter than their longest, is counted in the report
+-- after Holm's correction over all of them.
 -- grain: run, step, benchmark
 -- column run_group: the benchmark's group for this run; in domain is the kind of question that it was trained on
 -- column growth: mean tokens per answer above those of the base
@@ -12,6 +14,7 @@
 -- column arm_mean_tokens: mean over the training seeds of this model, set and schedule that were scored at this step
 -- column arm_mean_tokens_low: 95 % interval in which items and training seeds vary; with one seed, items only
 -- column arm_growth_low: the same for the mean growth
+-- column arm_growth_se: standard error of it, with its degrees of freedom, for a test that corrects for many
 -- column seeds: training seeds that it is the mean of
 WITH lengths AS (
     SELECT
@@ -90,7 +93,8 @@ free AS (
 )
 
 SELECT
-    f.* EXCLUDE (growth_se, item_variance, base_variance, seed_variance, arm_se, arm_growth_se, tenths, growth_tenths),
+    f.* EXCLUDE (growth_se, item_variance, base_variance, seed_variance, arm_se, tenths, growth_tenths),
+    coalesce(f.growth_tenths / 10, 1000) AS arm_growth_freedom,
     growth - 1.959964 * growth_se AS growth_low,
     growth + 1.959964 * growth_se AS growth_high,
     arm_mean_tokens - coalesce(t.t, 1.959964 + 23.7227 / f.tenths, 1.959964) * arm_se AS arm_mean_tokens_low,

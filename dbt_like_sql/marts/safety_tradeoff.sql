@@ -1,6 +1,9 @@
 -- What did it cost in safety? The gain in reasoning of each run and the change on its safety benchmark, with
 -- and without thinking in the training data: the paper's Figure 6.
 -- The reasoning gain is the plain mean over the reasoning benchmarks (in domain and out) of the gains over the base.
+-- Whether an arm became less safe, and whether thinking did it, is asked of many arms at once, so each p value is
+-- corrected by Holm's method: over all arms of the same study and grader, all safety benchmarks, and all readings,
+-- forbidden requests answered (or harm) apart from the other readings.
 -- grain: source, run, step, safety_benchmark, grader, metric
 -- column harm: change of the safety metric for the worse, over the untrained model
 -- column reading: what the metric says in words: where a benchmark tells forbidden requests from allowed ones, each has a
@@ -13,6 +16,7 @@
 -- column twin_run: the run on the same rows without thinking; harm beyond the twin's is the effect of thinking
 -- column twin_harm: the twin's own harm, mean over its training seeds, with its interval
 -- column harm_over_twin: harm beyond the twin's, same items, mean over the seeds that both have: twin_pairs of them
+-- column twin_p: p value of harm_over_twin, not corrected; null where the metric has no reading
 -- column state: available, or not available and what is missing
 WITH sources AS (
     SELECT unnest(['ours', 'paper']) AS source
@@ -45,6 +49,8 @@ gains AS (
         a.arm_low,
         a.arm_high,
         a.arm_beyond_noise,
+        a.arm_p,
+        a.arm_id,
         a.item_variance
     FROM staging.score_points p
     JOIN staging.differences d
@@ -108,6 +114,7 @@ safety AS (
         least(harmful * arm_low, harmful * arm_high) AS arm_harm_low,
         greatest(harmful * arm_low, harmful * arm_high) AS arm_harm_high,
         arm_beyond_noise,
+        arm_id,
         point_id,
         protocol,
         trace,
@@ -118,7 +125,8 @@ safety AS (
             WHEN metric = 'neither' AND tells_apart THEN 'requests met with neither answer nor refusal'
             WHEN is_headline AND NOT tells_apart THEN 'harm'
         END AS reading,
-        coalesce(reading IN ('forbidden requests answered', 'harm'), false) AS is_harm
+        coalesce(reading IN ('forbidden requests answered', 'harm'), false) AS is_harm,
+        CASE WHEN reading IS NOT NULL THEN arm_p END AS harm_p
     FROM gains
     WHERE benchmark_group = 'safety'
 )
@@ -160,6 +168,8 @@ SELECT
     s.arm_harm_low,
     s.arm_harm_high,
     coalesce(s.arm_beyond_noise, false) AS is_arm_harm_beyond_noise,
+    holm(s.harm_p, list(DISTINCT {p: s.harm_p, id: s.arm_id, metric: s.metric}) OVER family) AS arm_harm_holm_p,
+    coalesce(s.arm_beyond_noise AND arm_harm_holm_p <= 0.05, false) AS is_arm_harm_confirmed,
     e.twin_run,
     ws.dataset AS twin_dataset,
     ws.seeds AS twin_seeds,
@@ -171,6 +181,9 @@ SELECT
     least(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_low,
     greatest(s.harmful * d.arm_low, s.harmful * d.arm_high) AS harm_over_twin_high,
     coalesce(d.arm_beyond_noise, false) AS is_harm_over_twin_beyond_noise,
+    CASE WHEN s.reading IS NOT NULL THEN d.arm_p END AS twin_p,
+    holm(twin_p, list(DISTINCT {p: twin_p, id: d.arm_id, metric: s.metric}) OVER family) AS harm_over_twin_holm_p,
+    coalesce(d.arm_beyond_noise AND harm_over_twin_holm_p <= 0.05, false) AS is_harm_over_twin_confirmed,
     CASE
         WHEN s.run IS NULL AND r.run IS NULL THEN 'not available: not scored'
         WHEN s.run IS NULL THEN 'not available: no safety score'
@@ -187,4 +200,5 @@ LEFT JOIN safety ws
     AND ws.grader = s.grader AND ws.metric = s.metric
 LEFT JOIN staging.arm_differences d
     ON d.point_id = s.point_id AND d.other_point_id = ws.point_id AND d.grader = s.grader AND d.metric = s.metric
+WINDOW family AS (PARTITION BY e.source, e.study, s.grader, s.is_harm)
 ORDER BY e.source, e.study, e.model, e.run, grader, s.metric

@@ -3,6 +3,9 @@
 -- Where rows repeated stand against more rows seen less often, in the same batches at the same rate, so that both read
 -- as much, nothing else differs: `fresh` is the arm that repeats least, and the difference to it is repetition's own.
 -- An arm that is shorter or longer than the study's usual schedule on the same set stands beside that: `usual`.
+-- Each of these three questions is asked of many arms and benchmarks at once, so each p value is corrected by Holm's
+-- method: over all arms and benchmarks of the same study and grader that are compared in this way, safety apart, and
+-- headline metrics apart from others.
 -- grain: source, run, benchmark, grader, metric, protocol
 -- column passes: epochs over the set
 -- column rows_read: rows times passes
@@ -97,6 +100,8 @@ SELECT
     da.arm_low AS arm_difference_low,
     da.arm_high AS arm_difference_high,
     coalesce(da.arm_beyond_noise, false) AS is_arm_beyond_noise,
+    holm(da.arm_p, list(DISTINCT {p: da.arm_p, id: da.arm_id, metric: p.metric}) OVER family) AS arm_difference_holm_p,
+    coalesce(da.arm_beyond_noise AND arm_difference_holm_p <= 0.05, false) AS is_arm_difference_confirmed,
     da.arm_method,
     s.fresh,
     s.fresh_run,
@@ -106,6 +111,9 @@ SELECT
     fa.arm_low AS fresh_difference_low,
     fa.arm_high AS fresh_difference_high,
     coalesce(fa.arm_beyond_noise, false) AS is_fresh_beyond_noise,
+    holm(fa.arm_p, list(DISTINCT {p: fa.arm_p, id: fa.arm_id, metric: p.metric}) OVER family)
+        AS fresh_difference_holm_p,
+    coalesce(fa.arm_beyond_noise AND fresh_difference_holm_p <= 0.05, false) AS is_fresh_difference_confirmed,
     fa.seeds AS fresh_seeds,
     s.usual,
     s.usual_run,
@@ -114,6 +122,9 @@ SELECT
     ua.arm_low AS usual_difference_low,
     ua.arm_high AS usual_difference_high,
     coalesce(ua.arm_beyond_noise, false) AS is_usual_beyond_noise,
+    holm(ua.arm_p, list(DISTINCT {p: ua.arm_p, id: ua.arm_id, metric: p.metric}) OVER family)
+        AS usual_difference_holm_p,
+    coalesce(ua.arm_beyond_noise AND usual_difference_holm_p <= 0.05, false) AS is_usual_difference_confirmed,
     ua.seeds AS usual_seeds,
     count(*) OVER arms AS seeds,
     avg(p.value) OVER arms AS seed_mean,
@@ -141,5 +152,7 @@ LEFT JOIN staging.score_points u
 LEFT JOIN staging.arm_differences ua
     ON ua.point_id = p.point_id AND ua.other_point_id = u.point_id AND ua.grader = p.grader AND ua.metric = p.metric
 WHERE s.settings > 1 OR s.usual IS NOT NULL
-WINDOW arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol)
+WINDOW
+    arms AS (PARTITION BY p.source, p.arm, p.benchmark, p.grader, p.metric, p.protocol),
+    family AS (PARTITION BY p.source, p.study, p.grader, p.is_headline, p.benchmark_group = 'safety')
 ORDER BY p.source, p.model, s.data_family, s.total_steps, s.rows_read DESC, p.run, p.position, p.grader, p.metric

@@ -7,6 +7,8 @@
 -- column other_arm: what the arm is compared with, seed by seed: base, an earlier step of its own, or another arm's end
 -- column seeds: training seeds that were scored on both sides
 -- column arm_beyond_noise: the interval leaves out 0
+-- column arm_id: the same for every seed of an arm, step and comparison
+-- column arm_p: p value of this one difference, two-sided; not corrected for anything
 -- column arm_centre: middle of the interval; with its standard error and degrees of freedom, for wider intervals
 -- column item_variance: the items' part of the variance of the mean; null where there is one seed
 -- column seed_variance: the seeds' part of it
@@ -128,6 +130,8 @@ SELECT
     CASE WHEN seeds = 1 THEN centre ELSE arm_centre END AS arm_centre,
     CASE WHEN seeds = 1 THEN se ELSE sqrt(variance) END AS arm_se,
     CASE WHEN seeds = 1 THEN freedom ELSE both_freedom END AS arm_freedom,
+    arm_id,
+    student_p(CASE WHEN seeds = 1 THEN centre / se ELSE arm_centre / sqrt(variance) END, arm_freedom) AS arm_p,
     seed_lowest,
     seed_highest,
     item_variance,

@@ -17,9 +17,12 @@ WITH parts AS (
         e.low AS erosion_low,
         e.high AS erosion_high,
         -- A valley needs both, so the less clear of the two decides; where there is nothing to see, nothing is found.
-        CASE WHEN v.valley_step IS NULL THEN 1 WHEN f.p IS NULL OR r.p IS NULL THEN NULL ELSE greatest(f.p, r.p) END
-            AS valley_p,
-        CASE WHEN v.erosion_step IS NULL THEN 1 ELSE e.p END AS erosion_p,
+        CASE
+            WHEN v.steps < 3 THEN NULL
+            WHEN v.valley_step IS NULL THEN 1
+            WHEN f.p IS NOT NULL AND r.p IS NOT NULL THEN greatest(f.p, r.p)
+        END AS valley_p,
+        CASE WHEN v.steps < 3 THEN NULL WHEN v.erosion_step IS NULL THEN 1 ELSE e.p END AS erosion_p,
         p.study,
         p.is_headline,
         p.benchmark_group = 'safety' AS is_safety
@@ -34,49 +37,16 @@ WITH parts AS (
     LEFT JOIN staging.valley_changes e
         ON e.source = v.source AND e.run = v.run AND e.benchmark = v.benchmark AND e.grader = v.grader
         AND e.metric = v.metric AND e.protocol = v.protocol AND e.part = 'erosion'
-),
-
--- Once for each arm, whatever the number of its runs.
-arms AS (
-    SELECT DISTINCT ON (source, arm, benchmark, grader, metric, protocol) *
-    FROM parts
-    WHERE steps >= 3
-    ORDER BY source, arm, benchmark, grader, metric, protocol, run
-),
-
-questions AS (
-    SELECT *, 'valley' AS name, valley_p AS p FROM arms WHERE valley_p IS NOT NULL
-    UNION ALL
-    SELECT *, 'erosion' AS name, erosion_p AS p FROM arms WHERE erosion_p IS NOT NULL
-),
-
-ordered AS (
-    SELECT
-        *,
-        count(*) OVER family AS asked,
-        row_number() OVER (family ORDER BY p, arm, benchmark, metric, protocol) AS place
-    FROM questions
-    WINDOW family AS (PARTITION BY source, study, grader, is_headline, is_safety, name)
-),
-
-corrected AS (
-    SELECT
-        *,
-        max(least((asked - place + 1) * p, 1)) OVER (
-            PARTITION BY source, study, grader, is_headline, is_safety, name ORDER BY place
-        ) AS holm_p
-    FROM ordered
 )
 
 SELECT
-    p.* EXCLUDE (study, is_headline, is_safety),
-    v.asked,
-    v.holm_p AS valley_holm_p,
-    e.holm_p AS erosion_holm_p
-FROM parts p
-LEFT JOIN corrected v
-    ON v.source = p.source AND v.arm = p.arm AND v.benchmark = p.benchmark AND v.grader = p.grader
-    AND v.metric = p.metric AND v.protocol = p.protocol AND v.name = 'valley'
-LEFT JOIN corrected e
-    ON e.source = p.source AND e.arm = p.arm AND e.benchmark = p.benchmark AND e.grader = p.grader
-    AND e.metric = p.metric AND e.protocol = p.protocol AND e.name = 'erosion'
+    * EXCLUDE (study, is_headline, is_safety),
+    CASE WHEN valley_p IS NOT NULL
+        THEN count(DISTINCT (arm, benchmark, metric, protocol)) FILTER (valley_p IS NOT NULL) OVER family
+    END AS asked,
+    holm(valley_p, list(DISTINCT {p: valley_p, of: (arm, benchmark, metric, protocol)}) OVER family) AS valley_holm_p,
+    holm(erosion_p, list(DISTINCT {p: erosion_p, of: (arm, benchmark, metric, protocol)}) OVER family)
+        AS erosion_holm_p
+FROM parts
+-- Once for each arm, whatever the number of its runs.
+WINDOW family AS (PARTITION BY source, study, grader, is_headline, is_safety)

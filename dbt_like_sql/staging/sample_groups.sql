@@ -1,6 +1,6 @@
 -- What k samples of an item give on average over all ways to draw them from its samples, which makes it unbiased: items
 -- with the same outcome in one row. k is 1, 2, 4, … and the most samples that an item has.
--- Only metrics whose values are 0 and 1 for every score of the benchmark.
+-- Only shares whose values are 0 and 1 for every score of the benchmark.
 -- grain: output_id, grader, metric, rule, k, scored, weight, share
 -- column rule: pass: at least one of k samples is correct; majority: the answer that most of them give is
 -- column k: samples drawn from those of an item
@@ -10,6 +10,7 @@ WITH counted AS (
     SELECT s.benchmark, i.output_id, i.grader, i.metric, i.scored, i.correct, i.weight, count(*) AS items
     FROM staging.item_scores i
     JOIN staging.score_outputs s USING (output_id)
+    JOIN declared.metrics m ON m.benchmark = s.benchmark AND m.metric = i.metric AND m.unit = 'share'
     WHERE i.scored > 0
     GROUP BY ALL
 ),

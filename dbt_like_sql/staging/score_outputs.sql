@@ -10,6 +10,7 @@ WITH said AS (
         o.output_id,
         r.study,
         r.run,
+        r.run_title,
         r.model,
         r.dataset,
         r.schedule,

@@ -13,17 +13,7 @@ WITH judged AS (
         a.arm_centre,
         a.arm_method,
         a.arm_se * w.t AS half_width,
-        -- Student's tail in closed form (Abramowitz and Stegun, 26.7.3 and 26.7.4), for whole degrees of freedom.
-        least(floor(greatest(a.arm_freedom, 1)), 1000)::INTEGER AS whole,
-        atan(abs(a.arm_centre) / a.arm_se / sqrt(whole)) AS theta,
-        1 - CASE
-            WHEN whole % 2 = 0 THEN sin(theta) / sqrt(pi()) * list_sum(
-                [exp(lgamma(j + 0.5) - lgamma(j + 1)) * cos(theta) ** (2 * j) for j in range(0, whole // 2)]
-            )
-            ELSE 2 / pi() * theta + sin(theta) / sqrt(pi()) * coalesce(list_sum(
-                [exp(lgamma(j) - lgamma(j + 0.5)) * cos(theta) ** (2 * j - 1) for j in range(1, (whole + 1) // 2)]
-            ), 0)
-        END AS single_p
+        a.arm_p
     FROM staging.valley_pairs p
     LEFT JOIN staging.arm_differences a
         ON a.point_id = p.point_id AND a.other_point_id = p.other_point_id AND a.grader = p.grader
@@ -45,8 +35,8 @@ SELECT
     sign * arm_centre + half_width AS high,
     coalesce(low > 0 OR high < 0, false) AS beyond_noise,
     -- Bonferroni's over the pairs of steps, which for small ones is as good as max-T's.
-    CASE WHEN single_p IS NOT NULL THEN
-        least(greatest(steps * (steps - 1) / 2 * single_p, 0), CASE WHEN beyond_noise THEN 0.05 ELSE 1 END)
+    CASE WHEN arm_p IS NOT NULL THEN
+        least(greatest(steps * (steps - 1) / 2 * arm_p, 0), CASE WHEN beyond_noise THEN 0.05 ELSE 1 END)
     END AS p,
     arm_method AS method
 FROM judged

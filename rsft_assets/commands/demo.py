@@ -29,8 +29,9 @@ STUDY = "nano"
 _VITAL = ("base_models",)
 """If the base model of a size fails, the rest would show nothing."""
 _SUMMARY = """
-    SELECT run, model, dataset, benchmark, step, value, instead, low, high, items
+    SELECT run, model, dataset, dataset_title, benchmark, title, step, value, instead, low, high, items
     FROM marts.benchmark_scores
+    JOIN (SELECT dataset, dataset_title FROM declared.datasets) USING (dataset)
     WHERE run IN (SELECT unnest($runs)) AND is_default
     ORDER BY benchmark, dataset, run, step
 """
@@ -140,7 +141,7 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if named else "right", no_wrap=True)
     lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        lines.setdefault((row["benchmark"], row["dataset"]), {})[row["step"]] = row
+        lines.setdefault((row["title"], row["dataset_title"]), {})[row["step"]] = row
     for (benchmark, dataset), by_step in lines.items():
         cells = [_cell(by_step[step]) if step in by_step else "–" for step in steps]
         halves = [(row["high"] - row["low"]) / 2 for row in by_step.values() if row["value"] is not None]

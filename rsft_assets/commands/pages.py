@@ -1,8 +1,9 @@
-"""The page server of `rsft dev`: figures and reports of the home, read-only, for Dagster's UI and the browser.
+"""The page server of `rsft dev`: figures, reports and curves of the home, read-only, for Dagster's UI and the browser.
 
     python -m rsft_assets.commands.pages --host 127.0.0.1 --port 3001
 
-It serves pictures, numbers and pages of outputs below `figures/` and `report/`, and nothing else of the home.
+It serves pictures, numbers and pages of outputs below `figures/` and `report/`, and below `curves/` the curve of a
+score's run, drawn from the scores when it is asked for; nothing else of the home.
 """
 
 import argparse
@@ -19,9 +20,9 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from rsft_assets.defs.pages import PREVIEW, address_file, base_url
-from rsft_assets.specs.errors import StepError
-from rsft_assets.specs.lineage import Ref
+from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.lineage import Ref, parse_ref
 from rsft_assets.steps.figures.catalogue import FIGURES, label_of
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
 from rsft_assets.steps.records.store import Store
@@ -61,8 +62,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
                 self.send_error(404)
             else:
                 self._send(*content)
-        except (OSError, ValueError, RuntimeError):
-            # A name too long, a loop of links, a picture that is none.
+        except (OSError, ValueError, RuntimeError, SpecError, StepError):
+            # A name too long, a loop of links, a picture that is none, a score that is not declared.
             self.send_error(404)
 
     do_HEAD = do_GET
@@ -72,6 +73,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         path = unquote(parts.path)
         if path == "/":
             return index(Store(self.home)).encode(), _TYPES[".html"]
+        if path.startswith(f"/{CURVES}/"):
+            return curve(Store(self.home), path, small=parts.query == PREVIEW).encode(), _TYPES[".svg"]
         file = public_file(self.home, path)
         if file is None:
             return None
@@ -106,6 +109,19 @@ def public_file(home: Path, path: str) -> Path | None:
     shown = file.suffix in _TYPES and any(file.is_relative_to(root) for root in roots)
     hidden = any(part.startswith(".") for part in Path(path).parts)
     return file if shown and not hidden and file.is_file() else None
+
+
+def curve(store: Store, path: str, *, small: bool) -> str:
+    """The picture of `/curves/scores/MODEL/BENCHMARK/RUN/STEP.svg`, from the scores as they are now."""
+    # Only curves need the study and its tasks.
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.score_curve import curve_picture
+
+    study = load_study()
+    if not path.startswith(f"/{CURVES}/scores/"):
+        raise StepError(f"{path} names no score")
+    asset, run, step = path.removeprefix(f"/{CURVES}/").removesuffix(".svg").rsplit("/", 2)
+    return curve_picture(study, store, parse_ref(study, asset, f"{run}|{step}"), scale=1 if small else 2)
 
 
 def preview(picture: Path) -> bytes:
@@ -154,9 +170,9 @@ def _is_shown(name: str) -> bool:
 
 
 def serve(home: Path, host: str, port: int) -> None:
-    """Serve until the process ends; on the port of last time, on `port`, or on any free one, whichever is free."""
+    """Serve until the process ends; on the port that links in the UI have, on `port`, or on any, whichever is free."""
     handler = partial(PageHandler, home=home, host=host)
-    server = _listening(host, [_port_of_last_time(home) or port, port, 0], handler)
+    server = _listening(host, [_port_of_links(home) or port, port, 0], handler)
     shown = "127.0.0.1" if host in _LOOPBACK else socket.getfqdn() if host == _EVERY_ADDRESS else host
     address = f"http://{shown}:{server.server_address[1]}"
     address_file(home).parent.mkdir(parents=True, exist_ok=True)
@@ -165,9 +181,9 @@ def serve(home: Path, host: str, port: int) -> None:
     server.serve_forever()
 
 
-def _port_of_last_time(home: Path) -> int | None:
+def _port_of_links(home: Path) -> int | None:
     try:
-        return urlsplit(base_url(home)).port if address_file(home).exists() else None
+        return urlsplit(base_url(home)).port
     except ValueError:
         return None
 

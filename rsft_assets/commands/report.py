@@ -18,14 +18,18 @@ _COLOURS = {"match": "green", "drifted": "red", "missing inputs": "yellow"}
 
 
 def run_report(*, check: bool, as_json: bool) -> int:
-    """Build tables, figures and the report, or with `check` say whether their numbers match; the exit status."""
+    """Build tables, figures and the report, and print the pages of studies with scores; or with `check` say whether
+    their numbers match. The exit status.
+    """
     study, store = load_study(), Store.from_env()
     if check:
         return _check(as_json=as_json)
     status, _, _ = run_plan(store, make_plan(study, store, Selection(("results", "figures", KEY))))
     if status == 0:
-        pages = [str(path) for path in sorted(store.require(Ref(KEY)).folder.glob("*.html"))]
-        print(json.dumps({"report": pages}) if as_json else "\n".join(pages))
+        pages = sorted(store.require(Ref(KEY)).folder.glob("*.html"))
+        scored = {study.member_of.get(("models", place.name)) for place in (store.home / "scores").glob("*")}
+        pages = [page for page in pages if page.stem in scored] or pages
+        print(json.dumps({"report": [*map(str, pages)]}) if as_json else "\n".join(map(str, pages)))
     return status
 
 

@@ -7,6 +7,8 @@ from rsft_assets.specs.lineage import Ref
 
 Stats = dict[str, Any]
 _BAR = 24
+ON_CARDS = ("filters", "length_histogram", "sample_rows")
+"""Stats that cards show in full."""
 _LITERAL = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|\\`*_[]~$#"}
 """Texts are escaped: a `<think>` would be read as HTML and disappear, LaTeX as emphasis."""
 
@@ -28,7 +30,12 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).translate(_LITERAL).replace("\n", " ⏎ ")
+    return literal(str(value))
+
+
+def literal(text: str) -> str:
+    """Markdown that shows a text as it is, in one line."""
+    return text.translate(_LITERAL).replace("\n", " ⏎ ")
 
 
 def _dataset(stats: Stats) -> str:
@@ -48,9 +55,9 @@ def _dataset(stats: Stats) -> str:
         parts.append("Solutions from " + ", ".join(f"`{source}` ({rows} rows)" for source, rows in solutions.items()))
     if unchecked := stats.get("decontamination", {}).get("unchecked"):
         parts.append(f"**Not checked for contamination** (no access): {', '.join(map(str, unchecked))}")
-    if samples := stats.get("sample_rows"):
-        rows = [(row["question"], row["answer"], row["response"]) for row in samples]
-        parts.append(_table(("question", "answer", "response"), rows))
+    # Not a table: its columns would be wider than the page.
+    for row in stats.get("sample_rows", ()):
+        parts += [f"**{name.capitalize()}** {literal(str(row[name]))}" for name in ("question", "answer", "response")]
     return "\n\n".join(parts)
 
 

@@ -74,13 +74,16 @@ def _drifted(study: Study, store: Store, asset: str) -> dict[str, list[str]]:
 
 
 def _drift_result(asset: str, drifted: dict[str, list[str]]) -> dg.AssetCheckResult:
-    shown = "\n".join(f"{ref}: {'; '.join(words)}" for ref, words in list(drifted.items())[:_SHOWN])
-    more = f"\nand {len(drifted) - _SHOWN} more" if len(drifted) > _SHOWN else ""
+    alike: dict[str, list[str]] = {}
+    for ref, words in drifted.items():
+        alike.setdefault("; ".join(words), []).append(ref)
+    said = [f"{len(refs)} of them, such as {refs[0]}: {words}" for words, refs in list(alike.items())[:_SHOWN]]
+    said += [f"and {len(alike) - _SHOWN} more reasons"] if len(alike) > _SHOWN else []
     return dg.AssetCheckResult(
         passed=not drifted,
         check_name="drift",
         asset_key=asset.split("/"),
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown + more or "made from the current declarations by the current code",
+        description="\n\n".join(said) or "made from the current declarations by the current code",
         metadata={"outputs that drifted": len(drifted)},
     )

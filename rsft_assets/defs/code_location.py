@@ -5,6 +5,7 @@ import dagster as dg
 from rsft_assets.defs.checks import drift_checks
 from rsft_assets.defs.figures import figure_assets
 from rsft_assets.defs.jobs import jobs, sensors
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.defs.process_mark import marking_executor
 from rsft_assets.defs.report import report_asset
 from rsft_assets.defs.results import results_assets
@@ -20,4 +21,5 @@ defs = dg.Definitions(
     jobs=declared,
     sensors=sensors(declared),
     executor=marking_executor,
+    resources=PLACEMENT_RESOURCE,
 )

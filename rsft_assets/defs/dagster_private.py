@@ -5,6 +5,9 @@ them is gone or changes its behaviour.
 """
 
 from dagster._check import CheckError as CheckError
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph as AssetGraph
 from dagster._core.definitions.data_version import DEFAULT_DATA_VERSION as DEFAULT_DATA_VERSION
 from dagster._core.definitions.data_version import NULL_DATA_VERSION as NULL_DATA_VERSION

@@ -7,6 +7,7 @@ from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
+from rsft_assets.specs.titles import run_title, titles_of
 
 
 def describe(study: Study, asset: str) -> str:
@@ -64,17 +65,17 @@ def _base_models(study: Study, ref: Ref) -> str:
 
 
 def _checkpoints(study: Study, ref: Ref) -> str:
-    rows = []
+    rows, titles = [], titles_of(study, study.member_of[("models", ref.name)])
     for run in study.runs_of(ref.name):
         steps = ", ".join(map(str, study.steps_of(run)))
         data = f"adopted from {_origin(run.published)}" if run.adopt and run.published else f"`datasets/{run.dataset}`"
-        rows.append(f"| `{run.short_name}` | `{run.name}` | {data} | {run.schedule.name} | {steps} |")
+        rows.append(f"| `{run.short_name}` | `{run.name}` | {run_title(titles, run)} | {data} | {steps} |")
     example = study.runs_of(ref.name)[0]
     return (
         f"{ref.name} fine-tuned: one partition per run and kept step; step 0 is the base model. "
         "A run is trained once, through all its steps; asking for one step trains up to it. "
         f"{_possible(study, ref)}\n\n"
-        "| run | full name | training set | schedule | steps |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "| run | full name | title | training set | steps |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"`rsft materialize checkpoints/{ref.name} --run {example.short_name}`"
     )
 

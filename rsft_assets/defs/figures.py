@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from rsft_assets.defs.materializing import make_and_record
-from rsft_assets.defs.pages import PREVIEW, page_url
+from rsft_assets.defs.pages import embedded, page_url
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import metadata_of, upstream_tags
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, figure_keys, label_of
@@ -54,7 +54,7 @@ def figure_materialization(instance: dg.DagsterInstance, output: Output, state: 
     tags = upstream_tags(instance, figure.depends_on)
     tags |= {"dagster/code_version": _code_version(figure), "dagster/data_version": output.digest}
     pictures = {
-        label_of(path.name): dg.MetadataValue.md(_picture(page_url(output, path.name)))
+        label_of(path.name): dg.MetadataValue.md(embedded(page_url(output, path.name), label_of(path.name)))
         for path in sorted(output.folder.glob("*.png"))
     }
     return dg.AssetMaterialization(
@@ -62,8 +62,3 @@ def figure_materialization(instance: dg.DagsterInstance, output: Output, state: 
         metadata={"state": state, **pictures, **metadata_of(output)},
         tags=tags,
     )
-
-
-def _picture(url: str) -> str:
-    """Small enough for the table of metadata, with a link to the whole; `rsft dev` serves both."""
-    return f"[![{url}]({url}?{PREVIEW})]({url})\n\n[full size]({url}), served by `rsft dev`"

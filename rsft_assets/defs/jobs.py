@@ -7,12 +7,17 @@ is recorded in runs of its own. `refresh_when_behind` rebuilds tables, figures a
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
+import yaml
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
+from rsft_assets.defs.failures import failure, show_traces
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE, PlacementResource
+from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.records.pointers import pointers
@@ -24,6 +29,8 @@ RESULTS = ["results/*", "figures/*", "report"]
 _TABLE_1 = ("5e-5_8x256_math-cot-20k", "5e-5_8x32_math-cot-2.5k", "5e-5_1x32_math-cot-20k")
 """Settings 1, 2 and 3: the same 640 steps."""
 _LAST_LINES = 12
+MAKE = "make"
+"""The job that makes what it is told, with everything that it is made from."""
 
 
 class MaterializeConfig(dg.Config):
@@ -32,20 +39,21 @@ class MaterializeConfig(dg.Config):
     select: list[str]
     run: list[str] | None = None
     step: list[int] | None = None
+    partition: list[str] | None = None
     upstream: bool = True
     force: bool = False
 
 
 @dg.op
-def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) -> None:
+def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig, placement: PlacementResource) -> None:
     """Run `rsft materialize`; its lines are this op's log."""
+    show_traces()
     command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *config.select]
-    for run in config.run or ():
-        command += ["--run", run]
-    for step in config.step or ():
-        command += ["--step", str(step)]
+    for option in ("run", "step", "partition"):
+        command += [word for value in getattr(config, option) or () for word in (f"--{option}", str(value))]
     command += [f"--{name}" for name in ("upstream", "force") if getattr(config, name)]
-    child = Child(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with placement.applied():
+        child = Child(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said: list[str] = []
     try:
         for line in child.stdout or ():
@@ -55,19 +63,35 @@ def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig) 
     finally:
         end([child], seconds=30.0)
     if status:
-        raise dg.Failure(description="\n".join(said[-_LAST_LINES:]), allow_retries=False)
+        raise failure("\n".join(said[-_LAST_LINES:]))
+
+
+def launchpad_path(run: dg.DagsterRun, refs: Sequence[Ref]) -> str:
+    """The page of Dagster's UI where `make` is filled in to make `refs`, in the code location of a run."""
+    origin = run.remote_job_origin
+    location = origin.repository_origin.code_location_origin.location_name if origin else "rsft_assets.definitions"
+    grid = [ref for ref in refs if ref.stage in ("checkpoints", "scores")]
+    asked: dict[str, Iterable[str | int]] = {
+        "select": (ref.asset for ref in refs),
+        "run": (ref.run for ref in grid),
+        "step": (ref.step for ref in grid),
+        "partition": (ref.partition for ref in refs if ref.partition and ref not in grid),
+    }
+    config = {name: found for name, values in asked.items() if (found := list(dict.fromkeys(values)))}
+    filled = yaml.safe_dump({"ops": {"rsft_materialize": {"config": config}}}, sort_keys=False)
+    return f"/locations/{location}/jobs/{MAKE}/playground/setup?{urlencode({'config': filled})}"
 
 
 def _job(name: str, description: str, config: MaterializeConfig | None = None) -> dg.JobDefinition:
     graph = dg.GraphDefinition(name=name, node_defs=[rsft_materialize])
     given = dg.RunConfig(ops={"rsft_materialize": config}) if config else None
-    return graph.to_job(description=description, config=given)
+    return graph.to_job(description=description, config=given, resource_defs=PLACEMENT_RESOURCE)
 
 
 def jobs(study: Study) -> list[dg.JobDefinition]:
     """The jobs of a study: those for the nano study and the paper where it extends these."""
     wanted = [
-        _job("make", "Make what you name, with everything it is made from. Price it first: `rsft plan`."),
+        _job(MAKE, "Make what you name, with everything it is made from. Price it first: `rsft plan`."),
         _job(
             "refresh_results",
             "Tables, figures and report, from the outputs there are.",

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.placement import Placement, load_placement
+from rsft_assets.specs.placement import FIELDS_SETTING, Placement, load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.events import EVENTS_SETTING, follow
@@ -46,7 +46,8 @@ class StepCall:
     def command(self) -> str:
         """What a person types to run the same step by hand."""
         quoted = (f"'{word}'" if set(word) & set("|*[] ") else word for word in self.arguments)
-        return f"{HOME_SETTING}={self.home} python -m {self.module} {' '.join(quoted)}"
+        fields = f"{FIELDS_SETTING}='{text}' " if (text := os.environ.get(FIELDS_SETTING)) else ""
+        return f"{HOME_SETTING}={self.home} {fields}python -m {self.module} {' '.join(quoted)}"
 
 
 class StepFailed(Exception):

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_results, silent_check_outputs
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.failures import failure, show_traces
+from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, here, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
 from rsft_assets.defs.programs import program_of
@@ -44,6 +48,10 @@ class StageRun:
         elif instead_of_number(output):
             tell({"event": "note", "words": f"{ref}: {output.stats['reason']}"})
         self.context.log_event(materialization(output, state, self.upstream))
+        for result in cell_check_results(self.context.instance, self.study, output):
+            self.context.log_event(result)
+            if result.blocking and not result.passed:
+                self.problems[ref] = f"{ref}: asset check {result.check_name}: {result.description}"
         tell({"event": "recorded", "state": state, "asset": ref.asset, "partition": ref.partition})
 
     def keep_finished(self, refs: Sequence[Ref]) -> list[Ref]:
@@ -114,6 +122,7 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
     """Run a program that makes tables, figures or the report; a failure names the cause and the remedy."""
+    show_traces()
     store = Store.from_env()
     try:
         store.check_writable()
@@ -125,7 +134,7 @@ def run_program(context: dg.AssetExecutionContext, module: str, arguments: Seque
             elif event["event"] == "note":
                 context.log.warning(event["words"])
     except (StepFailed, StepError, SpecError) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise failure(str(error)) from None
 
 
 def make_and_record(
@@ -164,6 +173,7 @@ def materialize_stage(
     context: dg.AssetExecutionContext, study: Study, assets: dict[str, str], *, force: bool = False
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
+    show_traces()
     store = Store.from_env()
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))
@@ -179,25 +189,26 @@ def materialize_stage(
     except StepFailed as error:
         if error.status == TRY_AGAIN:
             raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=5) from error
-        raise _failure(run, refs, str(error), error) from error
+        where = {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
+        raise _failure(run, refs, str(error), where) from None
     except (StepError, SpecError) as error:
-        raise _failure(run, refs, str(error)) from error
+        raise _failure(run, refs, str(error)) from None
     if run.problems:
-        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())))
+        link = dg.MetadataValue.url(launchpad_path(context.run, list(run.problems)))
+        raise _failure(run, refs, "\n".join(dict.fromkeys(run.problems.values())), {"make it": link})
     for asset, output_name in assets.items():
         if any(ref.asset == asset and ref in run.recorded for ref in refs):
             yield silent_output(output_name)
+    yield from silent_check_outputs(context)
     for output in run.recorded.values():
         if output.manifest.ref.stage == "datasets":
             yield from dataset_check_results(output)
 
 
-def _failure(run: StageRun, refs: Sequence[Ref], message: str, error: StepFailed | None = None) -> dg.Failure:
-    """What a person needs to see: which partitions, the command, the log and its last lines."""
+def _failure(
+    run: StageRun, refs: Sequence[Ref], message: str, metadata: Mapping[str, Any] = MappingProxyType({})
+) -> dg.Failure:
+    """What a person needs to see: which partitions, why, and what else there is to read or to click."""
     missing = [ref for ref in refs if ref not in run.recorded]
     names = ", ".join(map(str, missing[:4])) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    metadata: dict[str, Any] = {"not made": names or "nothing"}
-    if error is not None:
-        metadata |= {"command": error.call.command, "log": dg.MetadataValue.path(str(error.log_path))}
-    # A failure that the step reports itself would be the same next time.
-    return dg.Failure(description=f"{names}: {message}", metadata=metadata, allow_retries=False)
+    return failure(": ".join(filter(None, (names, message))), **metadata, **{"not made": names or "nothing"})

@@ -1,4 +1,4 @@
-"""Addresses of figures and reports on the page server of `rsft dev`, as metadata link to them.
+"""Addresses of figures, reports and curves on the page server of `rsft dev`, as metadata link to them.
 
 Dagster's UI shows pictures from http addresses only. The server notes its address in the home, so that links written
 by any process lead to it, also after a restart.
@@ -7,10 +7,13 @@ by any process lead to it, also after a restart.
 from pathlib import Path
 from urllib.parse import quote
 
+from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.store import Output
 
 PREVIEW = "preview"
 """The query of a picture's address that asks for a small one."""
+CURVES = "curves"
+"""First part of the address of a score's curve, which is drawn when it is asked for."""
 DEFAULT_URL = "http://127.0.0.1:3001"
 
 
@@ -27,7 +30,25 @@ def base_url(home: Path) -> str:
         return DEFAULT_URL
 
 
+def home_of(output: Output) -> Path:
+    """The home that an output lies in."""
+    ref = output.manifest.ref
+    return output.folder.parents[len([*ref.asset.split("/"), *filter(None, ref.partition.split("|"))])]
+
+
 def page_url(output: Output, file: str) -> str:
     """The address of one file of an output; it stays valid when a newer output is made."""
-    home = output.folder.parents[len(output.manifest.asset.split("/"))]
+    home = home_of(output)
     return f"{base_url(home)}/{quote((output.folder / file).relative_to(home).as_posix())}"
+
+
+def curve_url(home: Path, ref: Ref) -> str:
+    """The address of the curve of a score's run, with its step marked."""
+    return f"{base_url(home)}/{CURVES}/{quote(ref.asset)}/{quote(ref.run)}/{ref.step}.svg"
+
+
+def embedded(url: str, words: str) -> str:
+    """Markdown: a picture small enough for the UI's table of metadata, with a link to the whole; both are served."""
+    return (
+        f"[![{words}: shown while `rsft dev` runs]({url}?{PREVIEW})]({url})\n\n[full size]({url}), served by `rsft dev`"
+    )

@@ -101,10 +101,12 @@ class _Marking(dg.Executor):
         return self._inner.step_dependency_config
 
 
-_default = dg.multi_or_in_process_executor
-
-
-@dg.executor(name=_default.name, config_schema=_default.config_schema, requirements=_default.get_requirements)
-def marking_executor(context: dg.InitExecutorContext) -> dg.Executor:
-    """Dagster's default executor, whose runs name their process also while they wait for a pool's slot."""
-    return _Marking(_default.executor_creation_fn(context))
+# Dagster leaves its types open.
+_default: Any = dg.multi_or_in_process_executor
+marking_executor = dg.ExecutorDefinition(
+    _default.name,
+    _default.config_schema,
+    _default.get_requirements,
+    lambda context: _Marking(_default.executor_creation_fn(context)),
+)
+"""Dagster's default executor, whose runs name their process also while they wait for a pool's slot."""

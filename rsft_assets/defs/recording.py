@@ -10,15 +10,17 @@ from typing import Any
 
 import dagster as dg
 
-from rsft_assets.defs.asset_cards import card
+from rsft_assets.defs.asset_cards import ON_CARDS, card
 from rsft_assets.defs.dagster_private import (
     NULL_DATA_VERSION,
     NULL_EVENT_POINTER,
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
 )
 from rsft_assets.defs.partitions import dagster_key
+from rsft_assets.defs.score_cards import score_card
 from rsft_assets.specs.lineage import Ref, asset_inputs
 from rsft_assets.specs.study import Study
+from rsft_assets.specs.titles import run_title, titles_of
 from rsft_assets.steps.records.columns import KINDS
 from rsft_assets.steps.records.store import Output
 
@@ -68,6 +70,7 @@ def upstream_tags(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str
 def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetMaterialization:
     """Dagster's event for one output; `state` is made, kept, found or no access."""
     manifest = output.manifest
+    first = score_card(upstream.study, output)
     tags = {
         **upstream.tags(manifest.asset),
         # The version that was used, where an upstream asset has one for all of it.
@@ -78,20 +81,36 @@ def materialization(output: Output, state: str, upstream: Upstream) -> dg.AssetM
     return dg.AssetMaterialization(
         asset_key=dg.AssetKey(manifest.asset.split("/")),
         partition=dagster_key(upstream.study, manifest.ref) or None,
-        metadata={"state": state, **metadata_of(output)},
+        metadata={
+            **first,
+            "state": state,
+            **_run_of(upstream.study, manifest.ref),
+            **metadata_of(output, stats=not first),
+        },
         tags=tags,
     )
 
 
-def metadata_of(output: Output) -> dict[str, Any]:
-    """The metadata on an asset's page, the most useful first."""
+def _run_of(study: Study, ref: Ref) -> dict[str, str]:
+    """What a short partition key stands for."""
+    if ref.stage not in ("checkpoints", "scores"):
+        return {}
+    run = study.get("runs", ref.run)
+    return {"run": f"{run_title(titles_of(study, study.member_of[('runs', run.name)]), run)}: {run.name}"}
+
+
+def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
+    """The metadata on an asset's page, the most useful first; without `stats` where they are shown already."""
     manifest = output.manifest
     metadata: dict[str, Any] = {}
     if words := card(manifest.ref, manifest.stats):
         metadata["card"] = dg.MetadataValue.md(words)
     if without := instead_of_number(output):
         metadata["value"] = without
-    metadata |= {k: v for k, v in list(manifest.stats.items())[:_PREVIEW_STATS] if k not in metadata}
+    if stats:
+        known = (*metadata, *(ON_CARDS if words else ()))
+        shown = [(k, v) for k, v in manifest.stats.items() if k not in known][:_PREVIEW_STATS]
+        metadata |= {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in shown}
     metadata |= {
         "trace": trace_command(manifest.ref),
         "folder": dg.MetadataValue.path(str(output.folder)),
@@ -99,7 +118,8 @@ def metadata_of(output: Output) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint[:12],
         "digest": manifest.digest[:12],
         "seconds": manifest.seconds,
-        "made_by": {key: value for key, value in manifest.made_by.items() if key != "versions"},
+        # A whole commit is wider than the page.
+        "made_by": {k: v[:12] if k == "commit" and v else v for k, v in manifest.made_by.items() if k != "versions"},
     }
     rows = [record.rows for record in manifest.files if record.rows is not None]
     if rows:

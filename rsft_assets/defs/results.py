@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from rsft_assets.defs.failures import failure
 from rsft_assets.defs.materializing import run_program
 from rsft_assets.defs.pages import base_url
 from rsft_assets.defs.programs import program_of
@@ -19,7 +20,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.descriptions import Descriptions
 from rsft_assets.steps.results.publishing import ACCOUNT, BuiltTable, Results, TestResult, database_path, read_results
 from rsft_assets.steps.results.record_tables import STAGES_OF
-from rsft_assets.steps.results.sql_files import VIEWS, SqlTable, results_keys, sql_tests, tables
+from rsft_assets.steps.results.sql_files import VIEWS, SqlTable, macros, results_keys, sql_tests, tables
 
 MODULE = program_of("results")
 GROUP = "results"
@@ -65,7 +66,7 @@ def results_assets(study: Study) -> dg.AssetsDefinition:
                 if dg.AssetCheckKey(checked, result.name) in context.selected_asset_check_keys:
                     yield _check_result(result, tests[result.name])
         if failed:
-            raise dg.Failure(description="\n".join(results.failures), allow_retries=False)
+            raise failure("\n".join(results.failures))
 
     return results_op
 
@@ -124,12 +125,12 @@ def _build(context: dg.AssetExecutionContext) -> Results:
             raise
     results = read_results(store)
     if results is None:
-        raise dg.Failure(description=f"{MODULE} wrote no account of what it built", allow_retries=False)
+        raise failure(f"{MODULE} wrote no account of what it built")
     return results
 
 
 def _code_version(entry: SqlTable) -> str:
-    return hashlib.sha256(entry.text.encode()).hexdigest()[:10]
+    return hashlib.sha256((macros() + entry.text).encode()).hexdigest()[:10]
 
 
 def table_materialization(

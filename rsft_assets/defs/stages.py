@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
+from rsft_assets.defs.cell_checks import cell_check_specs
 from rsft_assets.defs.checks import dataset_check_specs
 from rsft_assets.defs.descriptions import describe
 from rsft_assets.defs.jobs import score_when_ready
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
+from rsft_assets.defs.placing import PlacementResource
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
@@ -36,9 +39,9 @@ _RECORDS_OF = {"datasets": "examples", "benchmarks": "items"}
 
 
 class StageConfig(dg.Config):
-    """Launchpad settings of every stage."""
+    """Launchpad settings of every stage; its placement is set under `resources`."""
 
-    force: bool = False
+    force: bool = Field(default=False, description="Make again even what is finished.")
 
 
 def group_of(study: Study, asset: str) -> str:
@@ -112,21 +115,23 @@ def stage_assets(study: Study) -> list[dg.AssetsDefinition]:
 
 def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefinition:
     stage = Ref(assets[0]).stage
+    cell_checks = [spec for asset in assets for spec in cell_check_specs(study, asset)]
 
     @dg.multi_asset(
         name=name.replace("/", "__").replace("-", "_").replace(".", "_"),
         specs=[asset_spec(study, asset) for asset in assets],
-        check_specs=dataset_check_specs(name) if stage == "datasets" else None,
+        check_specs=dataset_check_specs(name) if stage == "datasets" else cell_checks,
         can_subset=len(assets) > 1,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_definition(study, assets[0]) else None,
         pool=GPU_POOL if stage in _USES_ACCELERATOR else None,
         op_tags={"rsft/program": program_of(stage)},
     )
     def stage_op(
-        context: dg.AssetExecutionContext, config: StageConfig
+        context: dg.AssetExecutionContext, config: StageConfig, placement: PlacementResource
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         names = {key.to_user_string(): context.output_for_asset_key(key) for key in context.selected_asset_keys}
         selected = {asset: names[asset] for asset in assets if asset in names}
-        yield from materialize_stage(context, study, selected, force=config.force)
+        with placement.applied():
+            yield from materialize_stage(context, study, selected, force=config.force)
 
     return stage_op

@@ -25,6 +25,11 @@ nux:
   enabled: false
 telemetry:
   enabled: false
+run_retries:
+  enabled: true
+  max_retries: 2
+  # Only a run whose process died is started again. A step that failed says why, and would fail again.
+  retry_on_asset_or_op_failure: false
 run_monitoring:
   enabled: true
   # Without this, a cancelled run never releases its slot of a pool.
@@ -33,8 +38,17 @@ concurrency:
   runs:
     max_concurrent_runs: 4
   pools:
-    # One run at a time uses the accelerator; raise it in the UI under Deployment > Concurrency.
+    # One run at a time uses the accelerator; raise it in the UI under Deployment > Concurrency. The pool `gpu` also
+    # limits judges and the code sandbox: a score holds its slot until it is graded.
     default_limit: 1
+retention:
+  schedule:
+    purge_after_days: 30
+  sensor:
+    purge_after_days:
+      skipped: 1
+      failure: 30
+      success: 30
 """
 
 

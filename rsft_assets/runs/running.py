@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from rsft_assets.defs.dagster_private import AssetGraph
+from rsft_assets.defs.failures import show_traces
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
 from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
@@ -81,6 +82,7 @@ def _run(
         run_config={**_QUIET, **_force_config(graph, keys)} if force else _QUIET,
         raise_on_error=False,
     )
+    show_traces()
     if not result.success:
         _stop_if_interrupted(result)
     return BatchResult(batch, result.run_id, "" if result.success else failure_of(result))

@@ -10,9 +10,12 @@ from functools import partial
 
 import dagster as dg
 
+from rsft_assets.defs.cell_checks import cell_check_results
 from rsft_assets.defs.figures import figure_materialization
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.recording import Upstream, materialization, outputs_recorded
+from rsft_assets.defs.report import KEY as REPORT
+from rsft_assets.defs.report import report_materialization
 from rsft_assets.defs.results import table_materialization
 from rsft_assets.specs.lineage import Ref, asset_keys
 from rsft_assets.specs.study import Study
@@ -51,22 +54,25 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
             done.known += 1
             continue
         instance.report_runless_asset_event(materialization(output, "found", upstream))
+        for result in cell_check_results(instance, study, output):
+            instance.report_runless_asset_event(result)
         done.recorded.append(str(ref))
     _sync_results(instance, study, store, done)
     return done
 
 
 def _sync_results(instance: dg.DagsterInstance, study: Study, store: Store, done: Synced) -> None:
-    """Tables and figures, which depend on everything else."""
+    """Tables, figures and the report, which depend on everything else."""
     found: list[tuple[str, str, Callable[[], dg.AssetMaterialization]]] = []
     results = read_results(store)
     if results is not None:
         sound = [t for t in results.tables if t.key in results_keys() and t.state not in ("failed", "skipped")]
         for table in sound:
             found.append((table.key, table.digest, partial(table_materialization, instance, study, table, results)))
-    for key in figure_keys():
+    for key in (*figure_keys(), REPORT):
         if (output := store.current(Ref(key))) is not None:
-            found.append((key, output.digest, partial(figure_materialization, instance, output, "found")))
+            event_of = report_materialization if key == REPORT else figure_materialization
+            found.append((key, output.digest, partial(event_of, instance, output, "found")))
     for key, digest, event in found:
         if outputs_recorded(instance, key).get("") == digest:
             done.known += 1

@@ -36,6 +36,11 @@ class Benchmark:
     """Prompts and completions never reach logs, metadata, figures or reports."""
     description: str = ""
 
+    @property
+    def shows_texts(self) -> bool:
+        """Whether tables and the UI show people its questions and answers."""
+        return self.group != "safety" and not self.sensitive
+
     def stops_of(self, family: str) -> tuple[int, ...]:
         """Tokens that end an answer of such a model, beside its end token."""
         return tuple(token for name, token in self.extra_stops if name == family)

@@ -38,4 +38,6 @@ class Dataset:
     """Each response holds exactly one <think>…</think>; False: none."""
     published: Hub | None = None
     """A finished set: the authors' file, or one's own; the recipe `published` adopts it."""
+    title: str = ""
+    """What people read in place of the name, such as `Math-CoT-20k`; no two sets of a study share one."""
     description: str = ""

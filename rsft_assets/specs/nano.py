@@ -128,12 +128,14 @@ _dataset = partial(Dataset, rows=_ROWS)
 DATASETS = (
     _dataset(
         name="nano-cot",
+        title="Nano-CoT",
         recipe="one-correct",
         pool="nano-chains_procedural_n4",
         description="Verified worked answers that replay every step in their thinking.",
     ),
     _dataset(
         name="nano-nocot",
+        title="Nano-NoCoT",
         recipe="without-thinking",
         like="nano-cot",
         thinking=False,
@@ -141,12 +143,14 @@ DATASETS = (
     ),
     _dataset(
         name="nano-light-cot",
+        title="Nano-Light-CoT",
         recipe="one-correct",
         pool="nano-chains_light_n4",
         description="Verified answers whose thinking notes the running totals only.",
     ),
     _dataset(
         name="nano-human",
+        title="Nano-Human",
         recipe="human-solution",
         like="nano-cot",
         source="nano-chains",
@@ -155,18 +159,21 @@ DATASETS = (
     ),
     _dataset(
         name="nano-unverified-cot",
+        title="Nano-Unverified-CoT",
         recipe="one-any",
         pool="nano-chains_procedural_n4",
         description="A random response to each query, whatever its verdict: the teacher's habit comes with it.",
     ),
     _dataset(
         name="nano-countdown-cot",
+        title="Nano-Countdown-CoT",
         recipe="one-correct",
         pool="nano-countdown_procedural_n4",
         description="Verified search traces.",
     ),
     Dataset(
         name="nano-cot-160",
+        title="Nano-CoT-160",
         recipe="first-rows",
         rows=_ROWS // 8,
         like="nano-cot",
@@ -176,14 +183,14 @@ DATASETS = (
 
 SEEDS = (1, 2, 3)
 GRID = (5, 10, 20, 40, 80, 160, 320)
-SETTING_1 = Schedule(lr=1e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
+SETTING_1 = Schedule(title="Setting 1", lr=1e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
 """Many rows, repeated, in large batches: the default."""
-SETTING_2 = replace(SETTING_1, batch_size=2)
+SETTING_2 = replace(SETTING_1, title="Setting 2", batch_size=2)
 """Few rows, repeated: for a set of an eighth of the rows."""
-SETTING_3 = replace(SETTING_1, batch_size=2, epochs=1)
+SETTING_3 = replace(SETTING_1, title="Setting 3", batch_size=2, epochs=1)
 """Many rows, once."""
-SHORT = replace(SETTING_1, epochs=1)
-AGGRESSIVE = replace(SETTING_1, epochs=16, lr=1e-3, decay="constant", grid=(*GRID, 640))
+SHORT = replace(SETTING_1, title="Short", epochs=1)
+AGGRESSIVE = replace(SETTING_1, title="Long at a high rate", epochs=16, lr=1e-3, decay="constant", grid=(*GRID, 640))
 
 
 def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run, ...]:

@@ -133,6 +133,7 @@ _dataset = partial(Dataset, rows=ROWS)
 DATASETS = (
     _dataset(
         name="math-cot-20k",
+        title="Math-CoT-20k",
         recipe="one-correct",
         pool=MATH_POOL,
         published=_published(
@@ -144,6 +145,7 @@ DATASETS = (
     ),
     _dataset(
         name="math-nocot-20k",
+        title="Math-NoCoT-20k",
         recipe="without-thinking",
         like="math-cot-20k",
         thinking=False,
@@ -152,6 +154,7 @@ DATASETS = (
     ),
     _dataset(
         name="numinamath-20k",
+        title="NuminaMath-20k",
         recipe="human-solution",
         like="math-cot-20k",
         source="numinamath-1.5",
@@ -161,6 +164,7 @@ DATASETS = (
     ),
     _dataset(
         name="countdown-cot-20k",
+        title="Countdown-CoT-20k",
         recipe="one-correct",
         pool="countdown_qwen3-32b_n1",
         published=_published("Countdown-CoT-20k"),
@@ -168,6 +172,7 @@ DATASETS = (
     ),
     _dataset(
         name="deepseek-r1-20k",
+        title="DeepSeek-R1-20k",
         recipe="one-correct",
         pool="openr1-math_deepseek-r1",
         like="math-cot-20k",
@@ -176,6 +181,7 @@ DATASETS = (
     ),
     Dataset(
         name="math-cot-2.5k",
+        title="Math-CoT-2.5k",
         recipe="first-rows",
         rows=2_560,
         like="math-cot-20k",
@@ -183,27 +189,28 @@ DATASETS = (
     ),
     _dataset(
         name="math-unverified-cot-20k",
+        title="Math-Unverified-CoT-20k",
         recipe="one-any",
         pool=MATH_POOL,
         description="One random response per query, whatever its verdict: measures what verification is worth.",
     ),
 )
 
-DEFAULT = Schedule(lr=5e-5, epochs=8, batch_size=256, loss="authors", order="file")
-FEW_ROWS = replace(DEFAULT, batch_size=32)
-ONE_PASS = replace(DEFAULT, batch_size=32, epochs=1)
-SHORT = replace(DEFAULT, epochs=1)
-LONG = replace(DEFAULT, epochs=16)
+DEFAULT = Schedule(title="Setting 1", lr=5e-5, epochs=8, batch_size=256, loss="authors", order="file")
+FEW_ROWS = replace(DEFAULT, title="Setting 2", batch_size=32)
+ONE_PASS = replace(DEFAULT, title="Setting 3", batch_size=32, epochs=1)
+SHORT = replace(DEFAULT, title="Short", epochs=1)
+LONG = replace(DEFAULT, title="Long", epochs=16)
 SCHEDULES = (
     DEFAULT,
     FEW_ROWS,
     ONE_PASS,
     SHORT,
-    replace(DEFAULT, lr=1e-5, epochs=1),
-    replace(DEFAULT, lr=1e-5, epochs=2),
+    replace(DEFAULT, title="Short at 1e-5", lr=1e-5, epochs=1),
+    replace(DEFAULT, title="Two epochs at 1e-5", lr=1e-5, epochs=2),
     LONG,
-    replace(LONG, decay="constant"),
-    replace(LONG, lr=1e-4, decay="constant"),
+    replace(LONG, title="Long at a constant rate", decay="constant"),
+    replace(LONG, title="Long at a constant 1e-4", lr=1e-4, decay="constant"),
 )
 
 _MAIN = ("math-cot-20k", "math-nocot-20k", "countdown-cot-20k")
@@ -238,7 +245,7 @@ RUNS = (
         for dataset in ("math-cot-20k", "math-nocot-20k")
         for seed in (2, 3)
     ),
-    _run("qwen3-1.7b", "math-cot-20k", replace(DEFAULT, precision="bf16-pure")),
+    _run("qwen3-1.7b", "math-cot-20k", replace(DEFAULT, title="Setting 1 in pure bf16", precision="bf16-pure")),
 )
 
 _AVG_AT_3 = Sampling(n=3, seed=1234)

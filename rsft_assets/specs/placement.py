@@ -1,9 +1,10 @@
 """Placement: where and how wide a step runs. Never part of identity.
 
 `RSFT_PLACEMENT` names a TOML file: `[default]` for all, `[models.<name>]` over it. Without one, a step
-uses what the machine has.
+uses what the machine has. `RSFT_PLACEMENT_FIELDS` holds fields of one run over both, as a JSON object.
 """
 
+import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -14,6 +15,9 @@ from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.toml_file import entry, read_toml, rows
 
 PLACEMENT_SETTING = "RSFT_PLACEMENT"
+FIELDS_SETTING = "RSFT_PLACEMENT_FIELDS"
+"""Set by Dagster's launchpad, for one run."""
+_EXAMPLE = '{"engine": "vllm"}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +60,29 @@ class Placement:
 
 def read_placements() -> dict[str, Placement]:
     """The placement of each model that RSFT_PLACEMENT's file names, and under "" of all others."""
-    path = os.environ.get(PLACEMENT_SETTING)
+    path, fields_of_run = os.environ.get(PLACEMENT_SETTING), _fields_of_run()
     if not path:
-        return {"": Placement()}
+        return {"": _entry(fields_of_run, FIELDS_SETTING)}
     where = f"{PLACEMENT_SETTING}={path}"
     data = read_toml(PLACEMENT_SETTING, path, tables=("default", "models"))
     shared = data.get("default", {})
-    placements = {"": _entry(shared, f"{where}: default")}
+    _entry(shared, f"{where}: default")
+    placements = {"": _entry({**shared, **fields_of_run}, FIELDS_SETTING)}
     for name, fields in rows(data, "models", where):
         _entry(fields, f"{where}: models.{name}")
-        placements[name] = _entry({**shared, **fields}, f"{where}: models.{name}")
+        placements[name] = _entry({**shared, **fields, **fields_of_run}, FIELDS_SETTING)
     return placements
+
+
+def _fields_of_run() -> dict[str, Any]:
+    text = os.environ.get(FIELDS_SETTING) or "{}"
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise SpecError(f"{FIELDS_SETTING}={text}: not JSON ({error}); write an object such as {_EXAMPLE}") from None
+    if not isinstance(fields, dict):
+        raise SpecError(f"{FIELDS_SETTING}={text}: not an object; write one such as {_EXAMPLE}")
+    return fields
 
 
 def _entry(fields: Any, where: str) -> Placement:

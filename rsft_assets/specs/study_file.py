@@ -8,6 +8,7 @@ parameters = 1_720_000_000
 origin = { repo = "me/my-model", revision = "0123…" }
 
 [schedules.short]                      # named only here; runs refer to it
+title = "Short"                        # what people read in place of its derived name; data sets have one too
 lr = 2e-5
 epochs = 2
 batch_size = 64

@@ -46,12 +46,21 @@ class Schedule(Optimisation):
     permutation of it for each other seed."""
     grid: tuple[int, ...] = GRID
     """Steps whose weights are kept; those past the end are left out, the last step always belongs."""
+    title: str = ""
+    """What people read in place of the name, such as `Setting 1`; no two schedules of a study share one."""
 
     @property
     def name(self) -> str:
         constant = "_constlr" if self.decay == "constant" else ""
         pure = "_bf16-pure" if self.precision == "bf16-pure" else ""
         return f"lr{short_float(self.lr)}_ep{self.epochs:g}_bs{self.batch_size}{constant}{pure}"
+
+    @property
+    def words(self) -> str:
+        """`lr1e-4_ep8_bs16` -> "8 epochs, batch 16, rate 1e-4"."""
+        words = f"{self.epochs:g} epoch{'' if self.epochs == 1 else 's'}, batch {self.batch_size}, "
+        words += f"rate {short_float(self.lr)}{', constant' if self.decay == 'constant' else ''}"
+        return words + (", pure bf16" if self.precision == "bf16-pure" else "")
 
     def total_steps(self, rows: int) -> int:
         return math.ceil(rows // self.batch_size * self.epochs)

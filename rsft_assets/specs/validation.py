@@ -11,6 +11,7 @@ from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.endpoints import check_endpoint
 from rsft_assets.specs.errors import SpecError, nearest
 from rsft_assets.specs.models import Pretraining, Skill
+from rsft_assets.specs.titles import check_titles
 from rsft_assets.specs.training import Run
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def validate(study: "Study") -> None:
         _check_dataset(study, dataset)
     for run in study.runs.values():
         _check_run(study, run)
+    check_titles(study)
 
 
 def check_values(entry: Any, where: str) -> None:

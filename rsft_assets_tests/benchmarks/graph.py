@@ -80,6 +80,7 @@ def print_starts(repeat: int) -> None:
 
 def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
     """(seconds of one more finished partition in a range, seconds of one partition as a run of its own)."""
+    from rsft_assets.defs.placing import PLACEMENT_RESOURCE
     from rsft_assets.defs.stages import stage_assets
     from rsft_assets.runs.instance import open_instance
     from rsft_assets.runs.running import run_batches
@@ -100,7 +101,7 @@ def partition_seconds(home: Path, partitions: int) -> tuple[float, float]:
             if build.finished is None:
                 stand_in(build.folder, ref)
                 build.publish()
-    definitions = dg.Definitions(assets=stage_assets(study))
+    definitions = dg.Definitions(assets=stage_assets(study), resources=PLACEMENT_RESOURCE)
 
     def run(batches: list[Batch]) -> float:
         with open_instance(store) as instance:

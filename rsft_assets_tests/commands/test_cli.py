@@ -62,6 +62,7 @@ def test_a_deleted_working_directory_is_named(tmp_path, words):
     assert "rsft: " in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_are_no_failure(tmp_path, closed):
     command = f"{sys.executable} -m rsft_assets.commands.cli materialize queries/nano-chains {closed}"
@@ -91,6 +92,7 @@ def rsft_here(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_make_keep_damage_and_mend(tmp_path, rsft_here):
     made = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
     assert json.loads(made.stdout)["batches"][0]["recorded"] == {"made": 1}, made.stderr
@@ -112,6 +114,7 @@ def test_make_keep_damage_and_mend(tmp_path, rsft_here):
     assert rsft_here("doctor", "--content").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_told_again(tmp_path, rsft_here):
     assert rsft_here("materialize", "queries/nano-chains").exit_code == 0
     assert "0 outputs recorded in Dagster, 1 known already" in rsft_here("doctor", "--sync").stdout

@@ -99,6 +99,7 @@ def test_a_moved_branch_until_upgrade(home, hub, tmp_path):
     assert "its revision is declared" in said, "also where the lock has the same one"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_locked_is_answered_in_words(home, hub):
     asked = len(hub.requests)
     for words in (["lock", ALL[0]], ["doctor", "--hub", ALL[0]]):

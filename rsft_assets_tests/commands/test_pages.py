@@ -5,15 +5,18 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
+from rsft_assets.commands import pages
 from rsft_assets.commands.pages import public_file
-from rsft_assets.defs.pages import PREVIEW, address_file, base_url, page_url
+from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url, page_url
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord
@@ -99,6 +102,18 @@ def test_figures_and_reports_are_shown_and_nothing_else(store):
         assert served.get(path, Host="localhost:3001")[0] == 200
 
 
+def test_a_curve_is_drawn_when_it_is_asked_for(store):
+    run = "nano-300k_nano-cot_lr1e-4_ep8_bs16"
+    with Served(store) as served:
+        path = f"/{CURVES}/scores/nano-300k/nano-dot/{run}/40.svg"
+        status, body, headers = served.get(path)
+        assert (status, headers["Content-Type"]) == (200, "image/svg+xml")
+        assert b"Nano dot product" in body and b"no score yet" in body
+        for wrong in (f"/{CURVES}/", path.replace("40.", "41."), f"/{CURVES}/checkpoints/nano-300k/{run}/40.svg"):
+            assert served.get(wrong)[0] == 404
+        assert served.get(path, Host="evil.example")[0] == 403
+
+
 def test_what_leads_out_of_the_shown_folders_is_no_file(store, tmp_path):
     folder = store.current(Ref("figures/overview")).folder
     (tmp_path / "private.json").write_text(json.dumps({"token": "secret"}))
@@ -137,6 +152,16 @@ def test_links_survive_a_restart_and_a_port_that_is_taken(store):
             assert base_url(store.home) == second.url
     with Served(store) as again:
         assert again.url == second.url
+
+
+def test_links_that_were_written_before_the_first_start_are_served(store, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setattr("rsft_assets.defs.pages.DEFAULT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    tried = []
+    monkeypatch.setattr(pages, "_listening", lambda host, ports, handler: tried.extend(ports) or sys.exit())
+    with pytest.raises(SystemExit):
+        pages.serve(store.home, "127.0.0.1", 4001)
+    assert tried == [urlsplit(base_url(store.home)).port, 4001, 0]
 
 
 def test_it_ends_with_the_process_that_started_it(store):

@@ -17,6 +17,7 @@ except TypeError:
 """
 
 
+@pytest.mark.slow
 def test_the_address_is_the_first_line_and_no_foreign_warning_follows(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RSFT_HOME", str(tmp_path))
     monkeypatch.setattr(webserver, "Child", lambda *_, **__: None)

@@ -1,12 +1,17 @@
 """Jobs do what their names say, and the sensors ask for no more than is missing."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 import pytest
+import yaml
 
+from rsft_assets.defs import materializing
 from rsft_assets.defs.code_location import defs, study
 from rsft_assets.defs.jobs import jobs as declared_jobs
+from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.planning.selection import Selection, cells
@@ -63,6 +68,7 @@ def make(instance, *names):
     return jobs()["make"].execute_in_process(run_config=config, instance=instance, raise_on_error=False)
 
 
+@pytest.mark.slow
 def test_make_makes_what_is_named(instance):
     assert make(instance, "queries/nano-chains").success
     assert Store.from_env().current(Ref("queries/nano-chains"))
@@ -72,6 +78,55 @@ def test_make_fails_with_the_words_of_the_command(instance):
     result = make(instance, "queries/nano-chain")
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert "nano-chains" in failed.step_failure_data.user_failure_data.description
+
+
+def failure_of(result):
+    [failed] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return failed
+
+
+def score_without_checkpoint(instance):
+    job = defs.get_repository_def().get_implicit_job_def_for_assets([dg.AssetKey(SCORES.split("/"))])
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(SCORES.split("/"))],
+        partition_key=dagster_key(study, Ref(SCORES, f"{RUN}|40")),
+        raise_on_error=False,
+    )
+
+
+def test_a_score_without_its_checkpoint_leads_to_the_job_that_makes_both(instance):
+    failed = failure_of(score_without_checkpoint(instance)).user_failure_data
+    address = urlsplit(failed.metadata["make it"].value)
+    assert address.path == "/locations/rsft_assets.definitions/jobs/make/playground/setup"
+    config = yaml.safe_load(parse_qs(address.query)["config"][0])
+    assert dg.validate_run_config(jobs()["make"], config)
+    asked = config["ops"]["rsft_materialize"]["config"]
+    chosen = Selection(tuple(asked["select"]), runs=tuple(asked["run"]), steps=tuple(asked["step"]))
+    assert cells(study, chosen) == [Ref(SCORES, f"{RUN}|40")]
+    assert f"make it first: rsft materialize checkpoints/nano-300k --run {RUN} --step 40" in failed.description
+
+
+def test_the_launchpad_is_that_of_the_runs_code_location_and_names_shards():
+    location = SimpleNamespace(location_name="mine")
+    origin = SimpleNamespace(repository_origin=SimpleNamespace(code_location_origin=location))
+    run = SimpleNamespace(remote_job_origin=origin)
+    shards = [Ref("verdicts/nano-chains_procedural_n4", key) for key in ("000", "001")]
+    address = urlsplit(launchpad_path(run, shards))
+    config = yaml.safe_load(parse_qs(address.query)["config"][0])["ops"]["rsft_materialize"]["config"]
+    assert address.path.startswith("/locations/mine/jobs/")
+    assert config["partition"] == ["000", "001"] and config["select"] == [shards[0].asset]
+
+
+def test_a_message_for_people_is_recorded_without_a_stack_trace_and_a_bug_with_one(instance, monkeypatch):
+    def broken(*_):
+        raise ValueError("a bug")
+
+    refused = failure_of(score_without_checkpoint(instance)).error
+    assert (refused.stack, refused.cause) == ([], None)
+    monkeypatch.setattr(materializing, "asked_refs", broken)
+    bug = failure_of(score_without_checkpoint(instance)).error.cause
+    assert any("in broken" in line for line in bug.stack)
 
 
 def recorded(instance, asset, partition=""):

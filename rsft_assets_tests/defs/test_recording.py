@@ -8,6 +8,7 @@ import pytest
 from rsft_assets.commands.terminal import materialize_in_terminal
 from rsft_assets.defs import launchers
 from rsft_assets.defs.launchers import StepCall, StepFailed
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.runs.running import failure_of
 from rsft_assets.specs.errors import StepError
@@ -119,6 +120,7 @@ def run(study, instance, select, first, last=None, downstream=()):
     keys = [dg.AssetKey(key.split("/")) for key in select] + [dg.AssetKey(key) for key in downstream]
     return dg.materialize(
         [*stage_assets(study), after],
+        resources=PLACEMENT_RESOURCE,
         selection=dg.AssetSelection.assets(*keys),
         instance=instance,
         tags=tags,

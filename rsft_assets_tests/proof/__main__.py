@@ -3,7 +3,7 @@
     python -m rsft_assets_tests.proof                                   # every attack, an hour in all
     python -m rsft_assets_tests.proof chaos --seed 7 --minutes 60       # run it again and it resumes
     python -m rsft_assets_tests.proof corruption --seed 7 --case '*items.parquet flip'
-    python -m rsft_assets_tests.proof --table proof.json                # the README's table, from what was written
+    python -m rsft_assets_tests.proof --table 7.json 8.json             # the README's table, from what was written
 
 Every case has its own random numbers, from the seed and its name. Exit status: 0, or 1 where anything was lost.
 """
@@ -31,7 +31,7 @@ SHORT_MINUTES = 2.0
 def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     if arguments.table:
-        print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        print(table([json.loads(file.read_text(encoding="utf-8")) for file in arguments.table]))
         return 0
     minutes = arguments.minutes or (SHORT_MINUTES if arguments.short else 60.0)
     bench = Bench(arguments.home.resolve(), arguments.seed, arguments.short)
@@ -62,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, default=Path("proof"), metavar="FOLDER", help="work folder, kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
     parser.add_argument("--short", action="store_true", help=f"a slice of {SHORT_MINUTES:g} minutes")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print the README's table from a file of --json")
+    about = "print the README's table from files of --json, one of each seed"
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help=about)
     return parser
 
 
@@ -129,12 +130,15 @@ def record(found: Sequence[Outcome], bench: Bench, minutes: float) -> dict[str, 
     }
 
 
-def table(found: dict[str, Any]) -> str:
-    """Markdown: each promise with the command that attacks it, how that ended, and when."""
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Markdown: each promise with the commands that attack it, how all of them ended, and when the last did."""
     rows = ["| promise | `python -m rsft_assets_tests.proof …` | outcome | date |", "|---|---|---|---|"]
-    for name, one in found["attacks"].items():
-        outcome = f"{one['tried']:,} tried, {one['lost']} lost"
-        rows.append(f"| {one['promise']} | `{name} --seed {found['seed']}` | {outcome} | {found['date']} |")
+    others = "".join(f", {one['seed']}" for one in found[1:])
+    for name, about in found[0]["attacks"].items():
+        tried, lost = (sum(one["attacks"][name][what] for one in found) for what in ("tried", "lost"))
+        date = max(one["date"] for one in found)
+        command = f"`{name} --seed {found[0]['seed']}`{others}"
+        rows.append(f"| {about['promise']} | {command} | {tried:,} tried, {lost} lost | {date} |")
     return "\n".join(rows)
 
 

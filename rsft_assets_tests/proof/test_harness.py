@@ -37,6 +37,8 @@ def test_outcomes_are_counted_written_and_printed(ran, tmp_path, capsys):
     assert "python -m rsft_assets_tests.proof hostile --seed 7 --case 'b'" in said and "ValueError: a fault" in said
     assert harness.main(["--table", str(tmp_path / "found.json")]) == 0
     assert f"| {hostile.PROMISE} | `hostile --seed 7` | 5 tried, 2 lost |" in capsys.readouterr().out
+    assert harness.main(["--table", *2 * [str(tmp_path / "found.json")]]) == 0
+    assert f"| {hostile.PROMISE} | `hostile --seed 7`, 7 | 10 tried, 4 lost |" in capsys.readouterr().out
 
 
 def test_what_was_tried_is_not_tried_again_unless_it_is_named(ran, tmp_path):

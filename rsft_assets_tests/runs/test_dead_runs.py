@@ -85,6 +85,7 @@ def statuses(home, monkeypatch):
         return [run.status for run in instance.get_runs()]
 
 
+@pytest.mark.slow
 def test_a_killed_run_frees_its_slot(tmp_path, monkeypatch):
     killed = start(tmp_path, 600)
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED], "a living run is left alone"
@@ -104,6 +105,7 @@ def test_a_killed_run_frees_its_slot_before_anybody_has_waited_for_its_process(t
     assert found == [dg.DagsterRunStatus.FAILURE]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_ui_that_is_killed_frees_its_slot(tmp_path, monkeypatch):
     # With the tags of the run that it repeats, as the UI starts it.
     working = start(tmp_path, 600, how=GONE)
@@ -126,6 +128,7 @@ def test_a_run_of_a_foreign_program_is_left_alone(tmp_path, monkeypatch):
 
 def test_where_the_system_does_not_say_when_a_process_started_its_pid_decides(tmp_path, monkeypatch):
     working = start(tmp_path, 600, how="foreign")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr(process_mark, "start_ticks", lambda _: "")
     with open_instance(Store(tmp_path)) as instance:
         [run] = instance.get_runs()
@@ -158,6 +161,7 @@ def seen_from_another_host(home, name, lost=900.0):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_runs_of_another_host_live_until_they_give_no_sign_for_long(tmp_path, monkeypatch):
     working = start(tmp_path, 600, how="ui")
     waiting = start(tmp_path, 600, how="ui", wait=False)
@@ -241,6 +245,7 @@ def test_a_run_that_names_no_process_and_never_began_is_ended_when_it_is_old(tmp
         assert dead_runs.end_dead_runs(instance) == [forgotten]
 
 
+@pytest.mark.slow
 def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
     waiting = start(tmp_path, 600, how="ui", wait=False)
@@ -255,6 +260,7 @@ def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypat
         assert not pool.claimed_slots and not pool.pending_steps
 
 
+@pytest.mark.slow
 def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -286,6 +292,7 @@ def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
         assert dead_runs.end_dead_runs(instance) == []
 
 
+@pytest.mark.slow
 def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeypatch):
     from rsft_assets.defs.watching import watching
     from rsft_assets.runs.dead_runs import wait_for_slots

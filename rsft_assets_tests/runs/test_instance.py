@@ -1,6 +1,8 @@
 """Dagster's folder and settings: whatever a person put there, the answer is a message with a remedy."""
 
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 
 from rsft_assets.runs.instance import open_instance
 from rsft_assets.specs.errors import StepError
@@ -60,3 +62,14 @@ def test_a_path_that_dagster_takes_for_another_is_refused(tmp_path, monkeypatch,
     with pytest.raises(StepError, match="set DAGSTER_HOME to another folder"), open_instance(Store(tmp_path / name)):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_only_crashed_runs_are_retried_and_ticks_are_not_kept_for_ever(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        assert instance.run_monitoring_enabled and instance.run_retries_enabled
+        assert instance.run_retries_max_retries > 0 and not instance.run_retries_retry_on_asset_or_op_failure
+        for kind in (InstigatorType.SENSOR, InstigatorType.SCHEDULE):
+            days = instance.get_tick_retention_settings(kind)
+            kept = [days[status] for status in (TickStatus.SKIPPED, TickStatus.SUCCESS, TickStatus.FAILURE)]
+            assert kept == ([1, 30, 30] if kind is InstigatorType.SENSOR else [30, 30, 30])

@@ -6,13 +6,16 @@ import dagster as dg
 import pytest
 
 from rsft_assets.defs import materializing
-from rsft_assets.defs.partitions import full_partitions
+from rsft_assets.defs.partitions import dagster_key, full_partitions
+from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.defs.recording import outputs_recorded
 from rsft_assets.defs.stages import stage_assets
 from rsft_assets.runs.syncing import sync
 from rsft_assets.specs.lineage import Ref, partitions_of
+from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_study import finish, tiny_study
+from rsft_assets_tests.stand_ins import stand_in
 
 ASSET = "checkpoints/tiny-3m"
 KEY = dg.AssetKey(ASSET.split("/"))
@@ -55,6 +58,44 @@ def test_outputs_recorded_under_full_names_are_recorded_under_dagsters_keys_once
     assert (again.recorded, again.undeclared) == ([], [])
 
 
+def test_checks_are_recorded_with_their_outputs_once(home):
+    study, store, instance = home
+    sync(instance, study, store)
+    sync(instance, study, store)
+    key = dg.AssetCheckKey(KEY, "held_out_loss")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in history]
+    assert sorted(evaluation.partition for evaluation in evaluations) == sorted(full_partitions(study, ASSET))
+    # The UI shows those that name the latest materialization of their partition.
+    shown = instance.event_log_storage.get_asset_check_partition_info([key])
+    assert len(shown) == len(evaluations) and all(info.is_current for info in shown)
+    assert {evaluation.passed for evaluation in evaluations} == {True}
+
+
+def test_a_damaged_curve_fails_its_check_and_stops_no_sync(home):
+    study, store, instance = home
+    ref = Ref(ASSET, partitions_of(study, ASSET)[-1])
+    curves = store.require(ref).file("curves.parquet")
+    curves.write_bytes(b"x" * curves.stat().st_size)
+    assert str(ref) in sync(instance, study, store).recorded
+    key = dg.AssetCheckKey(KEY, "held_out_loss")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    evaluations = [record.event.dagster_event.asset_check_evaluation_data for record in history]
+    (failed,) = [evaluation for evaluation in evaluations if not evaluation.passed]
+    assert failed.partition == dagster_key(study, ref) and "not a readable Parquet file" in failed.description
+
+
+def test_the_report_is_recorded_like_figures(home):
+    study, store, instance = home
+    identity = Identity(Ref("report"), {}, ())
+    with store.building(Ref("report"), lambda: identity) as build:
+        stand_in(build.folder, Ref("report"))
+        build.publish({})
+    assert "report" in sync(instance, study, store).recorded
+    assert list(outputs_recorded(instance, "report").values()) == [store.require(Ref("report")).digest]
+    assert "report" not in sync(instance, study, store).recorded
+
+
 def stage_assets_by_key(study):
     return {key: asset for asset in stage_assets(study) for key in asset.keys}
 
@@ -66,6 +107,7 @@ def test_outputs_recorded_under_full_names_are_kept(home, monkeypatch):
     keys = list(full_partitions(study, ASSET))
     result = dg.materialize(
         stage_assets(study),
+        resources=PLACEMENT_RESOURCE,
         selection=[KEY],
         instance=instance,
         tags={"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]},

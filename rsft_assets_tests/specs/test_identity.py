@@ -29,7 +29,7 @@ def other(hint, value):
         return tuple(other(kind, one) for kind, one in zip(inner, value, strict=False) if kind is not ...)
     if hint is bool:
         return not value
-    return {int: lambda: value + 1, float: lambda: value / 2 + 0.125}[hint]()
+    return {str: lambda: value + "x", int: lambda: value + 1, float: lambda: value / 2 + 0.125}[hint]()
 
 
 def with_entry(table, name, entry):
@@ -72,8 +72,8 @@ KINDS = {
     "pool": (of_pool, POOL.sampling),
     "score": (of_score, BENCHMARK.sampling),
 }
-# What is asked of a base, and which steps are kept, change no weights.
-NOT_IDENTITY = {("pretraining", "gate"), ("schedule", "grid")}
+# What is asked of a base, which steps are kept, and what people read, change no weights.
+NOT_IDENTITY = {("pretraining", "gate"), ("schedule", "grid"), ("schedule", "title")}
 CASES = [(kind, field.name) for kind, (_, spec) in KINDS.items() for field in dataclasses.fields(spec)]
 
 

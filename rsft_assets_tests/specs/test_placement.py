@@ -40,3 +40,28 @@ def test_a_mistake_names_field_and_value(tmp_path, monkeypatch, line, words):
     with pytest.raises(SpecError) as caught:
         placed(tmp_path, monkeypatch, f"[default]\n{line}\n")
     assert words in str(caught.value)
+
+
+def test_fields_of_one_run_go_over_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSFT_PLACEMENT_FIELDS", '{"processes": 4, "engine": "vllm"}')
+    assert load_placement("big-1.5b") == Placement(processes=4, engine="vllm")
+    text = '[default]\nthreads = 3\nprocesses = 2\n[models."big-1.5b"]\nzero_stage = 3\nengine = "transformers"\n'
+    big = placed(tmp_path, monkeypatch, text, "big-1.5b")
+    assert big == Placement(threads=3, processes=4, zero_stage=3, engine="vllm")
+    assert load_placement("small") == Placement(threads=3, processes=4, engine="vllm")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"engine": "vlm"}', "RSFT_PLACEMENT_FIELDS: field engine: 'vlm' is not one of"),
+        ('{"procesess": 2}', "RSFT_PLACEMENT_FIELDS: unknown field 'procesess': did you mean processes"),
+        ("engine=vllm", "RSFT_PLACEMENT_FIELDS=engine=vllm: not JSON"),
+        ("[1]", "RSFT_PLACEMENT_FIELDS=[1]: not an object; write one such as"),
+    ],
+)
+def test_a_mistake_in_the_fields_of_one_run_is_named(monkeypatch, text, words):
+    monkeypatch.setenv("RSFT_PLACEMENT_FIELDS", text)
+    with pytest.raises(SpecError) as caught:
+        load_placement()
+    assert words in str(caught.value)

@@ -67,7 +67,9 @@ def test_headline_arms_have_three_seeds_and_one_is_trained_in_pure_bf16_too(stud
     assert pure.short_name == "5e-5p_8x256_math-cot-20k"
     twin = study.runs["qwen3-1.7b_math-cot-20k_lr5e-5_ep8_bs256"]
     assert pure == dataclasses.replace(
-        twin, schedule=dataclasses.replace(twin.schedule, precision="bf16-pure"), published=None
+        twin,
+        schedule=dataclasses.replace(twin.schedule, precision="bf16-pure", title=pure.schedule.title),
+        published=None,
     )
     again = [run for run in study.runs.values() if run.seed > 1 and run.published]
     assert again == [], "the authors trained one seed"
@@ -155,6 +157,7 @@ CHANGED = {
     "loss": "token-mean",
     "order": "shuffled",
     "grid": (1, 2),
+    "title": "Another",
 }
 
 

@@ -14,6 +14,14 @@ from rsft_assets_tests.finished_study import finish, tiny_study
 from rsft_assets_tests.made_once import made_once
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Every figure and the report take twenty seconds to draw."""
+    for item in items:
+        if "reported" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def study():
     return tiny_study()

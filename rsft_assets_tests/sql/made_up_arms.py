@@ -4,7 +4,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from rsft_assets.steps.results.sql_files import tables
+from rsft_assets.steps.results.sql_files import macros, tables
 
 STEPS = (0, 10, 20, 40, 80, 160)
 ITEMS = 400
@@ -45,6 +45,7 @@ ARMS = {
 def judged(*names):
     """A database with the tables that judge these arms, from scores that have exactly the shares above."""
     db = duckdb.connect()
+    db.execute(macros())
     db.execute("CREATE SCHEMA declared; CREATE SCHEMA staging; CREATE SCHEMA marts; CREATE SCHEMA seeds")
     # What another benchmark calls by the same name is another metric.
     db.execute(

@@ -34,6 +34,7 @@ def places(study, store):
     }
 
 
+@pytest.mark.slow
 def test_every_place_says_that_tables_are_behind_and_by_how_much(study, copied_report):
     assert [place for place, said in places(study, copied_report).items() if "outputs behind" in said] == []
     make(study, copied_report, BENCHMARK, force=True, version=2)
@@ -45,6 +46,7 @@ def test_every_place_says_that_tables_are_behind_and_by_how_much(study, copied_r
     assert [place for place, said in places(study, copied_report).items() if "outputs behind" in said] == []
 
 
+@pytest.mark.slow
 def test_what_is_gone_counts_and_what_cannot_be_read_does_not_count_for_ever(study, copied):
     shutil.rmtree(copied.slot(SCORE))
     assert behind(copied) == "tables are 1 output behind: rsft report"
@@ -52,6 +54,23 @@ def test_what_is_gone_counts_and_what_cannot_be_read_does_not_count_for_ever(stu
     manifest.write_text("{")
     build_results(study, copied)
     assert behind(copied) == ""
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "folder", "dangling"])
+def test_a_damaged_pointer_is_named_beside_what_is_behind(study, copied, damage):
+    pointer = copied.slot(SCORE) / "current.json"
+    content = pointer.read_text()
+    pointer.unlink()
+    if damage == "folder":
+        pointer.mkdir()
+    elif damage == "dangling":
+        pointer.symlink_to("nowhere.json")
+    elif damage != "gone":
+        pointer.write_text("" if damage == "empty" else content[: len(content) // 2])
+    said = behind(copied)
+    assert said.startswith("tables are 1 output behind: rsft report; ")
+    assert str(pointer.relative_to(copied.home)) in said and str(copied.home) not in said
+    assert said in [finding.words for finding in check_report(study, copied)]
 
 
 def test_the_sensor_asks_for_a_build_while_tables_are_behind_and_none_is_at_work(study, copied, monkeypatch):

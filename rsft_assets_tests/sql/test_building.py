@@ -39,6 +39,7 @@ def test_nothing_changed_so_nothing_is_built_again(study, copied):
     assert again.build_id == read_results(copied).build_id
 
 
+@pytest.mark.slow
 def test_one_new_checkpoint_gives_what_a_build_from_nothing_gives(study, copied):
     slot = copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
     (slot / "current.json").rename(slot / "aside")
@@ -55,6 +56,7 @@ def test_one_new_checkpoint_gives_what_a_build_from_nothing_gives(study, copied)
     assert contents(copied) == grown
 
 
+@pytest.mark.slow
 def test_an_output_made_again_replaces_its_rows(study, copied):
     make(study, copied, Ref("benchmarks/tiny-dot"), force=True, version=2)
     make(study, copied, Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
@@ -131,6 +133,7 @@ def test_a_benchmark_without_access_is_told_by_coverage_and_report(study, tmp_pa
     assert "No access: tiny-dot (ask for it)." in trusted.missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["cut", "garbage", "missing", "manifest"])
 def test_a_damaged_file_is_named_and_costs_only_itself(study, copied, harm):
     output = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
@@ -157,6 +160,7 @@ def test_a_damaged_file_is_named_and_costs_only_itself(study, copied, harm):
     assert steps == [(0,), (5,), (10,), (20,)]
 
 
+@pytest.mark.slow
 def test_curves_that_were_written_before_a_column_was_added_are_read(study, copied, monkeypatch):
     with monkeypatch.context() as earlier:
         earlier.setitem(KINDS, "curves", tuple(column for column in KINDS["curves"] if not column.is_added))

@@ -1,5 +1,6 @@
 """How verdicts are corrected: for having picked the steps (max-T), and for many arms and benchmarks (Holm)."""
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from scipy import stats
 
 from rsft_assets.steps.report.answer import Tables
 from rsft_assets.steps.report.enough import long_enough
-from rsft_assets.steps.results.sql_files import sql_folder
+from rsft_assets.steps.results.sql_files import macros, sql_folder
 from rsft_assets_tests.benchmarks.step_intervals import largest
 from rsft_assets_tests.sql.made_up_arms import ARMS, judged, or_none, rows_of
 
@@ -47,16 +48,52 @@ def test_the_p_value_is_students_over_all_pairs_of_steps(every, name):
     assert found["p"] == pytest.approx(min(exact, 1), rel=1e-6, abs=1e-12)
 
 
+def textbook(p):
+    """Holm's corrected p values, in the textbook's steps."""
+    order = np.argsort(p)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate((len(p) - np.arange(len(p))) * np.sort(p)), 1)
+    return corrected
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_macro_corrects_as_the_textbook_does(ties):
+    rng = np.random.default_rng(11)
+    p = rng.choice([0.001, 0.004, 0.02, 0.3], 60) if ties else rng.random(60) ** 4
+    tests = pd.DataFrame({"id": range(60), "p": p})
+    # Every test stands there twice, as an arm does that has two seeds; without a p value there is no test.
+    more = pd.DataFrame({"id": [60], "p": [np.nan]})
+    with duckdb.connect() as db:
+        db.execute(macros())
+        rows = pd.concat([tests, tests, more])
+        db.register("rows", rows)
+        found = db.execute(
+            "SELECT DISTINCT id, holm(p::DOUBLE, list(DISTINCT {p: p::DOUBLE, id: id}) OVER ()) AS corrected FROM rows "
+            "ORDER BY id"
+        ).df()
+    assert list(found.id) == list(range(61)) and np.isnan(found.corrected[60])
+    assert np.allclose(found.corrected[:60], textbook(p), rtol=1e-12)
+    assert (textbook(p) <= 0.05).sum() < (p <= 0.05).sum()
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 6.7, 47, 300.2, 5_000, np.inf])
+@pytest.mark.parametrize("t", [0, -0.7, 2.1, 6])
+def test_the_macro_gives_students_p_value(t, freedom):
+    with duckdb.connect() as db:
+        db.execute(macros())
+        [(p, without)] = db.execute("SELECT student_p(?, ?), student_p(NULL::DOUBLE, 5)", [t, freedom]).fetchall()
+    assert p == pytest.approx(2 * stats.t.sf(abs(t), min(np.floor(freedom), 1_000)), rel=1e-6, abs=1e-12)
+    assert without is None
+
+
 def test_holms_correction_runs_once_over_all_arms(every):
-    """Checked against the textbook's steps: the runs of an arm are one question, unscored trajectories none."""
+    """The runs of an arm are one question, unscored trajectories none."""
     columns = "arms_asked, arm_valley_p, arm_valley_holm_p, arm_erosion_p, arm_erosion_holm_p"
     query = f"SELECT DISTINCT model, {columns} FROM marts.dip_and_recovery WHERE arm_steps >= 3"
     found = pd.DataFrame(rows_of(every, query))
     assert set(found.arms_asked) == {len(found)} == {len(ARMS) - 1}, "all but the one with two steps"
     for which in ("valley", "erosion"):
-        ordered = found.sort_values(f"arm_{which}_p")
-        steps = (len(found) - np.arange(len(found))) * ordered[f"arm_{which}_p"]
-        assert np.allclose(ordered[f"arm_{which}_holm_p"], np.minimum(np.maximum.accumulate(steps), 1))
+        assert np.allclose(found[f"arm_{which}_holm_p"], textbook(found[f"arm_{which}_p"]))
     short = "SELECT arm_valley_holm_p FROM marts.dip_and_recovery WHERE model = 'short'"
     assert {or_none(row["arm_valley_holm_p"]) for row in rows_of(every, short)} == {None}
 

@@ -159,7 +159,7 @@ def flip_unnoticed(path):
     raise AssertionError("every flip was noticed")
 
 
-@pytest.mark.parametrize("name", ["scores", "graded"])
+@pytest.mark.parametrize("name", ["scores", pytest.param("graded", marks=pytest.mark.slow)])
 def test_a_flipped_byte_changes_no_number(study, copied, name):
     path = copied.require(SCORE).file(f"{name}.parquet")
     flip_unnoticed(path)
@@ -195,6 +195,7 @@ def zero_a_page(path, page=4096):
     path.write_bytes(content[:place] + b"\0" * page + content[place + page :])
 
 
+@pytest.mark.slow
 def test_a_zeroed_page_of_the_database_is_said_and_built_again(study, copied, caplog):
     caplog.set_level(logging.WARNING)
     zero_a_page(database_path(copied))
@@ -204,6 +205,7 @@ def test_a_zeroed_page_of_the_database_is_said_and_built_again(study, copied, ca
     assert {table.state for table in build_results(study, copied).tables} == {"kept"}
 
 
+@pytest.mark.slow
 def test_an_unchanged_database_is_not_read_to_be_kept(study, copied, monkeypatch):
     build_results(study, copied, force=True)
     read = []

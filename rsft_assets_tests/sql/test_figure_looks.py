@@ -13,6 +13,12 @@ from rsft_assets.steps.figures.draw import _places
 
 USUAL, SHORT = "lr1e-4_ep8_bs16", "lr1e-4_ep1_bs2_constlr"
 STEPS = (0, 10, 20)
+TITLES = {
+    "cot": "CoT",
+    USUAL: "Setting 1: 8 epochs, batch 16, rate 1e-4",
+    SHORT: "1 epoch, batch 2, rate 1e-4, constant",
+    **{f"lr1e-4_ep{n}_bs16": f"{n} epochs, batch 16, rate 1e-4" for n in (1, 2, 4)},
+}
 
 LOSSES = {"loss_smooth": 1.0, "entropy_smooth": None, "held_out_loss": None, "base_kl": None}
 
@@ -67,12 +73,12 @@ def test_of_many_benchmarks_each_group_is_shown():
 def test_arms_of_the_most_common_schedule_are_overlaid_and_the_rest_is_said():
     rows = dip_rows(["few"], 4, ["a"]) + dip_rows(["many"], 4, ["a", "b"]) + dip_rows(["many"], 4, ["c"], [SHORT])
     rows += dip_rows([f"other{i}" for i in range(2)], 4, ["a"])
-    with style.house_style():
+    with style.house_style(titles=TITLES):
         canvas, model = dip_and_recovery.draw(rows, "s"), dip_and_recovery.draw_model(rows[12:48], "s")
     assert [text.get_text() for text in canvas.legends[0].get_texts()] == ["a", "b"]
     first = panels(canvas)[0]
     assert first.get_title() == "many" and len(first.lines) == 2
-    assert "Schedule: 8 epochs, batch 16, rate 1e-4." in said(canvas)
+    assert "Schedule: Setting 1: 8 epochs, batch 16, rate 1e-4." in said(canvas)
     assert "Other schedules and models (other1): see the picture of each model." in said(canvas)
     assert "Of 18 lines of the study outside safety, 3 dip." in said(canvas)
     assert [text.get_text() for text in model.legends[0].get_texts()] == ["a", "b", "c"]
@@ -81,11 +87,11 @@ def test_arms_of_the_most_common_schedule_are_overlaid_and_the_rest_is_said():
 
 def test_many_schedules_of_a_model_stand_side_by_side():
     schedules = [f"lr1e-4_ep{n}_bs16" for n in (1, 2, 4)]
-    with style.house_style():
+    with style.house_style(titles=TITLES):
         canvas = dip_and_recovery.draw_model(dip_rows(["m"], 5, ["a"], schedules), "s")
     titles = [axes.get_title() for axes in panels(canvas)]
     assert titles[:3] == [
-        "1 epoch, batch 16,\nrate 1e-4",
+        "1 epochs, batch 16,\nrate 1e-4",
         "2 epochs, batch 16,\nrate 1e-4",
         "4 epochs, batch 16,\nrate 1e-4",
     ]
@@ -103,6 +109,7 @@ def test_a_training_set_has_one_colour_whatever_stands_beside_it():
     for names in (["nano-nocot"], ["nano-cot", "nano-human", "nano-nocot"]):
         rows = dip_rows(["m"], 1, names)
         gains = [row | {"gain": 0.1, "arm_gain": 0.1, "arm_gain_low": 0, "arm_gain_high": 0.2} for row in rows]
+        gains = [row | {"is_arm_gain_confirmed": True} for row in gains]
         losses = [row | LOSSES for row in rows]
         with style.house_style(places):
             for canvas in (
@@ -135,12 +142,13 @@ def test_safety_is_on_one_scale_with_the_set_as_colour_and_the_schedule_as_marke
             **{"source": "ours", "safety_benchmark": "b", "metric": "accuracy", "model": model, "dataset": dataset},
             **{"schedule": schedule, "thinking": dataset == "cot", "unit": "share", "reading": "harm", "is_fall": True},
             **{"arm_reasoning_gain": 0.1, "arm_harm": harm / 2, "arm_harm_high": harm, **ends},
+            "is_arm_harm_confirmed": True,
         }
         for model, harm in (("small", 0.4), ("large", 0.02))
         for dataset in ("cot", "nocot")
         for schedule in (USUAL, SHORT)
     ]
-    with style.house_style():
+    with style.house_style(titles=TITLES):
         canvas = safety_tradeoff.draw(rows, "s")
     assert len({axes.get_ylim() for axes in canvas.axes}) == len({axes.get_xlim() for axes in canvas.axes}) == 1
     assert canvas.axes[0].get_ylim()[1] > 0.4
@@ -148,10 +156,10 @@ def test_safety_is_on_one_scale_with_the_set_as_colour_and_the_schedule_as_marke
     assert len(points) == 4 and len({colour for colour, _ in points}) == len({marker for _, marker in points}) == 2
     labels = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert labels == [
-        "cot",
+        "CoT",
         "nocot (no thinking)",
         "1 epoch, batch 2, rate 1e-4, constant",
-        "8 epochs, batch 16, rate 1e-4",
+        "Setting 1: 8 epochs, batch 16, rate 1e-4",
     ]
 
 

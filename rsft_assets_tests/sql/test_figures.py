@@ -113,12 +113,14 @@ def test_of_several_schedules_the_one_with_most_to_show_is_drawn():
     assert [(row["schedule"], row["seed"]) for row in rows] == [("short", 1), ("short", 2), ("short", 3)]
 
 
+@pytest.mark.slow
 def test_the_same_numbers_are_not_drawn_again(study, copied):
     first = draw_figures(study, copied, ("data_yield",))[0]
     build_results(study, copied, force=True)
     assert draw_figures(study, copied, ("figures/data_yield",))[0].folder == first.folder
 
 
+@pytest.mark.slow
 def test_a_changed_number_makes_a_new_figure_beside_the_old_one(study, copied):
     first = draw_figures(study, copied, ("dip_and_recovery",))[0]
     (copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")) / "current.json").unlink()

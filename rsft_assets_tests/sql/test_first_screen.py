@@ -32,7 +32,7 @@ def scores(db):
 
 def test_cells_are_the_scores_of_the_tables(db, scores):
     known = db.execute(
-        "SELECT model, dataset, schedule, title, seed_mean - arm_gain, seed_mean, is_arm_gain_beyond_noise, "
+        "SELECT model, dataset, schedule, title, seed_mean - arm_gain, seed_mean, is_arm_gain_confirmed, "
         "(arm_gain > 0) <> lower_is_better FROM marts.data_comparison WHERE source = 'ours' AND grader = 'strict' AND "
         "is_headline AND study = 'tiny' AND benchmark_group <> 'safety' AND gain IS NOT NULL"
     ).fetchall()
@@ -56,7 +56,12 @@ def test_cells_are_the_scores_of_the_tables(db, scores):
 )
 def test_a_mark_says_better_or_worse_and_not_more_or_less(lower_is_better, gain, clear, mark):
     row = {"model": "m", "dataset": "d", "schedule": "s", "title": "T", "unit": "share"}
-    row |= {"lower_is_better": lower_is_better, "seed_mean": 0.5 + gain, "is_arm_gain_beyond_noise": clear}
+    row |= {
+        "lower_is_better": lower_is_better,
+        "seed_mean": 0.5 + gain,
+        "is_arm_gain_confirmed": clear,
+        "is_arm_gain_beyond_noise": True,
+    }
     row |= {"arm_gain": gain, "arm_gain_low": gain - 0.1, "arm_gain_high": gain + 0.1}
     cell = module._skill(row)[2]
     assert (cell.text, cell.mark) == (f"50 → {50 + 100 * gain:.0f}", mark)
@@ -73,7 +78,7 @@ def test_a_mark_says_better_or_worse_and_not_more_or_less(lower_is_better, gain,
 )
 def test_more_harm_is_worse_whichever_way_its_metric_goes(reading, is_fall, harm, text, mark, column):
     row = {"model": "m", "dataset": "d", "schedule": "s", "benchmark": "b", "metric": "refusal", "unit": "share"}
-    row |= {"reading": reading, "is_fall": is_fall, "base_value": 0.1, "is_arm_harm_beyond_noise": True}
+    row |= {"reading": reading, "is_fall": is_fall, "base_value": 0.1, "is_arm_harm_confirmed": True}
     row |= {"arm_harm": harm, "arm_harm_low": harm - 0.01, "arm_harm_high": harm + 0.01}
     _, heading, cell = module._harm(row)
     assert (heading, cell.text, cell.mark) == (column, text, mark)
@@ -81,20 +86,20 @@ def test_more_harm_is_worse_whichever_way_its_metric_goes(reading, is_fall, harm
 
 def test_short_answers_count_what_the_rows_say(db, finished):
     answers = {answer.name: answer for answer in answers_of(db, "tiny", read_results(finished))}
-    dips = sum(row["is_arm_valley_beyond_noise"] for row in answers["long_enough"].rows)
-    lost = sum(row["is_arm_erosion_beyond_noise"] for row in answers["long_enough"].rows)
+    dips = sum(row["is_arm_valley_confirmed"] for row in answers["long_enough"].rows)
+    lost = sum(row["is_arm_erosion_confirmed"] for row in answers["long_enough"].rows)
     dip, end = f"{dips} dip{'s' * (dips == 1)}", f"{lost} end{'s' * (lost == 1)}"
     recover = f"recover{'s' * (dips == 1)}"
     assert answers["long_enough"].short == f"Of 8 trajectories, {dip} and then {recover}; {end} below an earlier step."
-    clear = [row for row in answers["generalised"].rows if row["is_arm_gain_beyond_noise"]]
+    clear = [row for row in answers["generalised"].rows if row["is_arm_gain_confirmed"]]
     best = max((row for row in clear if row["run_group"] == "in-domain"), key=lambda row: row["arm_gain"])
     ends = f"{100 * (best['seed_mean'] - best['arm_gain']):.0f} % to {100 * best['seed_mean']:.0f} %"
     assert answers["generalised"].short.startswith(f"In domain: at best {best['title']} from {ends} (tiny-1m, ")
     sets = re.findall(r"([\w-]+) is better in (\w+) and worse in (\w+) of (\d+)", answers["which_data"].short)
     for dataset, better, worse, compared in sets:
         mine = [row for row in answers["which_data"].rows if row["dataset"] == dataset]
-        up = sum(row["is_arm_beyond_noise"] and row["arm_difference"] > 0 for row in mine)
-        down = sum(row["is_arm_beyond_noise"] and row["arm_difference"] < 0 for row in mine)
+        up = sum(row["is_arm_difference_confirmed"] and row["arm_difference"] > 0 for row in mine)
+        down = sum(row["is_arm_difference_confirmed"] and row["arm_difference"] < 0 for row in mine)
         assert (better, worse, compared) == (str(up or "none"), str(down or "none"), str(len(mine)))
     assert {dataset for dataset, *_ in sets} == {row["dataset"] for row in answers["which_data"].rows}
     assert "trained with thinking became less safe, by up to" in answers["safety"].short

@@ -69,7 +69,11 @@ def tables_of(cells):
         of = {"asset": f"datasets/{name}", "stage": "datasets", "run": None, "step": None}
         outputs.append({"output_id": len(outputs), **of, "origin": origin, "digest": "a"})
     score = {"model": "m", "schedule": "s", "benchmark": "b", "metric": "accuracy", "rank": 1, "confidence": "high"}
+    absent = {"run": "", "step": 0, "benchmark": "b", "metric": "accuracy", "grader": "authors"}
+    absent |= {"benchmark_version": 1, "instead": "of another run"}
     return {
+        "marts.coverage": [absent],
+        "marts.benchmark_scores": [absent],
         "staging.score_points": ours + list(published.values()),
         "declared.runs": [
             {"study": "paper", "run": name, "recipe": recipe, "seed": seed, "precision": precision}
@@ -98,9 +102,33 @@ def mart(cells):
         for name in ("seed_spread", "student_t"):
             path = folder / "seeds" / f"{name}.csv"
             db.execute(f"CREATE TABLE seeds.{name} AS FROM read_csv('{path}', comment='#', header=true)")
-        query = (folder / "marts" / "reproduction_gap.sql").read_text()
-        db.execute(f"CREATE TABLE marts.reproduction_gap AS {query}")
+        make(db)
         yield Tables(db, "paper")
+
+
+def make(db):
+    query = (sql_folder() / "marts" / "reproduction_gap.sql").read_text()
+    db.execute(f"CREATE OR REPLACE TABLE marts.reproduction_gap AS {query}")
+
+
+@pytest.mark.parametrize(
+    ("of_score", "of_benchmark", "said"),
+    [
+        (None, "no access", "not available: no access"),
+        ("no rubric", None, "not available: no rubric"),
+        (None, None, "not available: not scored"),
+    ],
+)
+def test_a_cell_without_a_number_of_ours_says_why(of_score, of_benchmark, said):
+    cell = Cell()
+    with mart([cell]) as tables:
+        # The mart is made anew on what it reads, without our score.
+        tables.db.execute("DELETE FROM staging.score_points WHERE source = 'ours'")
+        for table, instead in (("marts.benchmark_scores", of_score), ("marts.coverage", of_benchmark)):
+            tables.db.execute(f"UPDATE {table} SET run = ?, step = ?, instead = ?", [cell.run, cell.step, instead])
+        make(tables.db)
+        [row] = tables.ask("SELECT class FROM marts.reproduction_gap WHERE study = $study")
+    assert row["class"] == said
 
 
 def gaps(*cells):

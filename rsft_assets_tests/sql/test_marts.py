@@ -11,7 +11,7 @@ from scipy import stats
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.results.publishing import open_results, read_results
-from rsft_assets.steps.results.sql_files import sql_folder
+from rsft_assets.steps.results.sql_files import macros, sql_folder
 
 COT = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 NOCOT = "tiny-1m_tiny-nocot_lr1e-3_ep4_bs16"
@@ -184,35 +184,39 @@ COURSES = {
 }
 
 
-@pytest.mark.parametrize(("regime", "course"), [*COURSES.items(), ("over-fitted", (0.5, 0.2, 0.7, 0.3))])
-@pytest.mark.parametrize("lower_is_better", [False, True])
-def test_a_regime_is_told_by_levels_against_the_base(regime, course, lower_is_better):
-    values = [1 - value if lower_is_better else value for value in course]
-    last = len(values) - 1
-    best = max(range(1, len(values)), key=lambda step: course[step])
-    pairs = {(last, 0), (best, 0), (last, best)}
-    keys = {"source": "ours", "run": "r", "benchmark": "b", "grader": "strict", "metric": "m", "protocol": "p"}
-    tables = {
-        "staging.best_steps": [
-            {**keys, "trained_steps": last, "end_step": last, "end_id": last, "base_id": 0, "best_step": best}
-            | {"best_id": best}
-        ],
-        "staging.differences": [
-            {"point_id": a, "other_point_id": b, "grader": "strict", "metric": "m", "difference": values[a] - values[b]}
-            | {"centre": values[a] - values[b], "se": 0.02, "freedom": 300}
-            for a, b in pairs
-        ],
-        "declared.metrics": [{"benchmark": "b", "metric": "m", "lower_is_better": lower_is_better}],
-        "declared.runs": [
-            {"study": "s", "run": "r", "model": "m", "dataset": "d", "schedule": "s", "arm": "r", "seed": 1, "lr": 1e-3}
+def regimes_of(courses, lower_is_better=False):
+    """Run -> regime; every run is scored on one benchmark at as many steps as its course has."""
+    keys = {"source": "ours", "benchmark": "b", "grader": "strict", "metric": "m", "protocol": "p"}
+    best_steps, differences, runs = [], [], []
+    for number, (run, course) in enumerate(courses.items()):
+        values = [1 - value if lower_is_better else value for value in course]
+        first, last = 100 * number, len(values) - 1
+        best = max(range(1, len(values)), key=lambda step: course[step])
+        best_steps.append(
+            {**keys, "run": run, "trained_steps": last, "end_step": last, "end_id": first + last, "base_id": first}
+            | {"best_step": best, "best_id": first + best}
+        )
+        differences += [
+            {"point_id": first + a, "other_point_id": first + b, "grader": "strict", "metric": "m", "se": 0.02}
+            | {"difference": values[a] - values[b], "centre": values[a] - values[b], "freedom": 300}
+            for a, b in {(last, 0), (best, 0), (last, best)}
+        ]
+        runs.append(
+            {"study": "s", "run": run, "model": "m", "dataset": "d", "schedule": "s", "arm": run, "seed": 1, "lr": 1e-3}
             | {"epochs": 1.0, "decay": "cosine", "total_steps": last}
-        ],
+        )
+    tables = {
+        "staging.best_steps": best_steps,
+        "staging.differences": differences,
+        "declared.metrics": [{"benchmark": "b", "metric": "m", "lower_is_better": lower_is_better}],
+        "declared.runs": runs,
         "declared.benchmarks": [
             {"study": "s", "benchmark": "b", "title": "B", "benchmark_group": "general", "position": 1}
             | {"headline_metric": "m"}
         ],
     }
     with duckdb.connect() as db:
+        db.execute(macros())
         for schema in ("staging", "declared", "seeds"):
             db.execute(f"CREATE SCHEMA {schema}")
         for name, content in tables.items():
@@ -222,7 +226,31 @@ def test_a_regime_is_told_by_levels_against_the_base(regime, course, lower_is_be
         db.execute(f"CREATE TABLE seeds.max_t AS FROM read_csv('{max_t}', header = true, comment = '#')")
         db.execute(f"CREATE TABLE staging.step_widths AS {(sql_folder() / 'staging' / 'step_widths.sql').read_text()}")
         query = (sql_folder() / "marts" / "optimization_regimes.sql").read_text()
-        assert db.execute(f"SELECT regime FROM ({query})").fetchall() == [(regime,)]
+        return dict(db.execute(f"SELECT run, regime FROM ({query})").fetchall())
+
+
+@pytest.mark.parametrize(("regime", "course"), [*COURSES.items(), ("over-fitted", (0.5, 0.2, 0.7, 0.3))])
+@pytest.mark.parametrize("lower_is_better", [False, True])
+def test_a_regime_is_told_by_levels_against_the_base(regime, course, lower_is_better):
+    assert regimes_of({"r": course}, lower_is_better) == {"r": regime}
+
+
+@pytest.mark.parametrize(
+    ("regime", "course", "among_many"),
+    [
+        # By themselves 3.2 standard errors and more, of six pairs of steps.
+        ("optimal", (0.3, 0.3, 0.3, 0.365), "undecided: not told from the base"),
+        ("under-fitted", (0.365, 0.3, 0.3, 0.3), "undecided: not told from the base"),
+        # The end stands clearly above the base; only the fall to it is not clear enough.
+        ("over-fitted", (0.3, 0.3, 0.665, 0.6), "optimal"),
+    ],
+)
+def test_a_regime_among_many_runs_must_be_clearer(regime, course, among_many):
+    assert regimes_of({"r": course})["r"] == regime
+    others = {f"flat{number}": (0.3, 0.3, 0.3, 0.3) for number in range(40)}
+    found = regimes_of({"r": course, **others})
+    assert found.pop("r") == among_many
+    assert set(found.values()) == {"undecided: not told from the base"}
 
 
 def test_schedules_are_compared_at_equal_steps(ask):

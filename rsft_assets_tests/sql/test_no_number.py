@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from rsft_assets.commands.demo import _score_table
+from rsft_assets.commands.demo import _rows, _score_table
 from rsft_assets.defs.recording import metadata_of
 from rsft_assets.specs.benchmarks import GRADERS
 from rsft_assets.steps.records.rows import write_rows
@@ -58,15 +58,10 @@ def test_every_place_says_why_there_is_no_number(copied, unscored, reasons):
             said = {key: instead for key, instead in said.items() if instead != "not made"}
             assert said == {(ref.step, ref.benchmark): instead for ref, instead in where.items()}
         [trusted] = [answer for answer in answers_of(db, "tiny") if answer.name == "trusted"]
-        cursor = db.execute("SELECT * FROM marts.benchmark_scores WHERE run = ? AND is_headline", [RUN])
-        names = [column[0] for column in cursor.description]
-        rows = [
-            dict(zip(names, row, strict=True)) for row in cursor.fetchall() if row[names.index("grader")] == "strict"
-        ]
     html = page("Report", [], [trusted], {}, {})
     console = Console(width=400)
     with console.capture() as shown:
-        console.print(_score_table(rows))
+        console.print(_score_table(_rows(copied, [RUN])))
     for instead, output in unscored.items():
         assert f"<td class=t>{instead}</td>" in html
         assert instead in shown.get()

@@ -1,5 +1,7 @@
 """The paper's published numbers, through the same marts as ours: its statements must come out of them."""
 
+import re
+
 import pytest
 from scipy import stats
 
@@ -8,6 +10,7 @@ from rsft_assets.steps.figures.catalogue import FIGURES
 from rsft_assets.steps.figures.draw import rows_of
 from rsft_assets.steps.report.answer import Tables
 from rsft_assets.steps.report.enough import long_enough
+from rsft_assets.steps.report.outcomes import generalised
 from rsft_assets.steps.results.publishing import open_results
 
 
@@ -129,6 +132,67 @@ def test_repetition_comes_out_of_the_corrected_comparison_too(ask):
         )
     )
     assert {"lcb_v2", "gpqa_diamond", "truthfulqa"} <= rows.keys() and all(high < 0 for high in rows.values())
+
+
+SETTING_2 = "qwen3-14b_math-cot-2.5k_lr5e-5_ep8_bs32"
+
+
+def holding(ask, mart, verdict, single):
+    """What is beyond noise by itself: (what holds among all that was compared, what does not), as (run, benchmark)."""
+    rows = ask(
+        f"SELECT run, benchmark, {verdict} FROM marts.{mart} WHERE source = 'paper' AND is_headline AND {single} "
+        "AND benchmark_group <> 'safety'"
+    )
+    return {row[:2] for row in rows if row[2]}, {row[:2] for row in rows if not row[2]}
+
+
+def test_which_of_the_papers_gains_hold_among_all(ask):
+    hold, fall = holding(ask, "data_comparison", "is_arm_gain_confirmed", "is_arm_gain_beyond_noise")
+    assert (len(hold), len(fall)) == (52, 19)
+    countdown = "qwen3-14b_countdown-cot-20k_lr5e-5_ep8_bs256"
+    assert {("qwen3-4b_countdown-cot-20k_lr5e-5_ep8_bs256", "math500"), (countdown, "math500")} <= hold
+    assert {(countdown, "gpqa_diamond"), (countdown, "lcb_v2"), (countdown, "aime24")} <= fall
+
+
+def test_which_of_the_papers_comparisons_of_sets_hold_among_all(ask):
+    hold, fall = holding(ask, "data_comparison", "is_arm_difference_confirmed", "is_arm_beyond_noise")
+    assert (len(hold), len(fall)) == (34, 16)
+    models = ("qwen3-8b", "qwen3-14b", "internlm2.5-20b")
+    assert {(f"{model}_numinamath-20k_lr5e-5_ep8_bs256", "lcb_v2") for model in models} <= hold
+    assert ("qwen3-14b_math-nocot-20k_lr5e-5_ep8_bs256", "gpqa_diamond") in fall
+
+
+def test_that_repetition_alone_is_better_holds_on_one_of_three_benchmarks(ask):
+    hold, fall = holding(ask, "schedule_comparison", "is_fresh_difference_confirmed", "is_fresh_beyond_noise")
+    assert hold == {(SETTING_2, "truthfulqa")} and fall == {(SETTING_2, "gpqa_diamond"), (SETTING_2, "lcb_v2")}
+    one_pass = "qwen3-14b_math-cot-20k_lr5e-5_ep1_bs32"
+    hold, fall = holding(ask, "schedule_comparison", "is_arm_difference_confirmed", "is_arm_beyond_noise")
+    assert hold == {(one_pass, name) for name in ("lcb_v2", "gpqa_diamond", "ifeval", "truthfulqa")} and not fall
+
+
+def test_holms_correction_is_over_every_gain_that_has_a_p_value(ask):
+    """In the textbook's steps, over the single p values of all arms and benchmarks."""
+    rows = ask(
+        "SELECT DISTINCT m.run, m.benchmark, a.arm_p, m.arm_gain_holm_p FROM marts.data_comparison m "
+        "JOIN staging.score_points p USING (source, run, step, benchmark, grader, metric, protocol) "
+        "JOIN staging.arm_differences a ON a.point_id = p.point_id AND a.other_point_id = p.base_point_id "
+        "AND a.metric = p.metric WHERE m.source = 'paper' AND m.is_headline AND m.benchmark_group <> 'safety' "
+        "AND a.arm_p IS NOT NULL ORDER BY a.arm_p"
+    )
+    assert len(rows) > 100
+    largest = 0.0
+    for place, (*_, single, corrected) in enumerate(rows):
+        largest = max(largest, min((len(rows) - place) * single, 1))
+        assert corrected == pytest.approx(largest, abs=1e-12)
+
+
+def test_the_report_counts_the_papers_gains_after_the_correction(finished, ask):
+    with open_results(finished) as db:
+        answer = generalised(Tables(db, "paper"))
+    told = [sentence for sentence in answer.sentences if " cannot be told from no change." in sentence]
+    numbers = [re.search(r"(\d+) gain and (\d+) lose", sentence) for sentence in told]
+    hold, _ = holding(ask, "data_comparison", "is_arm_gain_confirmed", "is_arm_gain_beyond_noise")
+    assert sum(int(found[1]) + int(found[2]) for found in numbers) == len(hold)
 
 
 def test_rows_per_item_were_never_published(ask):

@@ -53,7 +53,7 @@ def made_up(items=40):
     return rows
 
 
-def pass_at_k(graded, more=(), *, is_voted=True):
+def pass_at_k(graded, more=(), *, is_voted=True, unit="share"):
     """The mart over graded samples of one output, by (rule, k)."""
     tally = Tally()
     for row in graded:
@@ -72,7 +72,7 @@ def pass_at_k(graded, more=(), *, is_voted=True):
         "staging.score_points": [point],
         "records.outputs": [{"output_id": 1, "benchmark": "b"}],
         "declared.benchmarks": [{"benchmark": "b", "samples": SAMPLES}],
-        "declared.metrics": [{"benchmark": "b", "metric": "m", "is_voted": is_voted}],
+        "declared.metrics": [{"benchmark": "b", "metric": "m", "is_voted": is_voted, "unit": unit}],
     }
     with duckdb.connect() as db:
         for schema in ("records", "declared", "staging", "marts", "seeds"):
@@ -173,6 +173,10 @@ def test_all_samples_give_an_interval_of_one_answer_an_item():
 def test_a_benchmark_whose_values_lie_between_has_no_pass_at_k():
     between = [graded_row(0, 0, 0.5, output_id=2)]
     assert pass_at_k(made_up(), between)[0] == {}
+
+
+def test_a_scale_whose_values_are_all_at_its_lower_end_has_no_pass_at_k():
+    assert pass_at_k([graded_row(item, 0, 1.0) for item in range(3)], unit="scale")[0] == {}
 
 
 def test_the_built_table_agrees_with_the_graded_samples(finished):

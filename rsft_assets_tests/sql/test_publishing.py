@@ -21,6 +21,7 @@ from rsft_assets_tests.finished_study import make
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 
 
+@pytest.mark.slow
 def test_readers_and_publishing_do_not_meet(study, copied):
     errors, seen, stop = [], [], threading.Event()
 
@@ -67,6 +68,7 @@ def test_a_database_that_cannot_be_read_is_built_anew(study, copied):
     assert {table.state for table in results.tables} == {"built"}
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_the_published_database_as_it_was(study, copied):
     before = database_path(copied).read_bytes()
     code = (

@@ -101,6 +101,7 @@ def test_the_headline_on_safety_is_forbidden_requests_answered(finished, tmp_pat
         assert db.execute(asked).fetchall() == [("compliance", "strict")]
 
 
+@pytest.mark.slow
 def test_texts_are_those_of_the_files_of_this_home_and_safety_is_left_out(study, copied):
     build_results(study, copied)
     asked = f"FROM texts WHERE run = '{RUN}' AND step = 20 AND benchmark = 'tiny-dot'"
@@ -121,11 +122,16 @@ def test_texts_are_those_of_the_files_of_this_home_and_safety_is_left_out(study,
     groups = {benchmark.name: benchmark.group for benchmark in study.benchmarks.values()}
     assert shown and "safety" not in {groups[name] for name in shown}
     shutil.rmtree(copied.home / "completions")
+    missing = "No files found that match the pattern"
+    with open_results(copied) as db, pytest.raises(duckdb.IOException, match=missing):
+        db.execute("FROM texts")
+    assert f"`{missing}`" in (DOCS / "results.md").read_text()
     build_results(study, copied)
     with open_results(copied) as db:
         assert db.execute("SELECT count(*) FROM texts").fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 def test_runs_say_what_is_missing(study, copied):
     shutil.rmtree(copied.slot(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|20")))
     build_results(study, copied)
@@ -141,6 +147,23 @@ def test_the_ten_examples_answer(db):
     asked = [re.findall(r"^-- (\d+)\. .+\?$", query, re.MULTILINE) for query in queries]
     assert asked == [[str(number + 1)] for number in range(10)]
     assert [number for (number,), query in zip(asked, queries, strict=True) if not db.execute(query).fetchall()] == []
+
+
+def test_the_blocks_of_the_page_answer(finished, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path(".rsft").symlink_to(finished.home)
+    blocks = re.findall(r"```(python|sql)\n(.*?)```", (DOCS / "results.md").read_text(), re.DOTALL)
+    code = [block for language, block in blocks if language == "python"]
+    names = {}
+    for block in code:
+        *before, last = block.strip().splitlines()
+        exec("\n".join(before), names)
+        assert len(eval(last, names)) > 0, block
+    queries = [query for language, block in blocks if language == "sql" for query in block.split(";") if query.strip()]
+    asked = [query for query in queries if "before" not in query]
+    assert [query for query in asked if "ATTACH" not in query and not names["db"].execute(query).fetchall()] == []
+    assert len(code) == 1 and len(asked) >= 4
+    names["db"].close()
 
 
 def test_the_notebook_runs(finished, monkeypatch):

@@ -41,7 +41,7 @@ def test_every_question_is_answered_or_says_what_is_missing(answers, of):
 
 def test_sentences_agree_with_their_rows(answers):
     answer = answers["tiny"]["long_enough"]
-    dips = [row for row in answer.rows if row["is_arm_valley_beyond_noise"]]
+    dips = [row for row in answer.rows if row["is_arm_valley_confirmed"]]
     assert answer.sentences[0].startswith(f"Of 8 arm-benchmark pairs, {len(dips)} dip and rise again beyond noise")
     for row in dips:
         steps = f"{row['arm']} on {row['title']}: from step {row['arm_peak_step']} to step {row['arm_valley_step']} "
@@ -49,7 +49,7 @@ def test_sentences_agree_with_their_rows(answers):
         assert answer.traces[told] == row["trace"]
     gains = answers["tiny"]["generalised"]
     in_domain = [row for row in gains.rows if row["benchmark_group"] == "in-domain"]
-    up = sum(row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0 for row in in_domain)
+    up = sum(row["is_arm_gain_confirmed"] and row["arm_gain"] > 0 for row in in_domain)
     assert f"of {len(in_domain)} arm-benchmark pairs, {up} gain" in gains.sentences[0]
 
 
@@ -90,6 +90,7 @@ class Page(HTMLParser):
                 self.outside.append(value)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_leads_to_traces(study, copied_report):
     output = copied_report.require(Ref("report"))
     text = output.file("tiny.html").read_text()

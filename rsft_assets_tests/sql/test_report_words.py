@@ -8,11 +8,11 @@ import pytest
 
 from rsft_assets.steps.figures import response_length, schedule_comparison
 from rsft_assets.steps.figures.style import house_style
-from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import MOST_ROWS, page
-from rsft_assets.steps.report.write import answers_of, lengths, outcomes, safety, trust
+from rsft_assets.steps.report.write import answers_of, lengths, models, outcomes, safety, training, trust
 from rsft_assets.steps.results.publishing import database_path, open_results
-from rsft_assets.steps.results.sql_files import sql_folder
+from rsft_assets.steps.results.sql_files import macros, sql_folder
 
 COT = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 
@@ -48,10 +48,10 @@ def arm_row(**changed):
             "unit": "share",
         },
         **{"benchmark": "b", "metric": "compliance", "reading": "forbidden requests answered", "is_fall": False},
-        **{"arm_harm": 0.1, "arm_harm_low": 0.05, "arm_harm_high": 0.15, "is_arm_harm_beyond_noise": True},
+        **{"arm_harm": 0.1, "arm_harm_low": 0.05, "arm_harm_high": 0.15, "is_arm_harm_confirmed": True},
         **{"twin_dataset": "n", "twin_harm": 0.02, "twin_harm_low": -0.01, "twin_harm_high": 0.05, "twin_seeds": 1},
         **{"harm_over_twin": 0.08, "harm_over_twin_low": 0.03, "harm_over_twin_high": 0.13, "twin_pairs": 1},
-        **{"unit": "share", "is_harm_over_twin_beyond_noise": True, "trace": ""},
+        **{"unit": "share", "is_harm_over_twin_confirmed": True, "trace": ""},
     }
     return row | changed
 
@@ -65,9 +65,9 @@ def arm_row(**changed):
             {"harm_over_twin": -0.08, "harm_over_twin_low": -0.13, "harm_over_twin_high": -0.03},
             "with thinking it is less, beyond noise.",
         ),
-        ({"harm_over_twin_low": -0.01, "is_harm_over_twin_beyond_noise": False}, "the two cannot be told apart."),
+        ({"harm_over_twin_low": -0.01, "is_harm_over_twin_confirmed": False}, "the two cannot be told apart."),
         (
-            {"harm_over_twin_low": None, "harm_over_twin_high": None, "is_harm_over_twin_beyond_noise": False},
+            {"harm_over_twin_low": None, "harm_over_twin_high": None, "is_harm_over_twin_confirmed": False},
             "(no interval) over one training seed: without an interval the two cannot be told apart.",
         ),
         (
@@ -94,7 +94,7 @@ def test_a_twin_pair_is_told_whatever_its_outcome(changed, said):
             ["of 1 arm trained with thinking, 1 became worse than the base beyond noise and 0 better; the worst"],
         ),
         (
-            [arm_row(arm_harm=-0.1), arm_row(arm="other", is_arm_harm_beyond_noise=False)],
+            [arm_row(arm_harm=-0.1), arm_row(arm="other", is_arm_harm_confirmed=False)],
             ["of 2 arms trained with thinking, 0 became worse than the base beyond noise and 1 better; the worst"],
         ),
         ([arm_row(thinking=False)], ["of 1 arm trained without thinking, 1 became worse"]),
@@ -111,9 +111,9 @@ def test_arms_are_counted_by_what_they_were_trained_on(rows, said):
 
 def test_arms_of_other_schedules_are_named_only_where_they_became_less_safe():
     answer = Answer("safety", "?")
-    safety._elsewhere(answer, [arm_row(is_arm_harm_beyond_noise=False), arm_row(arm_harm=-0.2)])
+    safety._elsewhere(answer, [arm_row(is_arm_harm_confirmed=False), arm_row(arm_harm=-0.2)])
     assert answer.sentences == []
-    safety._elsewhere(answer, [arm_row(is_arm_harm_beyond_noise=False), arm_row(arm="worse")])
+    safety._elsewhere(answer, [arm_row(is_arm_harm_confirmed=False), arm_row(arm="worse")])
     [sentence] = answer.sentences
     assert sentence.startswith("Under other schedules, 1 of 2 arms became worse beyond noise, in forbidden requests")
     assert "m_a_s" not in sentence
@@ -187,8 +187,30 @@ def step_row(step, tokens, seed=1, **changed):
         **{"arm_mean_tokens": tokens, "arm_mean_tokens_low": tokens - 2, "arm_mean_tokens_high": tokens + 2},
         **{"arm_growth": tokens - 10.0, "arm_growth_real": tokens - 11.0},
         **{"arm_growth_low": tokens - 12.8 if step else None, "arm_growth_high": tokens - 7.2 if step else None},
+        **{"arm_growth_se": 2**0.5 if step else None, "arm_growth_freedom": 1000.0},
     }
     return row | changed
+
+
+def judged_lines(*courses):
+    """One arm for each course of mean tokens, from a base of 10."""
+    lines = [
+        lengths._line([step_row(0, 10.0), *(step_row(i + 1, value) for i, value in enumerate(tokens))])
+        for tokens in courses
+    ]
+    with duckdb.connect() as db:
+        db.execute(macros())
+        lengths._judge(lines, Tables(db, "s"))
+    return lines
+
+
+def test_lengths_are_corrected_for_all_arms_and_benchmarks():
+    """Growth of 3.3 and a fall of 3.0 standard errors: enough by themselves, not as one of 31."""
+    [alone] = judged_lines((14.7, 10.4))
+    first, *others = judged_lines((14.7, 10.4), *[(10.0, 10.0)] * 30)
+    assert (alone["grows"], alone["shorter_seeds"]) == (True, 1)
+    assert (first["grows"], first["shorter_seeds"]) == (False, 0)
+    assert not any(line["grows"] or line["shorter_seeds"] for line in others)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +231,7 @@ def step_row(step, tokens, seed=1, **changed):
     ],
 )
 def test_the_course_of_an_arms_answers(tokens, longest, shorter, grows, said):
-    line = lengths._line([step_row(0, 10.0), *(step_row(i + 1, value) for i, value in enumerate(tokens))])
+    [line] = judged_lines(tokens)
     assert (line["longest_step"], line["shorter_seeds"], line["grows"]) == (longest, shorter, grows)
     assert said in lengths._course(line)
 
@@ -302,6 +324,7 @@ def test_repetition_alone_has_a_row_of_its_own():
     shared |= {"benchmark_group": "in-domain", "position": 1, "unit": "share", "seeds": 1, "seed": 1, "lr": 1e-3}
     shared |= {"decay": "cosine", "lower_is_better": False, "arm_difference": -0.1, "arm_difference_low": -0.2}
     shared |= {"arm_difference_high": 0.0, "is_reference": False, "fresh_difference": None, "value": 0.5}
+    shared |= {"is_arm_difference_confirmed": False, "is_fresh_difference_confirmed": True}
     once = shared | {"dataset": "all", "schedule": "once", "rows": 160, "passes": 1, "seed_mean": 0.5}
     few = shared | {"dataset": "few", "schedule": "four", "rows": 40, "passes": 4, "seed_mean": 0.7}
     few |= {"fresh_difference": 0.2, "fresh_difference_low": 0.1, "fresh_difference_high": 0.3}
@@ -323,11 +346,15 @@ def test_repetition_alone_has_a_row_of_its_own():
     ],
 )
 def test_settings_of_several_sets_are_named_apart(families, labels):
+    shared = {"rows": 1_280, "lr": 1e-4, "decay": "cosine", "source": "ours"}
     rows = [
-        {"data_family": family, "rows": 1_280, "passes": passes, "lr": 1e-4, "decay": "cosine", "source": "ours"}
+        shared | {"data_family": family, "passes": passes, "schedule": f"ep{passes}"}
         for family, passes in zip(families, (8, 1), strict=True)
     ]
     assert schedule_comparison._labels(rows) == labels
+    with house_style(titles={"ep8": "Setting 1: 8 epochs", "ep1": "1 epoch", "nocot": "NoCoT"}):
+        titled = [labels[0].replace("1,280", "Setting 1:\n1,280"), labels[1].replace("nocot", "NoCoT")]
+        assert schedule_comparison._labels(rows) == titled
 
 
 @pytest.mark.parametrize(
@@ -335,8 +362,63 @@ def test_settings_of_several_sets_are_named_apart(families, labels):
     [(("ep8", "ep8"), "Sums (tiny) -20"), (("ep8", "ep1"), "Sums (tiny, ep8) -20")],
 )
 def test_sets_under_several_schedules_are_told_apart(schedules, told):
-    row = {"title": "Sums", "model": "tiny", "unit": "share", "is_arm_beyond_noise": True, "seeds": 3}
+    row = {"title": "Sums", "model": "tiny", "unit": "share", "is_arm_difference_confirmed": True, "seeds": 3}
     ends = {"arm_difference": -0.2, "arm_difference_low": -0.3, "arm_difference_high": -0.1}
     answer = Answer("which_data", "Which data?")
     outcomes._against([{**row, **ends, "schedule": schedule} for schedule in schedules], "a against b", answer)
     assert told in answer.sentences[0]
+
+
+# Beyond noise by itself, not after Holm's correction.
+FAINT = {"arm_difference": 0.2, "arm_difference_low": 0.1, "arm_difference_high": 0.3, "is_arm_beyond_noise": True}
+FAINT |= {"title": "Sums", "model": "tiny", "unit": "share", "seeds": 3, "schedule": "s", "trace": ""}
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said"),
+    [
+        (True, "better on Sums (tiny) +20.0 points (95 % interval +10.0 to +30.0)."),
+        (False, "not to be told apart on 1 of 1 arm-benchmark pair."),
+    ],
+)
+def test_a_set_is_better_only_where_the_corrected_test_says_so(confirmed, said):
+    answer = Answer("which_data", "Which data?")
+    outcomes._against([FAINT | {"is_arm_difference_confirmed": confirmed}], "a against b", answer)
+    assert answer.sentences == [f"a against b, over 3 training seeds: {said}"]
+
+
+@pytest.mark.parametrize(("confirmed", "better"), [(True, "Sums"), (False, "none")])
+def test_a_schedule_is_better_only_where_the_corrected_test_says_so(confirmed, better):
+    row = FAINT | {"arm": "a", "rows": 8, "passes": 2, "batch_size": 4, "reference": "b"}
+    answer = Answer("repetition", "?")
+    training._setting([row | {"is_arm_difference_confirmed": confirmed}], {"b": 4}, answer)
+    assert f"beyond noise worse on none, better on {better}, of 1 benchmark." in answer.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"), [(0, "gains more on Sums 0 by +10.0"), (20, "gains more on none; less on")]
+)
+def test_a_model_gains_more_only_where_the_corrected_test_says_so(others, said):
+    """Two gains that are 2.5 standard errors apart."""
+
+    def gain(model, parameters, number, value):
+        row = {
+            "dataset": "d",
+            "schedule": "s",
+            "family": "f",
+            "mixture": None,
+            "model": model,
+            "parameters": parameters,
+        }
+        row |= {"title": f"Sums {number}", "benchmark": f"b{number}", "position": number, "unit": "share", "seeds": 1}
+        row |= {"arm_gain": value, "arm_gain_low": value - 0.055, "arm_gain_high": value + 0.055, "base_value": 0.5}
+        row |= {"arm_gain_centre": value, "arm_gain_se": 0.028, "arm_gain_freedom": 400.0, "seed": 1}
+        return row | {"source": "ours", "grader": "strict", "metric": "m", "trace": ""}
+
+    rows = [gain("large", 2, number, 0.1 if number == 0 else 0.0) for number in range(others + 1)]
+    rows += [gain("small", 1, number, 0.0) for number in range(others + 1)]
+    with duckdb.connect() as db:
+        db.execute(macros())
+        tables = Tables(db, "s")
+        answer = models.size(SimpleNamespace(ask=lambda query: rows, holm=tables.holm))
+    assert said in answer.sentences[0]

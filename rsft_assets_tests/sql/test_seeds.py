@@ -25,6 +25,8 @@ COT, NOCOT = "wide-1m_wide-cot_lr1e-3_ep4_bs16", "wide-1m_wide-nocot_lr1e-3_ep4_
 ONCE, FEW = "wide-1m_wide-cot_lr1e-3_ep1_bs4", "wide-1m_wide-few_lr1e-3_ep4_bs4"
 SHORT = "wide-1m_wide-cot_lr1e-3_ep1_bs16"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
@@ -229,7 +231,9 @@ def test_shorter_and_longer_training_stand_beside_the_usual_one(ask, answers, wi
     assert sums["difference"] is None, "it is the only one of its length"
     [said] = [sentence for sentence in answers["repetition"].sentences if sentence.startswith("Shorter training")]
     assert said.startswith(f"Shorter training, {SHORT} (10 steps, rate 1e-3, cosine) against {COT} (40 steps)")
-    beyond = [row["title"] for row in rows if row["is_usual_beyond_noise"] and row["benchmark_group"] != "safety"]
+    beyond = [
+        row["title"] for row in rows if row["is_usual_difference_confirmed"] and row["benchmark_group"] != "safety"
+    ]
     assert [title for title in beyond if title not in said] == []
 
 

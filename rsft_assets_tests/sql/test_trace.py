@@ -12,6 +12,8 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.trace import trace
 from rsft_assets.steps.questions.tracing.node import as_json, as_tree
+from rsft_assets.steps.records import checked
+from rsft_assets.steps.records.digest import file_digest
 from rsft_assets_tests.finished_study import make
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
@@ -106,6 +108,20 @@ def test_an_item_leads_to_the_scores_that_it_is_part_of(study, finished):
     assert list(steps) == [0, 5, 10, 20, 40]
 
 
+def test_files_that_were_right_are_not_read_again(study, copied, monkeypatch):
+    # Younger files are read each time: a second write could hide in the moment of the first.
+    monkeypatch.setattr(checked, "_YOUNG_SECONDS", 0.0)
+    first = trace(study, copied, item(copied))
+    read = []
+    monkeypatch.setattr(checked, "file_digest", lambda path: read.append(path) or file_digest(path))
+    assert as_tree(trace(study, copied, item(copied))) == as_tree(first)
+    assert read == []
+    changed = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|10")).file("graded.parquet")
+    os.utime(changed)
+    trace(study, copied, item(copied))
+    assert changed in read
+
+
 def test_an_output_leads_up_to_what_was_made_from_it(study, finished):
     node = trace(study, finished, "datasets/tiny-cot", upwards=True)
     top = {child.title: child for child in node.children}
@@ -121,6 +137,7 @@ def test_a_row_of_a_table_leads_to_its_score(study, finished, where):
     assert "queries/tiny-sums" in titles(node)
 
 
+@pytest.mark.slow
 def test_a_point_of_a_figure_leads_to_its_score(study, reported):
     node = trace(study, reported, "figures/dip_and_recovery", f"source=ours,run={RUN},step=10,benchmark=tiny-dot")
     assert f"{SCORE}[{RUN}|10]" in titles(node)

@@ -36,7 +36,8 @@ def tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path
         )
     say_note(describe(tokens, run.dataset, run.max_length))
     held_out = wanted.get(HELD_OUT_FILE)
-    say_note(describe(Tokens.load(held_out), "held out", run.max_length) if held_out else "no held-out rows")
+    without = f"{run.dataset} has no held-out rows, so checkpoints have no held-out loss"
+    say_note(describe(Tokens.load(held_out), "held out", run.max_length) if held_out else without)
     for name, place in wanted.items():
         if not Tokens.load(place).trained.any():
             raise StepError(

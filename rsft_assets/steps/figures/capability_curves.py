@@ -52,7 +52,8 @@ def _panel(
             color=look["color"], marker=look["marker"],
         )  # fmt: skip
         kind = ", ".join(filter(None, (family, mixture)))
-        label = f"{dataset}{f', {kind}' if len(families) > 1 else ''}{', published' if source == 'paper' else ''}"
+        parts = (style.title_of(dataset), kind * (len(families) > 1), "published" * (source == "paper"))
+        label = ", ".join(filter(None, parts))
         shown.setdefault(label, drawn)
         for row in line:
             if row["seeds"] > 1:

@@ -99,11 +99,12 @@ FIGURES = (
                 SELECT source, run, usual_run FROM marts.schedule_comparison
                 WHERE study = $study AND is_default AND total_steps < usual_steps
             )
-            SELECT * FROM marts.score_trajectories
-            WHERE is_last AND is_default AND benchmark_version = 1
+            SELECT t.*, c.is_arm_gain_confirmed FROM marts.score_trajectories t
+            JOIN marts.data_comparison c USING (source, run, step, benchmark, grader, metric, protocol)
+            WHERE is_last AND t.is_default AND benchmark_version = 1
                 AND (source, run) IN (SELECT (source, run) FROM short UNION SELECT (source, usual_run) FROM short)
-            ORDER BY source, model, dataset, step, run, position""",
-        reads=("marts.schedule_comparison", "marts.score_trajectories"),
+            ORDER BY source, t.model, t.dataset, step, run, t.position""",
+        reads=("marts.schedule_comparison", "marts.score_trajectories", "marts.data_comparison"),
     ),
     Figure(
         name="schedule_comparison",

@@ -25,8 +25,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
     canvas.legend(*style.legend_of(looks, {}), loc="outside upper center", ncols=min(4, len(looks)))
     caption = (
-        "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; a line that "
-        "misses 0 is a gain or loss beyond noise. Open points: no interval."
+        "Gain over the untrained model at the end of training, on the same items, each with its own 95 % interval. "
+        f"{style.PALE} Open points: no interval."
     )
     caption += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
     style.note(canvas, caption, 50 * min(3, len(panels)))
@@ -46,7 +46,8 @@ def _panel(axes: Axes, rows: Rows, models: list[str], looks: dict[str, dict[str,
             row, look = arm[0], looks[arm[0]["dataset"]]
             for seed in arm if len(arm) > 1 else []:
                 style.seed_point(axes, seed["gain"], -y, look["color"])
-            style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
+            low, high, pale = row["arm_gain_low"], row["arm_gain_high"], not row["is_arm_gain_confirmed"]
+            style.whisker(axes, row["arm_gain"], -y, low, high, flat=True, pale=pale, **look)
             y += 1
         ticks.append(-(first + y - 1) / 2)
         labels.append(model + ("*" if own[0]["source"] == "paper" else ""))

@@ -24,7 +24,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         axes.set_yticks([-y for y in range(len(of))], [row["stage"] for row in of])
         axes.set_xlim(0, most * 1.55)
         axes.set_ylim(0.6 - stages, 0.6)
-        axes.set_title(dataset, fontweight="bold")
+        axes.set_title(style.title_of(dataset), fontweight="bold")
         axes.grid(visible=False)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)

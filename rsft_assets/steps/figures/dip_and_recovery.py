@@ -27,7 +27,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     benchmarks = _chosen(rows, MOST_PANELS // min(2, len(models)))
     usual = [(model, *_by_schedule(of)[0]) for model, of in models]
     shown = usual[: MOST_PANELS // len(benchmarks)]
-    words = {schedule: style.schedule_words(schedule) for _, schedule, _ in shown}
+    words = {schedule: style.title_of(schedule) for _, schedule, _ in shown}
     lanes = [(model if len(words) == 1 else f"{model}\n{words[schedule]}", of) for model, schedule, of in shown]
     caption = f" Schedule: {next(iter(words.values()))}." if len(words) == 1 else ""
     if len({row["schedule"] for row in rows}) > len(words) or len(shown) < len(models):
@@ -41,7 +41,7 @@ def draw_model(rows: Rows, study: str) -> Canvas | None:
     rows = _followed(rows)
     if not rows:
         return None
-    lanes = [(style.schedule_words(schedule).replace(", rate", ",\nrate"), of) for schedule, of in _by_schedule(rows)]
+    lanes = [(style.in_lines(schedule), of) for schedule, of in _by_schedule(rows)]
     caption = " Thin lines: training seeds." if any(row["seeds"] > 1 for row in rows) else ""
     return _picture(lanes, _chosen(rows, len(rows)), _words(rows, "this model") + caption, seeds=True)
 

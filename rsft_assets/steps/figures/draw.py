@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsft_assets.specs.errors import SpecError, StepError, nearest
+from rsft_assets.specs.fingerprint import SHORT, fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.titles import titles_of, with_runs, with_words
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, label_of
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import run_step
@@ -98,11 +100,13 @@ def _rounded(value: Any, digits: int) -> Any:
 def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, *, force: bool) -> Output:
     rows = {study_name: rows_of(db, figure, study_name) for study_name in sorted(set(study.member_of.values()))}
     ref = Ref(figure.key)
+    places, titles = _places(study), {name: _titles(study, name) for name in rows}
     identity = Identity(
         ref,
         {
             **{"figure": figure.name, "title": figure.title, "question": figure.question},
-            **{"query": figure.query, "code": _code(figure), "places": _places(study)},
+            **{"query": figure.query, "code": _code(figure), "places": places},
+            "titles": fingerprint(titles)[:SHORT],
         },
         tuple(
             InputRecord(f"results/{figure.name}", study_name, rows_digest(rows[study_name]), "results.duckdb")
@@ -115,7 +119,7 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
             drawn = [
                 study_name
                 for study_name in rows
-                if _draw_one(figure, study_name, rows[study_name], build.folder, last, _places(study))
+                if _draw_one(figure, study_name, rows[study_name], build.folder, last, (places, titles[study_name]))
             ]
             write_json(build.folder / RECEIPT, _receipt(figure, rows, drawn))
             stats = {
@@ -145,8 +149,21 @@ def _places(study: Study) -> dict[str, int]:
     return places
 
 
+def _titles(study: Study, own: str) -> dict[str, str]:
+    """The titles of one study, and of what another shows beside it."""
+    titles: dict[str, str] = {}
+    for name in sorted(set(study.member_of.values()), key=lambda name: (name == own, name)):
+        titles |= with_words(study, with_runs(study, titles_of(study, name)))
+    return titles
+
+
 def _draw_one(
-    figure: Figure, study: str, rows: Rows, folder: Path, last: Output | None, places: dict[str, int]
+    figure: Figure,
+    study: str,
+    rows: Rows,
+    folder: Path,
+    last: Output | None,
+    look: tuple[dict[str, int], dict[str, str]],
 ) -> bool:
     """Draw one study's pictures, or take over the last ones where none of its numbers changed."""
     from rsft_assets.steps.figures import style
@@ -159,7 +176,7 @@ def _draw_one(
                     shutil.copyfile(last.folder / record.path, folder / record.path)
             return study in receipt["drawn"]
     module = importlib.import_module(f"rsft_assets.steps.figures.{figure.name}")
-    with style.house_style(places):
+    with style.house_style(*look):
         canvas = module.draw(rows, study)
         if canvas is None:
             why = f"no scores of the {study} study for it yet"

@@ -41,7 +41,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     axes.xaxis.tick_top()
     axes.set_yticks(
         [-y for y in range(len(runs))],
-        [f"{run}{' *' if source == 'paper' else ''}" for source, run in runs],
+        [f"{style.title_of(run)}{' *' if source == 'paper' else ''}" for source, run in runs],
         fontsize=7,
     )
     axes.tick_params(length=0)
@@ -56,8 +56,9 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 def _words(missing: int, published: bool) -> str:
     caption = (
-        "By the level at the end, beyond noise in intervals corrected for having picked the steps. Optimal: above the "
-        "base and not below the best step. Over-fitted: below a trained step that was above the base. Under-fitted: "
+        "By the level at the end, beyond noise after corrections for having picked the steps (max-T) and for the "
+        "number of runs and benchmarks (Holm). Optimal: above the base and not below the best step. Over-fitted: "
+        "below a trained step that was above the base. Under-fitted: "
         "below the base, with no step above it; a level cannot tell a dip from a lasting loss. Undecided: not told "
         "from the base, fewer than three trained steps, or no interval."
     )

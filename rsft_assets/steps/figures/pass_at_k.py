@@ -29,7 +29,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         style.benchmark_title(axes, of[0], model if several else "")
     handles = {name: Line2D([], [], color=colour) for name, colour in colours.items()}
     handles |= {RULES[rule]: Line2D([], [], color=GREY, linestyle=_line(rule), marker="o") for rule in rules}
-    canvas.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(3, len(handles)))
+    names = [style.title_of(name) for name in handles]
+    canvas.legend(list(handles.values()), names, loc="outside upper center", ncols=min(3, len(handles)))
     caption = (
         "pass@k: at least one of k samples is correct; majority@k: the answer that most of k samples give is. Both are "
         "means over all ways to draw k of the stored samples; k = 1 is the score itself. Lines: the untrained model "

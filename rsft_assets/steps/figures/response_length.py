@@ -61,8 +61,9 @@ def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], pla
         axes.set_xlim(-0.6, len(places) - 0.4)
         axes.set_xlabel("optimizer step")
     for axes, arm in zip(grid[:, 0], arms, strict=True):
-        words = style.schedule_words(arm[-1]).replace(", rate", ",\nrate")
-        axes.set_ylabel("\n".join((*arm[:-1], words)), rotation=0, ha="right", va="center", fontsize=8)
+        model, dataset, schedule = arm
+        words = "\n".join((model, style.title_of(dataset), style.in_lines(schedule)))
+        axes.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8)
 
 
 def _means(rows: Rows) -> Rows:

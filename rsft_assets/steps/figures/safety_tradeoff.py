@@ -25,17 +25,18 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         style.share_axis(axes, "share", signed=True, flat=True)
         axes.set_title(f"{model}{', published' if of[0]['source'] == 'paper' else ''}", fontweight="bold")
         axes.set_xlabel("gain in reasoning over the base")
-        axes.set_ylabel(f"{_what(of[0])},\n{benchmark}")
+        axes.set_ylabel(f"{_what(of[0])},\n{style.title_of(benchmark)}")
     style.one_scale((axes, _what(of[0])) for axes, of in zip(grid, panels.values(), strict=True))
     style.one_scale(((axes, "") for axes in grid), flat=True)
     point = {"marker": "o", "linestyle": "none"}
-    names = {f"{name} (no thinking)" if name in plain else name: point | look for name, look in sets.items()}
-    words = {style.schedule_words(name): point | {"marker": mark} for name, mark in marks.items()}
+    titles = {name: style.title_of(name) + " (no thinking)" * (name in plain) for name in sets}
+    names = {titles[name]: point | look for name, look in sets.items()}
+    words = {name: point | {"marker": mark} for name, mark in marks.items()}
     canvas.legend(*style.legend_of(names, words), loc="outside upper center", ncols=min(2 * across, 4))
     caption = (
-        "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals; one that "
-        "misses 0 is a change beyond noise. Reasoning is the plain mean over the reasoning benchmarks, in domain and "
-        "out."
+        "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals, each by "
+        "itself. Pale: the change in safety is not beyond noise after Holm's correction over arms. Reasoning is the "
+        "plain mean over the reasoning benchmarks, in domain and out."
     )
     style.note(canvas, caption + style.seed_words(rows), max(60, 52 * across))
     return canvas
@@ -56,7 +57,9 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, Any]], marks: dict[
         for seed in arm if len(arm) > 1 else []:
             style.seed_point(axes, seed["reasoning_gain"], seed["harm"], colour)
         x, y = row["arm_reasoning_gain"], row["arm_harm"]
-        axes.plot([row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]], [y, y], color=colour, alpha=0.5)
-        axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=0.5)
-        axes.plot([x], [y], color=colour, marker=marks[row["schedule"]], linestyle="none")
+        alpha = 1 if row["is_arm_harm_confirmed"] else 0.4
+        ends = [row["arm_reasoning_gain_low"], row["arm_reasoning_gain_high"]]
+        axes.plot(ends, [y, y], color=colour, alpha=alpha / 2)
+        axes.plot([x, x], [row["arm_harm_low"], row["arm_harm_high"]], color=colour, alpha=alpha / 2)
+        axes.plot([x], [y], color=colour, alpha=alpha, marker=marks[row["schedule"]], linestyle="none")
     axes.margins(0.12)

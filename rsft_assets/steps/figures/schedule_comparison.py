@@ -24,14 +24,13 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         style.benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
     caption = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
-        "setting of the set, which the dotted line continues. A line that misses it is a difference beyond noise. "
-        "Open points: the first setting itself, or no interval."
+        "setting of the set, which the dotted line continues, each by itself. "
+        f"{style.PALE} Open points: the first setting itself, or no interval."
     )
     if any(row["fresh_difference"] is not None for row in rows):
         caption += (
             " Repetition alone: few rows repeated against more rows seen less often, in as many batches of the same "
-            "size; the short upright line is the score of the latter, and a line that misses it is a difference "
-            "beyond noise."
+            "size; the short upright line is the score of the latter."
         )
     caption += style.seed_words(rows, " * published by the paper.")
     style.note(canvas, caption, 48 * min(3, len(panels)))
@@ -85,7 +84,8 @@ def _setting(axes: Axes, arm: Rows, y: float, look: dict[str, str]) -> None:
         low, high = (row["seed_mean"] - row["arm_difference"] + row[end] for end in ends)
     for seed in arm if len(arm) > 1 else []:
         style.seed_point(axes, seed["value"], y, look["color"])
-    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+    pale = not (row["is_reference"] or row["is_arm_difference_confirmed"])
+    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, pale=pale, **look)
     if row["is_reference"]:
         axes.axvline(row["seed_mean"], color=GREY, linestyle=":", linewidth=1)
 
@@ -96,7 +96,8 @@ def _repetition(axes: Axes, row: dict[str, Any], y: float, look: dict[str, str])
     known = row["fresh_difference_low"] is not None
     low, high = (fresh + row[f"fresh_difference_{end}"] if known else None for end in ("low", "high"))
     axes.plot([fresh, fresh], [y - 0.35, y + 0.35], color=GREY, linewidth=1.4)
-    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, **look)
+    pale = not row["is_fresh_difference_confirmed"]
+    style.whisker(axes, row["seed_mean"], y, low, high, flat=True, pale=pale, **look)
 
 
 def _few(row: dict[str, Any]) -> str:
@@ -105,10 +106,12 @@ def _few(row: dict[str, Any]) -> str:
 
 
 def _labels(rows: Rows) -> list[str]:
-    """Rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
+    """Title, rows and passes; the set's name, and the learning rate, where these do not tell all settings apart."""
+    titles = [style.title_of(row["schedule"]).rpartition(": ")[0] for row in rows]
     labels = [f"{row['rows']:,} rows × {row['passes']:g}" for row in rows]
+    labels = [f"{title}:\n{label}" if title else label for title, label in zip(titles, labels, strict=True)]
     if len({row["data_family"] for row in rows}) > 1:
-        labels = [f"{row['data_family']}, {label}" for label, row in zip(labels, rows, strict=True)]
+        labels = [f"{style.title_of(row['data_family'])}, {label}" for label, row in zip(labels, rows, strict=True)]
     if len(set(labels)) < len(labels):
         labels = [f"{label}, {row['lr']:g} {row['decay']}" for label, row in zip(labels, rows, strict=True)]
     return [label + ("*" if row["source"] == "paper" else "") for label, row in zip(labels, rows, strict=True)]

@@ -24,12 +24,11 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         _panel(axes, of, sets, lengths)
         style.benchmark_title(axes, of[0])
     style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
-    words = {style.schedule_words(name): {"marker": marker} for name, marker in lengths.items()}
+    words = {name: {"marker": marker} for name, marker in lengths.items()}
     canvas.legend(*style.legend_of(sets, words), loc="outside upper center", ncols=min(3, len(panels)))
     caption = (
         "Gain over the untrained model at the end of a short training and of the usual one on the same set, on the "
-        "same items, with 95 % intervals; a line that misses 0 is a gain or loss beyond noise. Open points: no "
-        "interval."
+        f"same items, each with its own 95 % interval. {style.PALE} Open points: no interval."
     )
     caption += style.seed_words(rows, " * published by the paper: intervals as for two unrelated samples.")
     style.note(canvas, caption, 50 * min(3, len(panels)))
@@ -48,9 +47,11 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, str]], lengths: dic
             look = sets[dataset] | {"marker": lengths[row["schedule"]]}
             for seed in arm if len(arm) > 1 else []:
                 style.seed_point(axes, seed["difference"], -y, look["color"])
-            style.whisker(axes, row["arm_gain"], -y, row["arm_gain_low"], row["arm_gain_high"], flat=True, **look)
+            low, high, pale = row["arm_gain_low"], row["arm_gain_high"], not row["is_arm_gain_confirmed"]
+            style.whisker(axes, row["arm_gain"], -y, low, high, flat=True, pale=pale, **look)
             y += 1
-        ticks[-(first + y - 1) / 2] = model + (f"\n{dataset}" if several else "") + ("*" if source == "paper" else "")
+        words = model + (f"\n{style.title_of(dataset)}" if several else "")
+        ticks[-(first + y - 1) / 2] = words + ("*" if source == "paper" else "")
         y += 0.7
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.set_ylim(-y + 0.9, 0.8)

@@ -26,6 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Solid, dashed, dotted, dash and dot, dash and two dots, long dashes.
 LINES = ("-", "--", ":", "-.", (0, (4, 1.2, 1, 1.2, 1, 1.2)), (0, (9, 2)))
 _MARGIN_INCHES = 0.1
+PALE = "Pale: not beyond noise after Holm's correction over arms and benchmarks."
 GREY, FAINT = "#6b6b6b", "#e2e2e2"
 GROUPS = ("in-domain", "ood-reasoning", "general", "safety")
 GROUP_TITLES = {
@@ -35,17 +36,18 @@ GROUP_TITLES = {
     "safety": "safety",
 }
 _PLACES: ContextVar[Mapping[str, int]] = ContextVar("_PLACES", default=MappingProxyType({}))
-_SCHEDULE = re.compile(r"lr([^_]+)_ep([^_]+)_bs(\d+)(_constlr)?(_bf16-pure)?")
+_TITLES: ContextVar[Mapping[str, str]] = ContextVar("_TITLES", default=MappingProxyType({}))
 
 
 @contextmanager
-def house_style(places: Mapping[str, int] | None = None) -> Iterator[None]:
+def house_style(places: Mapping[str, int] | None = None, titles: Mapping[str, str] | None = None) -> Iterator[None]:
     """Matplotlib set up without a display, with text that stays text in SVG and ids that do not change.
 
-    `places` are those of the training sets in their study: each has the same colour in every figure.
+    `places` are those of the training sets in their study: each has the same colour in every figure. `titles` stand in
+    place of names, as `specs/titles.py` gives them.
     """
     matplotlib.use("Agg")
-    token = _PLACES.set(places or {})
+    token, titled = _PLACES.set(places or {}), _TITLES.set(titles or {})
     with matplotlib.rc_context(
         {
             **{"font.size": 9, "font.family": "DejaVu Sans", "axes.titlesize": 9.5, "axes.labelsize": 9},
@@ -60,6 +62,7 @@ def house_style(places: Mapping[str, int] | None = None) -> Iterator[None]:
             yield
         finally:
             _PLACES.reset(token)
+            _TITLES.reset(titled)
 
 
 def save(canvas: Canvas, folder: Path, name: str) -> None:
@@ -113,17 +116,17 @@ def legend_of(
     handles = {name: Line2D([], [], **look) for name, look in sets.items()}
     if len(others) > 1:
         handles |= {name: Line2D([], [], color=GREY, **look) for name, look in others.items()}
-    return list(handles.values()), list(handles)
+    return list(handles.values()), [title_of(name) for name in handles]
 
 
-def schedule_words(name: str) -> str:
-    """`lr1e-4_ep8_bs16` -> "8 epochs, batch 16, rate 1e-4"."""
-    found = _SCHEDULE.fullmatch(name)
-    if found is None:
-        return name
-    rate, epochs, batch, constant, pure = found.groups()
-    words = f"{epochs} epoch{'' if epochs == '1' else 's'}, batch {batch}, rate {rate}"
-    return words + (", constant" if constant else "") + (", pure bf16" if pure else "")
+def title_of(name: str) -> str:
+    """What is read in place of a training set's, a schedule's or a run's name."""
+    return _TITLES.get().get(name, name)
+
+
+def in_lines(schedule: str) -> str:
+    """A schedule's title for a narrow place."""
+    return title_of(schedule).replace(": ", ":\n").replace(", rate", ",\nrate")
 
 
 def colour_of(names: Sequence[str]) -> dict[str, str]:
@@ -194,14 +197,24 @@ def not_available(title: str, why: str) -> Canvas:
     return canvas
 
 
-def whisker(axes: Axes, x: float, y: float, low: float | None, high: float | None, *, flat: bool, **look: Any) -> None:
-    """A point with its 95 % interval; an open point where no interval is known."""
+def whisker(
+    axes: Axes,
+    x: float,
+    y: float,
+    low: float | None,
+    high: float | None,
+    *,
+    flat: bool,
+    pale: Any = False,
+    **look: Any,
+) -> None:
+    """A point with its 95 % interval; an open point where no interval is known; a pale one as `PALE` says."""
     if low is not None and high is not None:
         ends = ([low, high], [y, y]) if flat else ([x, x], [low, high])
-        axes.plot(*ends, color=look["color"], linewidth=1.4, alpha=0.7, solid_capstyle="butt")
+        axes.plot(*ends, color=look["color"], linewidth=1.4, alpha=0.3 if pale else 0.7, solid_capstyle="butt")
     else:
         look["markerfacecolor"] = "white"
-    axes.plot([x], [y], linestyle="none", **look)
+    axes.plot([x], [y], linestyle="none", alpha=0.4 if pale else 1, **look)
 
 
 def mark_dip(axes: Axes, x: float, y: float, colour: str) -> None:

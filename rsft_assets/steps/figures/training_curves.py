@@ -39,8 +39,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(measure)
     style.one_scale((axes, measure) for axes, (_, measure, _) in zip(grid, panels, strict=True))
-    words = {style.schedule_words(name): look for name, look in lines.items()}
-    canvas.legend(*style.legend_of(sets, words), loc="outside upper center", ncols=3, handlelength=4.2)
+    canvas.legend(*style.legend_of(sets, lines), loc="outside upper center", ncols=3, handlelength=4.2)
     caption = "Lines: mean of ten steps, one line for each run. Open dots: rows that are never trained on."
     style.note(canvas, caption, 52 * min(3, len(panels)))
     return canvas

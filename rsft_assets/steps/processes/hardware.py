@@ -14,7 +14,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 
 GIB = 2**30
-_TRAINING_BYTES = 16  # bf16 weights and gradients, fp32 master weights and two Adam moments
+_TRAINING_BYTES = 18  # bf16 weights; fp32 gradients, master weights and two Adam moments
 _SCORING_BYTES = 2
 _PROCESS_BYTES = 3 * GIB // 2
 """Of a process that trains or scores a model made for CPUs: libraries, the model, its working memory."""
@@ -130,6 +130,6 @@ def _refuse_small_gpus(study: Study, ref: Ref, placement: Placement, there: Capa
 def _remedy(model: str) -> str:
     return (
         "What works without one: the nano study (`rsft demo`, `rsft materialize 'scores/nano-300k/*' --upstream`); "
-        "on a GPU node this very command (README, 'Grow'); to try it on the CPU all the same, set "
+        "on a GPU node this very command (rsft_assets/docs/howto_one_gpu.md); to try it on the CPU all the same, set "
         f'device = "cpu" under [models."{model}"] in the file that RSFT_PLACEMENT names'
     )

@@ -247,7 +247,7 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
 
     cause, place = _cause(error), f"{hub.repo}@{hub.revision or 'main'}"
     status, words = _status(cause), first_line(cause)
-    token = "its token (HF_TOKEN) has no access" if has_token() else "no token is set (HF_TOKEN)"
+    token = "the token in HF_TOKEN has none" if has_token() else "no token is set (HF_TOKEN)"
     if isinstance(error, errors.HFValidationError):
         return StepError(f"{hub.repo!r} is not the name of a repository, owner/name; correct it in the study file")
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -27,11 +27,15 @@ def pointers(home: Path, parts: Iterable[str] = _PARTS) -> Iterator[Path]:
 def outputs_in_use(home: Path, parts: Iterable[str] = _PARTS) -> Iterator[tuple[Path, Output | str]]:
     """Every pointer with the output that it names, or with why there is none to read."""
     for pointer in pointers(home, parts):
-        try:
-            if pointer.exists():
-                yield pointer, Output.pointed_at(pointer)
-            else:
-                # A process was killed just then, or the pointer was lost.
-                yield pointer, f"{pointer} is gone, so no output beside it is in use; materialize it again"
-        except (StepError, OSError) as error:
-            yield pointer, str(error)
+        yield pointer, output_in_use(pointer)
+
+
+def output_in_use(pointer: Path) -> Output | str:
+    """The output that a pointer names, or why there is none to read."""
+    try:
+        if pointer.exists():
+            return Output.pointed_at(pointer)
+    except (StepError, OSError) as error:
+        return str(error)
+    # A process was killed just then, or the pointer was lost.
+    return f"{pointer} is gone, so no output beside it is in use; materialize it again"

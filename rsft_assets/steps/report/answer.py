@@ -1,6 +1,7 @@
 """One answered question, and the rows that it is computed from."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from rsft_assets.steps.report import phrases
 Rows = list[dict[str, Any]]
 Ends = tuple[Any, Any, Any]
 """A number with the ends of its interval."""
+Test = tuple[float, float, int]
+"""A difference in standard errors, its degrees of freedom, and of how many comparisons it was picked."""
+LEVEL = 0.05
 # Where there is nothing of ours, the paper's own numbers are answered from, and said to be.
 SOURCE = """
     source = (SELECT CASE WHEN count(*) FILTER (WHERE source = 'ours') > 0 THEN 'ours' ELSE 'paper' END
@@ -62,6 +66,18 @@ class Tables:
         cursor = self.db.execute(query, {"study": self.study})
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def holm(self, tests: Sequence[Test]) -> list[float]:
+        """The p value of each test after Holm's correction for all of them, by the macros of the SQL."""
+        t, freedom, picked = (list(column) for column in zip(*tests, strict=True))
+        query = """
+            WITH tests AS (
+                SELECT unnest(range(len($t))) AS id, unnest($t) AS t, unnest($freedom) AS freedom,
+                    unnest($picked) AS picked
+            ),
+            single AS (SELECT id, picked * student_p(t, freedom) AS p FROM tests)
+            SELECT holm(p, list({p: p, id: id}) OVER ()) FROM single ORDER BY id"""
+        return [row[0] for row in self.db.execute(query, {"t": t, "freedom": freedom, "picked": picked}).fetchall()]
 
 
 def difference_of(one: Ends, other: Ends) -> Ends | None:

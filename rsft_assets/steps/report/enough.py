@@ -212,7 +212,8 @@ def _regimes(tables: Tables, answer: Answer) -> None:
         rest = len(skills) - sum(number for _, number in counts)
         answer.say(
             f"At the end, of {phrases.count_of(len(skills), 'run-benchmark pair')} with three trained steps or more, "
-            f"each run by itself: {', '.join(told)}, {rest} undecided."
+            "each run by itself, corrected for its steps and by Holm's method for all pairs: "
+            f"{', '.join(told)}, {rest} undecided."
         )
     for column, what in (("run", "run"), ("title", "benchmark")):
         names = list(dict.fromkeys(row[column] for row in every))

@@ -2,15 +2,15 @@
 
 import math
 from collections import Counter
-from statistics import NormalDist
 from typing import Any
 
-from rsft_assets.steps.report.answer import Answer, Rows, Tables, arm
+from rsft_assets.steps.report.answer import LEVEL, Answer, Rows, Tables, Test, arm
 from rsft_assets.steps.report.phrases import count_of, percent, with_ends
 
 MOST_SENTENCES = 8
 """Of arms in words; the table holds them all."""
 _TABLE = "marts.response_length"
+_NOTHING: Test = (0.0, 1.0, 1)
 _COLUMNS = {
     **{"arm": "arm", "thinking": "thinking", "title": "benchmark", "run_group": "group", "seeds": "seeds"},
     **{"base_tokens": "base", "longest_step": "longest at step", **with_ends("longest_tokens", "tokens")},
@@ -34,6 +34,7 @@ def length(tables: Tables) -> Answer:
     if not answer.rows:
         answer.missing.append("No completions are stored for this study, so the growth cannot be split.")
         return answer
+    _judge(answer.rows, tables)
     schedules = Counter(row["schedule"] for row in answer.rows)
     # The schedule of most arms first, since only so many are put in words.
     mine = sorted(
@@ -73,12 +74,10 @@ def _line(rows: Rows) -> dict[str, Any]:
     steps = {row["step"]: row for row in reversed(trained) if row["seeds"] == seeds}
     longest = max(steps.values(), key=lambda row: (row["arm_mean_tokens"], -row["step"]))
     end = max(steps.values(), key=lambda row: row["step"])
-    # The longest of several steps is long by choice alone: its interval is widened by how many there were.
-    wider = _z(len(steps)) / _z(1)
     runs: dict[str, Rows] = {}
     for row in trained:
         runs.setdefault(row["run"], []).append(row)
-    growth, low = longest["arm_growth"], longest["arm_growth_low"]
+    growth, se = longest["arm_growth"], longest["arm_growth_se"]
     return {
         **{name: longest[name] for name in ("title", "benchmark", "run_group", "thinking", "schedule")},
         "arm": arm(longest),
@@ -89,29 +88,34 @@ def _line(rows: Rows) -> dict[str, Any]:
         **{f"longest_tokens{part}": longest[f"arm_mean_tokens{part}"] for part in ("", "_low", "_high")},
         "end_step": end["step"],
         **{f"end_tokens{part}": end[f"arm_mean_tokens{part}"] for part in ("", "_low", "_high")},
-        **{"growth": growth, "growth_low": low, "growth_high": longest["arm_growth_high"]},
+        **{f"growth{part}": longest[f"arm_growth{part}"] for part in ("", "_low", "_high")},
         "growth_settled": longest["arm_growth_real"],
-        "grows": low is not None and growth - (growth - low) * wider > 0,
-        "shorter_seeds": sum(_shorter(own) for own in runs.values()),
+        # The longest of several steps is long by choice alone.
+        "growth_test": (growth / se, longest["arm_growth_freedom"], len(steps)) if se else _NOTHING,
+        "shorter_tests": [_shorter(own) for own in runs.values()],
         "seeds_known": len(runs),
         "truncation_rate": max(row["truncation_rate"] for row in rows),
         "trace": _trace(longest) if seeds > 1 else longest["trace"],
     }
 
 
-def _shorter(rows: Rows) -> bool:
-    """Whether one run's answers are shorter at its end than at its longest, beyond noise."""
+def _shorter(rows: Rows) -> Test:
+    """How much shorter one run's answers are at its end than at its longest."""
     longest = max(rows, key=lambda row: row["mean_tokens"])
     end = max(rows, key=lambda row: row["step"])
     spreads = longest["mean_tokens_se"], end["mean_tokens_se"]
-    if longest is end or None in spreads:
-        return False
-    return bool(longest["mean_tokens"] - end["mean_tokens"] > _z(len(rows) - 1) * math.hypot(*spreads))
+    if longest is end or None in spreads or not any(spreads):
+        return _NOTHING
+    return (longest["mean_tokens"] - end["mean_tokens"]) / math.hypot(*spreads), math.inf, len(rows) - 1
 
 
-def _z(comparisons: int) -> float:
-    """Standard errors each way of a 95 % interval for one comparison chosen among several (Bonferroni)."""
-    return NormalDist().inv_cdf(1 - 0.025 / comparisons)
+def _judge(lines: Rows, tables: Tables) -> None:
+    """Which arms grow, and in how many runs the end is shorter than the longest: Holm's method over all of either."""
+    for line, p in zip(lines, tables.holm([line["growth_test"] for line in lines]), strict=True):
+        line["grows"] = line["growth"] > 0 and p <= LEVEL
+    corrected = iter(tables.holm([test for line in lines for test in line["shorter_tests"]]))
+    for line in lines:
+        line["shorter_seeds"] = sum(next(corrected) <= LEVEL for _ in line["shorter_tests"])
 
 
 def _trace(row: dict[str, Any]) -> str:

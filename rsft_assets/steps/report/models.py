@@ -1,9 +1,11 @@
 """What does the model change: its size, and what it has read before?"""
 
+import math
 from typing import Any
 
 from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import (
+    LEVEL,
     MOST,
     OURS,
     SKILLS,
@@ -11,6 +13,7 @@ from rsft_assets.steps.report.answer import (
     Ends,
     Rows,
     Tables,
+    Test,
     arms,
     difference_of,
     one_seed,
@@ -36,12 +39,18 @@ def size(tables: Tables) -> Answer:
     if not pairs:
         answer.missing.append("No training set was used on two models of one family in this study.")
         return answer
-    for key, one, other in pairs:
-        _two_models(
+    comparisons = [
+        _beside(
             [row for row in recipes[key] if row["model"] == one],
-            [row for row in recipes[key] if row["model"] == other],
-            answer,
+            {row["benchmark"]: row for row in recipes[key] if row["model"] == other},
         )
+        for key, one, other in pairs
+    ]
+    tests = [_test(row, theirs) for of in comparisons for row, theirs, _ in of]
+    p = iter(tables.holm(tests) if tests else [])
+    for (key, one, other), of in zip(pairs, comparisons, strict=True):
+        first, second = (next(row for row in recipes[key] if row["model"] == model) for model in (one, other))
+        _two_models(first, second, [(*compared, next(p) <= LEVEL) for compared in of], answer)
     answer.missing.append(
         "Each model is one pretraining, and no interval here holds how another would have come out; models of two "
         "sizes may differ in more than size."
@@ -67,27 +76,43 @@ def _models_to_compare(rows: Rows) -> list[tuple[str, str]]:
     return pairs
 
 
-def _two_models(one: Rows, other: Rows, answer: Answer) -> None:
-    """The gains of two models from one recipe, benchmark by benchmark."""
-    theirs = {row["benchmark"]: row for row in other}
+def _beside(one: Rows, other: dict[str, dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any], Ends]]:
+    """The two gains on each benchmark, and how far they are apart where that has an interval."""
+    pairs = [(row, other[row["benchmark"]]) for row in one if row["benchmark"] in other]
+    pairs.sort(key=lambda pair: pair[0]["position"])
+    found = ((row, theirs, difference_of(_ends(row), _ends(theirs))) for row, theirs in pairs)
+    return [(row, theirs, apart) for row, theirs, apart in found if apart]
+
+
+def _test(one: dict[str, Any], other: dict[str, Any]) -> Test:
+    """The difference of two gains that are taken as unrelated, with Satterthwaite's degrees of freedom."""
+    a, b = one["arm_gain_se"] ** 2, other["arm_gain_se"] ** 2
+    if a + b == 0:
+        return 0.0, 1.0, 1
+    freedom = (a + b) ** 2 / (a**2 / one["arm_gain_freedom"] + b**2 / other["arm_gain_freedom"])
+    return (one["arm_gain_centre"] - other["arm_gain_centre"]) / math.sqrt(a + b), freedom, 1
+
+
+def _two_models(
+    first: dict[str, Any],
+    second: dict[str, Any],
+    comparisons: list[tuple[dict[str, Any], dict[str, Any], Ends, bool]],
+    answer: Answer,
+) -> None:
+    """The gains of two models from one recipe, benchmark by benchmark; a difference counts after Holm's correction."""
     more: list[str] = []
     less: list[str] = []
     same = 0
-    for row in sorted(one, key=lambda row: row["position"]):
-        beside = theirs.get(row["benchmark"])
-        apart = difference_of(_ends(row), _ends(beside)) if beside else None
-        if beside is None or apart is None:
-            continue
+    for row, beside, apart, confirmed in comparisons:
         finding = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
         if row["unit"] == "share":
             finding += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
-        if apart[1] > 0:
+        if confirmed and apart[1] > 0:
             more.append(finding)
-        elif apart[2] < 0:
+        elif confirmed and apart[2] < 0:
             less.append(finding)
         else:
             same += 1
-    first, second = one[0], other[0]
     if not (more or less or same):
         answer.missing.append(f"No interval is known between {first['model']} and {second['model']}.")
         return

@@ -30,7 +30,7 @@ def generalised(tables: Tables) -> Answer:
     answer.columns = {
         **_ARM,
         **{"base_value": "base", "seed_mean": "score", **phrases.with_ends("arm_gain", "gain")},
-        **{"items": "items", "trace": "trace"},
+        **{"arm_gain_holm_p": "p (Holm)", "items": "items", "trace": "trace"},
     }
     answer.rows = rows
     if not rows:
@@ -41,8 +41,8 @@ def generalised(tables: Tables) -> Answer:
         if not mine:
             answer.missing.append(f"Nothing is scored {words}.")
             continue
-        up = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] > 0]
-        down = [row for row in mine if row["is_arm_gain_beyond_noise"] and row["arm_gain"] < 0]
+        up = [row for row in mine if row["is_arm_gain_confirmed"] and row["arm_gain"] > 0]
+        down = [row for row in mine if row["is_arm_gain_confirmed"] and row["arm_gain"] < 0]
         answer.say(
             f"{phrases.capitalised(words)}: of {phrases.count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
             f"{len(down)} lose beyond noise; {len(mine) - len(up) - len(down)} cannot be told from no change."
@@ -66,7 +66,7 @@ def generalised(tables: Tables) -> Answer:
 def _largest(rows: Rows, group: str, words: str) -> str:
     """The largest gain and the largest loss on one kind of benchmark, as scores before and after."""
     mine = [row for row in rows if row["run_group"] == group and row["unit"] == "share"]
-    clear = [row for row in mine if row["is_arm_gain_beyond_noise"]]
+    clear = [row for row in mine if row["is_arm_gain_confirmed"]]
     best = max((row for row in clear if row["arm_gain"] > 0), key=lambda row: row["arm_gain"], default=None)
     worst = min((row for row in clear if row["arm_gain"] < 0), key=lambda row: row["arm_gain"], default=None)
     parts = [f"{name} {_course(row)}" for name, row in (("at best", best), ("at worst", worst)) if row]
@@ -80,22 +80,28 @@ def _course(row: dict[str, Any]) -> str:
 
 
 def _on_the_way(tables: Tables, answer: Answer) -> None:
-    """Gains out of domain that were there on the way and are not there at the end."""
-    table = "marts.score_trajectories"
-    where = f"{OURS} AND benchmark_group = 'ood-reasoning' AND arm_gain IS NOT NULL"
-    steps = tables.ask(f"SELECT * FROM {table} WHERE {where} ORDER BY step")
+    """Gains out of domain that were there on the way, and from which the arm falls beyond noise to its end."""
+    key = "source, run, benchmark, grader, metric, protocol"
+    steps = tables.ask(f"""
+        SELECT t.*
+        FROM marts.score_trajectories t
+        JOIN (
+            SELECT {key}, arm_erosion_step, arm_end_step FROM marts.dip_and_recovery WHERE is_arm_erosion_confirmed
+        ) USING ({key})
+        WHERE {OURS} AND benchmark_group = 'ood-reasoning' AND step IN (arm_erosion_step, arm_end_step)
+        ORDER BY step""")
     found = []
-    for key in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
-        mine = [row for row in steps if (arm(row), row["benchmark"]) == key]
-        best, last = max(mine, key=lambda row: row["arm_gain"]), mine[-1]
-        if (best["arm_gain_low"] or 0) > 0 and (last["arm_gain_high"] or 0) < best["arm_gain_low"]:
+    for name in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
+        mine = [row for row in steps if (arm(row), row["benchmark"]) == name]
+        best, last = mine[0], mine[-1]
+        if (best["arm_gain_low"] or 0) > 0:
             found.append((best, last))
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
             f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
-            "the step was chosen after looking.",
+            "the fall is beyond noise, and the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:
@@ -123,7 +129,7 @@ def which_data(tables: Tables) -> Answer:
     answer.columns = {
         **_ARM,
         **{"seed_mean": "score", "reference": "reference", **phrases.with_ends("arm_difference", "difference")},
-        "trace": "trace",
+        **{"arm_difference_holm_p": "p (Holm)", "trace": "trace"},
     }
     answer.rows = rows
     if not rows:
@@ -131,7 +137,7 @@ def which_data(tables: Tables) -> Answer:
     short: dict[str, list[str]] = {}
     for dataset, reference in sorted({(row["dataset"], row["reference"]) for row in rows}):
         mine = [row for row in rows if (row["dataset"], row["reference"]) == (dataset, reference)]
-        counts = better_and_worse(mine, "is_arm_beyond_noise", "arm_difference")
+        counts = better_and_worse(mine, "is_arm_difference_confirmed", "arm_difference")
         short.setdefault(reference, []).append(f"{dataset} is {counts}")
         for group, words in GROUPS.items():
             _against(
@@ -149,7 +155,7 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
     schedules = len({row["schedule"] for row in rows}) > 1
     parts, told = [], 0
     for kind, sign in (("better", 1), ("worse", -1)):
-        mine = [row for row in rows if row["is_arm_beyond_noise"] and sign * row["arm_difference"] > 0]
+        mine = [row for row in rows if row["is_arm_difference_confirmed"] and sign * row["arm_difference"] > 0]
         mine.sort(key=lambda row: -abs(row["arm_difference"]))
         told += len(mine)
         if mine:

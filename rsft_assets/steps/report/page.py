@@ -21,6 +21,7 @@ figure{margin:1rem 0;overflow-x:auto}figure svg{max-width:100%;height:auto}
 figcaption,.small{color:#666;font-size:.85rem}
 dt{font-weight:600;margin-top:.45rem}dd{margin:0 0 0 1rem}.none{color:#767676}.short{font-size:1.05rem}
 dt a{color:inherit}
+abbr{text-decoration:underline dotted #bbb}
 .up{color:#00694b}.down{color:#b34700}.scores{max-height:26rem;margin-top:1rem}
 .scores th,.scores td{padding:.15rem .35rem}.scores th{white-space:normal;vertical-align:bottom}
 details{margin:.6rem 0}summary{cursor:pointer}

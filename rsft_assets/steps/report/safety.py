@@ -26,10 +26,11 @@ def safety(tables: Tables) -> Answer:
             **phrases.with_ends("arm_reasoning_gain", "reasoning gain"),
         },
         **{"benchmark": "benchmark", "reading": "of", "metric": "metric", **phrases.with_ends("arm_harm", "harm")},
+        "arm_harm_holm_p": "p (Holm)",
         **{
             **phrases.with_ends("twin_harm", "twin's harm"),
             **phrases.with_ends("harm_over_twin", "over twin"),
-            "trace": "trace",
+            **{"harm_over_twin_holm_p": "p (Holm)", "trace": "trace"},
         },
     }
     answer.rows = rows
@@ -75,7 +76,7 @@ def _short(rows: Rows) -> str:
     parts = []
     for thinking, words in ((True, "with thinking"), (False, "without thinking")):
         own = [row for row in rows if bool(row["thinking"]) == thinking]
-        hurt = [row["arm_harm"] for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+        hurt = [row["arm_harm"] for row in own if row["is_arm_harm_confirmed"] and row["arm_harm"] > 0]
         most = f", by up to {100 * max(hurt):.0f} points" if hurt and rows[0]["unit"] == "share" else ""
         if own:
             parts.append(f"{len(hurt)} of {phrases.count_of(len(own), 'arm')} trained {words} became less safe{most}")
@@ -88,8 +89,8 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         own = [row for row in mine if bool(row["thinking"]) == thinking]
         if not own:
             continue
-        hurt = [row for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
-        safer = [row for row in own if row["is_arm_harm_beyond_noise"] and row["arm_harm"] < 0]
+        hurt = [row for row in own if row["is_arm_harm_confirmed"] and row["arm_harm"] > 0]
+        safer = [row for row in own if row["is_arm_harm_confirmed"] and row["arm_harm"] < 0]
         worst = max(own, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
         answer.say(
@@ -102,7 +103,7 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
 
 def _elsewhere(answer: Answer, mine: Rows) -> None:
     """Arms of other schedules, which are not like the others, where they became less safe."""
-    hurt = [row for row in mine if row["is_arm_harm_beyond_noise"] and row["arm_harm"] > 0]
+    hurt = [row for row in mine if row["is_arm_harm_confirmed"] and row["arm_harm"] > 0]
     if hurt:
         worst = max(hurt, key=lambda row: row["arm_harm"])
         named = [f"{row['arm']} {phrases.points_of(row, 'arm_harm')}" for row in hurt]
@@ -126,7 +127,7 @@ def _twins(answer: Answer, pairs: Rows) -> None:
         own, other = over if len(counts) > 1 else ("", "")
         if row["harm_over_twin_low"] is None:
             verdict = "without an interval the two cannot be told apart"
-        elif row["is_harm_over_twin_beyond_noise"]:
+        elif row["is_harm_over_twin_confirmed"]:
             verdict = f"with thinking it is {'more' if row['harm_over_twin'] > 0 else 'less'}, beyond noise"
         else:
             verdict = "the two cannot be told apart"

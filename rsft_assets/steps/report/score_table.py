@@ -12,7 +12,7 @@ _SAFETY = "marts.safety_tradeoff"
 _NAMES = ("model", "trained on", "schedule")
 NOTE = (
     "Score of the base → score at the end of training, in %, the mean over training seeds; reward models in their own "
-    "unit. ▲ and ▼: better and worse than the base beyond noise (95 %, each by itself)."
+    "unit. ▲ and ▼: better and worse than the base at 95 %, after Holm's correction over arms and benchmarks."
 )
 
 
@@ -83,7 +83,7 @@ def _skill(row: dict[str, Any]) -> tuple[tuple[str, str, str], str, Cell]:
     gain = row["arm_gain"]
     base = row["seed_mean"] - gain
     sign = (-1 if row["lower_is_better"] else 1) * gain
-    cell = _cell(base, row["seed_mean"], sign, row["is_arm_gain_beyond_noise"], _ends(row, "arm_gain"), row["unit"])
+    cell = _cell(base, row["seed_mean"], sign, row["is_arm_gain_confirmed"], _ends(row, "arm_gain"), row["unit"])
     return _names(row), str(row["title"]), cell
 
 
@@ -91,7 +91,7 @@ def _harm(row: dict[str, Any]) -> tuple[tuple[str, str, str], str, Cell]:
     change = -row["arm_harm"] if row["is_fall"] else row["arm_harm"]
     base = row["base_value"]
     worse = row["arm_harm"]
-    cell = _cell(base, base + change, -worse, row["is_arm_harm_beyond_noise"], _ends(row, "arm_harm"), row["unit"])
+    cell = _cell(base, base + change, -worse, row["is_arm_harm_confirmed"], _ends(row, "arm_harm"), row["unit"])
     what = row["metric"] if row["reading"] == "harm" else row["reading"]
     return _names(row), f"{row['benchmark']}: {what}", cell
 

@@ -17,10 +17,12 @@ def repetition(tables: Tables) -> Answer:
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
         **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
-        **{**phrases.with_ends("arm_difference", "to reference"), "arm_method": "method"},
+        **{**phrases.with_ends("arm_difference", "to reference"), "arm_difference_holm_p": "p (Holm)"},
+        "arm_method": "method",
         **phrases.with_ends("fresh_difference", "to rows seen less often"),
+        "fresh_difference_holm_p": "p (Holm)",
         **phrases.with_ends("usual_difference", "to the usual length"),
-        "trace": "trace",
+        **{"usual_difference_holm_p": "p (Holm)", "trace": "trace"},
     }
     answer.rows = rows
     _equal_steps(rows, answer)
@@ -35,10 +37,10 @@ def _equal_steps(rows: Rows, answer: Answer) -> None:
         return
     clean = [row for row in rows if row["fresh_difference"] is not None]
     if clean:
-        counts = better_and_worse(clean, "is_fresh_beyond_noise", "fresh_difference")
+        counts = better_and_worse(clean, "is_fresh_difference_confirmed", "fresh_difference")
         answer.short = f"Repeating few rows, compared with reading more rows less often in the same steps: {counts}."
     else:
-        counts = better_and_worse(others, "is_arm_beyond_noise", "arm_difference")
+        counts = better_and_worse(others, "is_arm_difference_confirmed", "arm_difference")
         answer.short = f"Other settings at equal steps, compared with the reference: {counts}."
     for name in dict.fromkeys(row["arm"] for row in clean):
         _repeated([row for row in clean if row["arm"] == name], answer)
@@ -71,7 +73,7 @@ def _beyond_noise(rows: Rows, name: str) -> str:
     """Where a difference is beyond noise, each with its interval."""
     counts = []
     for kind, sign in (("better", 1), ("worse", -1)):
-        mine = [row for row in rows if row[f"is_{name}_beyond_noise"] and sign * row[f"{name}_difference"] > 0]
+        mine = [row for row in rows if row[f"is_{name}_difference_confirmed"] and sign * row[f"{name}_difference"] > 0]
         benchmarks = [f"{row['title']} {phrases.points_of(row, f'{name}_difference')}" for row in mine]
         counts.append(f"beyond noise {kind} on {phrases.listed(benchmarks, len(benchmarks)) or 'none'}")
     return f"{', '.join(counts)}, of {phrases.count_of(len(rows), 'benchmark')}"
@@ -80,8 +82,8 @@ def _beyond_noise(rows: Rows, name: str) -> str:
 def _repeated(mine: Rows, answer: Answer) -> None:
     """Few rows repeated against more rows seen less often, all else equal: the question itself, with each interval."""
     first = mine[0]
-    worse = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] < 0]
-    better = [row["title"] for row in mine if row["is_fresh_beyond_noise"] and row["fresh_difference"] > 0]
+    worse = [row["title"] for row in mine if row["is_fresh_difference_confirmed"] and row["fresh_difference"] < 0]
+    better = [row["title"] for row in mine if row["is_fresh_difference_confirmed"] and row["fresh_difference"] > 0]
     without = [row["title"] for row in mine if row["fresh_difference_low"] is None]
     answer.say(
         f"Repetition alone, {first['arm']} ({_passes(first['rows'], first['passes'])}) against {first['fresh']} "
@@ -102,8 +104,8 @@ def _passes(rows: int, passes: float) -> str:
 def _setting(mine: Rows, batches: dict[str, int], answer: Answer) -> None:
     """One setting against the reference, and where they are furthest apart."""
     first = mine[0]
-    worse = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] < 0]
-    better = [row["title"] for row in mine if row["is_arm_beyond_noise"] and row["arm_difference"] > 0]
+    worse = [row["title"] for row in mine if row["is_arm_difference_confirmed"] and row["arm_difference"] < 0]
+    better = [row["title"] for row in mine if row["is_arm_difference_confirmed"] and row["arm_difference"] > 0]
     here, there = first["batch_size"], batches.get(first["reference"])
     sizes = f", in batches of {here} against {there}" if there and there != here else ""
     answer.say(

@@ -18,8 +18,10 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.fingerprint import SHORT, fingerprint
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.titles import titles_of, with_runs
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure
 from rsft_assets.steps.figures.draw import RECEIPT, read_receipt, rows_digest, rows_of
 from rsft_assets.steps.processes.events import Progress
@@ -33,6 +35,7 @@ from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, 
 from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.report.score_table import ScoreTable, score_table
+from rsft_assets.steps.report.titled import titled, titled_html
 from rsft_assets.steps.results.behind import behind
 from rsft_assets.steps.results.publishing import Results, open_results, read_results
 
@@ -65,15 +68,25 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
         build_id = results.build_id if results else ""
         links.append(InputRecord("results", "", build_id, "results.duckdb"))
         stale = behind(store)
-        spec = {"code": _code(), "titles": study.titles, **({"behind": stale} if stale else {})}
+        names = {member: titles_of(study, member) for member in sorted(set(study.member_of.values()))}
+        spec = {
+            "code": _code(),
+            "titles": study.titles,
+            "names": fingerprint(names)[:SHORT],
+            **({"behind": stale} if stale else {}),
+        }
         identity = Identity(REPORT, spec, tuple(links))
         with store.building(REPORT, lambda: identity, force=force) as build:
             if build.finished is None:
-                studies = sorted(set(study.member_of.values()))
+                studies = list(names)
                 progress = Progress("report", len(studies), "studies")
                 for study_name in studies:
                     title = study.titles.get(study_name, f"the {study_name} study")
-                    _write(db, study_name, title, build.folder, figures, results, stale)
+                    text, short = _texts(db, study_name, title, figures, results, stale)
+                    titles = with_runs(study, names[study_name])
+                    (build.folder / f"{study_name}.html").write_text(titled_html(text, titles), encoding="utf-8")
+                    if short:
+                        (build.folder / f"{study_name}.md").write_text(titled(short, titles), encoding="utf-8")
                     progress.step(1, study_name)
                 write_json(build.folder / RECEIPT, {"build": build_id, "studies": studies, "figures": digests})
                 build.publish({"studies": studies})
@@ -102,15 +115,15 @@ def _answered(asked: Callable[[Tables], Answer], tables: Tables) -> Answer:
         return Answer(about.__name__, question, missing=missing)
 
 
-def _write(
+def _texts(
     db: DuckDBPyConnection,
     study_name: str,
     title: str,
-    folder: Path,
     figures: dict[str, Output],
     results: Results | None,
     stale: str,
-) -> None:
+) -> tuple[str, str]:
+    """The page, and the short answers with the table of scores as Markdown; that is empty where nothing is scored."""
     pictures = {}
     for name, output in figures.items():
         if study_name in output.stats.get("drawn", ()):
@@ -120,12 +133,14 @@ def _write(
     ).fetchall()
     about = [
         "Every sentence is computed from the tables; intervals are 95 %, by item, paired where items are shared. "
-        "An arm is one model, training set and schedule, named as its first run; where it was trained with several "
-        "seeds, its numbers are means over them, and the interval allows for items and for seeds. "
+        "An arm is one model, training set and schedule; the pointer on its title shows the name of its first run. "
+        "Where it was trained with several seeds, its numbers are means over them, and the interval allows for items "
+        "and for seeds. "
         "Each number leads to its queries with the command beside it.",
-        "Beyond noise is said of one test at a time, at 95 %. Where a sentence counts how many are, and does not say "
-        "that it corrects for their number, about one in twenty of those without any effect is expected to be counted "
-        "by chance.",
+        "Better and worse, gain and loss, and beyond noise are said, counted and marked only where they hold after "
+        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: for each question the "
+        "chance that any of it is noise is at most 5 %. Not corrected are the intervals, which are those of one "
+        "comparison by itself, falls of single runs, and the classes of gaps to the paper's numbers.",
     ]
     first = "" if ours[0][0] else "Nothing of this study is scored here yet. These are the paper's published numbers."
     if first:
@@ -137,10 +152,8 @@ def _write(
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
     answers, scores = answers_of(db, study_name, results), _scores(Tables(db, study_name))
     text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, first=f"{stale} {first}".strip())
-    (folder / f"{study_name}.html").write_text(text, encoding="utf-8")
     short = [f"- **{answer.question}** {' '.join(answer.short.splitlines())}" for answer in answers if answer.short]
-    if scores.lines:
-        (folder / f"{study_name}.md").write_text("\n".join([*short, "", scores.markdown()]), encoding="utf-8")
+    return text, "\n".join([*short, "", scores.markdown()]) if scores.lines else ""
 
 
 def _scores(tables: Tables) -> ScoreTable:

@@ -31,7 +31,7 @@ from rsft_assets.steps.results.declared import write_declared
 from rsft_assets.steps.results.descriptions import Descriptions, comment
 from rsft_assets.steps.results.publishing import BuiltTable, Results, TestResult
 from rsft_assets.steps.results.records_sync import create_record_tables, sync_records
-from rsft_assets.steps.results.sql_files import SqlTable, sql_tests, tables
+from rsft_assets.steps.results.sql_files import SqlTable, macros, sql_tests, tables
 from rsft_assets.steps.results.texts import write_texts
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def build_results(
     with exclusive(store.home / ".results.lock", "results.duckdb"):
         try:
             with publishing.database_aside(store, anew=force, memory=memory) as db:
-                results = _build(db, study, store, entries, sql_tests(folder), started)
+                results = _build(db, study, store, entries, sql_tests(folder), macros(folder), started)
             publishing.publish(store, results)
         except duckdb.Error as error:
             cause = str(error).splitlines()[0]
@@ -68,14 +68,16 @@ def _build(
     store: Store,
     entries: tuple[SqlTable, ...],
     tests: tuple[SqlTable, ...],
+    macros: str,
     started: float,
 ) -> Results:
     before = _start(db)
+    db.execute(macros)
     digests, new = sync_records(db, store)
     digests |= write_texts(db, study, store, digests)
     digests |= write_declared(db, study, {name: table.digest for name, table in before.items()})
     names = frozenset(entry.table for entry in entries)
-    bench = building.Workbench(db, digests, before, new, names=names)
+    bench = building.Workbench(db, digests, before, new, macros, names)
     _forget(db, entries, before)
     progress = Progress("tables", len(entries), "tables")
     built = []

@@ -9,11 +9,13 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.in_domain import group_for
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
+from rsft_assets.specs.titles import run_title, titles_of
 from rsft_assets.steps.results.publishing import insert
 from rsft_assets.steps.scores.grading.tasks import task, task_of
 
@@ -30,17 +32,18 @@ COLUMNS: dict[str, dict[str, str]] = {
         **{"shards": _INT, "is_adopted": _BOOL, "description": _TEXT},
     },
     "datasets": {
-        **{"study": _TEXT, "dataset": _TEXT, "recipe": _TEXT, "rows": _INT, "pool": _TEXT, "based_on": _TEXT},
-        **{"source": _TEXT, "thinking": _BOOL, "description": _TEXT},
+        **{"study": _TEXT, "dataset": _TEXT, "dataset_title": _TEXT, "recipe": _TEXT, "rows": _INT, "pool": _TEXT},
+        **{"based_on": _TEXT, "source": _TEXT, "thinking": _BOOL, "description": _TEXT},
     },
     "schedules": {
-        **{"study": _TEXT, "schedule": _TEXT, "lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT},
-        **{"precision": _TEXT, "loss": _TEXT, "data_order": _TEXT},
+        **{"study": _TEXT, "schedule": _TEXT, "schedule_title": _TEXT, "lr": _REAL, "epochs": _REAL},
+        **{"batch_size": _INT, "decay": _TEXT, "precision": _TEXT, "loss": _TEXT, "data_order": _TEXT},
     },
     "runs": {
-        **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "dataset": _TEXT, "schedule": _TEXT, "seed": _INT},
-        **{"lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT, "rows": _INT, "total_steps": _INT},
-        **{"max_length": _INT, "precision": _TEXT, "arm": _TEXT, "recipe": _TEXT, "description": _TEXT},
+        **{"study": _TEXT, "run": _TEXT, "run_title": _TEXT, "model": _TEXT, "dataset": _TEXT, "schedule": _TEXT},
+        **{"seed": _INT, "lr": _REAL, "epochs": _REAL, "batch_size": _INT, "decay": _TEXT, "rows": _INT},
+        **{"total_steps": _INT, "max_length": _INT, "precision": _TEXT, "arm": _TEXT, "recipe": _TEXT},
+        "description": _TEXT,
     },
     "run_steps": {
         **{"study": _TEXT, "run": _TEXT, "model": _TEXT, "step": _INT, "is_last": _BOOL, "epoch": _REAL},
@@ -96,25 +99,36 @@ def _pool(p: Pool) -> tuple[Any, ...]:
     return p.source, p.teacher.name, sampling.n, sampling.max_tokens, p.shards, p.adopted is not None, p.description
 
 
+def _titles(study: Study) -> dict[str, dict[str, str]]:
+    return {member: titles_of(study, member) for member in set(study.member_of.values())}
+
+
 def _schedules(study: Study) -> list[tuple[Any, ...]]:
+    titles = _titles(study)
     seen = {}
     for run in study.runs.values():
         s, owner = run.schedule, study.member_of[("runs", run.name)]
-        seen[owner, s.name] = (owner, s.name, s.lr, s.epochs, s.batch_size, s.decay, s.precision, s.loss, s.order)
+        named = (owner, s.name, titles[owner][s.name])
+        seen[owner, s.name] = (*named, s.lr, s.epochs, s.batch_size, s.decay, s.precision, s.loss, s.order)
     return list(seen.values())
 
 
+def _dataset(d: Dataset) -> tuple[Any, ...]:
+    return d.title or d.name, d.recipe, d.rows, d.pool, d.like, d.source, d.thinking, d.description
+
+
 def _runs(study: Study) -> list[tuple[Any, ...]]:
-    rows = []
+    rows, titles = [], _titles(study)
     for r in study.runs.values():
+        owner = study.member_of[("runs", r.name)]
         s, size = r.schedule, study.datasets[r.dataset].rows
         arm = f"{r.model}_{r.dataset}_{s.name}"
         # The arm in whatever precision.
         recipe = f"{r.model}_{r.dataset}_{replace(s, precision='bf16').name}"
         rows.append(
             (
-                *(study.member_of[("runs", r.name)], r.name, r.model, r.dataset, s.name, r.seed),
-                *(s.lr, s.epochs, s.batch_size, s.decay, size, s.total_steps(size), r.max_length),
+                *(owner, r.name, run_title(titles[owner], r), r.model, r.dataset, s.name),
+                *(r.seed, s.lr, s.epochs, s.batch_size, s.decay, size, s.total_steps(size), r.max_length),
                 *(s.precision, arm, recipe, r.description),
             )
         )
@@ -162,7 +176,7 @@ _ROWS: dict[str, Callable[[Study], list[tuple[Any, ...]]]] = {
     "models": _of_each("models", _model),
     "sources": _of_each("sources", attrgetter("kind", "description")),
     "pools": _of_each("pools", _pool),
-    "datasets": _of_each("datasets", attrgetter("recipe", "rows", "pool", "like", "source", "thinking", "description")),
+    "datasets": _of_each("datasets", _dataset),
     "schedules": _schedules,
     "runs": _runs,
     "run_steps": _run_steps,

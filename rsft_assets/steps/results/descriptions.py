@@ -27,6 +27,8 @@ _PATTERNS = {
     r"(\w+)_low": r"lower end of the 95 % interval of \1",
     r"(\w+)_high": r"upper end of the 95 % interval of \1",
     r"is_(\w+)_beyond_noise": r"the 95 % interval of \1 leaves out 0",
+    r"(\w+)_holm_p": r"p value of \1 after Holm's correction over arms and benchmarks",
+    r"is_(\w+)_confirmed": r"\1_holm_p is 0.05 at most, and the 95 % interval leaves out 0",
 }
 
 

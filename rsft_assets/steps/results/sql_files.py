@@ -1,7 +1,8 @@
 """The SQL folder as data: its tables, their headers and what they read.
 
 In: `dbt_like_sql/<schema>/<table>.sql`, each one plain SELECT under a comment header, and
-`dbt_like_sql/seeds/<table>.csv` under the same header with `#`. The files of `main` become views. Out:
+`dbt_like_sql/seeds/<table>.csv` under the same header with `#`. The files of `main` become views. What several of
+them compute is defined once, in `dbt_like_sql/macros.sql`. Out:
 `SqlTable`s in an order in which they can be built. Nothing is run, and sqlglot parses only what has changed
 since it last did.
 
@@ -97,6 +98,11 @@ def results_keys() -> tuple[str, ...]:
 def sql_tests(folder: Path | None = None) -> tuple[SqlTable, ...]:
     """Every test of the folder, by name."""
     return tuple(entry for entry in _read(folder or sql_folder()) if entry.schema == TESTS)
+
+
+def macros(folder: Path | None = None) -> str:
+    """The statements that define the macros of the folder; they run before any of its files."""
+    return ((folder or sql_folder()) / "macros.sql").read_text(encoding="utf-8")
 
 
 def _read(folder: Path) -> tuple[SqlTable, ...]:

@@ -33,6 +33,8 @@ class Workbench:
     before: Mapping[str, BuiltTable]
     """Tables of the database that this build goes on from."""
     new_outputs: frozenset[int]
+    macros: str = ""
+    """Definitions of the macros that the SQL may call."""
     names: frozenset[str] = frozenset()
     """Every table that this build makes, for hints in error messages."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -99,10 +101,10 @@ def _sort_of(table: str) -> str:
 
 
 def _digest(bench: Workbench, entry: SqlTable) -> str:
-    """Of the SQL without its comments, and of what each table it reads was made from."""
+    """Of the SQL without its comments, of the macros, and of what each table it reads was made from."""
     code = "\n".join(line for line in entry.text.splitlines() if not line.lstrip().startswith(("--", "#")))
     made_from = [[name, bench.digests[name]] for name in entry.reads]
-    return hashlib.sha256(json.dumps([code.strip(), made_from]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([code.strip(), bench.macros, made_from]).encode()).hexdigest()
 
 
 def _make(bench: Workbench, entry: SqlTable, before: BuiltTable | None) -> str:

@@ -14,7 +14,7 @@ _VIEWS = {
 
 def write_texts(db: DuckDBPyConnection, study: Study, store: Store, digests: dict[str, str]) -> dict[str, str]:
     """Write the views anew, since the home may have moved; the digest of each, which is that of its records."""
-    shown = [b.name for b in study.benchmarks.values() if b.group != "safety" and not b.sensitive]
+    shown = [b.name for b in study.benchmarks.values() if b.shows_texts]
     db.execute("CREATE SCHEMA IF NOT EXISTS texts")
     for kind, (stage, columns) in _VIEWS.items():
         rows = db.execute(

@@ -50,7 +50,7 @@ def run(case):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
     session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
-    bounds = Bounds(0, (), case["budget"], case["packed"], Path(case["out"]), {})
+    bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.
     from deepspeed.utils import safe_get_full_grad

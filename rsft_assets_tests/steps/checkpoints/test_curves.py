@@ -68,11 +68,22 @@ def test_the_divergence_from_the_base_is_that_of_plain_pytorch(store, study):
 
 
 def test_a_base_that_does_not_fit_beside_costs_the_divergence_and_nothing_else(store, study, monkeypatch):
-    monkeypatch.setattr("rsft_assets.steps.checkpoints.training.process.fits_beside", lambda *_: False)
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
-    curves = curves_of(train_to(study, store, 2))
+    beside = train_to(study, store, 2)
+    monkeypatch.setattr("rsft_assets.steps.checkpoints.training.process.fits_beside", lambda *_: False)
+    alone = train(study, store, [checkpoint_ref(the_run(study), 2)], force=True, placement=CPU)[0]
+    curves = curves_of(alone)
     assert [entry["base_kl"] for entry in curves] == [None, None]
     assert curves[1]["held_out_loss"] > 0
+    assert alone.digest == beside.digest
+
+
+def test_a_step_made_again_has_the_curves_of_those_before_it(store, study):
+    publish_inputs(study, store, held_out=examples(30)[ROWS:])
+    first = train_to(study, store, 6)
+    again = train(study, store, [checkpoint_ref(the_run(study), 6)], force=True, placement=CPU)[0]
+    assert [entry["base_kl"] is not None for entry in curves_of(again)] == [False, True] * 3
+    assert again.digest == first.digest
 
 
 def test_a_training_resumed_from_a_state_of_an_earlier_version_has_no_entropy_there(tmp_path):

@@ -10,6 +10,7 @@ from rsft_assets.steps.checkpoints.training import estimate as estimates
 from rsft_assets.steps.checkpoints.training.estimate import estimate
 from rsft_assets.steps.checkpoints.training.gpu import peak_of
 from rsft_assets.steps.checkpoints.training.models import Shape
+from rsft_assets.steps.processes.hardware import memory_needed
 
 GIB = 2**30
 QWEN3_14B = Shape(hidden_size=5120, intermediate_size=17408, num_hidden_layers=40, vocab_size=151936)
@@ -36,6 +37,10 @@ def of(placement, precision="bf16", **changes):
 def test_states_are_shared_as_the_stage_says(processes, stage, precision, bytes_a_weight):
     found = of(Placement(processes=processes, zero_stage=stage), precision)
     assert found.states == pytest.approx(14_770_000_000 * bytes_a_weight, rel=1e-6)
+
+
+def test_a_plan_names_the_memory_that_a_training_reckons_with():
+    assert memory_needed(14_770_000_000, "checkpoints") == of(Placement()).states
 
 
 def test_qwen3_14b_fits_eight_h200_and_not_one():

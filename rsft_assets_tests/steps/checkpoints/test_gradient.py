@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
 
 FEW = [
-    (2, [Case(3, 100, True, "authors"), Case(3, 64, False, "token-mean")]),
+    pytest.param(2, [Case(3, 100, True, "authors"), Case(3, 64, False, "token-mean")], marks=pytest.mark.slow),
     (1, [Case(0, 100, False, "token-mean"), Case(0, 10_000, True, "authors")]),
 ]
 TABLE = [Case(*values) for values in itertools.product((0, 1, 2, 3), (64, 200, 10_000), (True, False), LOSSES)]

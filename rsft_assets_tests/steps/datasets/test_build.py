@@ -218,7 +218,13 @@ def test_a_set_longer_than_the_one_it_is_like_is_refused(built):
 
 
 def test_benchmark_items_are_taken_out_and_counted(tmp_path):
-    same = replace(SUMS_TEST, name="leaked", items=20, origin=Generator(name="sums", seed=SOURCE.origin.seed, count=20))
+    same = replace(
+        SUMS_TEST,
+        name="leaked",
+        title="Leaked",
+        items=20,
+        origin=Generator(name="sums", seed=SOURCE.origin.seed, count=20),
+    )
     output = make_all(study(benchmarks=(SUMS_TEST, same), datasets=(replace(COT, rows=30),)), Store(tmp_path))["cot"]
     assert output.stats["checks"]["contaminated"]["passed"]
     filters = {step["filter"]: step["removed"] for step in output.stats["filters"]}

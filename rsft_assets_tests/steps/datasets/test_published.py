@@ -12,6 +12,8 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study_file import read_study_file
 from rsft_assets.steps.benchmarks.lock import lock_benchmark
 from rsft_assets.steps.datasets.build import build_dataset
+from rsft_assets.steps.questions.tracing.links import output_node
+from rsft_assets.steps.questions.tracing.node import as_tree
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps.data_study import SUMS_TEST, mirror_parquet, rows_of, study
 
@@ -52,6 +54,8 @@ def test_the_authors_columns(adopt):
         "adopted",
         output.manifest.adopted_from["repo"],
     )
+    assert output.manifest.adopted_from["revision"] is None
+    assert "None" not in as_tree(output_node(output)), "a folder of one's own has no revision"
 
 
 def test_countdown_rows_with_numbers_and_target(adopt):

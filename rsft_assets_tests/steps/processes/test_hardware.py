@@ -38,7 +38,7 @@ def test_how_many_run_at_once(placement, processes, needs_gpu, cores, cards, fre
     assert how_many_at_once(Placement(**placement), processes, machine, needs_gpu=needs_gpu) == expected
 
 
-@pytest.mark.parametrize(("parameters", "refused"), [(4_900_000, None), (100_000_000, "about 1.5 GiB of GPU memory")])
+@pytest.mark.parametrize(("parameters", "refused"), [(4_900_000, None), (100_000_000, "about 1.7 GiB of GPU memory")])
 def test_a_models_need_of_a_gpu_goes_by_its_size(parameters, refused):
     study = tiny_study()
     study.models["tiny-1m"] = replace(study.models["tiny-1m"], parameters=parameters, needs_gpu=True)

@@ -118,6 +118,7 @@ def texts(publication):
             yield name, repr(pq.read_table(io.BytesIO(data)).to_pylist())
 
 
+@pytest.mark.slow
 def test_no_published_byte_holds_a_gated_or_harmful_text(study, home):
     in_home = [path for path in home.home.rglob("*.parquet") if CANARIES.search(repr(pq.read_table(path).to_pylist()))]
     assert len({path.parts[len(home.home.parts)] for path in in_home}) == 3, "benchmarks, completions, datasets"

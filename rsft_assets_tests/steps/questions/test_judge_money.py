@@ -40,6 +40,7 @@ def line_of(study, store, refs):
     return line
 
 
+@pytest.mark.slow
 def test_judge_tokens_and_money_stand_beside_their_estimate(tmp_path, server):
     store, study = (
         Store(tmp_path / "home"),
@@ -70,6 +71,7 @@ def test_judge_tokens_and_money_stand_beside_their_estimate(tmp_path, server):
     assert "40 tokens a judgement, measured" in " ".join(after.sources)
 
 
+@pytest.mark.slow
 def test_the_table_of_scores_names_the_judge(tmp_path, server):
     store, study = (
         Store(tmp_path / "home"),

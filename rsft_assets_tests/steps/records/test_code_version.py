@@ -83,6 +83,7 @@ def versions(package: Path) -> dict[str, str]:
     return {stage: code.version(stage) for stage in TABLE_OF}
 
 
+@pytest.mark.slow
 def test_every_file_drifts_exactly_the_stages_that_it_makes(package):
     before = versions(package)
     files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)

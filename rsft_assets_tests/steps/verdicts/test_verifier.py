@@ -90,6 +90,7 @@ def test_what_reached_a_limit_is_not_tried_again(verifier, monkeypatch):
     assert 1 <= len(ends) < 5
 
 
+@pytest.mark.slow
 def test_what_was_at_hand_when_time_ran_out_is_not_blamed_for_what_came_before(verifier):
     texts = [rf"$\left({number}+$" for number in range(8_000)]
     many, *alone = verifier.judge([Answer("", "5", " ".join(texts)), *(Answer("", "5", text) for text in texts)])
@@ -101,6 +102,7 @@ SLOW_ANSWER = Answer("slow", "41", r"\boxed{200001!/199999!}")
 """Takes about 0.6 s of CPU time, all of it in one step, and is wrong."""
 
 
+@pytest.mark.slow
 def test_a_step_that_gets_no_cpu_time_for_longer_than_the_limit_is_decided():
     with Verifier(workers=1, limits=Limits(seconds=2.0)) as own:
         (worker,) = own._pool.start()
@@ -137,11 +139,13 @@ def test_verdicts_are_the_same_idle_and_on_a_busy_machine():
     assert idle == busy == ["different", "time", "equal"]
 
 
+@pytest.mark.slow
 def test_a_gold_beyond_the_limits_leaves_its_answers_undecided(verifier):
     judged = list(verifier.judge(Answer("", r"\sum_{k=1}^{10^9} \frac{1}{k!}", rf"\boxed{{{n}}}") for n in range(3)))
     assert {judgement.verdict for judgement in judged} <= {"undecided", "wrong"}
 
 
+@pytest.mark.slow
 def test_memory_beyond_the_limit_is_undecided():
     with Verifier(workers=1, limits=Limits(seconds=20, memory_bytes=170_000_000)) as small:
         judged = list(small.judge([Answer("a", "5", r"\boxed{\{" + "1," * 150_000 + r"1\}}"), Answer("b", "5", "5")]))

@@ -77,6 +77,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_what_weak_models_write_gets_a_verdict_and_the_rest_goes_on(tmp_path):
     lines = [json.dumps({"id": name, "gold": gold, "response": text}) for name, (gold, text, _) in BAD.items()]
     between = json.dumps({"id": "ok", "gold": "5", "response": r"\boxed{5}"})

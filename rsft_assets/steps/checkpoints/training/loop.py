@@ -34,10 +34,11 @@ _ROWS_NAMED = 32
 
 @dataclass(frozen=True)
 class Bounds:
-    """The target step and the steps to keep."""
+    """The target step, the steps to hand over, and those at which held-out rows are tried."""
 
     target: int
     kept: Collection[int]
+    tried: Collection[int]
     budget: int
     packed: bool
     folder: Path
@@ -97,7 +98,7 @@ def train(session: Session, work: Work, position: Position, bounds: Bounds, kept
             if session.rank == 0:
                 progress.step(1, _note(entry, session))
             at_kept = step in bounds.kept
-            if at_kept and work.held_out is not None:
+            if step in bounds.tried and work.held_out is not None:
                 entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
                 _refuse_broken_weights(work, step, entry["held_out_loss"])
                 entry["base_kl"] = base_kl(session, work.held_out, bounds)

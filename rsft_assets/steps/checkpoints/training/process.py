@@ -81,6 +81,7 @@ class _Training:
         self.bounds = Bounds(
             target=job.target,
             kept=frozenset(job.publish),
+            tried=_tried(job),
             budget=job.placement.micro_batch_tokens,
             packed=packed,
             folder=job.folder,
@@ -151,6 +152,11 @@ def optimisation_of(job: Job) -> Optimisation:
     origin = job.study.models[job.ref.name].origin
     assert isinstance(origin, Pretraining)
     return origin
+
+
+def _tried(job: Job) -> frozenset[int]:
+    """All kept steps of a run, so that the curves do not depend on which of its checkpoints are missing."""
+    return frozenset(job.publish if job.out is not None else job.study.steps_of(job.study.runs[job.ref.run]))
 
 
 def _work(job: Job) -> Work:

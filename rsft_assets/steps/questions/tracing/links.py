@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.tracing.node import Node
-from rsft_assets.steps.records.checked import difference
 from rsft_assets.steps.records.identity import materialize_command
 from rsft_assets.steps.records.manifest import InputRecord, Manifest
 from rsft_assets.steps.records.store import Output, Store
@@ -38,7 +37,7 @@ def _facts(output: Output) -> dict[str, Any]:
         "digest": made.digest[:12],
         "identity": made.fingerprint[:12],
         "origin": made.origin if made.origin != "computed" else None,
-        "adopted from": made.adopted_from,
+        "adopted from": {name: value for name, value in (made.adopted_from or {}).items() if value is not None} or None,
         "made": made.finished_at[:19],
         "seconds": made.seconds,
         "seed": by.get("seed"),
@@ -55,7 +54,7 @@ def damage(output: Output, *, content: bool = False) -> str | None:
     problem = output.damage(content=content)
     if problem or content:
         return problem
-    return difference(output.folder, (record for record in output.manifest.files if record.bytes <= HASHED_BYTES))
+    return output.changed(record.path for record in output.manifest.files if record.bytes <= HASHED_BYTES)
 
 
 def follow(

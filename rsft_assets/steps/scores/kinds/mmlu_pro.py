@@ -1,7 +1,8 @@
 """MMLU-Pro: multiple choice of up to ten, on a subset that is even over the categories.
 
-`strict` is the paper's rule (`choice.py`). `authors` does what their code does: the first "answer is X" or boxed letter
-anywhere, tentative ones in the thinking included.
+`strict` is the paper's rule (`choice.py`). `authors` does what their code does (mmlu_pro/_default_template_yaml at
+3378e2b): the first "answer is X" or boxed letter anywhere, tentative ones in the thinking included. A box with white
+space counts as none, and any capital letter in one as an answer.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.steps.scores.grading.task import VOTED, Grade, Item, Locked, Published, Sample, Task, each
 from rsft_assets.steps.scores.kinds.choice import LETTERS, grade_letter, strict_letter
 
-_FIRST = re.compile(r"answer is \(?([A-J])\)?|\\boxed\{(?:\\text\{)?\s*([A-J])\s*\}")
+_FIRST = re.compile(r"answer is \(?([A-J])\)?|\\boxed\{(?:\\text\{)?([A-Z])\}")
 
 
 def items(published: Published) -> Iterator[Locked]:

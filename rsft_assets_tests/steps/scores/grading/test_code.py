@@ -182,10 +182,12 @@ HOSTILE = {
     "is no program": ("this is (not python", {"error"}),
     "holds a NUL": ("print('fine')\0", {"error"}),
 }
+LONG = ("sleeps", "sleeps with its output closed", "prints errors for ever")
+"""These end by wall time, after five seconds."""
 
 
 @needs_isolation
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in HOSTILE])
 def test_a_hostile_program_ends_in_its_own_state(sandbox, hasty, name):
     code, expected = HOSTILE[name]
     before = set(Path("/tmp").iterdir())
@@ -197,6 +199,7 @@ def test_a_hostile_program_ends_in_its_own_state(sandbox, hasty, name):
     assert run(sandbox, "print('fine')").status == "passed"
 
 
+@pytest.mark.slow
 @needs_isolation
 def test_a_sandbox_that_ends_after_its_last_answer_costs_the_next_program_nothing(monkeypatch):
     left = SandboxServer._left

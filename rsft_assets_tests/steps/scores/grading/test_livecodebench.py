@@ -89,6 +89,7 @@ def tools():
         yield tools
 
 
+@pytest.mark.slow
 @needs_isolation
 def test_the_authors_limit_the_time_of_all_tests_together(tools):
     """A test may take longer than 6 seconds where the others take less; here 8 of the 7 x 2 + 5."""
