@@ -40,10 +40,12 @@ measured AS (
         -- Bonferroni's over the pairs of steps, which for small ones is as good as max-T's.
         t.trained_steps * (t.trained_steps + 1) / 2 AS step_pairs,
         CASE WHEN t.trained_steps >= 3 THEN step_pairs * student_p(g.centre / g.se, g.freedom) END AS gain_p,
+        student_p(b.centre / b.se, b.freedom) AS best_p,
+        student_p(f.centre / f.se, f.freedom) AS from_best_p,
         CASE
             WHEN gain_p IS NULL THEN NULL
             WHEN t.best_id = t.end_id OR sign * b.centre <= 0 THEN 1
-            ELSE step_pairs * greatest(student_p(b.centre / b.se, b.freedom), student_p(f.centre / f.se, f.freedom))
+            WHEN best_p IS NOT NULL AND from_best_p IS NOT NULL THEN step_pairs * greatest(best_p, from_best_p)
         END AS over_fitted_p
     FROM staging.best_steps t
     LEFT JOIN declared.metrics m ON m.benchmark = t.benchmark AND m.metric = t.metric

@@ -14,7 +14,9 @@
 -- column arm_mean_tokens: mean over the training seeds of this model, set and schedule that were scored at this step
 -- column arm_mean_tokens_low: 95 % interval in which items and training seeds vary; with one seed, items only
 -- column arm_growth_low: the same for the mean growth
--- column arm_growth_se: standard error of it, with its degrees of freedom, for a test that corrects for many
+-- column arm_growth_se: standard error of it, for a test that corrects for many
+-- column arm_growth_freedom: its degrees of freedom, from seeds and items: far out, few items make a difference
+-- column items: questions that were answered
 -- column seeds: training seeds that it is the mean of
 WITH lengths AS (
     SELECT
@@ -34,6 +36,7 @@ WITH lengths AS (
         s.position,
         s.protocol,
         r.answers,
+        r.answers / k.samples AS items,
         r.mean_tokens,
         rs.mean_tokens_se,
         r.median_tokens,
@@ -57,6 +60,7 @@ WITH lengths AS (
         s.trace
     FROM staging.score_outputs s
     JOIN declared.datasets d ON d.dataset = s.dataset
+    JOIN declared.benchmarks k ON k.study = s.study AND k.benchmark = s.benchmark
     JOIN staging.response_shapes r ON r.completions_id = s.completions_id
     JOIN staging.response_spread rs ON rs.completions_id = s.completions_id
     LEFT JOIN declared.run_groups g ON g.run = s.run AND g.benchmark = s.benchmark
@@ -88,13 +92,17 @@ free AS (
         CASE WHEN step > 0 THEN sqrt(item_variance + base_variance + seed_variance) END AS arm_growth_se,
         CASE WHEN seed_variance > 0 THEN 10 * (seeds - 1) * (arm_se ** 2 / seed_variance) ** 2 END AS tenths,
         CASE WHEN seed_variance > 0 THEN 10 * (seeds - 1) * (arm_growth_se ** 2 / seed_variance) ** 2 END
-            AS growth_tenths
+            AS growth_tenths,
+        arm_growth_se ** 4 / nullif(
+            (item_variance ** 2 + base_variance ** 2) / greatest(items - 1, 1)
+            + coalesce(seed_variance ** 2 / nullif(seeds - 1, 0), 0),
+            0
+        ) AS arm_growth_freedom
     FROM arms
 )
 
 SELECT
     f.* EXCLUDE (growth_se, item_variance, base_variance, seed_variance, arm_se, tenths, growth_tenths),
-    coalesce(f.growth_tenths / 10, 1000) AS arm_growth_freedom,
     growth - 1.959964 * growth_se AS growth_low,
     growth + 1.959964 * growth_se AS growth_high,
     arm_mean_tokens - coalesce(t.t, 1.959964 + 23.7227 / f.tenths, 1.959964) * arm_se AS arm_mean_tokens_low,

@@ -95,7 +95,10 @@ pooled AS (
         s.* EXCLUDE (arm_id, other_arm, grader, metric),
         i.arm_centre,
         i.item_variance,
-        item_variance + seed_variance AS variance,
+        -- None where every item changed by as much in every seed, which leaves 0 or rounding: it says nothing.
+        CASE WHEN i.item_variance + seed_variance > (1e-6 * i.arm_centre) ** 2
+            THEN i.item_variance + seed_variance
+        END AS variance,
         variance ** 2 / nullif(item_variance ** 2 / i.item_freedom + seed_variance ** 2 / (p.seeds - 1), 0)
             AS both_freedom
     FROM pairs p

@@ -1,9 +1,9 @@
-"""The page server of `rsft dev`: figures, reports and curves of the home, read-only, for Dagster's UI and the browser.
+"""The page server of `rsft dev`: figures, reports, curves and traces of the home, read-only, for Dagster and browsers.
 
     python -m rsft_assets.commands.pages --host 127.0.0.1 --port 3001
 
-It serves pictures, numbers and pages of outputs below `figures/` and `report/`, and below `curves/` the curve of a
-score's run, drawn from the scores when it is asked for; nothing else of the home.
+It serves pictures, numbers and pages of outputs below `figures/` and `report/`; below `curves/` the curve of a score's
+run, drawn from the scores when it is asked for; below `traces/` what `rsft trace` says of a score. Nothing else.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url
+from rsft_assets.defs.pages import CURVES, PREVIEW, TRACES, address_file, base_url
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, parse_ref
+from rsft_assets.specs.study import Study
 from rsft_assets.steps.figures.catalogue import FIGURES, label_of
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
 from rsft_assets.steps.records.store import Store
@@ -75,6 +76,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
             return index(Store(self.home)).encode(), _TYPES[".html"]
         if path.startswith(f"/{CURVES}/"):
             return curve(Store(self.home), path, small=parts.query == PREVIEW).encode(), _TYPES[".svg"]
+        if path.startswith(f"/{TRACES}/"):
+            return trace_text(Store(self.home), path).encode(), "text/plain; charset=utf-8"
         file = public_file(self.home, path)
         if file is None:
             return None
@@ -113,15 +116,31 @@ def public_file(home: Path, path: str) -> Path | None:
 
 def curve(store: Store, path: str, *, small: bool) -> str:
     """The picture of `/curves/scores/MODEL/BENCHMARK/RUN/STEP.svg`, from the scores as they are now."""
-    # Only curves need the study and its tasks.
+    # Only curves and traces need the study and its tasks.
     from rsft_assets.specs.study import load_study
     from rsft_assets.steps.questions.score_curve import curve_picture
 
     study = load_study()
-    if not path.startswith(f"/{CURVES}/scores/"):
+    return curve_picture(study, store, _score(study, path, CURVES), scale=1 if small else 2)
+
+
+def trace_text(store: Store, path: str) -> str:
+    """The trace of `/traces/scores/MODEL/BENCHMARK/RUN/STEP.txt`, in which no question or answer stands."""
+    from rsft_assets.specs.study import load_study
+    from rsft_assets.steps.questions.trace import trace
+    from rsft_assets.steps.questions.tracing.node import as_tree
+
+    study = load_study()
+    ref = _score(study, path, TRACES)
+    return as_tree(trace(study, store, ref.asset, ref.partition)) + "\n"
+
+
+def _score(study: Study, path: str, first: str) -> Ref:
+    """The score that an address names."""
+    if not path.startswith(f"/{first}/scores/"):
         raise StepError(f"{path} names no score")
-    asset, run, step = path.removeprefix(f"/{CURVES}/").removesuffix(".svg").rsplit("/", 2)
-    return curve_picture(study, store, parse_ref(study, asset, f"{run}|{step}"), scale=1 if small else 2)
+    asset, run, step = path.removeprefix(f"/{first}/").rpartition(".")[0].rsplit("/", 2)
+    return parse_ref(study, asset, f"{run}|{step}")
 
 
 def preview(picture: Path) -> bytes:

@@ -16,10 +16,12 @@ import yaml
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
 from rsft_assets.defs.failures import failure, show_traces
+from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE, PlacementResource
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.study import Study
+from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.processes.child import Child, end
+from rsft_assets.steps.questions.planning.selection import Selection, cells
 from rsft_assets.steps.records.pointers import pointers
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.results.behind import behind
@@ -29,6 +31,7 @@ RESULTS = ["results/*", "figures/*", "report"]
 _TABLE_1 = ("5e-5_8x256_math-cot-20k", "5e-5_8x32_math-cot-2.5k", "5e-5_1x32_math-cot-20k")
 """Settings 1, 2 and 3: the same 640 steps."""
 _LAST_LINES = 12
+_LINKS = 12
 MAKE = "make"
 """The job that makes what it is told, with everything that it is made from."""
 
@@ -64,15 +67,33 @@ def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig, 
         end([child], seconds=30.0)
     if status:
         raise failure("\n".join(said[-_LAST_LINES:]))
+    context.add_output_metadata(_asset_pages(load_study(), config))
+
+
+def _asset_pages(study: Study, config: MaterializeConfig) -> dict[str, dg.MetadataValue[Any]]:
+    """Links to the pages of what was asked for; of one partition where it is one."""
+    asked = tuple(config.select), tuple(config.run or ()), tuple(config.step or ()), tuple(config.partition or ())
+    by_asset: dict[str, list[str]] = {}
+    for ref in cells(study, Selection(*asked)):
+        if ref.stage not in ("results", "figures"):
+            by_asset.setdefault(ref.asset, []).append(str(dagster_key(study, ref)))
+    pages: dict[str, dg.MetadataValue[Any]] = {}
+    for asset, keys in list(by_asset.items())[:_LINKS]:
+        one = {"view": "partitions", "partition": keys[0]} if len(keys) == 1 and keys[0] else {}
+        pages[asset] = dg.MetadataValue.url(f"/assets/{asset}{'?' if one else ''}{urlencode(one)}")
+    return pages
 
 
 def launchpad_path(run: dg.DagsterRun, refs: Sequence[Ref]) -> str:
-    """The page of Dagster's UI where `make` is filled in to make `refs`, in the code location of a run."""
+    """The page of Dagster's UI where `make` is filled in to make `refs`, in the code location of a run.
+
+    With scores, tables, figures and report are made too: they show what was asked for.
+    """
     origin = run.remote_job_origin
     location = origin.repository_origin.code_location_origin.location_name if origin else "rsft_assets.definitions"
     grid = [ref for ref in refs if ref.stage in ("checkpoints", "scores")]
     asked: dict[str, Iterable[str | int]] = {
-        "select": (ref.asset for ref in refs),
+        "select": [*(ref.asset for ref in refs), *(RESULTS if any(ref.stage == "scores" for ref in refs) else ())],
         "run": (ref.run for ref in grid),
         "step": (ref.step for ref in grid),
         "partition": (ref.partition for ref in refs if ref.partition and ref not in grid),

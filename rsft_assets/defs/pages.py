@@ -1,4 +1,4 @@
-"""Addresses of figures, reports and curves on the page server of `rsft dev`, as metadata link to them.
+"""Addresses of figures, reports, curves and traces on the page server of `rsft dev`, as metadata link to them.
 
 Dagster's UI shows pictures from http addresses only. The server notes its address in the home, so that links written
 by any process lead to it, also after a restart.
@@ -14,6 +14,8 @@ PREVIEW = "preview"
 """The query of a picture's address that asks for a small one."""
 CURVES = "curves"
 """First part of the address of a score's curve, which is drawn when it is asked for."""
+TRACES = "traces"
+"""First part of the address of what `rsft trace` says of a score."""
 DEFAULT_URL = "http://127.0.0.1:3001"
 
 
@@ -45,6 +47,11 @@ def page_url(output: Output, file: str) -> str:
 def curve_url(home: Path, ref: Ref) -> str:
     """The address of the curve of a score's run, with its step marked."""
     return f"{base_url(home)}/{CURVES}/{quote(ref.asset)}/{quote(ref.run)}/{ref.step}.svg"
+
+
+def trace_url(home: Path, ref: Ref) -> str:
+    """The address of the trace of a score: what it was made from, down to the training rows."""
+    return f"{base_url(home)}/{TRACES}/{quote(ref.asset)}/{quote(ref.run)}/{ref.step}.txt"
 
 
 def embedded(url: str, words: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from rsft_assets.defs.asset_cards import literal
-from rsft_assets.defs.pages import curve_url, embedded, home_of
+from rsft_assets.defs.pages import curve_url, embedded, home_of, trace_url
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study
@@ -26,8 +26,9 @@ def score_card(study: Study, score: Output) -> dict[str, Any]:
     store = Store(home_of(score))
     base = point_of(store.sound(Ref(ref.asset, f"{ref.run}|0"))) if ref.step else None
     picture = embedded(curve_url(store.home, ref), "score by step")
+    origin = f"[what it was made from]({trace_url(store.home, ref)})"
     facts: dict[str, Any] = {
-        "score": dg.MetadataValue.md(f"{_number(study, ref, point, base)}\n\n{picture}"),
+        "score": dg.MetadataValue.md(f"{_number(study, ref, point, base)}\n\n{picture}\n\n{origin}"),
         **{"value": point.value, "low": point.low, "high": point.high},
     }
     if base is not None:

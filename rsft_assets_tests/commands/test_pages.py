@@ -16,7 +16,7 @@ from PIL import Image
 
 from rsft_assets.commands import pages
 from rsft_assets.commands.pages import public_file
-from rsft_assets.defs.pages import CURVES, PREVIEW, address_file, base_url, page_url
+from rsft_assets.defs.pages import CURVES, PREVIEW, TRACES, address_file, base_url, page_url
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord
@@ -111,6 +111,16 @@ def test_a_curve_is_drawn_when_it_is_asked_for(store):
         assert b"Nano dot product" in body and b"no score yet" in body
         for wrong in (f"/{CURVES}/", path.replace("40.", "41."), f"/{CURVES}/checkpoints/nano-300k/{run}/40.svg"):
             assert served.get(wrong)[0] == 404
+        assert served.get(path, Host="evil.example")[0] == 403
+
+
+def test_a_trace_says_what_is_missing(store):
+    with Served(store) as served:
+        path = f"/{TRACES}/scores/nano-300k/nano-dot/nano-300k_nano-cot_lr1e-4_ep8_bs16/40.txt"
+        status, body, headers = served.get(path)
+        assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+        assert b"not made yet" in body and b"rsft materialize" in body
+        assert served.get(f"/{TRACES}/../queries/nano-chains/a/1.txt")[0] == 404
         assert served.get(path, Host="evil.example")[0] == 403
 
 

@@ -10,8 +10,8 @@ import yaml
 
 from rsft_assets.defs import materializing
 from rsft_assets.defs.code_location import defs, study
+from rsft_assets.defs.jobs import MaterializeConfig, _asset_pages, launchpad_path
 from rsft_assets.defs.jobs import jobs as declared_jobs
-from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.planning.selection import Selection, cells
@@ -69,9 +69,24 @@ def make(instance, *names):
 
 
 @pytest.mark.slow
-def test_make_makes_what_is_named(instance):
-    assert make(instance, "queries/nano-chains").success
+def test_make_makes_what_is_named_and_links_to_it(instance):
+    made = make(instance, "queries/nano-chains")
+    assert made.success
     assert Store.from_env().current(Ref("queries/nano-chains"))
+    [output] = [event.step_output_data for event in made.all_events if event.is_successful_output]
+    assert {name: value.value for name, value in output.metadata.items()} == {
+        "queries/nano-chains": "/assets/queries/nano-chains"
+    }
+
+
+def test_links_lead_to_the_one_partition_that_was_asked_for():
+    asked = MaterializeConfig(select=[SCORES, "report", "results/*"], run=[RUN], step=[40])
+    pages = {name: urlsplit(value.value) for name, value in _asset_pages(study, asked).items()}
+    assert set(pages) == {SCORES, "report"}
+    assert pages[SCORES].path == f"/assets/{SCORES}"
+    assert parse_qs(pages[SCORES].query)["partition"] == [str(dagster_key(study, Ref(SCORES, f"{RUN}|40")))]
+    several = _asset_pages(study, MaterializeConfig(select=[SCORES], run=[RUN]))
+    assert several[SCORES].value == f"/assets/{SCORES}"
 
 
 def test_make_fails_with_the_words_of_the_command(instance):
@@ -102,7 +117,9 @@ def test_a_score_without_its_checkpoint_leads_to_the_job_that_makes_both(instanc
     config = yaml.safe_load(parse_qs(address.query)["config"][0])
     assert dg.validate_run_config(jobs()["make"], config)
     asked = config["ops"]["rsft_materialize"]["config"]
-    chosen = Selection(tuple(asked["select"]), runs=tuple(asked["run"]), steps=tuple(asked["step"]))
+    scores, shown = asked["select"][:1], asked["select"][1:]
+    assert shown == ["results/*", "figures/*", "report"]
+    chosen = Selection(tuple(scores), runs=tuple(asked["run"]), steps=tuple(asked["step"]))
     assert cells(study, chosen) == [Ref(SCORES, f"{RUN}|40")]
     assert f"make it first: rsft materialize checkpoints/nano-300k --run {RUN} --step 40" in failed.description
 

@@ -42,14 +42,18 @@ ARMS = {
 }
 
 
-def judged(*names):
-    """A database with the tables that judge these arms, from scores that have exactly the shares above."""
+def judged(*names, rewards=False):
+    """A database with the tables that judge these arms, from scores that have exactly the shares above.
+
+    As rewards, every item has the same one, the mean.
+    """
+    unit = "reward" if rewards else "share"
     db = duckdb.connect()
     db.execute(macros())
     db.execute("CREATE SCHEMA declared; CREATE SCHEMA staging; CREATE SCHEMA marts; CREATE SCHEMA seeds")
     # What another benchmark calls by the same name is another metric.
     db.execute(
-        "CREATE TABLE declared.metrics AS FROM (VALUES ('b', 'accuracy', 'share'), ('other', 'accuracy', 'reward')) "
+        f"CREATE TABLE declared.metrics AS FROM (VALUES ('b', 'accuracy', '{unit}'), ('other', 'accuracy', 'reward')) "
         "t(benchmark, metric, unit)"
     )
     points, items = [], []
@@ -60,8 +64,10 @@ def judged(*names):
             trajectory = [(s, r) for s, r in zip(STEPS, rates, strict=True) if r is not None and (s or seed == 1)]
             for step, rate in trajectory:
                 points.append(point(name, seed, step, rate, point_id=len(points) + 1, base_point_id=base))
-                points[-1]["is_last"] = step == trajectory[-1][0]
+                points[-1] |= {"is_last": step == trajectory[-1][0], "unit": unit}
                 items.append(solved(points[-1]))
+                if rewards:
+                    items[-1]["value"] = rate
     for table, frame in (("score_points", pd.DataFrame(points)), ("item_scores", pd.concat(items))):
         db.register("made_up", frame)
         db.execute(f"CREATE TABLE staging.{table} AS FROM made_up")

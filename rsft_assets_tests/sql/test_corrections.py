@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from rsft_assets.steps.report.answer import Tables
+from rsft_assets.steps.report import outcomes
+from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.enough import long_enough
+from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.results.sql_files import macros, sql_folder
 from rsft_assets_tests.benchmarks.step_intervals import largest
-from rsft_assets_tests.sql.made_up_arms import ARMS, judged, or_none, rows_of
+from rsft_assets_tests.sql.made_up_arms import ARMS, CLEAN, judged, or_none, rows_of, three
 
 MAX_T = pd.read_csv(sql_folder() / "seeds" / "max_t.csv", comment="#")
 
@@ -98,6 +100,40 @@ def test_holms_correction_runs_once_over_all_arms(every):
     assert {or_none(row["arm_valley_holm_p"]) for row in rows_of(every, short)} == {None}
 
 
+@pytest.mark.parametrize(
+    ("mart", "column", "other"),
+    [
+        ("data_comparison", "arm_gain", "p.base_point_id"),
+        ("data_comparison", "arm_difference", "reference_run"),
+        ("schedule_comparison", "arm_difference", "reference_run"),
+        ("safety_tradeoff", "arm_harm", "p.base_point_id"),
+        ("safety_tradeoff", "harm_over_twin", "twin_run"),
+    ],
+)
+def test_a_family_holds_each_arm_and_benchmark_once_whatever_its_seeds(finished, mart, column, other):
+    safety = mart == "safety_tradeoff"
+    benchmark = "safety_benchmark" if safety else "benchmark"
+    apart = "m.is_headline" if safety else "m.is_headline, m.benchmark_group = 'safety'"
+    ends = f"SELECT point_id FROM staging.score_points o WHERE o.run = m.{other} AND o.is_last AND o.grader = p.grader "
+    ends += "AND o.source = p.source AND o.benchmark = p.benchmark AND o.metric = p.metric"
+    with open_results(finished) as db:
+        tests = db.execute(f"""
+            SELECT (m.source, m.study, m.grader, {apart})::VARCHAR AS family,
+                (p.arm, p.benchmark, p.metric, p.protocol)::VARCHAR AS test, a.arm_p, m.{column}_holm_p AS corrected
+            FROM marts.{mart} m JOIN staging.score_points p
+                ON p.source = m.source AND p.run = m.run AND p.is_last AND p.benchmark = m.{benchmark}
+                AND p.grader = m.grader AND p.metric = m.metric
+            JOIN staging.arm_differences a ON a.point_id = p.point_id AND a.grader = p.grader AND a.metric = p.metric
+                AND a.other_point_id = {other if other.startswith("p.") else f"({ends})"}
+            WHERE a.arm_p IS NOT NULL{" AND m.reading IS NOT NULL" if safety else ""}""").df()
+    once = tests.drop_duplicates()
+    assert len(once) > 0 and not once.duplicated(["family", "test"]).any()
+    # The one arm with two seeds, and so with two rows, is the reference of the others and has no twin.
+    assert (len(tests) > len(once)) == (column in ("arm_gain", "arm_harm"))
+    for _, family in once.groupby("family"):
+        assert np.allclose(family.corrected, textbook(family.arm_p.to_numpy()), rtol=1e-9)
+
+
 # A fall of 5.5 points: beyond noise in one arm, one in some hundreds by chance.
 FAINT = (0.5, 0.445, 0.6, 0.7, 0.7, 0.8)
 
@@ -121,6 +157,74 @@ def test_what_one_arm_shows_must_be_clearer_among_many(monkeypatch, others, conf
     assert len(faint) == (0 if confirmed else 1)
     if faint:
         assert f"beyond noise by itself, but not as one of {others + 1} (p = " in faint[0]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("course", [CLEAN, (0.3,) * 6])
+def test_what_changes_every_item_by_as_much_has_no_interval(monkeypatch, course, seeds):
+    """Rewards without any spread: nothing is known of noise, so nothing is beyond it."""
+    monkeypatch.setitem(ARMS, "even", (course,) * seeds)
+    db = judged("even", rewards=True)
+    found = rows_of(
+        db, "SELECT * FROM staging.differences JOIN staging.arm_differences USING (point_id, other_point_id)"
+    )
+    assert len(found) >= 5 * seeds
+    for row in found:
+        assert (row["method"], row["arm_method"]) == ("no interval", "no interval")
+        assert np.isnan([row[name] for name in ("low", "high", "arm_low", "arm_high", "arm_p")]).all()
+        assert not row["beyond_noise"] and not row["arm_beyond_noise"]
+    answer = long_enough(Tables(db, "made-up"))
+    if course is CLEAN:
+        assert answer.missing[0] == "1 arm-benchmark pair cannot be judged for want of an interval."
+    else:
+        assert answer.short.startswith("Of 1 score curve, 0 dip and then recover; 0 end below")
+
+
+@pytest.mark.parametrize(("best", "said"), [(0.7, True), (0.535, False)])
+def test_a_gain_on_the_way_holds_although_its_step_was_chosen(monkeypatch, best, said):
+    """Both gains leave 0 out of the interval of their own step, and both are lost again beyond noise."""
+    monkeypatch.setitem(ARMS, "passing", three((0.5, best, 0.5, 0.4, 0.3, 0.2)))
+    db = judged("passing", "rising", "noise")
+    db.execute(
+        "CREATE TABLE marts.score_trajectories AS "
+        "SELECT p.* REPLACE ('ood-reasoning' AS benchmark_group), seeds, arm_difference AS arm_gain, "
+        "arm_low AS arm_gain_low, arm_high AS arm_gain_high FROM staging.score_points p "
+        "JOIN staging.arm_differences a USING (point_id, grader, metric) WHERE other_arm = 'base'"
+    )
+    [gain] = rows_of(
+        db, "SELECT DISTINCT arm_gain_low FROM marts.score_trajectories WHERE arm = 'passing_d_s' AND step = 10"
+    )
+    assert gain["arm_gain_low"] > 0
+    [fall] = rows_of(db, "SELECT * FROM marts.dip_and_recovery WHERE run = 'passing_d_s'")
+    assert (fall["is_arm_erosion_confirmed"], fall["arm_erosion_step"]) == (True, 10)
+    answer = Answer("generalised", "?")
+    outcomes._on_the_way(Tables(db, "made-up"), answer)
+    assert len(answer.sentences) == said
+    assert all("passing_d_s on Sums stood +20.0 points" in sentence for sentence in answer.sentences)
+
+
+def test_without_one_of_its_two_differences_no_over_fitting_is_tested(every):
+    every.execute(
+        "CREATE TABLE declared.runs AS SELECT DISTINCT study, run, model, dataset, schedule, arm, seed, 1e-3 AS lr, "
+        "8 AS epochs, 'cosine' AS decay, 160 AS total_steps FROM staging.score_points;"
+        "CREATE TABLE declared.benchmarks AS SELECT 'made-up' AS study, 'b' AS benchmark, 'Sums' AS title, "
+        "'in-domain' AS benchmark_group, 1 AS position, 'accuracy' AS headline_metric;"
+        "ALTER TABLE declared.metrics ADD COLUMN lower_is_better BOOLEAN"
+    )
+    mart = (sql_folder() / "marts" / "optimization_regimes.sql").read_text()
+    query = f"SELECT over_fitted_holm_p, regime FROM ({mart}) WHERE source = 'ours' AND run = 'eroding_d_s'"
+    [known] = rows_of(every, query)
+    assert known["regime"] == "over-fitted" and known["over_fitted_holm_p"] < 0.001
+    try:
+        every.execute("BEGIN")
+        every.execute(
+            "UPDATE staging.differences SET se = NULL WHERE (other_point_id, point_id) IN "
+            "(SELECT (best_id, end_id) FROM staging.best_steps WHERE run = 'eroding_d_s')"
+        )
+        [unknown] = rows_of(every, query)
+    finally:
+        every.execute("ROLLBACK")
+    assert unknown["regime"] == "optimal" and np.isnan(unknown["over_fitted_holm_p"])
 
 
 def test_the_critical_values_are_between_tukeys_and_bonferronis():

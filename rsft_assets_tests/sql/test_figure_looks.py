@@ -8,7 +8,15 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.figures import data_comparison, dip_and_recovery, safety_tradeoff, style, training_curves
+from rsft_assets.steps.figures import (
+    data_comparison,
+    dip_and_recovery,
+    safety_tradeoff,
+    schedule_comparison,
+    short_training,
+    style,
+    training_curves,
+)
 from rsft_assets.steps.figures.draw import _places
 
 USUAL, SHORT = "lr1e-4_ep8_bs16", "lr1e-4_ep1_bs2_constlr"
@@ -161,6 +169,46 @@ def test_safety_is_on_one_scale_with_the_set_as_colour_and_the_schedule_as_marke
         "1 epoch, batch 2, rate 1e-4, constant",
         "Setting 1: 8 epochs, batch 16, rate 1e-4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "change", "verdict"),
+    [
+        (data_comparison, "arm_gain", "is_arm_gain_confirmed"),
+        (short_training, "arm_gain", "is_arm_gain_confirmed"),
+        (schedule_comparison, "arm_difference", "is_arm_difference_confirmed"),
+        (safety_tradeoff, "arm_harm", "is_arm_harm_confirmed"),
+    ],
+)
+def test_what_is_not_confirmed_is_pale_whatever_its_own_interval_says(figure, change, verdict):
+    """The interval of each of three arms leaves out 0, and one is confirmed after correction."""
+    ends = {f"{change}{end}": value for end, value in (("", 0.1), ("_low", 0.05), ("_high", 0.15))}
+    rows = [
+        {
+            **{"source": "ours", "model": "m", "dataset": "cot", "schedule": name, "run": name, "seed": 1, "step": 20},
+            **{"benchmark": "b", "title": "B", "position": 1, "benchmark_group": "general", "lower_is_better": False},
+            **{
+                "unit": "share",
+                "gain": 0.1,
+                "difference": 0.1,
+                "harm": 0.1,
+                "value": 0.5,
+                "seed_mean": 0.5,
+                "seeds": 1,
+            },
+            **{"rows": 8, "passes": 2.0, "total_steps": 20, "data_family": "f", "is_reference": False},
+            **{"fresh_difference": None, "lr": 1e-3, "decay": "cosine", "safety_benchmark": "b", "metric": "m"},
+            **{"thinking": True, "reading": "harm", "is_fall": False, "reasoning_gain": 0.1, "arm_reasoning_gain": 0.1},
+            **{"arm_reasoning_gain_low": 0.05, "arm_reasoning_gain_high": 0.15, "reasoning_seeds": 1},
+            **{**ends, verdict: name == "a", verdict.replace("confirmed", "beyond_noise"): True},
+        }
+        for name in ("a", "b", "c")
+    ]
+    with style.house_style():
+        canvas = figure.draw(rows, "s")
+    points = [line for line in canvas.axes[0].lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]
+    assert [line.get_alpha() for line in points] == [1, 0.4, 0.4]
+    assert "Pale: " in said(canvas) and "not beyond noise after Holm's correction" in said(canvas)
 
 
 @pytest.mark.parametrize(("steps", "points"), [(100, 100), (640, 161), (22_400, 2_241)])

@@ -187,15 +187,15 @@ def step_row(step, tokens, seed=1, **changed):
         **{"arm_mean_tokens": tokens, "arm_mean_tokens_low": tokens - 2, "arm_mean_tokens_high": tokens + 2},
         **{"arm_growth": tokens - 10.0, "arm_growth_real": tokens - 11.0},
         **{"arm_growth_low": tokens - 12.8 if step else None, "arm_growth_high": tokens - 7.2 if step else None},
-        **{"arm_growth_se": 2**0.5 if step else None, "arm_growth_freedom": 1000.0},
+        **{"arm_growth_se": 2**0.5 if step else None, "arm_growth_freedom": 1000.0, "items": 300},
     }
     return row | changed
 
 
-def judged_lines(*courses):
+def judged_lines(*courses, items=300):
     """One arm for each course of mean tokens, from a base of 10."""
     lines = [
-        lengths._line([step_row(0, 10.0), *(step_row(i + 1, value) for i, value in enumerate(tokens))])
+        lengths._line([step_row(0, 10.0), *(step_row(i + 1, value, items=items) for i, value in enumerate(tokens))])
         for tokens in courses
     ]
     with duckdb.connect() as db:
@@ -210,7 +210,25 @@ def test_lengths_are_corrected_for_all_arms_and_benchmarks():
     first, *others = judged_lines((14.7, 10.4), *[(10.0, 10.0)] * 30)
     assert (alone["grows"], alone["shorter_seeds"]) == (True, 1)
     assert (first["grows"], first["shorter_seeds"]) == (False, 0)
+    assert alone["growth_holm_p"] < 0.01 < 0.05 < first["growth_holm_p"] == pytest.approx(31 * alone["growth_holm_p"])
     assert not any(line["grows"] or line["shorter_seeds"] for line in others)
+
+
+def test_few_items_tell_less_of_a_length():
+    """A fall of 3.0 standard errors, with 299 and with 3 degrees of freedom."""
+    assert [judged_lines((14.7, 10.4), items=items)[0]["shorter_seeds"] for items in (300, 4)] == [1, 0]
+
+
+def test_the_freedom_of_a_growth_is_that_of_its_items_and_seeds(ask):
+    rows = ask(
+        "SELECT r.*, b.items AS declared FROM marts.response_length r "
+        "JOIN declared.benchmarks b USING (study, benchmark) WHERE step > 0 AND study = 'tiny' AND arm_growth_se > 0"
+    )
+    for row in rows:
+        found = row["arm_growth_freedom"] * (1 + 1e-9)
+        least = row["items"] - 1 if row["seeds"] == 1 else min(row["items"], row["seeds"]) - 1
+        assert row["items"] == row["declared"] and least <= found <= 2 * row["items"] + row["seeds"]
+    assert {row["seeds"] for row in rows} == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -291,6 +309,14 @@ def test_sets_are_told_with_what_is_known_of_them(rows, said):
     answer = Answer("trusted", "?")
     trust._data(SimpleNamespace(ask=lambda query: found), answer)
     assert answer.sentences == ([f"d: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0004, "&lt; 0.001"), (0.0123, "0.012"), (1.0, "1.000"), (None, "–")])
+def test_a_p_value_reads_alike_whatever_the_unit_of_its_row(p, shown):
+    for unit in ("share", "tokens", "reward"):
+        rows = [{"gain_holm_p": p, "unit": unit}]
+        answer = Answer("data", "?", ["It is."], columns={"gain_holm_p": "p (Holm)"}, rows=rows, table="marts.t")
+        assert f"<td>{shown}</td>" in page("Report", [], [answer], {}, {})
 
 
 def test_a_table_as_long_as_a_study_is_shown_whole():
@@ -395,8 +421,27 @@ def test_a_schedule_is_better_only_where_the_corrected_test_says_so(confirmed, b
     assert f"beyond noise worse on none, better on {better}, of 1 benchmark." in answer.sentences[0]
 
 
+@pytest.mark.parametrize("known", [(True, True), (False, True)])
+def test_an_arm_is_compared_though_the_other_side_lacks_its_first_seed(known):
+    row = FAINT | {"source": "ours", "dataset": "a", "benchmark": "b", "grader": "strict", "metric": "m", "rows": 8}
+    row |= {"passes": 2, "batch_size": 4, "total_steps": 20, "reference": "tiny_b_s", "is_reference": False}
+    row |= {"fresh_difference": None, "usual_difference": None, "is_arm_difference_confirmed": True, "position": 1}
+    gone = dict.fromkeys(("difference", "arm_difference", "arm_difference_low", "arm_difference_high"))
+    gone["is_arm_difference_confirmed"] = False
+    rows = [row | {"seed": seed, "difference": 0.2} | ({} if there else gone) for seed, there in enumerate(known, 1)]
+    answer = training.repetition(SimpleNamespace(ask=lambda query: rows))
+    assert (
+        answer.short
+        == "Other settings at equal steps, compared with the reference: better in 1 and worse in none of 1 comparison."
+    )
+
+
 @pytest.mark.parametrize(
-    ("others", "said"), [(0, "gains more on Sums 0 by +10.0"), (20, "gains more on none; less on")]
+    ("others", "said"),
+    [
+        (0, "gains more on Sums 0 by +10.0 points (95 % interval +2.2 to +17.8), p (Holm) 0.012, bases"),
+        (20, "gains more on none; less on"),
+    ],
 )
 def test_a_model_gains_more_only_where_the_corrected_test_says_so(others, said):
     """Two gains that are 2.5 standard errors apart."""

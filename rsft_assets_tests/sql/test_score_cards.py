@@ -5,15 +5,18 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
-from rsft_assets.commands.pages import curve
-from rsft_assets.defs.pages import CURVES, DEFAULT_URL, PREVIEW, curve_url
+from rsft_assets.commands.pages import curve, trace_text
+from rsft_assets.defs.pages import CURVES, DEFAULT_URL, PREVIEW, TRACES, curve_url
 from rsft_assets.defs.recording import Upstream, materialization, metadata_of
 from rsft_assets.defs.score_cards import score_card
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.score_answers import first_answers, verdict
+from rsft_assets.steps.questions.trace import trace
+from rsft_assets.steps.questions.tracing.node import as_tree
 from rsft_assets.steps.records.rows import read_rows
 from rsft_assets.steps.results.publishing import open_results
 from rsft_assets.steps.scores.grading.task import Metric
@@ -49,6 +52,7 @@ def test_value_interval_and_change_come_first(finished, metadata):
     url = f"{DEFAULT_URL}/{CURVES}/scores/tiny-1m/tiny-sums/{RUN}/20.svg"
     assert shown["score"].value.startswith(f"{first}\n\n[![")
     assert f"]({url}?{PREVIEW})]({url})" in shown["score"].value and curve_url(finished.home, SCORE) == url
+    assert f"[what it was made from]({DEFAULT_URL}/{TRACES}/{SCORE.asset}/{RUN}/20.txt)" in shown["score"].value
     assert shown["state"].value == "made", "and not the score's own state"
     assert "the base model" in metadata(BASE)["score"].value and "change from base" not in metadata(BASE)
 
@@ -154,6 +158,17 @@ def test_a_curve_follows_the_scores_and_not_the_tables(study, copied, monkeypatc
     assert before.count("<circle") == 5 and after.count("<circle") == 4
 
 
+@pytest.mark.parametrize("benchmark", ["tiny-sums", "tiny-harm"])
+def test_a_trace_is_that_of_the_command_and_holds_no_question(study, finished, monkeypatch, benchmark):
+    monkeypatch.setattr("rsft_assets.specs.study.load_study", lambda: study)
+    ref = Ref(f"scores/tiny-1m/{benchmark}", SCORE.partition)
+    said = trace_text(finished, f"/{TRACES}/{ref.asset}/{RUN}/20.txt")
+    assert said == as_tree(trace(study, finished, ref.asset, ref.partition)) + "\n"
+    assert "datasets/tiny-cot" in said and "queries/tiny-sums" in said
+    items = pq.read_table(finished.require(Ref(f"benchmarks/{benchmark}")).file("items.parquet")).to_pylist()
+    assert items and not any(item["question"] in said for item in items)
+
+
 @pytest.mark.parametrize(
     "path", [f"{SCORE.asset}/{RUN}/21.svg", "scores/../queries/x/1.svg", f"checkpoints/tiny-1m/{RUN}/20.svg", "x"]
 )
@@ -161,3 +176,5 @@ def test_what_is_no_score_has_no_curve(study, finished, monkeypatch, path):
     monkeypatch.setattr("rsft_assets.specs.study.load_study", lambda: study)
     with pytest.raises((SpecError, StepError, ValueError)):
         curve(finished, f"/{CURVES}/{path}", small=True)
+    with pytest.raises((SpecError, StepError, ValueError)):
+        trace_text(finished, f"/{TRACES}/{path}")

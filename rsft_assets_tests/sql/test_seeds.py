@@ -235,6 +235,12 @@ def test_shorter_and_longer_training_stand_beside_the_usual_one(ask, answers, wi
         row["title"] for row in rows if row["is_usual_difference_confirmed"] and row["benchmark_group"] != "safety"
     ]
     assert [title for title in beyond if title not in said] == []
+    compared = [row for row in rows if row["benchmark_group"] != "safety"]
+    up = sum(row["is_usual_difference_confirmed"] and row["usual_difference"] > 0 for row in compared) or "none"
+    down = sum(row["is_usual_difference_confirmed"] and row["usual_difference"] < 0 for row in compared) or "none"
+    lines = answers["repetition"].short.splitlines()
+    assert f"that is used most: better in {up} and worse in {down} of {len(compared)} comp" in lines[-1]
+    assert lines[-1].startswith("Shorter training") and not any(line.startswith("Longer") for line in lines)
 
 
 def test_the_figure_of_short_training_holds_each_short_run_and_the_usual_one_of_its_seed(wide):

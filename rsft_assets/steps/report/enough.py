@@ -76,7 +76,7 @@ def _counts(judged: Rows, answer: Answer) -> None:
     dips = [row for row in judged if row["is_arm_valley_confirmed"]]
     lost = sum(row["is_arm_erosion_confirmed"] for row in judged)
     answer.short = (
-        f"Of {phrases.count_of(len(judged), 'trajectory', 'trajectories')}, {_that(len(dips), 'dips', 'dip')} and then "
+        f"Of {phrases.count_of(len(judged), 'score curve')}, {_that(len(dips), 'dips', 'dip')} and then "
         f"{'recovers' if len(dips) == 1 else 'recover'}; {_that(lost, 'ends', 'end')} below an earlier step."
     )
     if dips:

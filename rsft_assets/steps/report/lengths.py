@@ -15,6 +15,7 @@ _COLUMNS = {
     **{"arm": "arm", "thinking": "thinking", "title": "benchmark", "run_group": "group", "seeds": "seeds"},
     **{"base_tokens": "base", "longest_step": "longest at step", **with_ends("longest_tokens", "tokens")},
     **{"end_step": "end step", **with_ends("end_tokens", "tokens"), **with_ends("growth", "growth to longest")},
+    "growth_holm_p": "p (Holm)",
     **{"growth_settled": "of settled answers", "shorter_seeds": "seeds shorter at the end"},
     **{"truncation_rate": "cut at most", "trace": "trace"},
 }
@@ -106,12 +107,13 @@ def _shorter(rows: Rows) -> Test:
     spreads = longest["mean_tokens_se"], end["mean_tokens_se"]
     if longest is end or None in spreads or not any(spreads):
         return _NOTHING
-    return (longest["mean_tokens"] - end["mean_tokens"]) / math.hypot(*spreads), math.inf, len(rows) - 1
+    return (longest["mean_tokens"] - end["mean_tokens"]) / math.hypot(*spreads), end["items"] - 1, len(rows) - 1
 
 
 def _judge(lines: Rows, tables: Tables) -> None:
     """Which arms grow, and in how many runs the end is shorter than the longest: Holm's method over all of either."""
     for line, p in zip(lines, tables.holm([line["growth_test"] for line in lines]), strict=True):
+        line["growth_holm_p"] = p
         line["grows"] = line["growth"] > 0 and p <= LEVEL
     corrected = iter(tables.holm([test for line in lines for test in line["shorter_tests"]]))
     for line in lines:

@@ -50,7 +50,7 @@ def size(tables: Tables) -> Answer:
     p = iter(tables.holm(tests) if tests else [])
     for (key, one, other), of in zip(pairs, comparisons, strict=True):
         first, second = (next(row for row in recipes[key] if row["model"] == model) for model in (one, other))
-        _two_models(first, second, [(*compared, next(p) <= LEVEL) for compared in of], answer)
+        _two_models(first, second, [(*compared, next(p)) for compared in of], answer)
     answer.missing.append(
         "Each model is one pretraining, and no interval here holds how another would have come out; models of two "
         "sizes may differ in more than size."
@@ -96,20 +96,20 @@ def _test(one: dict[str, Any], other: dict[str, Any]) -> Test:
 def _two_models(
     first: dict[str, Any],
     second: dict[str, Any],
-    comparisons: list[tuple[dict[str, Any], dict[str, Any], Ends, bool]],
+    comparisons: list[tuple[dict[str, Any], dict[str, Any], Ends, float]],
     answer: Answer,
 ) -> None:
     """The gains of two models from one recipe, benchmark by benchmark; a difference counts after Holm's correction."""
     more: list[str] = []
     less: list[str] = []
     same = 0
-    for row, beside, apart, confirmed in comparisons:
-        finding = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}"
+    for row, beside, apart, p in comparisons:
+        finding = f"{row['title']} by {phrases.points(*apart, unit=row['unit'])}, p (Holm) {phrases.p_value(p)}"
         if row["unit"] == "share":
             finding += f", bases {phrases.percent(row['base_value'])} and {phrases.percent(beside['base_value'])}"
-        if confirmed and apart[1] > 0:
+        if p <= LEVEL and apart[1] > 0:
             more.append(finding)
-        elif confirmed and apart[2] < 0:
+        elif p <= LEVEL and apart[2] < 0:
             less.append(finding)
         else:
             same += 1
@@ -119,8 +119,8 @@ def _two_models(
     answer.short += "\n" if answer.short else ""
     compared = phrases.count_of(len(more) + len(less) + same, "benchmark")
     answer.short += (
-        f"Trained on {first['dataset']}, {first['model']} gains more than {second['model']} on "
-        f"{len(more) or 'none'} and less on {len(less) or 'none'} of {compared}."
+        f"Trained on {first['dataset']}, {first['model']} gains more (or loses less) than "
+        f"{second['model']} on {len(more) or 'none'} and less on {len(less) or 'none'} of {compared}."
     )
     answer.say(
         f"{_of_base(first)} against {_of_base(second)}, both on {first['dataset']} ({first['schedule']}), over "

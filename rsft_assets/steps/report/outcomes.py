@@ -1,10 +1,13 @@
 """Did it generalise, and where? Which data?"""
 
+from collections import Counter
+from functools import partial
 from typing import Any
 
 from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import (
     GROUPS,
+    LEVEL,
     MOST,
     OURS,
     SKILLS,
@@ -35,7 +38,7 @@ def generalised(tables: Tables) -> Answer:
     answer.rows = rows
     if not rows:
         answer.missing.append("No run has been scored at its end beside its base yet.")
-    answer.short = "\n".join(filter(None, (_largest(rows, group, words) for group, words in GROUPS.items())))
+    answer.short = _short(rows)
     for group, words in GROUPS.items():
         mine = [row for row in rows if row["run_group"] == group]
         if not mine:
@@ -63,45 +66,71 @@ def generalised(tables: Tables) -> Answer:
     return answer
 
 
-def _largest(rows: Rows, group: str, words: str) -> str:
-    """The largest gain and the largest loss on one kind of benchmark, as scores before and after."""
-    mine = [row for row in rows if row["run_group"] == group and row["unit"] == "share"]
-    clear = [row for row in mine if row["is_arm_gain_confirmed"]]
-    best = max((row for row in clear if row["arm_gain"] > 0), key=lambda row: row["arm_gain"], default=None)
-    worst = min((row for row in clear if row["arm_gain"] < 0), key=lambda row: row["arm_gain"], default=None)
-    parts = [f"{name} {_course(row)}" for name, row in (("at best", best), ("at worst", worst)) if row]
-    said = "; ".join(parts) or ("no change is clear" if mine else "")
-    return f"{phrases.capitalised(words)}: {said}." if said else ""
+def _short(rows: Rows) -> str:
+    """What the usual arm gained and lost, as scores before and after, and how many of all arms did."""
+    if not rows:
+        return ""
+    usual = _usual(rows)
+    groups = {words: [row for row in rows if row["run_group"] == group] for group, words in GROUPS.items()}
+    before_and_after = [
+        f"{words} {phrases.listed([_course(row) for row in mine if row['arm'] == usual])}"
+        for words, mine in groups.items()
+        if any(row["arm"] == usual for row in mine)
+    ]
+    counts = [
+        f"{words} {_count(mine, 1)} gain and {_count(mine, -1)} lose of {len(mine)}"
+        for words, mine in groups.items()
+        if mine
+    ]
+    of_one = f"{usual}: {'; '.join(before_and_after)}." if before_and_after else ""
+    return "\n".join(filter(None, (of_one, f"All arms: {'; '.join(counts)}." if counts else "")))
+
+
+def _usual(rows: Rows) -> str:
+    """The arm that shares its schedule, training set and model with the most others; with thinking where any has it."""
+    rows = [row for row in rows if row["thinking"]] or rows
+    shared = {name: Counter(row[name] for row in rows) for name in ("arm", "schedule", "dataset", "model")}
+    return str(max(rows, key=lambda row: [count[row[name]] for name, count in shared.items()])["arm"])
+
+
+def _count(rows: Rows, sign: int) -> int | str:
+    return sum(row["is_arm_gain_confirmed"] and sign * row["arm_gain"] > 0 for row in rows) or "none"
 
 
 def _course(row: dict[str, Any]) -> str:
-    ends = phrases.percent(row["seed_mean"] - row["arm_gain"], 0), phrases.percent(row["seed_mean"], 0)
-    return f"{row['title']} from {ends[0]} to {ends[1]} ({row['model']}, {row['dataset']})"
+    if not row["is_arm_gain_confirmed"]:
+        return f"{row['title']} no clear change"
+    shown = partial(phrases.percent, digits=0) if row["unit"] == "share" else "{:.2f}".format
+    return f"{row['title']} from {shown(row['seed_mean'] - row['arm_gain'])} to {shown(row['seed_mean'])}"
 
 
 def _on_the_way(tables: Tables, answer: Answer) -> None:
-    """Gains out of domain that were there on the way, and from which the arm falls beyond noise to its end."""
+    """Gains out of domain that were there on the way, and from which the arm falls, both beyond noise."""
     key = "source, run, benchmark, grader, metric, protocol"
+    # Bonferroni's correction, for the choice of a trained step and for all arms and benchmarks.
     steps = tables.ask(f"""
-        SELECT t.*
+        SELECT t.*, arm_p * (arm_steps - 1) * arms_asked AS gain_p
         FROM marts.score_trajectories t
         JOIN (
-            SELECT {key}, arm_erosion_step, arm_end_step FROM marts.dip_and_recovery WHERE is_arm_erosion_confirmed
+            SELECT {key}, arm_erosion_step, arm_end_step, arm_steps, arms_asked
+            FROM marts.dip_and_recovery WHERE is_arm_erosion_confirmed
         ) USING ({key})
+        LEFT JOIN (SELECT point_id, grader, metric, arm_p FROM staging.arm_differences WHERE other_arm = 'base')
+            USING (point_id, grader, metric)
         WHERE {OURS} AND benchmark_group = 'ood-reasoning' AND step IN (arm_erosion_step, arm_end_step)
         ORDER BY step""")
     found = []
     for name in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
         mine = [row for row in steps if (arm(row), row["benchmark"]) == name]
         best, last = mine[0], mine[-1]
-        if (best["arm_gain_low"] or 0) > 0:
+        if (best["arm_gain_low"] or 0) > 0 and best["gain_p"] <= LEVEL:
             found.append((best, last))
     found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
     for best, last in found[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
             f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
-            "the fall is beyond noise, and the step was chosen after looking.",
+            "the gain and the fall are beyond noise, although the step was chosen after looking.",
             last["trace"],
         )
     if len(found) > MOST:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from rsft_assets.specs.lineage import TABLE_OF
 from rsft_assets.steps.report.answer import Answer
+from rsft_assets.steps.report.phrases import p_value
 from rsft_assets.steps.report.score_table import ScoreTable
 
 MOST_ROWS = 300
@@ -47,12 +48,14 @@ def page(
     *,
     scores: ScoreTable | None = None,
     first: str = "",
+    lead: str = "",
 ) -> str:
-    """The whole document; `pictures` maps a figure to its SVG, `first` stands above all, `receipt` at the end."""
+    """The whole document; `pictures` maps a figure to its SVG, `first` and `lead` stand above all, `receipt` last."""
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{html.escape(title)}</h1>',
         f'<p class="missing">{html.escape(first)}</p>' if first else "",
+        f"<p>{html.escape(lead)}</p>" if lead else "",
         *_first_screen(answers, scores),
     ]
     shown: set[str] = set()
@@ -177,6 +180,8 @@ def _cell(name: str, value: Any, unit: Any) -> str:
 
 
 def _number(name: str, value: float, unit: Any) -> str:
+    if name.endswith("_p"):
+        return html.escape(p_value(value))
     shares = unit in (None, "share") and name not in _COUNTS
     if shares and name.endswith(_POINTS + _POINTS_ENDS):
         return f"{100 * value:z.1f} pp" if name == "depth" else f"{100 * value:+z.1f} pp"

@@ -16,6 +16,10 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "not known" if value is None else f"{100 * value:z.{digits}f} %"
 
 
+def p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def points(value: float | None, low: float | None = None, high: float | None = None, *, unit: str = "share") -> str:
     """A difference in percentage points (or raw for rewards), with its interval where there is one."""
     if value is None:

@@ -48,8 +48,8 @@ class ScoreTable:
             for names, cells in self.lines
         )
         return (
-            f'<div class="scroll scores"><table><tr>{head}</tr>{body}</table></div>'
             f"<p class=small>{html.escape(NOTE)} The pointer on a number shows the interval of its change.</p>"
+            f'<div class="scroll scores"><table><tr>{head}</tr>{body}</table></div>'
         )
 
 

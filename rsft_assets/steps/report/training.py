@@ -3,6 +3,8 @@
 from rsft_assets.steps.report import phrases
 from rsft_assets.steps.report.answer import OURS, SKILLS, Answer, Rows, Tables, arms, better_and_worse
 
+_TABLE = "marts.schedule_comparison"
+
 
 def repetition(tables: Tables) -> Answer:
     """Schedules at equal steps, and shorter or longer ones beside the usual one."""
@@ -11,9 +13,8 @@ def repetition(tables: Tables) -> Answer:
         "Does it pay to repeat data, or to train longer?",
         figures=("schedule_comparison", "short_training"),
     )
-    table = "marts.schedule_comparison"
-    rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS}"), table)
-    answer.table = table
+    runs = tables.ask(f"SELECT * FROM {_TABLE} WHERE {OURS} AND {SKILLS}")
+    answer.table = _TABLE
     answer.columns = {
         **{"arm": "arm", "total_steps": "steps", "rows": "rows", "passes": "passes", "batch_size": "batch"},
         **{"title": "benchmark", "seeds": "seeds", "seed_mean": "score"},
@@ -24,18 +25,23 @@ def repetition(tables: Tables) -> Answer:
         **phrases.with_ends("usual_difference", "to the usual length"),
         **{"usual_difference_holm_p": "p (Holm)", "trace": "trace"},
     }
-    answer.rows = rows
-    _equal_steps(rows, answer)
-    _other_lengths(rows, answer)
+    answer.rows = arms(runs, _TABLE)
+    _equal_steps(runs, answer)
+    _other_lengths(runs, answer)
     return answer
 
 
-def _equal_steps(rows: Rows, answer: Answer) -> None:
-    others = [row for row in rows if not row["is_reference"] and row["difference"] is not None]
+def _compared(runs: Rows, difference: str) -> Rows:
+    """The arms of which a difference is known, each by its first run that has one: the other side may lack a seed."""
+    return arms([row for row in runs if row[difference] is not None], _TABLE)
+
+
+def _equal_steps(runs: Rows, answer: Answer) -> None:
+    others = [row for row in _compared(runs, "arm_difference") if not row["is_reference"]]
     if not others:
         answer.missing.append("No two settings of one model on the same data at equal steps are scored.")
         return
-    clean = [row for row in rows if row["fresh_difference"] is not None]
+    clean = _compared(runs, "fresh_difference")
     if clean:
         counts = better_and_worse(clean, "is_fresh_difference_confirmed", "fresh_difference")
         answer.short = f"Repeating few rows, compared with reading more rows less often in the same steps: {counts}."
@@ -49,15 +55,21 @@ def _equal_steps(rows: Rows, answer: Answer) -> None:
             "No arm repeats few rows where another sees more rows less often with the same batch and steps; what is "
             "compared differs in more than repetition."
         )
-    arms = {(row["fresh"], row["arm"]) for row in clean}
-    batches = {row["arm"]: row["batch_size"] for row in rows}
-    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in arms):
+    pairs = {(row["fresh"], row["arm"]) for row in clean}
+    batches = {row["arm"]: row["batch_size"] for row in answer.rows}
+    for name in dict.fromkeys(row["arm"] for row in others if (row["arm"], row["reference"]) not in pairs):
         _setting([row for row in others if row["arm"] == name], batches, answer)
 
 
-def _other_lengths(rows: Rows, answer: Answer) -> None:
+def _other_lengths(runs: Rows, answer: Answer) -> None:
     """Shorter and longer training beside the schedule that the study uses most."""
-    known = [row for row in rows if row["usual_difference"] is not None]
+    known = _compared(runs, "usual_difference")
+    for words, sign in (("Shorter", -1), ("Longer", 1)):
+        mine = [row for row in known if sign * (row["total_steps"] - row["usual_steps"]) > 0]
+        if mine:
+            counts = better_and_worse(mine, "is_usual_difference_confirmed", "usual_difference")
+            line = f"{words} training, compared with the schedule that is used most: {counts}."
+            answer.short = "\n".join(filter(None, (answer.short, line)))
     for name in dict.fromkeys(row["arm"] for row in known):
         mine = sorted((row for row in known if row["arm"] == name), key=lambda row: row["position"])
         first = mine[0]

@@ -59,7 +59,7 @@ def _coverage(tables: Tables, answer: Answer) -> None:
     counts = {row["state"]: row["n"] for row in rows}
     total = sum(counts.values())
     answer.sentences.append(f"Of {total:,} declared scores, {counts.get('scored', 0):,} are made and scored.")
-    answer.short = f"{counts.get('scored', 0):,} of {total:,} declared scores are made."
+    answer.short = f"{counts.get('scored', 0):,} of the {total:,} declared scores have been made."
     left = {state: n for state, n in counts.items() if state != "scored"}
     if left:
         answer.missing.append("The others: " + ", ".join(f"{n:,} {state}" for state, n in left.items()) + ".")

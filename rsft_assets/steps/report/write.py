@@ -31,7 +31,7 @@ from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, write_json
 from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
-from rsft_assets.steps.report import enough, lengths, models, outcomes, safety, training, trust
+from rsft_assets.steps.report import enough, lengths, models, outcomes, phrases, safety, training, trust
 from rsft_assets.steps.report.answer import Answer, Tables
 from rsft_assets.steps.report.page import page
 from rsft_assets.steps.report.score_table import ScoreTable, score_table
@@ -138,9 +138,10 @@ def _texts(
         "and for seeds. "
         "Each number leads to its queries with the command beside it.",
         "Better and worse, gain and loss, and beyond noise are said, counted and marked only where they hold after "
-        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: for each question the "
-        "chance that any of it is noise is at most 5 %. Not corrected are the intervals, which are those of one "
-        "comparison by itself, falls of single runs, and the classes of gaps to the paper's numbers.",
+        "Holm's correction for all arms and benchmarks of which the same is asked, safety apart: of all answers to the "
+        "same question, such as which arms gain, the chance that any is noise is at most 5 %. A heading may hold "
+        "several such questions. Not corrected are the intervals, which are those of one comparison by itself, falls "
+        "of single runs, and the classes of gaps to the paper's numbers.",
     ]
     first = "" if ours[0][0] else "Nothing of this study is scored here yet. These are the paper's published numbers."
     if first:
@@ -151,9 +152,24 @@ def _texts(
     receipt = {"build of the results": results.build_id if results else "none"}
     receipt |= {f"figures/{name}": output.digest[:12] for name, output in figures.items()}
     answers, scores = answers_of(db, study_name, results), _scores(Tables(db, study_name))
-    text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, first=f"{stale} {first}".strip())
+    above = {"first": f"{stale} {first}".strip(), "lead": _lead(db, study_name)}
+    text = page(f"Report: {title}", about, answers, pictures, receipt, scores=scores, **above)
     short = [f"- **{answer.question}** {' '.join(answer.short.splitlines())}" for answer in answers if answer.short]
     return text, "\n".join([*short, "", scores.markdown()]) if scores.lines else ""
+
+
+def _lead(db: DuckDBPyConnection, study_name: str) -> str:
+    """What the study consists of."""
+    [(runs, of, benchmarks)] = db.execute(
+        "SELECT count(*), count(DISTINCT arm), (SELECT count(*) FROM declared.benchmarks WHERE study = $study) "
+        "FROM declared.runs WHERE study = $study",
+        {"study": study_name},
+    ).fetchall()
+    count = phrases.count_of
+    return (
+        f"{count(runs, 'training run')} of {count(of, 'arm')} (a model, a training set and a schedule each), "
+        f"scored on {count(benchmarks, 'benchmark')}."
+    )
 
 
 def _scores(tables: Tables) -> ScoreTable:
