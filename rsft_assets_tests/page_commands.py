@@ -29,6 +29,8 @@ ON_GPUS = ("rsft materialize 'scores/qwen3-14b/*'*", "rsft materialize 'scores/q
 ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install *": ".ci/run",
     "python3 -m venv .venv && . .venv/bin/activate && pip install -e *": "rsft_assets_tests/test_packaging.py",
+    "pip install -e '.[[]ray]'": "rsft_assets_tests/test_packaging.py",
+    "ray start *": "rsft_assets_tests/defs/on_ray/test_cluster.py",
     "dagster asset materialize *": "rsft_assets_tests/commands/test_owner_command.py",
     "export DAGSTER_MODULE_NAME=*": "rsft_assets_tests/commands/test_owner_command.py",
     "cat > paper.toml <<'END'*": "rsft_assets_tests/commands/test_paper_command.py",

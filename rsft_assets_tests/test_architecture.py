@@ -12,7 +12,7 @@ import pytest
 import rsft_assets
 
 PACKAGE = Path(rsft_assets.__file__).parent
-HEAVY = ("torch", "vllm", "transformers", "datasets", "deepspeed", "pandas", "pyarrow", "duckdb", "math_verify")
+HEAVY = ("torch", "vllm", "transformers", "datasets", "deepspeed", "pandas", "pyarrow", "duckdb", "math_verify", "ray")
 DATABASE = ("sqlalchemy", "alembic")
 LAYERS = ("specs", "steps", "defs", "runs", "commands")
 """Each may import itself and what stands before it."""

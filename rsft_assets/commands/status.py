@@ -82,7 +82,7 @@ def _running(store: Store) -> list[str]:
     # Dagster takes seconds to load.
     import dagster as dg
 
-    from rsft_assets.runs.dead_runs import AT_WORK
+    from rsft_assets.defs.process_mark import AT_WORK
     from rsft_assets.runs.instance import open_instance
 
     with open_instance(store) as instance:

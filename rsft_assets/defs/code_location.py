@@ -6,6 +6,7 @@ from rsft_assets.defs.checks import drift_checks
 from rsft_assets.defs.figures import figure_assets
 from rsft_assets.defs.jobs import jobs, sensors
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE
+from rsft_assets.defs.process_mark import marking_executor
 from rsft_assets.defs.report import report_asset
 from rsft_assets.defs.results import results_assets
 from rsft_assets.defs.stage_inputs import stage_input_assets
@@ -19,5 +20,6 @@ defs = dg.Definitions(
     asset_checks=[drift_checks(study)],
     jobs=declared,
     sensors=sensors(declared),
+    executor=marking_executor,
     resources=PLACEMENT_RESOURCE,
 )

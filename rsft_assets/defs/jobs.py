@@ -15,10 +15,9 @@ import dagster as dg
 import yaml
 
 from rsft_assets.defs.dagster_private import NOT_FINISHED_STATUSES
-from rsft_assets.defs.failures import failure
+from rsft_assets.defs.failures import failure, show_traces
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE, PlacementResource
-from rsft_assets.defs.process_mark import mark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.processes.child import Child, end
@@ -51,7 +50,7 @@ class MaterializeConfig(dg.Config):
 @dg.op
 def rsft_materialize(context: dg.OpExecutionContext, config: MaterializeConfig, placement: PlacementResource) -> None:
     """Run `rsft materialize`; its lines are this op's log."""
-    mark(context)
+    show_traces()
     command = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *config.select]
     for option in ("run", "step", "partition"):
         command += [word for value in getattr(config, option) or () for word in (f"--{option}", str(value))]

@@ -1,15 +1,16 @@
 """Launching a step: the interface between the asset graph and the machines that run it.
 
 A launcher starts `python -m <module> <arguments>` somewhere and yields the events that the step writes.
-`LocalLauncher` uses a process group of this machine. Steps do not depend on the launcher.
+`LocalLauncher` uses a process group of this machine, `on_ray` the nodes of a Ray cluster. Steps do not depend on the
+launcher.
 """
 
 import datetime
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,10 @@ from rsft_assets.steps.records.store import HOME_SETTING, Store
 Event = dict[str, Any]
 _GRACE_SECONDS = 30.0
 _LAST_LINES = 15
+ELSEWHERE = ("responses", "verdicts", "checkpoints", "scores")
+"""Stages that another launcher may take to other machines. The rest fetches, or reads and writes files for minutes at
+most, and stays on this machine.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class Launcher(Protocol):
 class LocalLauncher:
     """A step as a child process in a group of its own, so that all of it can be stopped."""
 
+    def __init__(self, environment: Mapping[str, str | None] | None = None, grace: float = _GRACE_SECONDS) -> None:
+        """`environment` is set over this process's for the step, or unset where None; a step that is asked to end is
+        killed after `grace` seconds.
+        """
+        self.environment, self.grace = environment or {}, grace
+
     def capabilities(self, home: Path) -> Capabilities:
         return this_machine()
 
@@ -78,7 +89,7 @@ class LocalLauncher:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         events_path = log_path.with_suffix(".events")
         environment = {
-            **os.environ,
+            **{name: value for name, value in {**os.environ, **self.environment}.items() if value is not None},
             HOME_SETTING: str(call.home),
             EVENTS_SETTING: str(events_path),
             "PYTHONUNBUFFERED": "1",
@@ -97,19 +108,25 @@ class LocalLauncher:
                 message = event.get("message", message) if event["event"] == "failed" else message
                 yield event
         finally:
-            end([process], seconds=_GRACE_SECONDS)
+            end([process], seconds=self.grace)
             events_path.unlink(missing_ok=True)
         if process.returncode != 0:
             raise StepFailed(call, process.returncode, log_path, message)
 
 
-LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher}
+def _ray_launcher(placement: Placement) -> Launcher:
+    from rsft_assets.defs.on_ray.launcher import RayLauncher
+
+    return RayLauncher(placement)
+
+
+LAUNCHERS: dict[str, Callable[[Placement], Launcher]] = {"local": lambda _: LocalLauncher(), "ray": _ray_launcher}
 """`Placement.launcher` -> what makes it."""
 
 
 def capabilities_of(placement: Placement, home: Path) -> Capabilities:
     """What the launcher of a placement offers; a `StepError` if its steps cannot reach this home."""
-    there = LAUNCHERS[placement.launcher]().capabilities(home)
+    there = LAUNCHERS[placement.launcher](placement).capabilities(home)
     if not there.home_visible:
         raise StepError(f"{there.place} does not see {HOME_SETTING}={home}; name a folder that is shared with it")
     return there
@@ -119,7 +136,13 @@ def placement_of(study: Study, ref: Ref) -> Placement:
     """The placement of the model that a stage runs: a base model, or a pool's teacher."""
     if ref.stage == "responses":
         return load_placement(study.get("pools", ref.name).teacher.name)
-    return load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+    placement = load_placement(ref.name if ref.stage in ("base_models", "checkpoints", "scores") else "")
+    return placement if ref.stage in ELSEWHERE else here(placement)
+
+
+def here(placement: Placement) -> Placement:
+    """The same on this machine."""
+    return replace(placement, launcher="local")
 
 
 def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
@@ -136,8 +159,7 @@ def _step_of(ref: Ref) -> int:
 
 def launch(placement: Placement, call: StepCall) -> Iterator[Event]:
     """Run one step with the launcher of a placement."""
-    capabilities_of(placement, call.home)
-    return LAUNCHERS[placement.launcher]().run(call)
+    return LAUNCHERS[placement.launcher](placement).run(call)
 
 
 def last_lines(path: Path) -> str:

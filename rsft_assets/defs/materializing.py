@@ -9,11 +9,10 @@ import dagster as dg
 
 from rsft_assets.defs.cell_checks import cell_check_results, silent_check_outputs
 from rsft_assets.defs.checks import dataset_check_results
-from rsft_assets.defs.failures import failure
+from rsft_assets.defs.failures import failure, show_traces
 from rsft_assets.defs.jobs import launchpad_path
-from rsft_assets.defs.launchers import Event, StepCall, StepFailed, launch, placement_of, refuse_what_cannot_run
+from rsft_assets.defs.launchers import Event, StepCall, StepFailed, here, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
-from rsft_assets.defs.process_mark import mark
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, instead_of_number, materialization, silent_output
 from rsft_assets.defs.watching import progress_line, tell
@@ -123,12 +122,12 @@ def step_call(store: Store, refs: Sequence[Ref], *, force: bool) -> StepCall:
 
 def run_program(context: dg.AssetExecutionContext, module: str, arguments: Sequence[str], label: str) -> None:
     """Run a program that makes tables, figures or the report; a failure names the cause and the remedy."""
-    mark(context)
+    show_traces()
     store = Store.from_env()
     try:
         store.check_writable()
         call = StepCall(module, tuple(arguments), store.home, label)
-        for event in launch(load_placement(), call):
+        for event in launch(here(load_placement()), call):
             tell(event)
             if event["event"] == "progress":
                 context.log.info(progress_line(event))
@@ -174,7 +173,7 @@ def materialize_stage(
     context: dg.AssetExecutionContext, study: Study, assets: dict[str, str], *, force: bool = False
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
-    mark(context)
+    show_traces()
     store = Store.from_env()
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))

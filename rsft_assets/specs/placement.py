@@ -6,6 +6,7 @@ uses what the machine has. `RSFT_PLACEMENT_FIELDS` holds fields of one run over 
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,7 +25,14 @@ class Placement:
     """How a step is spread over a machine."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    launcher: Literal["local"] = "local"
+    launcher: Literal["local", "ray"] = "local"
+    """ray: stages with partitions run in pieces on the nodes of a Ray cluster, all else on this machine."""
+    ray_address: str = "auto"
+    """Of the cluster's head, host:port; auto: the cluster that this machine is a node of."""
+    ray_pieces: int = 0
+    """Pieces of one step. 0: each of at least five minutes by the plan's estimate, up to four for each slot."""
+    ray_cpus: int = 0
+    """Cores that a piece reserves. 0: all of the smallest node, or the share of its GPUs."""
     engine: Literal["auto", "transformers", "vllm", "endpoint"] = "auto"
     endpoint: str = ""
     """Base URL of an OpenAI-compatible server; its key comes from RSFT_ENDPOINT_KEY."""
@@ -45,8 +53,9 @@ class Placement:
     """Processes that verify answers or run code."""
 
     def recorded(self) -> dict[str, Any]:
-        """Its fields as manifests keep them."""
-        return asdict(self) | {"endpoint": without_credentials(self.endpoint)}
+        """Its fields as manifests keep them; which nodes ran the pieces is said by their host."""
+        fields = {name: value for name, value in asdict(self).items() if not name.startswith("ray_")}
+        return fields | {"endpoint": without_credentials(self.endpoint)}
 
 
 def read_placements() -> dict[str, Placement]:
@@ -77,9 +86,13 @@ def _fields_of_run() -> dict[str, Any]:
 
 
 def _entry(fields: Any, where: str) -> Placement:
-    if isinstance(fields, dict) and fields.get("launcher") == "ray":
-        raise SpecError(f"{where}: field launcher: 'ray' is not available yet; use 'local'")
     placement: Placement = entry(Placement, fields, where)
+    address = placement.ray_address
+    if address != "auto" and not re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
+        raise SpecError(
+            f"{where}: field ray_address: {address!r} must be host:port of the cluster's head, such as "
+            "'10.0.0.1:6379', or 'auto'; ray:// addresses cannot stream results"
+        )
     return placement
 
 

@@ -90,7 +90,7 @@ def results(instance, asset, name):
 def test_a_range_has_a_result_for_each_cell(world, monkeypatch):  # noqa: F811
     study, instance, _ = world
     launcher = FactsLauncher(study, cut_rows=0)
-    monkeypatch.setitem(LAUNCHERS, "local", lambda: launcher)
+    monkeypatch.setitem(LAUNCHERS, "local", lambda _: launcher)
     score = f"scores/tiny/{study.benchmarks_of('tiny')[0].name}"
     assert run(study, instance, ["checkpoints/tiny", score], f"{LONG}|0", f"{SHORT}|40").success
     cells = {*(f"{LONG}|{step}" for step in (0, 10, 20, 40)), *(f"{SHORT}|{step}" for step in (0, 10))}
@@ -102,7 +102,7 @@ def test_a_range_has_a_result_for_each_cell(world, monkeypatch):  # noqa: F811
 def test_a_checkpoint_that_cannot_end_its_answers_is_not_scored(world, monkeypatch):  # noqa: F811
     study, instance, _ = world
     launcher = FactsLauncher(study, cut_rows=900)
-    monkeypatch.setitem(LAUNCHERS, "local", lambda: launcher)
+    monkeypatch.setitem(LAUNCHERS, "local", lambda _: launcher)
     score = f"scores/tiny/{study.benchmarks_of('tiny')[0].name}"
     result = run(study, instance, ["checkpoints/tiny", score], f"{LONG}|10")
     assert not result.success and recorded(instance, score) == set()

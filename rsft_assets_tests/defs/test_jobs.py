@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 import yaml
 
+from rsft_assets.defs import materializing
 from rsft_assets.defs.code_location import defs, study
 from rsft_assets.defs.jobs import MaterializeConfig, _asset_pages, launchpad_path
 from rsft_assets.defs.jobs import jobs as declared_jobs
 from rsft_assets.defs.partitions import dagster_key
-from rsft_assets.defs.process_mark import mark
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.planning.selection import Selection, cells
 from rsft_assets.steps.records.store import Store
@@ -135,19 +135,14 @@ def test_the_launchpad_is_that_of_the_runs_code_location_and_names_shards():
     assert config["partition"] == ["000", "001"] and config["select"] == [shards[0].asset]
 
 
-def test_a_message_for_people_is_recorded_without_a_stack_trace_and_a_bug_with_one(instance):
-    @dg.op
-    def broken(context: dg.OpExecutionContext) -> None:
-        mark(context)
+def test_a_message_for_people_is_recorded_without_a_stack_trace_and_a_bug_with_one(instance, monkeypatch):
+    def broken(*_):
         raise ValueError("a bug")
-
-    @dg.job
-    def faulty():
-        broken()
 
     refused = failure_of(score_without_checkpoint(instance)).error
     assert (refused.stack, refused.cause) == ([], None)
-    bug = failure_of(faulty.execute_in_process(instance=instance, raise_on_error=False)).error.cause
+    monkeypatch.setattr(materializing, "asked_refs", broken)
+    bug = failure_of(score_without_checkpoint(instance)).error.cause
     assert any("in broken" in line for line in bug.stack)
 
 

@@ -175,7 +175,7 @@ class FailingLauncher:
 )
 def test_a_program_that_fails_says_why_in_its_run(tmp_path, monkeypatch, assets, key):
     monkeypatch.setenv("RSFT_HOME", str(tmp_path))
-    monkeypatch.setitem(LAUNCHERS, "local", FailingLauncher)
+    monkeypatch.setitem(LAUNCHERS, "local", lambda _: FailingLauncher())
     (selected,) = [asset for asset in assets.keys if asset.to_user_string().endswith(key)]
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([assets], selection=[selected], instance=instance, raise_on_error=False)

@@ -81,3 +81,8 @@ def test_the_run_config_of_the_page_on_placement_is_valid():
     [block] = re.findall(r"```yaml\n(.*?)```", (DOCS / "placement.md").read_text(), re.DOTALL)
     job = defs.get_repository_def().get_implicit_job_def_for_assets([dg.AssetKey(["checkpoints", "qwen3-14b"])])
     assert dg.validate_run_config(job, yaml.safe_load(block))
+
+
+def test_the_page_on_placement_names_every_field():
+    page = (DOCS / "placement.md").read_text()
+    assert [name for name in Placement.__dataclass_fields__ if f"`{name}`" not in page] == []

@@ -89,7 +89,7 @@ def world(tmp_path, monkeypatch):
     study = _load.__wrapped__(str(tmp_path / "own.toml"))
     store = Store(tmp_path / "home")
     launcher = WritingLauncher(study)
-    monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda: launcher)
+    monkeypatch.setitem(launchers.LAUNCHERS, "local", lambda _: launcher)
     for ref in list(_everything_before_checkpoints(study)):
         with store.build(study, ref) as build:
             stand_in(build.folder, ref)

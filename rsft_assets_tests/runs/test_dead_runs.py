@@ -3,7 +3,6 @@ lives is left alone."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,34 +11,37 @@ import time
 import dagster as dg
 import pytest
 
+from rsft_assets.defs import process_mark
 from rsft_assets.defs.process_mark import PROCESS_TAG, process_tag
 from rsft_assets.runs import dead_runs
 from rsft_assets.runs import running as running_batches
 from rsft_assets.runs.instance import open_instance
+from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.questions.planning.batches import Batch
 from rsft_assets.steps.records.store import Store
 
 RUN = """
-import sys, time
+import os, sys, time
 import dagster as dg
-from rsft_assets.defs.process_mark import PROCESS_TAG, mark
+from rsft_assets.defs.process_mark import PROCESS_TAG, process_tag
 from rsft_assets.runs.dead_runs import wait_for_slots
 from rsft_assets.runs.instance import open_instance
 from rsft_assets.steps.records.store import Store
 from pathlib import Path
 
-@dg.asset(pool="gpu")
-def slow(context: dg.AssetExecutionContext):
-    if sys.argv[3] == "marked":
-        mark(context)
-    print("at work", flush=True)
-    time.sleep(float(sys.argv[2]))
+from rsft_assets_tests.runs.slow_job import slow, slow_job
 
+os.environ["SLOW_SECONDS"] = sys.argv[2]
 with open_instance(Store(Path(sys.argv[1]))) as instance:
-    if sys.argv[3] == "marked":
+    if sys.argv[3] == "command":
         wait_for_slots(instance, ["gpu"])
-    tags = {PROCESS_TAG: sys.argv[3]} if ":" in sys.argv[3] else {}
-    dg.materialize([slow], instance=instance, tags=tags)
+        dg.materialize([slow], instance=instance, tags=process_tag())
+    elif sys.argv[3] == "foreign":
+        dg.materialize([slow], instance=instance)
+    else:
+        tags = {PROCESS_TAG: sys.argv[3]} if ":" in sys.argv[3] else {}
+        in_process = {"execution": {"config": {"in_process": {}}}}
+        dg.execute_job(dg.reconstructable(slow_job), instance=instance, run_config=in_process, tags=tags)
 """
 
 
@@ -54,12 +56,16 @@ def await_two(instance):
         time.sleep(0.1)
 
 
+GONE = process_mark.process_name(2**22 + 1).replace("::", ":1:")
+"""A process of this host that has ended."""
+
+
 @dg.asset(pool="gpu")
 def waits():
     pass
 
 
-def start(home, seconds, how="marked", wait=True):
+def start(home, seconds, how="command", wait=True):
     environment = {key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"}
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, str(home), str(seconds), how],
@@ -98,19 +104,10 @@ def test_a_killed_run_frees_its_slot_before_anybody_has_waited_for_its_process(t
     assert found == [dg.DagsterRunStatus.FAILURE]
 
 
-def test_a_run_outlives_the_process_of_a_step_of_it(tmp_path, monkeypatch):
-    # So it stands between two steps that have processes of their own, and where the UI repeats a run with its tags.
-    working = start(tmp_path, 600, how=f"{socket.gethostname()}:{2**22 + 1}:1")
-    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED]
-    working.send_signal(signal.SIGKILL)
-    working.communicate()
-    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.FAILURE]
-
-
 @pytest.mark.slow
-def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_when_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
-    working = start(tmp_path, 600, how="nameless")
+def test_a_run_of_the_ui_that_is_killed_frees_its_slot(tmp_path, monkeypatch):
+    # With the tags of the run that it repeats, as the UI starts it.
+    working = start(tmp_path, 600, how=GONE)
     assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED]
     working.send_signal(signal.SIGKILL)
     working.communicate()
@@ -119,15 +116,44 @@ def test_a_run_without_a_name_is_left_alone_while_it_lives_and_frees_its_slot_wh
         assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
 
 
-def test_where_the_system_names_no_processes_nobody_is_taken_for_dead(tmp_path, monkeypatch):
-    monkeypatch.setattr(dead_runs, "start_ticks", lambda _: "")
-    monkeypatch.setattr(dead_runs, "_STATISTICS", tmp_path / "none")
-    monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
-    working = start(tmp_path / "home", 600, how="nameless")
-    found = statuses(tmp_path / "home", monkeypatch)
+def test_a_run_of_a_foreign_program_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(dead_runs, "LOST_SECONDS", 0.0)
+    working = start(tmp_path, 600, how="foreign")
+    found = statuses(tmp_path, monkeypatch)
     working.kill()
     working.communicate()
     assert found == [dg.DagsterRunStatus.STARTED]
+
+
+def test_where_the_system_does_not_say_when_a_process_started_its_pid_decides(tmp_path, monkeypatch):
+    working = start(tmp_path, 600, how="foreign")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(process_mark, "start_ticks", lambda _: "")
+    with open_instance(Store(tmp_path)) as instance:
+        [run] = instance.get_runs()
+        instance.add_run_tags(run.run_id, {PROCESS_TAG: process_mark.process_name(working.pid)})
+    found = statuses(tmp_path, monkeypatch)
+    working.kill()
+    working.communicate()
+    assert [found, statuses(tmp_path, monkeypatch)] == [[dg.DagsterRunStatus.STARTED], [dg.DagsterRunStatus.FAILURE]]
+
+
+def test_a_run_at_work_says_that_it_lives(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr(dead_runs, "SAY_EVERY_SECONDS", 0.2)
+    with open_instance(Store(tmp_path)) as instance:
+        mine = new_run(instance, dg.DagsterRunStatus.STARTED, process_tag())
+        other = new_run(instance, dg.DagsterRunStatus.STARTED, {PROCESS_TAG: "elsewhere:1:1:x"})
+
+        def changed(run):
+            return instance.get_run_record_by_id(run).update_timestamp
+
+        before = changed(mine), changed(other)
+        with dead_runs.ending_dead_runs(instance):
+            until = time.monotonic() + 60
+            while changed(mine) == before[0] and time.monotonic() < until:
+                time.sleep(0.1)
+        assert changed(mine) > before[0] and changed(other) == before[1]
 
 
 def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent(tmp_path, monkeypatch):
@@ -138,7 +164,7 @@ def test_a_run_killed_before_its_executor_began_is_ended_when_it_has_been_silent
         instance.event_log_storage.initialize_concurrency_limit_to_default("gpu")
         assert instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "waits").is_claimed
         assert dead_runs.end_dead_runs(instance) == []
-        monkeypatch.setattr(dead_runs, "_SILENT_SECONDS", 0.0)
+        monkeypatch.setattr(dead_runs, "LOST_SECONDS", 0.0)
         assert dead_runs.end_dead_runs(instance) == [run.run_id]
 
 
@@ -152,16 +178,13 @@ def new_run(instance, status, tags, **fields):
     return instance.add_run(dg.DagsterRun("__ASSET_JOB", run_id=make_new_run_id(), **fields)).run_id
 
 
-GONE = f"{socket.gethostname()}:{2**22 + 1}:1"
-
-
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED])
 def test_a_run_that_was_killed_before_it_began_is_ended(tmp_path, monkeypatch, status):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with open_instance(Store(tmp_path)) as instance:
         dead = new_run(instance, status, {PROCESS_TAG: GONE})
         new_run(instance, status, process_tag())
-        new_run(instance, status, {PROCESS_TAG: "elsewhere:1:1"})
+        new_run(instance, status, {PROCESS_TAG: "elsewhere:1:1:x"})
         new_run(instance, status, {})
         before = new_run(instance, dg.DagsterRunStatus.SUCCESS, {})
         new_run(instance, status, {PROCESS_TAG: GONE}, parent_run_id=before, root_run_id=before)
@@ -184,7 +207,7 @@ def test_a_run_that_names_no_process_and_never_began_is_ended_when_it_is_old(tmp
 @pytest.mark.slow
 def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
-    waiting = start(tmp_path, 600, how="nameless", wait=False)
+    waiting = start(tmp_path, 600, how="ui", wait=False)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with open_instance(Store(tmp_path)) as instance:
         await_two(instance)
@@ -200,7 +223,7 @@ def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypat
 def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
     working = start(tmp_path, 600)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr(dead_runs, "_LOOK_EVERY_SECONDS", 0.5)
+    monkeypatch.setattr(dead_runs, "SAY_EVERY_SECONDS", 0.5)
     # As where two commands find the slot free at the same moment.
     monkeypatch.setattr(running_batches, "wait_for_slots", lambda *_: None)
     with open_instance(Store(tmp_path)) as instance:
@@ -240,3 +263,11 @@ def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeyp
         wait_for_slots(instance, ["gpu"])
     working.communicate(timeout=60)
     assert len(said) == 1 and f":{working.pid}:" in said[0]
+
+
+def test_a_pool_without_slots_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with open_instance(Store(tmp_path)) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu", 0)
+        with pytest.raises(StepError, match=r"pool 'gpu' has a limit of 0.*dagster instance concurrency set gpu 1"):
+            dead_runs.wait_for_slots(instance, ["gpu"])

@@ -30,7 +30,9 @@ def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
         ("endpoint = 8000", "field endpoint: 8000 must be text in quotes"),
         ("zero_stage = 4", "field zero_stage: 4 is not one of 0, 1, 2, 3"),
         ("procesess = 2", "unknown field 'procesess': did you mean processes"),
-        ('launcher = "ray"', "field launcher: 'ray' is not available yet; use 'local'"),
+        ('launcher = "slurm"', "field launcher: 'slurm' is not one of local, ray"),
+        ('ray_address = "ray://head:10001"', "field ray_address: 'ray://head:10001' must be host:port"),
+        ("ray_pieces = -1", "field ray_pieces: -1 must be at least 0"),
         ('device = "gpu"', "field device: 'gpu' is not one of auto, cpu, cuda"),
     ],
 )

@@ -44,9 +44,9 @@ def this_machine() -> Capabilities:
 
 @functools.cache
 def gpus() -> tuple[tuple[str, int], ...]:
-    """(name, bytes of memory) of each NVIDIA GPU; () where there is none."""
+    """(name, bytes of memory) of each NVIDIA GPU; () where there is none, or where all are hidden."""
     tool = shutil.which("nvidia-smi")
-    if tool is None:
+    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return ()
     query = ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
@@ -90,8 +90,11 @@ def memory_needed(parameters: int, stage: str) -> int:
 
 
 def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capabilities) -> None:
-    """A `StepError` before any work where `ref` needs a GPU and there is none where it would run."""
-    if placement.device == "cpu" or there.gpus or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
+    """A `StepError` before any work where `ref` needs a GPU and there is none, or a small one, where it would run."""
+    if placement.device == "cpu" or (ref.stage != "checkpoints" and placement.engine == "endpoint"):
+        return
+    if there.gpus:
+        _refuse_small_gpus(study, ref, placement, there)
         return
     if ref.stage == "checkpoints" and (ref.step == 0 or study.get("runs", ref.run).adopt):
         return
@@ -109,6 +112,19 @@ def refuse_without_gpu(study: Study, ref: Ref, placement: Placement, there: Capa
                 f"sampling from teacher {pool.teacher.name} needs a GPU and {there.place} has none. "
                 f"{_remedy(pool.teacher.name)}"
             )
+
+
+def _refuse_small_gpus(study: Study, ref: Ref, placement: Placement, there: Capabilities) -> None:
+    """Where an engine's GPUs cannot hold the weights. What training needs, its own step estimates."""
+    if ref.stage != "scores":
+        return
+    need = memory_needed(study.get("models", ref.name).parameters, ref.stage)
+    have = placement.tensor_parallel * max(memory for _, memory in there.gpus)
+    if need > have:
+        raise StepError(
+            f"the weights of {ref.name} take {need / GIB:.0f} GiB, and {placement.tensor_parallel} GPUs of "
+            f"{there.place} have {have / GIB:.0f} GiB; raise `tensor_parallel` of this model in the placement"
+        )
 
 
 def _remedy(model: str) -> str:

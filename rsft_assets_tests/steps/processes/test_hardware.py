@@ -1,5 +1,6 @@
 """What fits beside each other on a machine."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.processes import hardware
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, how_many_at_once, refuse_without_gpu
 from rsft_assets_tests.finished_study import tiny_study
 
@@ -46,3 +49,23 @@ def test_a_models_need_of_a_gpu_goes_by_its_size(parameters, refused):
     except StepError as error:
         said = str(error)
     assert said is None if refused is None else refused in said
+
+
+def test_gpus_that_are_hidden_are_not_there(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'H100, 81559'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.gpus.__wrapped__() == (("H100", 81_559 << 20),)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hardware.gpus.__wrapped__() == ()
+
+
+def test_gpus_that_cannot_hold_the_weights_are_refused():
+    study, there = load_study(), Capabilities(gpus=(("card", 24 * GIB),) * 2, cores=8, memory=64 * GIB)
+    ref = Ref("scores/qwen3-14b/math500", f"{study.runs_of('qwen3-14b')[0].name}|0")
+    with pytest.raises(StepError, match=r"weights of qwen3-14b take 28 GiB, and 1 GPUs .* have 24 GiB; raise `tensor"):
+        refuse_without_gpu(study, ref, Placement(), there)
+    refuse_without_gpu(study, ref, Placement(tensor_parallel=2), there)
+    refuse_without_gpu(study, ref, Placement(engine="endpoint"), there)

@@ -75,14 +75,6 @@ def test_devices_are_those_of_the_launcher(tmp_path, monkeypatch):
     assert "64 cores, 512 GiB of memory, steps at a time: 4" in found["launcher local"].words
 
 
-def test_ray_is_refused_with_a_clear_word(tmp_path, monkeypatch):
-    for table in ("default", "models.nano-300k"):
-        (tmp_path / "placement.toml").write_text(f'[{table}]\nlauncher = "ray"\n')
-        monkeypatch.setenv("RSFT_PLACEMENT", str(tmp_path / "placement.toml"))
-        found = findings_with(tmp_path, cluster)["RSFT_PLACEMENT"]
-        assert found.state == "problem" and "'ray' is not available yet; use 'local'" in found.words
-
-
 def test_a_launcher_that_cannot_be_used_is_a_problem(tmp_path):
     found = findings_with(tmp_path, refused)["launcher local"]
     assert found.state == "problem" and "the cluster does not see this home" in found.words

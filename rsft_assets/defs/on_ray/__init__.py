@@ -1,0 +1,1 @@
+"""Steps in pieces on the nodes of a Ray cluster."""

@@ -1,0 +1,180 @@
+"""The nodes of a Ray cluster, and whether each can run our steps: asked and compared before anything starts."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rsft_assets.defs.on_ray import probe
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.judges import JUDGES_SETTING
+from rsft_assets.specs.lock import LOCK_SETTING, lock_path
+from rsft_assets.specs.placement import PLACEMENT_SETTING
+from rsft_assets.specs.study_file import STUDY_FILE_SETTING
+from rsft_assets.steps.processes.events import EVENTS_SETTING, say_note
+from rsft_assets.steps.processes.parent_death import PARENT_SETTING
+from rsft_assets.steps.records.hub import MIRROR_SETTING
+from rsft_assets.steps.records.store import HOME_SETTING
+
+_ANSWER_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
+_FILES = (STUDY_FILE_SETTING, PLACEMENT_SETTING, JUDGES_SETTING, MIRROR_SETTING)
+_OURS = (HOME_SETTING, EVENTS_SETTING, PARENT_SETTING)
+"""Settings that a launcher makes for its own steps."""
+# When a worker ends, Ray kills its children with -9. Ours get SIGTERM then, and save (`parent_death`).
+_RUNTIME = {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "false"}}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node with cores or GPUs for tasks."""
+
+    id: str
+    cpus: int
+    gpus: int
+    found: dict[str, Any]
+    """What `probe.look` found there."""
+
+    @property
+    def host(self) -> str:
+        return str(self.found["host"])
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be a driver of the cluster."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        except OSError as error:
+            raise StepError(f"no Ray cluster answers at {address} ({error.strerror or error}). {_START}") from error
+    on_stop = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME)
+    except (RayError, OSError, RuntimeError, ValueError) as error:
+        # It says which versions differ, or that this machine is no node of the cluster.
+        cause = " ".join(str(error).split())[:500]
+        raise StepError(f"cannot join the Ray cluster at {address}: {cause}. {_START}") from error
+    # Ray sets a handler of its own.
+    signal.signal(signal.SIGTERM, on_stop)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+_START = (
+    "`ray_address` in the file that RSFT_PLACEMENT names is host:port of the head; start that with `ray start --head`, "
+    "and on this machine `ray start --address=HOST:PORT`, with --num-cpus=0 where it shall run nothing, all with the "
+    "same versions of Python and Ray"
+)
+
+
+def settings_files() -> dict[str, str]:
+    """The files that steps read, by setting; the lock also where no setting names it."""
+    files = {name: str(Path(os.environ[name]).absolute()) for name in _FILES if os.environ.get(name)}
+    return files | {LOCK_SETTING: str(lock_path().absolute())}
+
+
+def step_environment(gpus: int) -> dict[str, str | None]:
+    """What a step on a node is given of this environment. As arguments of a task it is not shown in Ray's dashboard."""
+    given = {name: value for name, value in os.environ.items() if name.startswith(("RSFT_", "HF_"))}
+    # Ray sets the number of threads by what a task reserves; here the placement does.
+    threads = os.environ.get("OMP_NUM_THREADS")
+    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    ours = {name: value for name, value in given.items() if name not in _OURS}
+    return {**ours, **settings_files(), "OMP_NUM_THREADS": threads, **hidden}
+
+
+def working_nodes() -> list[Mapping[str, Any]]:
+    """Ray's entries of the nodes that are there and have cores or GPUs for tasks."""
+    return [
+        node
+        for node in ray.nodes()
+        if node["Alive"] and {"CPU", "GPU"} & {k for k, v in node["Resources"].items() if v}
+    ]
+
+
+def checked_nodes(home: Path, address: str) -> list[Node]:
+    """The nodes of the cluster; a `StepError` that names each that cannot run our steps, and the remedy."""
+    entries = working_nodes()
+    if not entries:
+        raise StepError(f"the Ray cluster at {address} has no node with cores for tasks; start one with `ray start`")
+    settings, check = settings_files(), home / f".ray-{uuid.uuid4().hex[:12]}"
+    nodes, problems = [], []
+    try:
+        with check.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            answers = _ask(entries, check, settings)
+        for entry in entries:
+            name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
+            found, resources = answers[entry["NodeID"]], entry["Resources"]
+            if isinstance(found, GetTimeoutError):
+                problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
+            elif isinstance(found, RayError):
+                say_note(f"{name} is gone: {first_line(found)}")
+            else:
+                nodes.append(Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found))
+                written = check.with_name(f"{check.name}-{entry['NodeID']}")
+                problems += [f"{name}: {problem}" for problem in _problems(found, home, settings, written)]
+    finally:
+        for path in home.glob(f"{check.name}*"):
+            path.unlink(missing_ok=True)
+    if problems or not nodes:
+        words = "\n".join(problems or ["no node is left"])
+        raise StepError(f"the Ray cluster at {address} cannot run steps:\n{words}")
+    return nodes
+
+
+def _ask(
+    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str]
+) -> dict[str, dict[str, Any] | RayError]:
+    """What each node answers to `probe.look`, by its id."""
+    ray.cloudpickle.register_pickle_by_value(probe)
+    look = ray.remote(max_retries=0, num_cpus=0)(probe.look)
+    asked = {}
+    for node in (entry["NodeID"] for entry in entries):
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        asked[node] = look.options(scheduling_strategy=there).remote(node, str(check), settings)
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    answers: dict[str, dict[str, Any] | RayError] = {}
+    for node, answer in asked.items():
+        try:
+            answers[node] = ray.get(answer, timeout=0.1)
+        except RayError as error:
+            answers[node] = error
+    return answers
+
+
+def _problems(found: Mapping[str, Any], home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
+    if not found["code"]:
+        yield "it cannot import rsft_assets; install there what is installed here, in the Python that starts its raylet"
+    elif found["code"] != (mine := probe.code_digest()):
+        yield f"its rsft_assets is of other code ({found['code']}, here {mine}); install the same version on all nodes"
+    if found["home"] or not written.exists():
+        problem = found["home"] or f"{home} is another folder there: what it wrote is not seen here"
+        yield (
+            f"{problem}. {HOME_SETTING}={home} must be one folder of a shared POSIX file system whose locks hold "
+            "between nodes"
+        )
+    for name, path in settings.items():
+        here, there = probe.content_of(path), found["settings"][name]
+        if here != there:
+            what = "does not exist" if there == "missing" else "has another content"
+            yield f"{name}={path} {what} there; put it on the file system that is shared, for example into {home}"
+
+
+def first_line(error: BaseException) -> str:
+    """What Ray says of an error, without the logs that it appends."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

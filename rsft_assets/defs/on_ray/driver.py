@@ -1,0 +1,214 @@
+"""The driver of one step: checks the nodes, runs the pieces on them, passes their events on.
+
+    python -m rsft_assets.defs.on_ray.driver --address HOST:PORT --module rsft_assets.steps.verdicts.verify \\
+        --label verdicts -- verdicts/nano-chains_procedural_n4 --partition 0
+
+Tasks are streams of events and are never retried by Ray. A piece whose node is lost goes to another node without what
+it has published; after three losses without an output in between it fails.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from rsft_assets.defs.launchers import Event, StepCall, placement_of
+from rsft_assets.defs.on_ray.cluster import (
+    Node,
+    checked_nodes,
+    connected,
+    first_line,
+    step_environment,
+    working_nodes,
+)
+from rsft_assets.defs.on_ray.node import BEGAN, FAILED, run_piece
+from rsft_assets.defs.on_ray.pieces import Piece, gpus_of, refs_of, split
+from rsft_assets.defs.on_ray.probe import code_digest
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.processes.events import say_note, send
+from rsft_assets.steps.processes.program import TRY_AGAIN, run_step
+from rsft_assets.steps.records.store import Store
+
+_LOOK_EVERY_SECONDS = 1.0
+_SAY_WAITING_SECONDS = 15.0
+_SAY_WAITING_AGAIN_SECONDS = 300.0
+_END_SECONDS = 45.0
+"""Longer than a step on a node is given to end."""
+_LOSSES = 3
+
+
+def drive(arguments: argparse.Namespace) -> None:
+    """Answer what the cluster offers, or run the pieces of a step to their end."""
+    store = Store.from_env()
+    with connected(arguments.address):
+        nodes = checked_nodes(store.home, arguments.address)
+        if arguments.look:
+            send({"event": "capabilities", "offers": _offers(nodes, arguments.address)})
+            return
+        study = load_study()
+        call = StepCall(arguments.module, tuple(arguments.words), store.home, arguments.label)
+        ref = refs_of(study, call)[0]
+        gpus = gpus_of(study, ref, placement_of(study, ref))
+        cpus, slots = _room(nodes, gpus, arguments.cpus)
+        pieces = split(study, store, call, slots=slots, wide=gpus or cpus, count=arguments.pieces)
+        Pieces(pieces, {"CPU": cpus, "GPU": gpus}).run()
+
+
+def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
+    """What one step can use: the GPUs of the node that has most, the cores and memory of the one that has least."""
+    best = max(nodes, key=lambda node: node.gpus).found
+    return {
+        "place": f"the Ray cluster at {address} ({len(nodes)} nodes)",
+        "gpus": best["gpus"] if any(node.gpus for node in nodes) else (),
+        "cores": min(node.found["cores"] for node in nodes),
+        "memory": min(node.found["memory"] for node in nodes),
+        "slots": len(nodes),
+    }
+
+
+def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
+    """(cores that a piece reserves, pieces at the same time)."""
+    able = [node for node in nodes if node.gpus >= gpus and node.cpus >= max(1, cpus)]
+    if not able:
+        most = ", ".join(f"{node.host}: {node.cpus} cores, {node.gpus} GPUs" for node in nodes)
+        raise StepError(
+            f"a piece needs {max(1, cpus)} cores and {gpus} GPUs on one node, and the cluster has {most}; lower "
+            "`ray_cpus`, `processes`, `engines` or `tensor_parallel` in the placement, or start a larger node"
+        )
+    on_each = [node.gpus // gpus if gpus else 1 for node in able]
+    cpus = cpus or max(1, min(node.cpus // count for node, count in zip(able, on_each, strict=True)))
+    fitting = [min(node.cpus // cpus, node.gpus // gpus if gpus else node.cpus) for node in able]
+    return cpus, sum(fitting)
+
+
+class Pieces:
+    """The pieces of a step at work."""
+
+    def __init__(self, pieces: Sequence[Piece], needs: Mapping[str, int]) -> None:
+        self.needs = needs
+        self.several = len(pieces) > 1
+        self.failed: list[str] = []
+        self._given = (step_environment(needs["GPU"]), code_digest())
+        task = ray.remote(max_retries=0, num_returns="streaming")(run_piece)
+        self._task = task.options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], scheduling_strategy="SPREAD")
+        self._running: dict[Any, Piece] = {}
+        self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
+        for piece in pieces:
+            self._start(piece)
+
+    def run(self) -> None:
+        """To the end of all; what has failed is named then."""
+        try:
+            while self._running:
+                ready, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)
+                for stream in ready:
+                    self._advance(stream)
+                self._say_waiting()
+        except BaseException:
+            self._stop()
+            raise
+        if self.failed:
+            raise StepError("\n".join(self.failed))
+
+    def _start(self, piece: Piece) -> None:
+        piece.node = ""
+        self._running[self._task.remote(piece.left(), *self._given)] = piece
+
+    def _advance(self, stream: Any) -> None:
+        """Take one event."""
+        piece = self._running[stream]
+        try:
+            event = ray.get(next(stream))
+        except StopIteration:
+            del self._running[stream]
+        except RayTaskError as error:
+            del self._running[stream]
+            self.failed.append(f"{piece.call.label} failed on {piece.node or 'its node'}: {error.cause!r}")
+        except RayError as error:
+            del self._running[stream]
+            self._lose(piece, first_line(error))
+        else:
+            self._take(piece, event)
+
+    def _take(self, piece: Piece, event: Event) -> None:
+        kind = event["event"]
+        if kind == BEGAN:
+            piece.node = event["node"]
+            self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
+        elif kind == FAILED:
+            if event["status"] == TRY_AGAIN:
+                self._lose(piece, "the step was stopped there")
+            else:
+                self.failed.append(f"on {piece.node}: {event['words']}")
+        elif kind != "failed":
+            if kind == "published":
+                piece.published.add(Ref(event["asset"], event["partition"]))
+                piece.lost = 0
+            send(_said_on(event, piece.node) if self.several else event)
+
+    def _lose(self, piece: Piece, why: str) -> None:
+        piece.lost += 1
+        where = piece.node or "its node"
+        if piece.published >= set(piece.refs):
+            return
+        if piece.lost >= _LOSSES:
+            self.failed.append(
+                f"{piece.call.label} was lost {piece.lost} times without an output in between, last on {where}: {why}"
+            )
+            return
+        left = len(set(piece.refs) - piece.published)
+        say_note(f"{piece.call.label} is lost with {where} ({why}); {left} of {len(piece.refs)} left go on elsewhere")
+        self._start(piece)
+
+    def _say_waiting(self) -> None:
+        """Name what pieces wait for where none of them runs."""
+        if any(piece.node for piece in self._running.values()) or not self._running:
+            return
+        if time.monotonic() < self._say_at:
+            return
+        self._say_at = time.monotonic() + _SAY_WAITING_AGAIN_SECONDS
+        nodes = [node["Resources"] for node in working_nodes()]
+        if any(all(node.get(kind, 0) >= amount for kind, amount in self.needs.items()) for node in nodes):
+            words = "all such nodes are in use"
+        else:
+            words = f"none of the {len(nodes)} nodes has that; start one with `ray start --address=…`"
+        say_note(f"{len(self._running)} pieces wait for {self.needs['CPU']} cores, {self.needs['GPU']} GPUs: {words}")
+
+    def _stop(self) -> None:
+        """Have every step asked to end, and wait for it."""
+        for stream in self._running:
+            ray.cancel(stream, force=False)
+        until = time.monotonic() + _END_SECONDS
+        while self._running and time.monotonic() < until:
+            for stream in ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)[0]:
+                try:
+                    ray.get(next(stream))
+                except (StopIteration, RayError):
+                    del self._running[stream]
+
+
+def _said_on(event: Event, node: str) -> Event:
+    """An event with its node, for readers of several at once."""
+    key = {"progress": "what", "note": "words"}.get(event["event"])
+    return {**event, key: f"{node}: {event[key]}"} if key else event
+
+
+def parser() -> argparse.ArgumentParser:
+    shown = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shown.add_argument("--address", required=True)
+    shown.add_argument("--pieces", type=int, default=0)
+    shown.add_argument("--cpus", type=int, default=0)
+    shown.add_argument("--look", action="store_true", help="only say what the cluster offers")
+    shown.add_argument("--module")
+    shown.add_argument("--label")
+    shown.add_argument("words", nargs="*")
+    return shown
+
+
+if __name__ == "__main__":
+    run_step(drive, parser())

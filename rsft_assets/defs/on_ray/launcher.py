@@ -1,0 +1,65 @@
+"""The launcher of a Ray cluster: its capabilities, and a step as a driver process of this machine.
+
+The driver is a child process that owns the pieces. Ray ends it where the cluster's head is gone, and would end the
+process that materializes with it. It is stopped, and ends with this process, like any step; its pieces end with it.
+"""
+
+import functools
+import importlib.util
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rsft_assets.defs.launchers import Event, LocalLauncher, StepCall, StepFailed
+from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.processes.hardware import Capabilities
+
+DRIVER = "rsft_assets.defs.on_ray.driver"
+_GRACE_SECONDS = 60.0
+"""The driver gives the steps on the nodes their own time to save."""
+_ASK_AGAIN_SECONDS = 120
+_HEAD_LOST = "Failed to connect to GCS"
+"""What Ray writes before it ends a driver."""
+
+
+class RayLauncher:
+    """A step in pieces, each a task on one node that runs the local launcher there."""
+
+    def __init__(self, placement: Placement) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise StepError("launcher 'ray' needs the package ray: pip install 'rsft_assets[ray]'")
+        self.placement = placement
+
+    def capabilities(self, home: Path) -> Capabilities:
+        return _capabilities(self.placement, home.absolute(), int(time.monotonic() // _ASK_AGAIN_SECONDS))
+
+    def run(self, call: StepCall) -> Iterator[Event]:
+        options = ("--module", call.module, "--label", call.label, "--", *call.arguments)
+        yield from _drive(self.placement, call, options)
+
+
+@functools.lru_cache(maxsize=16)
+def _capabilities(placement: Placement, home: Path, _: int) -> Capabilities:
+    call = StepCall(DRIVER, (), home, "ray_nodes")
+    [event] = [event for event in _drive(placement, call, ("--look",)) if event["event"] == "capabilities"]
+    return Capabilities(**{**event["offers"], "gpus": tuple((name, size) for name, size in event["offers"]["gpus"])})
+
+
+def _drive(placement: Placement, call: StepCall, options: tuple[str, ...]) -> Iterator[Event]:
+    """The events of a driver process; its failure is a failure of `call`."""
+    address = placement.ray_address
+    arguments = ("--address", address, "--pieces", str(placement.ray_pieces), "--cpus", str(placement.ray_cpus))
+    driver = StepCall(DRIVER, (*arguments, *options), call.home.absolute(), call.label)
+    try:
+        yield from LocalLauncher(grace=_GRACE_SECONDS).run(driver)
+    except StepFailed as error:
+        message = error.message
+        if not message and _HEAD_LOST in error.log_path.read_text(errors="replace"):
+            message = (
+                f"the head of the Ray cluster at {address} is gone; finished work is kept: start the cluster again and "
+                "run the same command again"
+            )
+        if call.module == DRIVER:
+            raise StepError(message or str(error)) from error
+        raise StepFailed(call, error.status, error.log_path, message) from error

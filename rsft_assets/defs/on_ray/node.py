@@ -1,0 +1,23 @@
+"""What runs on a node: one piece, with the local launcher."""
+
+import socket
+from collections.abc import Iterator, Mapping
+
+from rsft_assets.defs.launchers import Event, LocalLauncher, StepCall, StepFailed
+from rsft_assets.defs.on_ray.probe import code_digest
+
+BEGAN, FAILED = "began", "piece failed"
+
+
+def run_piece(call: StepCall, environment: Mapping[str, str | None], code: str) -> Iterator[Event]:
+    """The events of a step on this node. A failure is an event too: the exception would not survive the transport."""
+    yield {"event": BEGAN, "node": socket.gethostname()}
+    if (mine := code_digest()) != code:
+        # The node has joined since the others were asked.
+        words = f"its rsft_assets is of other code ({mine or 'none'}, the driver's {code}); install the same version"
+        yield {"event": FAILED, "status": 1, "words": words}
+        return
+    try:
+        yield from LocalLauncher(environment).run(call)
+    except StepFailed as error:
+        yield {"event": FAILED, "status": error.status, "words": str(error)}

@@ -1,0 +1,202 @@
+"""Steps on a Ray cluster of several hosts: the same outputs as here, whatever is killed, and no process left."""
+
+import importlib.util
+import shutil
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+
+from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.ray_rig import ADDRESS, RayRig
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install -e '.[ray]'"),
+    pytest.mark.skipif(not shutil.which("nsenter"), reason="needs util-linux"),
+]
+STUDY = """
+extends = "nano"
+[sources.few]
+kind = "math"
+instruction = ""
+origin = { name = "running", seed = 11, count = 64 }
+[pools.few_n4]
+source = "few"
+shards = 4
+teacher = { name = "procedural", origin = { name = "worked-steps", seed = 13, count = 4 } }
+sampling = { n = 4, max_tokens = 160, seed = 13 }
+"""
+PLACEMENT = f'[default]\nlauncher = "ray"\nray_address = "{ADDRESS}"\nray_pieces = 2\n'
+STEP = """
+import argparse, os, sys, time
+from pathlib import Path
+from rsft_assets.steps.processes.events import send
+from rsft_assets.steps.processes.program import run_step
+
+def main(arguments):
+    send({"event": "started"})
+    try:
+        time.sleep(600)
+    except BaseException:
+        time.sleep(0.5)
+        Path(os.environ["RSFT_HOME"], f"saved {'-'.join(sys.argv[1:]).replace('/', '_')}").touch()
+        raise
+
+parser = argparse.ArgumentParser()
+parser.add_argument("words", nargs="*")
+parser.add_argument("--partition", action="append")
+run_step(main, parser)
+"""
+RUN = """
+import os, sys
+from pathlib import Path
+from rsft_assets.defs.launchers import StepCall
+from rsft_assets.defs.on_ray.launcher import RayLauncher
+from rsft_assets.specs.placement import load_placement
+call = StepCall("sleeping_step", ("verdicts/few_n4",), Path(os.environ["RSFT_HOME"]), "sleeping")
+for event in RayLauncher(load_placement()).run(call):
+    print(event["event"], flush=True)
+"""
+RSFT = [sys.executable, "-m", "rsft_assets.commands.cli"]
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rig")
+    for name, text in (("study.toml", STUDY), ("placement.toml", PLACEMENT), ("sleeping_step.py", STEP)):
+        (folder / name).write_text(text)
+    with RayRig(folder) as rig:
+        rig.add("one", cores=1)
+        rig.add("two", cores=1)
+        yield rig
+
+
+def settings(rig, home, **others):
+    (rig.folder / home).mkdir(exist_ok=True)
+    files = {name: str(rig.folder / f"{name.lower()}.toml") for name in ("STUDY", "PLACEMENT")}
+    return {"RSFT_HOME": str(rig.folder / home)} | {f"RSFT_{name}": path for name, path in files.items()} | others
+
+
+def digests(rig, home):
+    return {str(output.manifest.ref): output.digest for output in Store(rig.folder / home).outputs()}
+
+
+def wait_until(true, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return true()
+
+
+def runs(process):
+    try:
+        # The first process of a host waits for its own children only.
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def made_here(rig):
+    """The digests of a local run."""
+    words = [*RSFT, "materialize", "verdicts/few_n4", "--upstream"]
+    status, said = rig.run(words, **settings(rig, "here") | {"RSFT_PLACEMENT": ""})
+    assert status == 0, said
+    return digests(rig, "here")
+
+
+def test_pieces_on_two_hosts_make_what_is_made_here(rig, made_here):
+    status, said = rig.run([*RSFT, "materialize", "verdicts/few_n4", "--upstream"], **settings(rig, "there"))
+    assert status == 0, said
+    assert digests(rig, "there") == made_here and len(made_here) == 9
+    hosts = {}
+    for output in Store(rig.folder / "there").outputs():
+        hosts.setdefault(output.manifest.ref.asset, set()).add(output.manifest.made_by["host"])
+    assert hosts["responses/few_n4"] == hosts["verdicts/few_n4"] == {"one", "two"}
+    assert "one: verdicts/few_n4[" in said and "two: verdicts/few_n4[" in said
+    assert len(list(rig.folder.glob("there/logs/*verdicts_few_n4-?of2*.log"))) == 2
+    assert not list(rig.folder.glob("there/.ray-*"))
+
+
+@pytest.mark.parametrize("ends", ["its command is killed", "the driver is killed", "Ctrl-C"])
+def test_every_step_is_asked_to_save_when(ends, rig):
+    home = ends.replace(" ", "-")
+    command = rig.start([sys.executable, "-c", RUN], **settings(rig, home))
+    assert [command.stdout.readline() for _ in range(2)] == ["started\n"] * 2
+    steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
+    steps = [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
+    assert len(steps) == 2
+    [driver] = [
+        one for one in psutil.Process(command.pid).children(recursive=True) if "on_ray.driver" in str(one.cmdline())
+    ]
+    if ends == "Ctrl-C":
+        psutil.Process(command.pid).send_signal(signal.SIGINT)
+    else:
+        (driver if "driver" in ends else command).kill()
+    command.communicate(timeout=60)
+    assert wait_until(lambda: not any(map(runs, [*steps, driver]))), "no process is left"
+    assert len(list((rig.folder / home).glob("saved *"))) == 2
+
+
+def test_what_was_on_a_lost_host_goes_on_elsewhere(rig, made_here):
+    command = rig.start([*RSFT, "materialize", "verdicts/few_n4", "--upstream"], **settings(rig, "lost"))
+    two = rig.hosts["two"]
+    assert wait_until(lambda: two.processes("rsft_assets.steps.verdicts.verify"), seconds=240)
+    rig.kill(two)
+    said = command.communicate(timeout=240)[0]
+    assert command.returncode == 0, said
+    assert "is lost with" in said and "go on elsewhere" in said
+    assert digests(rig, "lost") == made_here
+
+
+def test_nodes_that_cannot_run_steps_are_named_with_the_remedy(rig, tmp_path):
+    shadow = tmp_path / "rsft_assets"
+    shadow.mkdir()
+    (shadow / "__init__.py").write_text("raise ImportError")
+    old = tmp_path / "old"
+    (old / "rsft_assets").mkdir(parents=True)
+    (old / "rsft_assets" / "__init__.py").touch()
+    hidden = settings(rig, "hidden")
+    (rig.folder / "files").mkdir()
+    shutil.copy(hidden["RSFT_STUDY"], rig.folder / "files" / "study.toml")
+    hidden["RSFT_STUDY"] = str(rig.folder / "files" / "study.toml")
+    rig.add("bare", cores=1, PYTHONPATH=str(tmp_path))
+    rig.add("old", cores=1, PYTHONPATH=str(old))
+    mounts = " && ".join(f"mount -t tmpfs none {rig.folder / name}" for name in ("hidden", "files"))
+    rig.add("apart", cores=1, setup=mounts)
+    started = time.monotonic()
+    status, said = rig.run([*RSFT, "materialize", "responses/few_n4", "--upstream"], **hidden)
+    assert status == 1 and "Traceback" not in said
+    for words in (
+        "node bare (127.0.0.",
+        "it cannot import rsft_assets; install there",
+        "its rsft_assets is of other code",
+        f"it does not see {hidden['RSFT_HOME']}",
+        "must be one folder of a shared POSIX file system",
+        f"RSFT_STUDY={hidden['RSFT_STUDY']} does not exist there",
+    ):
+        assert words in said
+    assert not digests(rig, "hidden"), "named before anything starts"
+    assert time.monotonic() - started < 120
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('ray_address = "127.0.0.1:6399"', "no Ray cluster answers at 127.0.0.1:6399 (Connection refused)"),
+        ("ray_cpus = 999", "a piece needs 999 cores and 0 GPUs on one node, and the cluster has"),
+    ],
+)
+def test_a_placement_that_the_cluster_cannot_serve_is_named(rig, line, words):
+    for name in ("bare", "old", "apart"):
+        if name in rig.hosts:
+            rig.kill(rig.hosts[name])
+    chosen = rig.folder / "chosen.toml"
+    chosen.write_text(f'[default]\nlauncher = "ray"\n{line}\n')
+    status, said = rig.run(
+        [*RSFT, "materialize", "responses/few_n4", "--upstream"], **settings(rig, "chosen", RSFT_PLACEMENT=str(chosen))
+    )
+    assert status == 1 and words in said and "Traceback" not in said

@@ -1,0 +1,158 @@
+"""A Ray cluster of several hosts on this machine, for tests.
+
+    with RayRig(folder) as rig:
+        one = rig.add("one", cores=1)
+        rig.run(["rsft", "doctor"], RSFT_PLACEMENT=...)
+        rig.kill(one)
+
+All is in a network namespace with nothing but `lo`: elsewhere Ray looks for an outside address and rewrites loopback.
+Each host has a hostname, an address and a PID namespace of its own, so that all of it can be killed at once. The head
+is the host that commands are run on; it has no cores for tasks.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import rsft_assets
+
+ADDRESS = "127.0.0.1:6379"
+_SOURCE = Path(rsft_assets.__file__).parents[1]
+_START_SECONDS = 120.0
+_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
+_NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
+_STORE_BYTES = "80000000"
+
+
+@dataclass
+class Host:
+    """One host: the process that holds its namespaces."""
+
+    name: str
+    holder: subprocess.Popen[bytes]
+
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """What runs on it, with this word in its command line."""
+        return [one for one in _descendants(self.holder.pid) if word in " ".join(_command(one))]
+
+
+class RayRig:
+    """The cluster and its network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hosts: dict[str, Host] = {}
+        self._added = 0
+
+    def __enter__(self) -> "RayRig":
+        self._network = subprocess.Popen(
+            [*_NETWORK, "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"],
+            stdout=subprocess.PIPE,
+        )
+        assert self._network.stdout is not None and self._network.stdout.readline() == b"up\n"
+        try:
+            self.add("head", cores=0)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for host in list(self.hosts.values()):
+            self.kill(host)
+        self._network.kill()
+        for one in _descendants(self._network.pid):
+            one.kill()
+        self._network.wait()
+
+    @property
+    def inside(self) -> list[str]:
+        """What stands before a command that runs in the network, on the host of the head."""
+        [sleeper] = psutil.Process(self._network.pid).children()
+        return ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
+
+    def add(self, name: str, *, cores: int, setup: str = "true", **environment: str) -> Host:
+        """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts."""
+        self._added += 1
+        joined = ["--head", "--port=6379"] if name == "head" else [f"--address={ADDRESS}"]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *joined, "--block", "--disable-usage-stats"]
+        ray += [
+            f"--node-ip-address=127.0.0.{self._added}",
+            f"--num-cpus={cores}",
+            f"--object-store-memory={_STORE_BYTES}",
+        ]
+        ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
+        namespaces = [*_WITH_US, "unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        script = f'hostname "$0" && {setup} && exec "$@"'
+        log = (self.folder / f"{name}.log").open("wb")
+        holder = subprocess.Popen(
+            [*self.inside, *namespaces, "sh", "-c", script, name, *ray],
+            # The folder that a process starts in is on Python's path.
+            cwd=self.folder,
+            env=self.environment(environment),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        host = self.hosts[name] = Host(name, holder)
+        until = time.monotonic() + _START_SECONDS
+        while b"Ray runtime started" not in Path(log.name).read_bytes():
+            assert holder.poll() is None and time.monotonic() < until, Path(log.name).read_text()
+            time.sleep(0.1)
+        return host
+
+    def kill(self, host: Host) -> None:
+        """All of a host at once, as if its power were cut."""
+        doomed = host.processes()
+        for one in doomed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        host.holder.kill()
+        host.holder.wait()
+        psutil.wait_procs(doomed, timeout=20)
+        self.hosts.pop(host.name, None)
+
+    def environment(self, others: Mapping[str, str]) -> dict[str, str]:
+        plain = {
+            name: value for name, value in os.environ.items() if not name.startswith(("RSFT_", "DAGSTER_", "RAY_"))
+        }
+        return {**plain, "PYTHONPATH": f"{_SOURCE}:{self.folder}", "OMP_NUM_THREADS": "1", **others}
+
+    def start(self, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
+        """A command on the head's host, not waited for."""
+        return subprocess.Popen(
+            [*self.inside, *command],
+            env=self.environment(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, command: Sequence[str], seconds: float = 300.0, **environment: str) -> tuple[int, str]:
+        """(exit status, what it said)."""
+        process = self.start(command, **environment)
+        try:
+            said = process.communicate(timeout=seconds)[0]
+        finally:
+            process.kill()
+        return process.returncode, said
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
