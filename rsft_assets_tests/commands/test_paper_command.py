@@ -49,7 +49,7 @@ def test_the_paper_command(hub, tmp_path):
     assert "benchmarks/gpqa_diamond: 1 no access" in said and "benchmarks/hex_phi: 1 no access" in said
     assert first.gaps(10) == {RUNS[0]: "harness"}, "the authors' own checkpoint"
     (report,) = (first.folder / ".rsft" / "report").glob("*/paper.html")
-    assert f"No access: gpqa_diamond ({GATED[0]}@" in report.read_text()
+    assert f'No access: <abbr title="gpqa_diamond">GPQA-Diamond</abbr> ({GATED[0]}@' in report.read_text()
 
     # Another folder with this lock alone; besides, a run that is trained here on the authors' own set.
     second = Reader(tmp_path / "second", hub)
