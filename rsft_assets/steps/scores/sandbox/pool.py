@@ -187,7 +187,8 @@ class SandboxServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={},
+                # Else each thread of a program may reserve 64 MB of its address space for itself.
+                env={"MALLOC_ARENA_MAX": "2"},
                 cwd="/",
             )
         return self._answer(seconds) if self._send(value) else None

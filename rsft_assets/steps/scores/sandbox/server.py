@@ -64,7 +64,8 @@ def write_frame(value: dict[str, Any]) -> None:
 
 def serve() -> None:
     """One sandbox after another, until standard input ends."""
-    end_with_parent(int(os.environ.pop(PARENT_SETTING, os.getppid())))
+    end_with_parent(int(os.environ.get(PARENT_SETTING, os.getppid())))
+    os.environ.clear()
     server = os.getpid()
     readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
     gc.freeze()
