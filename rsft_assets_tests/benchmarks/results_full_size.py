@@ -88,16 +88,16 @@ def main() -> None:
 
 def measure(full: FullSize, store: Store, last: Run) -> None:
     """Build from nothing, again, after one more checkpoint; queries; traces."""
-    pointers = _pointers(full, last)
-    for pointer in pointers:
-        pointer.rename(pointer.with_name("held-back"))
+    slots = _slots(full, last)
+    for number, slot in enumerate(slots):
+        slot.rename(store.home / f"held-back-{number}")
     first = measured("anew", store.home)
     line("build from nothing", first["seconds"], LIMITS["build from nothing"], f"{first['gigabytes']} GB of 4")
     print(json.dumps(first, indent=1))
     again = measured("again", store.home)
     line("build again, nothing new", again["seconds"], "", f"{again['gigabytes']} GB")
-    for pointer in pointers:
-        pointer.with_name("held-back").rename(pointer)
+    for number, slot in enumerate(slots):
+        (store.home / f"held-back-{number}").rename(slot)
     one = measured("again", store.home)
     line("build again, one checkpoint", one["seconds"], "", f"{one['gigabytes']} GB, {one['slowest']}")
     _queries(store)
@@ -105,10 +105,10 @@ def measure(full: FullSize, store: Store, last: Run) -> None:
     print(f"database: {database_path(store).stat().st_size / 2**20:.0f} MB")
 
 
-def _pointers(full: FullSize, run: Run) -> list[Path]:
-    """What makes the scores of a run's last checkpoint current."""
+def _slots(full: FullSize, run: Run) -> list[Path]:
+    """The folders of the scores of a run's last checkpoint."""
     last = full.study.steps_of(run)[-1]
-    return [full.store.slot(score_ref(run, last, name)) / "current.json" for name in full.items]
+    return [full.store.slot(score_ref(run, last, name)) for name in full.items]
 
 
 def _queries(store: Store) -> None:

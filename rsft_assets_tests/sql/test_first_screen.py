@@ -100,7 +100,7 @@ def test_short_answers_count_what_the_rows_say(db, finished):
     inside = [row for row in answers["generalised"].rows if row["run_group"] == "in-domain"]
     up = sum(row["is_arm_gain_confirmed"] and row["arm_gain"] > 0 for row in inside)
     down = sum(row["is_arm_gain_confirmed"] and row["arm_gain"] < 0 for row in inside)
-    assert counts.startswith(f"All arms: in domain {up or 'none'} gain and {down or 'none'} lose of {len(inside)}")
+    assert counts.startswith(f"All arms: in domain {up or 'none'} of {len(inside)} gain and {down or 'none'} lose")
     sets = re.findall(r"([\w-]+) is better in (\w+) and worse in (\w+) of (\d+)", answers["which_data"].short)
     for dataset, better, worse, compared in sets:
         mine = [row for row in answers["which_data"].rows if row["dataset"] == dataset]

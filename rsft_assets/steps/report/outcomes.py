@@ -78,7 +78,7 @@ def _short(rows: Rows) -> str:
         if any(row["arm"] == usual for row in mine)
     ]
     counts = [
-        f"{words} {_count(mine, 1)} gain and {_count(mine, -1)} lose of {len(mine)}"
+        f"{words} {_count(mine, 1)} of {len(mine)} gain and {_count(mine, -1)} lose"
         for words, mine in groups.items()
         if mine
     ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 HASHED_BYTES = 2 << 20
-"""Files up to this size are read whole to see whether they changed; larger ones only with `content`."""
+"""Files up to this size are checked against their digests; larger ones only with `content`."""
 HASHED_SHARDS = 8
 """Of pools with more shards than this, sizes alone are looked at, which takes milliseconds."""
 

@@ -64,8 +64,9 @@ def write_frame(value: dict[str, Any]) -> None:
 
 def serve() -> None:
     """One sandbox after another, until standard input ends."""
-    end_with_parent(int(os.environ.get(PARENT_SETTING, os.getppid())))
-    os.environ.clear()
+    end_with_parent(int(os.environ.pop(PARENT_SETTING, os.getppid())))
+    # The C library has read it; a program sees no setting of ours.
+    os.environ.pop("MALLOC_ARENA_MAX", None)
     server = os.getpid()
     readable = ["/usr", "/bin", "/lib", "/lib64", "/lib32", sys.base_prefix, sys.prefix]
     gc.freeze()

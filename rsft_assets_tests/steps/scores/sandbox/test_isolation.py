@@ -100,6 +100,9 @@ CORRECT = {
     "pools of threads": "from concurrent.futures import ThreadPoolExecutor\nimport queue, threading\n"
     "with ThreadPoolExecutor(32) as p: assert list(p.map(abs, range(-99, 0))) == list(range(99, 0, -1))\n"
     "threading.Barrier(1).wait(); assert not threading.Event().wait(0.01)",
+    "threads at the same time": "import threading\nall_here = threading.Barrier(33)\n"
+    "def wait():\n  held = bytearray(100_000)\n  all_here.wait()\n"
+    "for _ in range(32): threading.Thread(target=wait).start()\nall_here.wait()",
     "numpy on 64 processors": "import os\nos.environ['OPENBLAS_NUM_THREADS'] = '64'\nimport numpy as np\n"
     "a = np.ones((300, 300)); assert (a @ a)[0, 0] == 300\nnp.save('a.npy', a); assert np.load('a.npy').sum() == 9e4",
     "ctypes": "import ctypes\nadd = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda n: n + 1)\nassert add(2) == 3",
