@@ -15,7 +15,7 @@ SETTINGS = {
     "unknown field": b"nonsense: 3",
     "number for a mapping": b"storage: 3",
     "unknown storage": b"storage: {mysql2: {a: 1}}",
-    "storage that is not installed": b"storage: {postgres: {postgres_url: x}}",
+    "storage that is not installed": b"storage: {mysql: {mysql_url: x}}",
     "unknown module": b"run_storage: {module: no.such, class: X, config: {}}",
     "unknown class": b"run_storage: {module: dagster, class: NoSuch, config: {}}",
     "wrong type": b"concurrency: {pools: {default_limit: x}}",
