@@ -5,8 +5,11 @@ Imports nothing of Dagster, which takes seconds to load.
 
 import contextlib
 import importlib.util
+import logging
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +19,51 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.store import Store
 
 _FORM = "postgresql+psycopg2://USER:PASSWORD@HOST:5432/DATABASE"
+_CONNECT_SECONDS = "5"
+_SAY_AGAIN_SECONDS = 60.0
 
 
 class Postgres(NamedTuple):
     """A Postgres server: what names it, and where it is."""
 
     setting: str
-    address: str
-    """user@host:port/database, without the password."""
+    url: str
+
+    @property
+    def address(self) -> str:
+        """user@host:port/database, without the password; empty for a URL of another form than `_FORM`."""
+        return _address(self.url)
+
+    def ask(self) -> None:
+        """Connect once; Dagster itself would try for many seconds before it says what is wrong."""
+        from sqlalchemy import create_engine
+
+        # A host that does not answer is otherwise waited for for minutes.
+        os.environ.setdefault("PGCONNECT_TIMEOUT", _CONNECT_SECONDS)
+        engine = create_engine(self.url)
+        engine.connect().close()
+        engine.dispose()
+
+    @contextlib.contextmanager
+    def named_while_away(self) -> Iterator[None]:
+        """Have one line a minute say that the server does not answer; Dagster logs four for each attempt."""
+        said_at = -_SAY_AGAIN_SECONDS
+
+        def shorten(record: logging.LogRecord) -> bool:
+            nonlocal said_at
+            if not str(record.msg).startswith("Retrying failed database connection"):
+                return True
+            record.msg, record.args = f"Dagster's database {self.address} does not answer; trying again", ()
+            if time.monotonic() - said_at < _SAY_AGAIN_SECONDS:
+                return False
+            said_at = time.monotonic()
+            return True
+
+        logging.getLogger().addFilter(shorten)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeFilter(shorten)
 
 
 def dagster_folder(store: Store) -> Path:
@@ -51,14 +91,15 @@ def postgres(folder: Path) -> Postgres | None:
         url = os.environ.get(setting, "")
     if not isinstance(url, str):
         return None
-    if not (address := _address(url)):
+    server = Postgres(setting, url)
+    if not server.address:
         what = (
             "not the URL of a Postgres database with its driver"
             if url
             else f"not set, and {folder}/dagster.yaml names it"
         )
         raise StepError(f"{setting} is {what}: set it to {_FORM}, with %40 for an @ in the password")
-    return Postgres(setting, address)
+    return server
 
 
 def _settings(folder: Path) -> dict[str, Any]:

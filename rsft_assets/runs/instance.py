@@ -17,7 +17,6 @@ from rsft_assets.steps.records.store import Store
 
 _SETTINGS_ERRORS = (dg.DagsterError, CheckError, yaml.YAMLError, OSError, ValueError, TypeError, ImportError)
 """What Dagster raises if it cannot read or apply its settings."""
-_CONNECT_SECONDS = "5"
 DAGSTER_YAML = """\
 # Written by rsft once; edit it freely.
 nux:
@@ -87,13 +86,14 @@ def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     """The instance that the commands and the UI share."""
     store.check_writable()
     os.environ["DAGSTER_HOME"] = str(dagster_home(store))
-    if postgres(Path(os.environ["DAGSTER_HOME"])):
-        # A host that does not answer is otherwise waited for for minutes.
-        os.environ.setdefault("PGCONNECT_TIMEOUT", _CONNECT_SECONDS)
+    server = postgres(dagster_folder(store))
     with contextlib.ExitStack() as stack:
         # Two processes that create Dagster's database at once would both fail.
         with exclusive(store.home / ".dagster.lock", "Dagster's database"):
             try:
+                if server:
+                    server.ask()
+                    stack.enter_context(server.named_while_away())
                 instance = stack.enter_context(_get_instance())
                 end_dead_runs(instance)
                 instance.all_asset_keys()
