@@ -143,12 +143,11 @@ def closed_pool(instance: dg.DagsterInstance, pools: Iterable[str]) -> str:
     limits = {pool.name: pool for pool in instance.event_log_storage.get_pool_limits()}
     for name in pools:
         known = limits.get(name)
+        limit = instance.global_op_concurrency_default_limit
+        where = f"under concurrency.pools.default_limit in {instance.root_directory}/dagster.yaml"
         if known and not known.from_default:
-            limit, where = known.limit, "in the UI under Deployment > Concurrency, or with "
-            where += f"`dagster instance concurrency set {name} 1`"
-        else:
-            limit, where = instance.global_op_concurrency_default_limit, "under concurrency.pools.default_limit in "
-            where += f"{instance.root_directory}/dagster.yaml"
+            limit = known.limit
+            where = f"in the UI under Deployment > Concurrency, or with `dagster instance concurrency set {name} 1`"
         if limit == 0:
             return f"pool {name!r} has a limit of 0, so nothing in it can run; raise it {where}"
     return ""

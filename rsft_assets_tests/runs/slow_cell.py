@@ -13,7 +13,7 @@ from rsft_assets_tests.proof import pipeline
 
 CELL = "base_models/pico"
 OTHER_CELL = "queries/small-chains"
-STEPS = 1000
+STEPS = 400
 
 
 def materialize(home: Path, said: Path, *asked: str, host: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
