@@ -153,6 +153,12 @@ def database_words(error: BaseException) -> str:
             f"{server.setting}, then run the command again: finished outputs are kept, and it records them, as does "
             "`rsft doctor --sync`"
         )
+    files = folder / "history" / "runs.db"
+    if files.exists() and not os.access(files, os.W_OK):
+        return (
+            f"Dagster's database in {folder} cannot be written, since {files} belongs to another user: set DAGSTER_HOME "
+            "to a folder of your own, or keep the records on Postgres"
+        )
     return (
         f"Dagster's database in {folder} cannot be used ({cause}). If the disk is full, free some space; else delete "
         "that folder: it holds no outputs, and `rsft doctor --sync` records them again"
