@@ -156,8 +156,8 @@ def database_words(error: BaseException) -> str:
     files = folder / "history" / "runs.db"
     if files.exists() and not os.access(files, os.W_OK):
         return (
-            f"Dagster's database in {folder} cannot be written, since {files} belongs to another user: set DAGSTER_HOME "
-            "to a folder of your own, or keep the records on Postgres"
+            f"Dagster's database in {folder} cannot be written, since {files} belongs to another user: set "
+            "DAGSTER_HOME to a folder of your own, or keep the records on Postgres"
         )
     return (
         f"Dagster's database in {folder} cannot be used ({cause}). If the disk is full, free some space; else delete "
