@@ -88,9 +88,10 @@ def test_a_server_that_stops_in_the_middle_loses_nothing(on_postgres, server, tm
     assert "Traceback" not in words and PASSWORD not in words
     assert at_work_in(on_postgres) == []
 
+    finished = len(list(Store(on_postgres).outputs()))
     again = materialize(on_postgres, said, OTHER_CELL, CELL)
     assert again.wait(300) == 0, said.read_text()
-    assert "2 kept" in said.read_text()
+    assert finished >= 1 and f"{finished} kept" in said.read_text()
     with open_instance(Store(on_postgres)) as instance:
         states = sorted(run.status.value for run in instance.get_runs())
         assert states == ["FAILURE"] + ["SUCCESS"] * 3
