@@ -30,6 +30,8 @@ ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install *": ".ci/run",
     "python3 -m venv .venv && . .venv/bin/activate && pip install -e *": "rsft_assets_tests/test_packaging.py",
     "pip install -e '.[[]ray]'": "rsft_assets_tests/test_packaging.py",
+    "pip install -e '.[[]postgres]'": "rsft_assets_tests/test_packaging.py",
+    "export DAGSTER_POSTGRES_URL=*": "rsft_assets_tests/runs/test_postgres.py",
     "ray start *": "rsft_assets_tests/defs/on_ray/test_cluster.py",
     "dagster asset materialize *": "rsft_assets_tests/commands/test_owner_command.py",
     "export DAGSTER_MODULE_NAME=*": "rsft_assets_tests/commands/test_owner_command.py",

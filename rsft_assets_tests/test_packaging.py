@@ -18,7 +18,10 @@ PROJECT = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"
 EXTRAS = PROJECT["optional-dependencies"]
 FILES_BY_NAME = {"execution", "isolation", "seccomp", "cpu_time", "parent_death"}
 """`sandbox/server.py` runs outside the package, with these files of it in its path."""
+OF_THE_PACKAGE = ("cpu", "gpu", "ifeval", "ray", "postgres")
+"""Extras, but for that of the tests."""
 NOT_INSTALLED = {"vllm": "vllm", "lm_eval": "lm-eval", "nltk": "nltk", "langdetect": "langdetect", "ray": "ray"}
+NOT_INSTALLED |= {"dagster_postgres": "dagster-postgres"}
 """Modules of extras, and the distribution of each where it is not installed to be asked."""
 COMPARED_WITH = {"trl"}
 """`benchmarks/training_speed.py` imports it where it is installed."""
@@ -62,7 +65,7 @@ def imported(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [(PACKAGE, ("cpu", "gpu", "ifeval", "ray")), (TESTS, ("test", "cpu", "gpu", "ifeval", "ray"))],
+    [(PACKAGE, OF_THE_PACKAGE), (TESTS, ("test", *OF_THE_PACKAGE))],
     ids=["package", "tests"],
 )
 def test_every_import_is_declared(folder, extras):
@@ -72,7 +75,7 @@ def test_every_import_is_declared(folder, extras):
 
 def test_every_declared_package_is_used():
     used = imported(PACKAGE).keys() | NOT_IMPORTED.keys()
-    assert declared("cpu", "gpu", "ifeval", "ray") <= used
+    assert declared(*OF_THE_PACKAGE) <= used
     assert declared(*EXTRAS) <= used | imported(TESTS).keys()
     assert NOT_IMPORTED.keys() <= declared(*EXTRAS)
 
@@ -86,7 +89,7 @@ def test_every_requirement_is_bounded():
 def test_the_extras_that_messages_advise_exist():
     files = [*PACKAGE.rglob("*.py"), TESTS.parent / "README.md"]
     advised = {extra for path in files for extra in re.findall(r"rsft_assets\[([^\]]+)\]", path.read_text())}
-    assert {"gpu", "cpu", "ifeval", "ray"} <= advised <= EXTRAS.keys()
+    assert set(OF_THE_PACKAGE) <= advised <= EXTRAS.keys()
 
 
 def test_the_extras_that_pages_install_exist():
@@ -94,7 +97,7 @@ def test_the_extras_that_pages_install_exist():
     installed = [
         extra for extras in re.findall(r"pip install -e '\.\[([^\]]+)\]'", pages) for extra in extras.split(",")
     ]
-    assert {"gpu", "cpu", "ifeval", "ray"} == set(installed) <= EXTRAS.keys()
+    assert set(OF_THE_PACKAGE) == set(installed) <= EXTRAS.keys()
 
 
 def test_its_annotations_are_published():

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsft_assets.commands.plan import in_words
+from rsft_assets.runs.database import dagster_folder, has_database
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import Study, load_study
 from rsft_assets.steps.questions.planning.amounts import estimate
@@ -77,7 +78,7 @@ def _table(counts: dict[str, Counter[str]]) -> Table:
 
 def _running(store: Store) -> list[str]:
     """Dagster's runs in progress, each with its assets and partitions."""
-    if not (store.home / "dagster" / "history").exists():
+    if not has_database(dagster_folder(store)):
         return []
     # Dagster takes seconds to load.
     import dagster as dg

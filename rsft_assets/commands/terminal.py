@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -169,10 +168,9 @@ def run_plan(
     first failure of a stage in `vital`.
     """
     # Loading the definitions here keeps `rsft --help` and wrong usage fast.
-    from sqlalchemy.exc import SQLAlchemyError
-
     from rsft_assets.defs.code_location import defs
-    from rsft_assets.runs.instance import database_words, open_instance
+    from rsft_assets.runs.database import database_errors, database_words
+    from rsft_assets.runs.instance import open_instance
     from rsft_assets.runs.running import run_batches
 
     if not plan.batches:
@@ -184,7 +182,7 @@ def run_plan(
             display.start(number)
             try:
                 outcome = next(outcomes, None)
-            except (SQLAlchemyError, sqlite3.Error) as error:
+            except database_errors() as error:
                 raise StepError(database_words(error)) from error
             if outcome is None:
                 break

@@ -5,6 +5,8 @@ import signal
 import sys
 from typing import NoReturn
 
+from rsft_assets.defs.stages import GPU_POOL
+from rsft_assets.runs.dead_runs import closed_pool
 from rsft_assets.runs.instance import dagster_home, open_instance
 from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.records.store import HOME_SETTING, Store
@@ -13,9 +15,10 @@ from rsft_assets.steps.records.store import HOME_SETTING, Store
 def run_webserver(host: str, port: int) -> NoReturn:
     """Become `dagster dev`, so that Ctrl-C and a scheduler's signals reach it directly."""
     store = Store.from_env()
-    with open_instance(store):
+    with open_instance(store) as instance:
         # Opening it ends the runs of processes that were killed.
-        pass
+        if closed := closed_pool(instance, [GPU_POOL]):
+            print(closed, file=sys.stderr)
     environment = {**os.environ, HOME_SETTING: str(store.home), "DAGSTER_HOME": str(dagster_home(store))}
     # It ends with this process, which `dagster dev` becomes.
     pages = [sys.executable, "-m", "rsft_assets.commands.pages", "--host", host, "--port", str(port + 1)]

@@ -129,13 +129,25 @@ def wait_for_slots(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
 
 def _holders(instance: dg.DagsterInstance, pool: str) -> str:
     """The runs that hold a full pool, for a message; empty if a slot is free."""
+    if closed := closed_pool(instance, [pool]):
+        raise StepError(closed)
     info = instance.event_log_storage.get_concurrency_info(pool)
-    if info.limit == 0:
-        raise StepError(
-            f"pool {pool!r} has a limit of 0, so nothing in it can run; raise it in the UI under Deployment > "
-            f"Concurrency, or with `dagster instance concurrency set {pool} 1`"
-        )
     if not info.slot_count or len(info.claimed_slots) < info.slot_count:
         return ""
     runs = [instance.get_run_by_id(slot.run_id) for slot in info.claimed_slots]
     return ", ".join(f"run {run.run_id[:8]} ({run.tags.get(PROCESS_TAG, _NAMELESS)})" for run in runs if run)
+
+
+def closed_pool(instance: dg.DagsterInstance, pools: Iterable[str]) -> str:
+    """What to do about the first of these pools that has no slots; empty where all have some."""
+    limits = {pool.name: pool for pool in instance.event_log_storage.get_pool_limits()}
+    for name in pools:
+        known = limits.get(name)
+        limit = instance.global_op_concurrency_default_limit
+        where = f"under concurrency.pools.default_limit in {instance.root_directory}/dagster.yaml"
+        if known and not known.from_default:
+            limit = known.limit
+            where = f"in the UI under Deployment > Concurrency, or with `dagster instance concurrency set {name} 1`"
+        if limit == 0:
+            return f"pool {name!r} has a limit of 0, so nothing in it can run; raise it {where}"
+    return ""

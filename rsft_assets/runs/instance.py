@@ -2,16 +2,14 @@
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import yaml
-from alembic.util.exc import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from rsft_assets.defs.dagster_private import CheckError
+from rsft_assets.runs.database import dagster_folder, database_errors, database_words, postgres
 from rsft_assets.runs.dead_runs import end_dead_runs
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.locks import exclusive
@@ -53,9 +51,8 @@ retention:
 
 
 def dagster_home(store: Store) -> Path:
-    """DAGSTER_HOME if it is set, else a folder of the store, made with our settings."""
-    named = os.environ.get("DAGSTER_HOME")
-    home = Path(named).absolute() if named else store.home / "dagster"
+    """Dagster's folder, made with our settings."""
+    home = dagster_folder(store)
     settings = home / "dagster.yaml"
     if set("?%") & set(str(home)):
         # It makes a URL of the path.
@@ -84,27 +81,22 @@ def _get_instance() -> dg.DagsterInstance:
         ) from error
 
 
-def database_words(error: Exception) -> str:
-    """What to do about a database of Dagster's that cannot be read or written."""
-    cause = str(error).splitlines()[0]
-    return (
-        f"Dagster's database in {os.environ.get('DAGSTER_HOME')} cannot be used ({cause}). If the disk is full, free "
-        "some space; else delete that folder: it holds no outputs, and `rsft doctor --sync` records them again"
-    )
-
-
 @contextlib.contextmanager
 def open_instance(store: Store) -> Iterator[dg.DagsterInstance]:
     """The instance that the commands and the UI share."""
     store.check_writable()
     os.environ["DAGSTER_HOME"] = str(dagster_home(store))
+    server = postgres(dagster_folder(store))
     with contextlib.ExitStack() as stack:
         # Two processes that create Dagster's database at once would both fail.
         with exclusive(store.home / ".dagster.lock", "Dagster's database"):
             try:
+                if server:
+                    server.ask()
+                    stack.enter_context(server.named_while_away())
                 instance = stack.enter_context(_get_instance())
                 end_dead_runs(instance)
                 instance.all_asset_keys()
-            except (SQLAlchemyError, CommandError, sqlite3.Error) as error:
+            except database_errors() as error:
                 raise StepError(database_words(error)) from error
         yield instance

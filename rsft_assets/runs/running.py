@@ -9,7 +9,8 @@ from rsft_assets.defs.dagster_private import AssetGraph
 from rsft_assets.defs.failures import show_traces
 from rsft_assets.defs.partitions import dagster_key
 from rsft_assets.defs.process_mark import process_tag
-from rsft_assets.runs.dead_runs import ending_dead_runs, wait_for_slots
+from rsft_assets.runs.dead_runs import closed_pool, ending_dead_runs, wait_for_slots
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import TABLE_OF, Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.batches import Batch
@@ -45,6 +46,8 @@ def run_batches(
     """
     failed: set[dg.AssetKey] = set()
     repository = definitions.get_repository_def()
+    if closed := closed_pool(instance, _pools(repository, batches)):
+        raise StepError(closed)
     with ending_dead_runs(instance):
         for batch in batches:
             keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
@@ -74,7 +77,7 @@ def _run(
 ) -> BatchResult:
     job, graph = repository.get_implicit_job_def_for_assets(keys), repository.asset_graph
     assert job is not None, f"no job holds {keys}"
-    wait_for_slots(instance, {pool for key in keys for pool in graph.get(key).pools or ()})
+    wait_for_slots(instance, _pools(repository, [batch]))
     result = job.execute_in_process(
         instance=instance,
         asset_selection=keys,
@@ -86,6 +89,12 @@ def _run(
     if not result.success:
         _stop_if_interrupted(result)
     return BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
+
+
+def _pools(repository: dg.RepositoryDefinition, batches: Sequence[Batch]) -> list[str]:
+    assets = {asset for batch in batches for asset in batch.assets}
+    get = repository.asset_graph.get
+    return sorted({pool for asset in assets for pool in get(dg.AssetKey(asset.split("/"))).pools or ()})
 
 
 def _range_of(batch: Batch) -> dict[str, str]:

@@ -65,6 +65,11 @@ def waits():
     pass
 
 
+@dg.asset
+def starts():
+    pass
+
+
 def start(home, seconds, how="command", wait=True):
     environment = {key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"}
     process = subprocess.Popen(
@@ -85,14 +90,14 @@ def statuses(home, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_run_frees_its_slot(tmp_path, monkeypatch):
-    killed = start(tmp_path, 600)
-    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.STARTED], "a living run is left alone"
+def test_a_killed_run_frees_its_slot(home, monkeypatch):
+    killed = start(home, 600)
+    assert statuses(home, monkeypatch) == [dg.DagsterRunStatus.STARTED], "a living run is left alone"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    after = start(tmp_path, 0)
+    after = start(home, 0)
     after.communicate(timeout=60)
-    assert statuses(tmp_path, monkeypatch) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    assert statuses(home, monkeypatch) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
 def test_a_killed_run_frees_its_slot_before_anybody_has_waited_for_its_process(tmp_path, monkeypatch):
@@ -205,11 +210,10 @@ def test_a_run_that_names_no_process_and_never_began_is_ended_when_it_is_old(tmp
 
 
 @pytest.mark.slow
-def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypatch):
-    working = start(tmp_path, 600)
-    waiting = start(tmp_path, 600, how="ui", wait=False)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with open_instance(Store(tmp_path)) as instance:
+def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(home, monkeypatch):
+    working = start(home, 600)
+    waiting = start(home, 600, how="ui", wait=False)
+    with open_instance(Store(home)) as instance:
         await_two(instance)
         for process in (waiting, working):
             process.send_signal(signal.SIGKILL)
@@ -220,13 +224,12 @@ def test_a_dead_run_is_not_given_the_slot_that_it_waited_for(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(tmp_path, monkeypatch):
-    working = start(tmp_path, 600)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(home, monkeypatch):
+    working = start(home, 600)
     monkeypatch.setattr(dead_runs, "SAY_EVERY_SECONDS", 0.5)
     # As where two commands find the slot free at the same moment.
     monkeypatch.setattr(running_batches, "wait_for_slots", lambda *_: None)
-    with open_instance(Store(tmp_path)) as instance:
+    with open_instance(Store(home)) as instance:
 
         def kill_when_somebody_waits():
             await_two(instance)
@@ -252,14 +255,13 @@ def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_next_run_waits_for_a_living_one_and_says_for_whom(tmp_path, monkeypatch):
+def test_the_next_run_waits_for_a_living_one_and_says_for_whom(home, monkeypatch):
     from rsft_assets.defs.watching import watching
     from rsft_assets.runs.dead_runs import wait_for_slots
 
-    working = start(tmp_path, 6)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    working = start(home, 6)
     said = []
-    with open_instance(Store(tmp_path)) as instance, watching(lambda event: said.append(event["words"])):
+    with open_instance(Store(home)) as instance, watching(lambda event: said.append(event["words"])):
         wait_for_slots(instance, ["gpu"])
     working.communicate(timeout=60)
     assert len(said) == 1 and f":{working.pid}:" in said[0]
@@ -271,3 +273,17 @@ def test_a_pool_without_slots_is_refused_with_the_remedy(tmp_path, monkeypatch):
         instance.event_log_storage.set_concurrency_slots("gpu", 0)
         with pytest.raises(StepError, match=r"pool 'gpu' has a limit of 0.*dagster instance concurrency set gpu 1"):
             dead_runs.wait_for_slots(instance, ["gpu"])
+
+
+def test_a_pool_without_slots_by_default_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    settings = tmp_path / "dagster" / "dagster.yaml"
+    settings.parent.mkdir()
+    settings.write_text("concurrency: {pools: {default_limit: 0}}")
+    with open_instance(Store(tmp_path)) as instance:
+        batches = [Batch(("starts",)), Batch(("waits",))]
+        with pytest.raises(StepError, match=rf"pool 'gpu' has a limit of 0.*default_limit in {settings}"):
+            list(running_batches.run_batches(dg.Definitions([starts, waits]), instance, batches))
+        assert instance.get_runs() == []
+        instance.event_log_storage.set_concurrency_slots("gpu", 1)
+        assert dead_runs.closed_pool(instance, ["gpu"]) == ""

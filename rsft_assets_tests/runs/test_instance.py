@@ -1,9 +1,13 @@
 """Dagster's folder and settings: whatever a person put there, the answer is a message with a remedy."""
 
+import os
+import sqlite3
+
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
+from rsft_assets.runs.database import database_words
 from rsft_assets.runs.instance import open_instance
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.store import Store
@@ -15,7 +19,7 @@ SETTINGS = {
     "unknown field": b"nonsense: 3",
     "number for a mapping": b"storage: 3",
     "unknown storage": b"storage: {mysql2: {a: 1}}",
-    "storage that is not installed": b"storage: {postgres: {postgres_url: x}}",
+    "storage that is not installed": b"storage: {mysql: {mysql_url: x}}",
     "unknown module": b"run_storage: {module: no.such, class: X, config: {}}",
     "unknown class": b"run_storage: {module: dagster, class: NoSuch, config: {}}",
     "wrong type": b"concurrency: {pools: {default_limit: x}}",
@@ -73,3 +77,13 @@ def test_only_crashed_runs_are_retried_and_ticks_are_not_kept_for_ever(tmp_path,
             days = instance.get_tick_retention_settings(kind)
             kept = [days[status] for status in (TickStatus.SKIPPED, TickStatus.SUCCESS, TickStatus.FAILURE)]
             assert kept == ([1, 30, 30] if kind is InstigatorType.SENSOR else [30, 30, 30])
+
+
+def test_a_database_of_another_user_is_not_to_be_deleted(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with open_instance(Store(tmp_path / "home")):
+        pass
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    assert "delete that folder" in database_words(error)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "belongs to another user: set DAGSTER_HOME" in database_words(error)

@@ -35,18 +35,17 @@ def seen_from_another_host(home, name, lost=900.0):
 
 
 @pytest.mark.slow
-def test_runs_of_another_host_live_until_they_give_no_sign_for_long(tmp_path, monkeypatch):
-    working = start(tmp_path, 600, how="ui")
-    waiting = start(tmp_path, 600, how="ui", wait=False)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    with open_instance(Store(tmp_path)) as instance:
+def test_runs_of_another_host_live_until_they_give_no_sign_for_long(home):
+    working = start(home, 600, how="ui")
+    waiting = start(home, 600, how="ui", wait=False)
+    with open_instance(Store(home)) as instance:
         await_two(instance)
         for name in ("elsewhere", socket.gethostname()):
-            assert seen_from_another_host(tmp_path, name) == "['STARTED', 'STARTED']"
+            assert seen_from_another_host(home, name) == "['STARTED', 'STARTED']"
         for process in (working, waiting):
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        assert seen_from_another_host(tmp_path, "elsewhere") == "['STARTED', 'STARTED']", "it cannot know yet"
-        assert seen_from_another_host(tmp_path, "elsewhere", lost=0.0) == "['FAILURE', 'FAILURE']"
+        assert seen_from_another_host(home, "elsewhere") == "['STARTED', 'STARTED']", "it cannot know yet"
+        assert seen_from_another_host(home, "elsewhere", lost=0.0) == "['FAILURE', 'FAILURE']"
         pool = instance.event_log_storage.get_concurrency_info("gpu")
         assert not pool.claimed_slots and not pool.pending_steps

@@ -61,7 +61,6 @@ def examine(
     yield _engine()
     yield from _outputs(store, content=content)
     yield _tables(store)
-    yield _dagster(store)
 
 
 def _python() -> Finding:
@@ -161,13 +160,6 @@ def _tables(store: Store) -> Finding:
         return Finding("ok", "tables", "not built yet: rsft materialize 'results/*'")
     stale = behind(store)
     return Finding("note" if stale else "ok", "tables", stale or "hold every output")
-
-
-def _dagster(store: Store) -> Finding:
-    home = Path(os.environ.get("DAGSTER_HOME") or store.home / "dagster")
-    if (home / "history").exists() or next(store.outputs(), None) is None:
-        return Finding("ok", "dagster", f"{home}")
-    return Finding("note", "dagster", f"nothing is recorded in {home}: `rsft doctor --sync` records the outputs there")
 
 
 def _outputs(store: Store, *, content: bool) -> Iterator[Finding]:
