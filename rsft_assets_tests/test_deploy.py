@@ -132,7 +132,7 @@ def slurm(folder, **programs):
         (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / "bin" / name).chmod(0o755)
     path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path, "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+    return {"PATH": path, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
 
 
 def submitted(folder, *words, before=(), **environment):
@@ -150,17 +150,23 @@ def submitted(folder, *words, before=(), **environment):
 
 
 def test_a_job_starts_ray_on_its_nodes_and_the_command_on_the_first(tmp_path):
-    said = 'printf "%s\\n" "$@"'
-    settings = slurm(tmp_path, scontrol="printf 'n1\\nn2\\n'", srun=said)
+    said = 'while [ "$1" != sh ]; do echo "$1"; shift; done\nexec "$@"'
+    settings = slurm(tmp_path, scontrol="printf 'n1\\nn2\\n'", srun=said, rsft='echo rsft "$@"; exit $STATUS')
     (command,) = [command for command in COMMANDS if command.startswith("sbatch")]
     words = shlex.split(command)
     words = words[words.index("rsft.sbatch") + 1 :]
-    done = submitted(tmp_path, *words, **settings)
-    assert done.returncode == 0, done.stderr
-    asked = done.stdout.splitlines()
-    assert asked[asked.index("ray") :] == ["ray", "symmetric-run", "--address=n1:6379", "--min-nodes=2", "--", *words]
+    for status in (0, 3):
+        done = submitted(tmp_path, *words, **settings, STATUS=str(status))
+        assert done.returncode == status, done.stderr
+        asked = done.stdout.splitlines()
+        ray = ["ray", "symmetric-run", "--address=n1:6379", "--min-nodes=2", "--", shlex.join(words).replace("'", "")]
+        assert asked[asked.index("ray") :] == ray
+    assert not list(tmp_path.glob("*.began"))
     nothing = submitted(tmp_path, **settings)
     assert nothing.returncode == 2 and "write sbatch [OPTIONS] rsft.sbatch COMMAND" in nothing.stderr
+    (tmp_path / "bin" / "srun").write_text("#!/bin/sh\n")
+    silent = submitted(tmp_path, *words, **settings)
+    assert silent.returncode == 1 and "Ray did not start; slurm-7.0.out says why" in silent.stderr
 
 
 @pytest.mark.slow
@@ -168,7 +174,7 @@ def test_a_job_starts_ray_on_its_nodes_and_the_command_on_the_first(tmp_path):
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs util-linux")
 @pytest.mark.parametrize("status", [0, 7])
 def test_the_command_of_a_job_finds_the_cluster_and_its_status_is_the_jobs(status, tmp_path):
-    settings = slurm(tmp_path, scontrol="echo 127.0.0.1", srun='shift\nexec "$@"')
+    settings = slurm(tmp_path, scontrol="echo 127.0.0.1", srun='shift 2\nexec "$@"')
     settings |= {"SLURM_JOB_NUM_NODES": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(tmp_path)}
     # A network of its own, and processes: `ray stop` ends every Ray that it sees.
     alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--map-root-user"]
