@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -175,10 +176,12 @@ def test_a_job_starts_ray_on_its_nodes_and_the_command_on_the_first(tmp_path):
 @pytest.mark.parametrize("status", [0, 7])
 def test_the_command_of_a_job_finds_the_cluster_and_its_status_is_the_jobs(status, tmp_path):
     settings = slurm(tmp_path, scontrol="echo 127.0.0.1", srun='shift 2\nexec "$@"')
-    settings |= {"SLURM_JOB_NUM_NODES": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(tmp_path)}
+    settings |= {"SLURM_JOB_NUM_NODES": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     # A network of its own, and processes: `ray stop` ends every Ray that it sees.
     alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--map-root-user"]
     alone += ["sh", "-c", 'ip link set lo up && exec "$@"', "job"]
     code = f"import ray, sys; ray.init('auto'); print('nodes:', len(ray.nodes())); sys.exit({status})"
-    done = submitted(tmp_path, sys.executable, "-c", code, before=alone, **settings)
+    # The paths of Ray's sockets must be short.
+    with tempfile.TemporaryDirectory() as short:
+        done = submitted(tmp_path, sys.executable, "-c", code, before=alone, **settings, RAY_TMPDIR=short)
     assert done.returncode == status and "nodes: 1" in done.stdout, done.stdout + done.stderr
