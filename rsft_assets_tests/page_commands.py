@@ -33,12 +33,21 @@ ELSEWHERE = {
     "pip install -e '.[[]postgres]'": "rsft_assets_tests/test_packaging.py",
     "export DAGSTER_POSTGRES_URL=*": "rsft_assets_tests/runs/test_postgres.py",
     "ray start *": "rsft_assets_tests/defs/on_ray/test_cluster.py",
+    "sbatch *": "rsft_assets_tests/test_deploy.py",
     "dagster asset materialize *": "rsft_assets_tests/commands/test_owner_command.py",
     "export DAGSTER_MODULE_NAME=*": "rsft_assets_tests/commands/test_owner_command.py",
     "cat > paper.toml <<'END'*": "rsft_assets_tests/commands/test_paper_command.py",
     "export RSFT_STUDY=$PWD/paper.toml": "rsft_assets_tests/commands/test_paper_command.py",
 }
 """Commands -> the test that runs them, where none of this module does."""
+NOT_RUN = {
+    "docker *": "rsft_assets_tests/test_deploy.py",
+    "head=$(kubectl *": "rsft_assets_tests/test_deploy.py",
+    "kubectl *": "rsft_assets_tests/test_deploy.py",
+}
+"""Commands that need a container engine or a cluster -> the test that reads them and the files they name."""
+SETTINGS = ("cat > placement.toml <<'END'*", "export RSFT_*")
+"""Of a page that is not followed: the placement is read by `test_deploy.py`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ def matching(command: str, patterns: Iterable[str]) -> list[str]:
 def uncovered(name: str, text: str) -> list[str]:
     """Commands of a page that no test runs."""
     commands = [command for block in blocks(text) for command in block.commands]
-    return [one for one in commands if not (name in FOLLOWED or is_rsft(one) or matching(one, ELSEWHERE))]
+    known = {**ELSEWHERE, **NOT_RUN} | dict.fromkeys(SETTINGS if name == "deploy.md" else ())
+    return [one for one in commands if not (name in FOLLOWED or is_rsft(one) or matching(one, known))]
 
 
 def study_of(text: str, folder: Path) -> Study:

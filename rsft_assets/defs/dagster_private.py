@@ -1,7 +1,7 @@
 """Private names of Dagster that the package uses. No other module imports any.
 
-pyproject.toml pins Dagster exactly because of them. `rsft_assets_tests/defs/test_dagster_private.py` fails when one of
-them is gone or changes its behaviour.
+A patch of Dagster may change them. `rsft_assets_tests/defs/test_dagster_private.py` fails when one of them is gone or
+changes its behaviour, and CI runs it on the newest patch.
 """
 
 from dagster._check import CheckError as CheckError
