@@ -16,8 +16,8 @@ CREATE OR REPLACE MACRO student_p(t, freedom) AS
         THEN greatest(student_p_at(atan(abs(t) / sqrt(whole_freedom(freedom))), whole_freedom(freedom)), 0) END;
 
 -- Holm's correction of `p` for all tests of a family, with no assumption on how these depend on each other. `tests` lists
--- each test once, `p` first: {p: …, …}. In falling order the i-th has i tests that are no clearer, itself included.
+-- each test once: {p: …, …}. In falling order the i-th has i tests that are no clearer, itself included.
 CREATE OR REPLACE MACRO holm(p, tests) AS CASE WHEN p IS NOT NULL THEN least(1, list_max(list_transform(
-    list_reverse_sort(list_filter(tests, lambda test: test.p IS NOT NULL)),
-    lambda test, i: CASE WHEN test.p <= p THEN i * test.p END
+    list_reverse_sort(list_filter(list_transform(tests, lambda test: test.p), lambda one: one IS NOT NULL)),
+    lambda one, i: CASE WHEN one <= p THEN i * one END
 ))) END;

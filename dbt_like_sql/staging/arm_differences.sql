@@ -117,31 +117,42 @@ widened AS (
         ) * sqrt(variance) AS half_width
     FROM pooled p
     LEFT JOIN seeds.student_t t ON t.tenths = floor(greatest(p.both_freedom, 1) * 10)
+),
+
+means AS (
+    SELECT
+        point_id,
+        other_point_id,
+        grader,
+        metric,
+        other_arm,
+        seeds,
+        mean_difference AS arm_difference,
+        CASE WHEN seeds = 1 THEN low ELSE arm_centre - half_width END AS arm_low,
+        CASE WHEN seeds = 1 THEN high ELSE arm_centre + half_width END AS arm_high,
+        coalesce(arm_low > 0 OR arm_high < 0, false) AS arm_beyond_noise,
+        CASE WHEN seeds = 1 THEN centre ELSE arm_centre END AS arm_centre,
+        CASE WHEN seeds = 1 THEN se ELSE sqrt(variance) END AS arm_se,
+        CASE WHEN seeds = 1 THEN freedom ELSE both_freedom END AS arm_freedom,
+        arm_id,
+        seed_lowest,
+        seed_highest,
+        item_variance,
+        seed_variance,
+        CASE
+            WHEN arm_low IS NULL THEN 'no interval'
+            WHEN seeds = 1 THEN 'items'
+            ELSE 'items and training seeds'
+        END AS arm_method
+    FROM widened
+),
+
+-- Every seed of an arm has the same test; its p value is a sum of hundreds of terms.
+tests AS (
+    SELECT *, student_p(arm_centre / arm_se, arm_freedom) AS arm_p
+    FROM (SELECT DISTINCT arm_centre, arm_se, arm_freedom FROM means)
 )
 
-SELECT
-    point_id,
-    other_point_id,
-    grader,
-    metric,
-    other_arm,
-    seeds,
-    mean_difference AS arm_difference,
-    CASE WHEN seeds = 1 THEN low ELSE arm_centre - half_width END AS arm_low,
-    CASE WHEN seeds = 1 THEN high ELSE arm_centre + half_width END AS arm_high,
-    coalesce(arm_low > 0 OR arm_high < 0, false) AS arm_beyond_noise,
-    CASE WHEN seeds = 1 THEN centre ELSE arm_centre END AS arm_centre,
-    CASE WHEN seeds = 1 THEN se ELSE sqrt(variance) END AS arm_se,
-    CASE WHEN seeds = 1 THEN freedom ELSE both_freedom END AS arm_freedom,
-    arm_id,
-    student_p(CASE WHEN seeds = 1 THEN centre / se ELSE arm_centre / sqrt(variance) END, arm_freedom) AS arm_p,
-    seed_lowest,
-    seed_highest,
-    item_variance,
-    seed_variance,
-    CASE
-        WHEN arm_low IS NULL THEN 'no interval'
-        WHEN seeds = 1 THEN 'items'
-        ELSE 'items and training seeds'
-    END AS arm_method
-FROM widened
+SELECT *
+FROM means
+LEFT JOIN tests USING (arm_centre, arm_se, arm_freedom)

@@ -84,6 +84,7 @@ def _build(
     for entry in entries:
         built.append(building.build_table(bench, entry))
         progress.step(1, entry.table)
+    building.kept_lineages.write()
     last = _last_tests(store) if before else {}
     outcomes = tuple(building.run_test(bench, entry, last.get(entry.name)) for entry in tests)
     return _finish(db, store, bench, tuple(built), outcomes, entries, started)

@@ -13,14 +13,24 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
+import rsft_assets
+from rsft_assets.steps.records.kept_readings import KeptReadings
 from rsft_assets.steps.results.publishing import BuiltTable, TestResult
 from rsft_assets.steps.results.sql_files import SEEDS, VIEWS, SqlTable, missing_table
 
 log = logging.getLogger(__name__)
+kept_lineages = KeptReadings(
+    Path(rsft_assets.__file__).parent / "__pycache__" / "rsft_lineage.json",
+    __name__,
+    "rsft_assets.steps.results.column_lineage",
+    "sqlglot",
+)
+"""Column lineage of each table, which takes longer to resolve than most tables to make."""
 
 
 @dataclass
@@ -207,15 +217,24 @@ def _said(
 
 
 def _lineage(bench: Workbench, entry: SqlTable) -> dict[str, list[list[str]]]:
-    # Not at the top: a build that keeps all tables needs no sqlglot.
+    """Column -> the columns that it is made from, which only the SQL and the columns of what it reads decide."""
+    if entry.schema == SEEDS:
+        return {}
+    columns = {name: bench.columns(name) for name in entry.reads}
+    lineage: dict[str, list[list[str]]] = kept_lineages.of(
+        entry.table, json.dumps([entry.text, columns]).encode(), lambda: _resolved(entry, columns)
+    )
+    return lineage
+
+
+def _resolved(entry: SqlTable, columns: Mapping[str, Mapping[str, str]]) -> dict[str, list[list[str]]]:
+    # Not at the top: a build in which no SQL changed needs no sqlglot.
     from sqlglot.errors import SqlglotError
 
     from rsft_assets.steps.results.column_lineage import column_lineage
 
-    if entry.schema == SEEDS:
-        return {}
     try:
-        lineage = column_lineage(entry.text, {name: bench.columns(name) for name in entry.reads})
+        lineage = column_lineage(entry.text, columns)
     except SqlglotError as error:
         # DuckDB ran it, so the table stands; only its column lineage is unknown.
         log.warning("%s: no column lineage: %s", entry.path, str(error).splitlines()[0])
