@@ -17,7 +17,7 @@ from rsft_assets.steps.scores.grading.tasks import TASKS
 from rsft_assets_tests.finished_study import finish, tiny_study
 
 NO_STAGE = (
-    *("", "commands", "defs", "defs/on_ray", "docs", "runs", "specs", "steps"),
+    *("", "commands", "defs", "defs/on_ray", "deploy", "docs", "runs", "specs", "steps"),
     *("steps/processes", "steps/questions", "steps/questions/planning", "steps/questions/tracing"),
     *("steps/results", "steps/figures", "steps/report", "steps/publish"),
 )
