@@ -35,11 +35,24 @@ def missing_packages(requirements: Iterable[str]) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Tests neither read nor write what the settings of a person's shell name.
+    for name in [name for name in os.environ if re.match(r"RSFT_(?!TEST_)|DAGSTER_HOME$", name)]:
+        del os.environ[name]
     if os.environ.get("CI", "").lower() in ("true", "1"):
         project = tomllib.loads((config.rootpath / "pyproject.toml").read_text())["project"]
         extras = project["optional-dependencies"]
         if missing := missing_packages([*extras["test"], *extras["ifeval"]]):
             raise pytest.UsageError(f"CI lacks {', '.join(missing)}; pip install -e '.[test,ifeval]'")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def dagster_home_as_it_was():
+    """Opening Dagster's instance sets DAGSTER_HOME, which processes of later tests would inherit."""
+    before = os.environ.get("DAGSTER_HOME")
+    yield
+    os.environ.pop("DAGSTER_HOME", None)
+    if before is not None:
+        os.environ["DAGSTER_HOME"] = before
 
 
 @pytest.fixture(autouse=True)
