@@ -8,10 +8,12 @@ checkpoint is held back, to measure building again after one new checkpoint.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rsft_assets.specs.lineage import score_ref
@@ -88,21 +90,29 @@ def main() -> None:
 
 def measure(full: FullSize, store: Store, last: Run) -> None:
     """Build from nothing, again, after one more checkpoint; queries; traces."""
-    slots = _slots(full, last)
-    for number, slot in enumerate(slots):
-        slot.rename(store.home / f"held-back-{number}")
-    first = measured("anew", store.home)
-    line("build from nothing", first["seconds"], LIMITS["build from nothing"], f"{first['gigabytes']} GB of 4")
-    print(json.dumps(first, indent=1))
-    again = measured("again", store.home)
-    line("build again, nothing new", again["seconds"], "", f"{again['gigabytes']} GB")
-    for number, slot in enumerate(slots):
-        (store.home / f"held-back-{number}").rename(slot)
+    with _without(_slots(full, last), store.home):
+        first = measured("anew", store.home)
+        line("build from nothing", first["seconds"], LIMITS["build from nothing"], f"{first['gigabytes']} GB of 4")
+        print(json.dumps(first, indent=1))
+        again = measured("again", store.home)
+        line("build again, nothing new", again["seconds"], "", f"{again['gigabytes']} GB")
     one = measured("again", store.home)
     line("build again, one checkpoint", one["seconds"], "", f"{one['gigabytes']} GB, {one['slowest']}")
     _queries(store)
     _traces(full, store)
     print(f"database: {database_path(store).stat().st_size / 2**20:.0f} MB")
+
+
+@contextlib.contextmanager
+def _without(slots: list[Path], home: Path) -> Iterator[None]:
+    """Takes these folders away, and puts them back whatever happens."""
+    for number, slot in enumerate(slots):
+        slot.rename(home / f"held-back-{number}")
+    try:
+        yield
+    finally:
+        for number, slot in enumerate(slots):
+            (home / f"held-back-{number}").rename(slot)
 
 
 def _slots(full: FullSize, run: Run) -> list[Path]:
