@@ -107,9 +107,12 @@ def _tell(path: str | None) -> str | None:
 
 
 def _join(placement: Placement, meeting_point: Path) -> None:
+    from rsft_assets.steps.checkpoints.training.cards import set_determinism
     from rsft_assets.steps.checkpoints.training.engine import device_of, join_processes
 
-    join_processes(device_of(placement), meeting_point)
+    device = device_of(placement)
+    set_determinism(placement, device)
+    join_processes(device, meeting_point)
 
 
 def _lead(job: Job) -> None:
@@ -176,6 +179,9 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
+    from rsft_assets.steps.checkpoints.training.engine import device_of
+
+    on = "" if device_of(job.placement) == "cpu" else f" on its GPU {rank}"
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     details = "Its last log lines are above"
@@ -184,7 +190,8 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         details = "\n".join([f"Its log: {path}", *lines])
     raise StepError(
-        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. {details}"
+        f"training process {rank} of {len(processes)}{on} ended with {how}; the last saved state is kept: run the same "
+        f"command again to resume from it. {details}"
     )
 
 

@@ -15,6 +15,7 @@ from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.training import Optimisation, Run
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.attention import install
+from rsft_assets.steps.checkpoints.training.cards import failures_named, set_determinism
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES, SEEN, write_curves, write_seen
 from rsft_assets.steps.checkpoints.training.engine import (
     SHARED_WEIGHTS,
@@ -25,6 +26,7 @@ from rsft_assets.steps.checkpoints.training.engine import (
     stage_of,
 )
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
+from rsft_assets.steps.checkpoints.training.kernels import choose
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.models import fits_beside, load_model, write_model
@@ -44,8 +46,10 @@ def run_job(job: Job) -> None:
     quiet_transformers()
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
+    set_determinism(job.placement, device)
     join_processes(device, job.folder / MEETING_POINT)
-    _Training(job, device).go()
+    with failures_named(device):
+        _Training(job, device).go()
 
 
 def quiet_transformers() -> None:
@@ -69,7 +73,8 @@ class _Training:
         resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
         if resumed is not None and stage_of(self.optimisation, job.placement) != SHARED_WEIGHTS:
             states.load_weights(model, resumed)
-        packed = install(model)
+        self.kernel = choose(job.placement.attention, model, device)
+        packed = install(model, self.kernel)
         if device.startswith("cuda"):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.session = Session(model, self.optimisation, job.placement, device)
@@ -98,7 +103,7 @@ class _Training:
         if not fits_beside(self.job.base, dtype, self.session.device):
             return None
         model = load_model(self.job.base, dtype, remote_code=self.model_spec.remote_code)
-        install(model)
+        install(model, self.kernel)
         return Trainee(model).to(self.session.device).eval()
 
     def go(self) -> None:
@@ -120,7 +125,8 @@ class _Training:
     def _publish(self, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
         job = self.job
         ref = checkpoint_ref(job.study.runs[job.ref.run], step)
-        with Store(job.home).build(job.study, ref, force=step in job.forced, **job.made_by) as build:
+        made_by = {**job.made_by, "attention": self.kernel}
+        with Store(job.home).build(job.study, ref, force=step in job.forced, **made_by) as build:
             if build.finished is None:
                 self._write(build.folder, weights, curves, step)
                 build.publish(stats=self._stats(curves, step))
