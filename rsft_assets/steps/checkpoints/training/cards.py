@@ -28,18 +28,19 @@ def repeats(placement: Placement, device: str) -> bool:
 def set_determinism(placement: Placement, device: str) -> None:
     """Before this process uses its GPU: the libraries read their settings when they start. A CPU needs none."""
     wanted = placement.deterministic and device != "cpu"
-    if wanted:
-        import torch._inductor.config as inductor
+    if wanted == torch.are_deterministic_algorithms_enabled():
+        return
+    import torch._inductor.config as inductor
 
+    if wanted:
         for name, value in _DETERMINISTIC_LIBRARIES.items():
             os.environ.setdefault(name, value)
-        # Else torch.compile would choose the order of its sums by time, anew in each process.
-        inductor.deterministic = True
-        # Uninitialised memory is not read, and filling it takes time.
-        deterministic: Any = torch.utils.deterministic
-        deterministic.fill_uninitialized_memory = False
-    if wanted != torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(wanted)
+    torch.use_deterministic_algorithms(wanted)
+    # Else torch.compile would choose the order of its sums by time, anew in each process.
+    inductor.deterministic = wanted
+    # Uninitialised memory is not read, and filling it takes time.
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False
 
 
 def describe(device: str) -> str:
