@@ -1,8 +1,9 @@
 """Attention confined to each row of a packed line, for every model that uses Transformers' attention interface.
 
-`install(model, kernel)` makes it the model's attention; a forward pass then takes `rows=Rows(lengths, device, kernel)`.
-`kernels` chooses the kernel. Padded: rows of like length are attended to together. The FlashAttentions: the whole line
-is one call of `torch.nn.attention.varlen`. cuDNN: the same for short rows, and one padded call for each long row.
+`install(model)` makes it the model's attention; a forward pass then takes `rows=Rows(lengths, device, kernel)`.
+`kernels` chooses the kernel, the model's `rows_kernel`. Padded: rows of like length are attended to together. The
+FlashAttentions: the whole line is one call of `torch.nn.attention.varlen`. cuDNN: the same for short rows, and one
+padded call for each long row.
 """
 
 import itertools
@@ -96,16 +97,16 @@ def takes_rows(model: Any) -> bool:
     return getattr(model, "_supports_attention_backend", False) and not windowed
 
 
-def install(model: Any, kernel: str = PADDED) -> bool:
+def install(model: Any) -> bool:
     """Make it this model's attention, where the model takes rows."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
+    model.rows_kernel = PADDED
     if not takes_rows(model):
         return False
     AttentionInterface.register(NAME, confined_attention)
     AttentionMaskInterface.register(NAME, _no_mask)
     model.set_attn_implementation(NAME)
-    model.rows_kernel = kernel
     return True
 
 

@@ -50,7 +50,9 @@ def describe(device: str) -> str:
 
 
 def warn_of_mixed(device: str) -> None:
-    """Every process of a training on GPUs must call it."""
+    """Of different GPUs; every process of a training must call it."""
+    if device == "cpu":
+        return
     names: list[str] = [""] * dist.get_world_size()
     dist.all_gather_object(names, torch.cuda.get_device_name(device))
     if len(set(names)) > 1 and dist.get_rank() == 0:

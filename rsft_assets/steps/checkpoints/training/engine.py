@@ -20,6 +20,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training.cards import warn_of_mixed
+from rsft_assets.steps.checkpoints.training.kernels import choose
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
 
@@ -113,6 +114,7 @@ class Session:
                 f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
                 'set zero_stage = 0 in the placement, or precision = "bf16" in the schedule'
             )
+        model.rows_kernel = choose(placement.attention, model, device)
         trainee = Trainee(model)
         parameters = [p for p in trainee.parameters() if p.requires_grad]
         adam = torch.optim.AdamW(

@@ -1,6 +1,6 @@
 """Which kernel attends to packed rows: the one that the placement asks for, or the fastest that can be had.
 
-    install(model, choose("auto", model, "cuda:0"))
+    model.rows_kernel = choose("auto", model, "cuda:0")
 
 A kernel can be had where the card's compute capability and what is installed allow it, and where it gives the padded
 path's output and gradient in a trial with this model's heads. FlashAttention 3 and 4 are packages that torch puts

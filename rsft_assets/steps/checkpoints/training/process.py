@@ -26,7 +26,6 @@ from rsft_assets.steps.checkpoints.training.engine import (
     stage_of,
 )
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
-from rsft_assets.steps.checkpoints.training.kernels import choose
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.models import fits_beside, load_model, write_model
@@ -73,8 +72,7 @@ class _Training:
         resumed = next((s for s in states.saved_states(job.folder) if s.step == job.start), None)
         if resumed is not None and stage_of(self.optimisation, job.placement) != SHARED_WEIGHTS:
             states.load_weights(model, resumed)
-        self.kernel = choose(job.placement.attention, model, device)
-        packed = install(model, self.kernel)
+        packed = install(model)
         if device.startswith("cuda"):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.session = Session(model, self.optimisation, job.placement, device)
@@ -103,7 +101,8 @@ class _Training:
         if not fits_beside(self.job.base, dtype, self.session.device):
             return None
         model = load_model(self.job.base, dtype, remote_code=self.model_spec.remote_code)
-        install(model, self.kernel)
+        install(model)
+        model.rows_kernel = self.session.model.rows_kernel
         return Trainee(model).to(self.session.device).eval()
 
     def go(self) -> None:
@@ -125,7 +124,7 @@ class _Training:
     def _publish(self, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
         job = self.job
         ref = checkpoint_ref(job.study.runs[job.ref.run], step)
-        made_by = {**job.made_by, "attention": self.kernel}
+        made_by = {**job.made_by, "attention": self.session.model.rows_kernel}
         with Store(job.home).build(job.study, ref, force=step in job.forced, **made_by) as build:
             if build.finished is None:
                 self._write(build.folder, weights, curves, step)
