@@ -8,6 +8,7 @@ under its own calls, for the whole process.
 """
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -36,8 +37,9 @@ _CAPABILITIES = {"flash4": (9, 10), "flash3": (9,), CUDNN: range(8, 13), "flash2
 _CUDNN_IS_FASTER = (9, 10)
 _HALF = (torch.bfloat16, torch.float16)
 _TRIAL_ROWS = (LONG_ROW + 1, 100)
+_PRIME = 9_973
 _TOLERANCE = 0.02
-"""In norm; two right kernels differ by 0.005 in bf16."""
+"""In norm; kernels that are right differ from fp32 by 0.003 in bf16."""
 
 
 def choose(asked: str, model: Any, device: str) -> str:
@@ -97,21 +99,25 @@ def _trial(name: str, config: Any, dtype: torch.dtype, device: str) -> str | Non
     """What is wrong with the output or the gradient of two rows."""
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    chance = torch.Generator(device).manual_seed(0)
-    inputs = [
-        torch.randn(1, count, sum(_TRIAL_ROWS), size, dtype=dtype, device=device, generator=chance).requires_grad_()
-        for count in (heads, config.num_key_value_heads, config.num_key_value_heads)
-    ]
+
+    def numbers(count: int, factor: int) -> torch.Tensor:
+        """Sines that lie as random numbers do: in a regular pattern, differences of rounding would add up."""
+        shape = (1, count, sum(_TRIAL_ROWS), size)
+        places = torch.arange(math.prod(shape), device=device).square() % _PRIME
+        return (places * factor).sin().view(shape).to(dtype)
+
+    pairs = config.num_key_value_heads
+    query, key, value = (numbers(*each).requires_grad_() for each in ((heads, 1), (pairs, 2), (pairs, 3)))
+    slope = numbers(heads, 4).transpose(1, 2)
 
     def found(kernel: str) -> list[torch.Tensor]:
-        query, key, value = inputs
         attended, _ = confined_attention(None, query, key, value, None, rows=Rows(_TRIAL_ROWS, device, kernel))
-        return [attended.detach(), *torch.autograd.grad(attended, inputs, attended.detach())]
+        return [attended.detach(), *torch.autograd.grad(attended, (query, key, value), slope)]
 
     ours = found(name)
-    gap = max(float((a - b).float().norm() / b.float().norm()) for a, b in zip(ours, found(PADDED), strict=True))
-    if not gap <= _TOLERANCE:
-        return f"in a trial its result differs from the padded path's by {gap:.2g} in norm"
+    gaps = [float((a - b).float().norm() / b.float().norm()) for a, b in zip(ours, found(PADDED), strict=True)]
+    if not all(gap <= _TOLERANCE for gap in gaps):
+        return f"in a trial its output and gradient differ from the padded path's by {gaps} in norm"
     if torch.are_deterministic_algorithms_enabled() and not all(map(torch.equal, ours, found(name))):
         return "in a trial its backward pass did not repeat to the bit"
     return None
