@@ -13,8 +13,7 @@ import torch.distributed as dist
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.train import train
-from rsft_assets.steps.checkpoints.training import cards, engine, process
-from rsft_assets.steps.checkpoints.training.launch import _raise_failure
+from rsft_assets.steps.checkpoints.training import cards, engine, launch, process
 from rsft_assets.steps.processes.child import Child
 from rsft_assets_tests.steps.checkpoints.test_train import checkpoint, weights_digest
 from rsft_assets_tests.steps.checkpoints.tiny import CPU
@@ -112,13 +111,13 @@ def test_an_error_of_the_gpu_in_a_training_is_named(study, store, monkeypatch, c
 
 
 def test_a_process_that_died_on_a_gpu_is_named_with_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(engine, "device_of", lambda placement: "cuda:0")
+    monkeypatch.setattr(launch, "gpus", lambda: (("NVIDIA Some Card", 0),))
     processes = [Child([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 3)]
     for child in processes:
         child.wait()
     (tmp_path / "process-1.log").write_text("CUDA error: unspecified launch failure\n")
     with pytest.raises(StepError) as caught:
-        _raise_failure(processes, 1, SimpleNamespace(folder=tmp_path, placement=Placement()))
+        launch._raise_failure(processes, 1, SimpleNamespace(folder=tmp_path, placement=Placement()))
     assert "process 1 of 2 on its GPU 1 ended with exit status 3" in str(caught.value)
     assert "run the same command again to resume from it" in str(caught.value)
     assert "unspecified launch failure" in str(caught.value)

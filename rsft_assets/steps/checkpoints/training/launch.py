@@ -149,13 +149,17 @@ def _start(folder: Path, placement: Placement, rank: int, slot: RunSlot | None) 
     }
     if slot is not None and slot.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
-    if sys.platform == "linux" and (placement.device == "cpu" or not gpus()):
+    if sys.platform == "linux" and not _uses_gpus(placement):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
     # The first process logs for all, in this process's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
         return Child(command, env=environment, stdout=own or 2, stderr=own)
+
+
+def _uses_gpus(placement: Placement) -> bool:
+    return placement.device != "cpu" and bool(gpus())
 
 
 def _watch(processes: list[Child], job: Job, slot: RunSlot | None) -> None:
@@ -179,9 +183,7 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
-    from rsft_assets.steps.checkpoints.training.engine import device_of
-
-    on = "" if device_of(job.placement) == "cpu" else f" on its GPU {rank}"
+    on = f" on its GPU {rank}" if _uses_gpus(job.placement) else ""
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     details = "Its last log lines are above"
