@@ -81,6 +81,7 @@ def test_deterministic_changes_nothing_on_a_cpu(study, store):
             torch.AcceleratorError("CUDA error: GPU is lost\nmore"),
             "(NVIDIA Some Card, GPU-0123) failed: CUDA error: GPU is",
         ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED"), "GPU-0123) failed: CUDA error: CUBLAS"),
         (dist.DistBackendError("NCCL error: remote process exited"), "lost the others or failed: NCCL error: remote"),
     ],
 )
@@ -121,6 +122,16 @@ def test_a_process_that_died_on_a_gpu_is_named_with_what_to_do(monkeypatch, tmp_
     assert "process 1 of 2 on its GPU 1 ended with exit status 3" in str(caught.value)
     assert "run the same command again to resume from it" in str(caught.value)
     assert "unspecified launch failure" in str(caught.value)
+
+
+def test_the_message_is_that_of_the_process_that_failed_first(tmp_path):
+    """Others then fail because it is gone."""
+    processes = [Child([sys.executable, "-c", "raise SystemExit(1)"]) for _ in range(3)]
+    for number, child in enumerate(processes):
+        child.wait()
+        (tmp_path / f"error-{number}.json").write_text(json.dumps({"message": f"failure of {number}"}))
+    with pytest.raises(StepError, match="failure of 1"):
+        launch._raise_failure(processes, 1, SimpleNamespace(folder=tmp_path, placement=CPU))
 
 
 def test_mixed_cards_are_named(monkeypatch, caplog):

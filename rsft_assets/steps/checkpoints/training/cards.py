@@ -77,9 +77,13 @@ def failures_named(device: str) -> Iterator[None]:
     card = describe(device)
     try:
         yield
-    except (torch.AcceleratorError, dist.DistBackendError) as error:
+    except RuntimeError as error:
+        # Those of cuBLAS have no type of their own.
+        between = isinstance(error, dist.DistBackendError)
+        if not (between or isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")):
+            raise
         rank = dist.get_rank() if dist.is_initialized() else 0
-        what = "" if isinstance(error, torch.AcceleratorError) else " lost the others or"
+        what = " lost the others or" if between else ""
         raise StepError(
             f"training process {rank} on {card}{what} failed: {(str(error).splitlines() or [''])[0]}. The last saved "
             "state is kept: run the same command again to resume from it. If nvidia-smi no longer lists the GPU, or "

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 _FASTEST_FIRST = ("flash4", "flash3", CUDNN, "flash2", PADDED)
 _NAMES_IN_TORCH = {"flash4": "FA4", "flash3": "FA3"}
-_CAPABILITIES = {"flash4": (9, 10), "flash3": (9,), CUDNN: range(8, 13), "flash2": range(8, 13)}
+_FROM_8 = tuple(range(8, 13))
+_CAPABILITIES = {"flash4": (9, 10), "flash3": (9,), CUDNN: _FROM_8, "flash2": _FROM_8}
 """First numbers of the compute capabilities that a kernel runs on."""
 _CUDNN_IS_FASTER = (9, 10)
 _HALF = (torch.bfloat16, torch.float16)
@@ -75,7 +76,8 @@ def _refusal(name: str, model: Any, device: str, *, by_itself: bool) -> str | No
             return f"it computes in bf16 or fp16, and the weights are in {dtype}"
         major, minor = torch.cuda.get_device_capability(device)
         if major not in _CAPABILITIES[name]:
-            return f"{torch.cuda.get_device_name(device)} has compute capability {major}.{minor}"
+            needed = ", ".join(f"{first}.x" for first in _CAPABILITIES[name])
+            return f"{torch.cuda.get_device_name(device)} has compute capability {major}.{minor}, and it needs {needed}"
         if name == CUDNN and by_itself and major not in _CUDNN_IS_FASTER:
             return f"it gains nothing on {torch.cuda.get_device_name(device)}"
         if name == CUDNN and torch.are_deterministic_algorithms_enabled():

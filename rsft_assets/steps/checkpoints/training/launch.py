@@ -181,7 +181,8 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
     end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
-    for path in sorted(job.folder.glob("error-*.json")):
+    own = job.folder / f"error-{rank}.json"
+    for path in sorted(job.folder.glob("error-*.json"), key=lambda path: path != own):
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
     on = f" on its GPU {rank}" if _uses_gpus(job.placement) else ""
     code = processes[rank].returncode
