@@ -47,6 +47,10 @@ class Placement:
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""
+    attention: Literal["auto", "flash4", "flash3", "cudnn", "flash2", "padded"] = "auto"
+    """Kernel of packed rows on a GPU; padded is the path of the CPU."""
+    deterministic: bool = False
+    """A training on GPUs repeats and resumes to the bit, as one on a CPU does."""
     threads: int = 1
     """CPU threads of each process."""
     workers: int = 2

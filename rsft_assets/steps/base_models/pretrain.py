@@ -21,7 +21,9 @@ from rsft_assets.steps.base_models.mixture import documents
 from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.base_models.probes import measure, refuse_below
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
+from rsft_assets.steps.checkpoints.training.cards import repeats
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES
+from rsft_assets.steps.checkpoints.training.engine import device_of
 from rsft_assets.steps.checkpoints.training.job import Job
 from rsft_assets.steps.checkpoints.training.launch import trainer
 from rsft_assets.steps.checkpoints.training.models import parameters_of
@@ -42,6 +44,7 @@ def pretrain(study: Study, build: Build, spec: Pretraining, placement: Placement
     until `forget`.
     """
     placement, folder = _own(placement), _resume_folder(build)
+    build.made_by["repeatable"] = repeats(placement, device_of(placement))
     ref, out, identity = build.identity.ref, build.folder, build.identity.fingerprint
     belongs_to = {"identity": identity}
     states = saved_states(folder)

@@ -163,6 +163,7 @@ def _job(
     forced: Iterable[int],
 ) -> "Job":
     from rsft_assets.steps.checkpoints.preparation import check_fits, tokenise
+    from rsft_assets.steps.checkpoints.training.cards import repeats
     from rsft_assets.steps.checkpoints.training.engine import device_of
     from rsft_assets.steps.checkpoints.training.job import Job
 
@@ -193,7 +194,12 @@ def _job(
         placement=placement,
         dataset=dataset.file("examples.parquet"),
         forced=tuple(forced),
-        made_by={"seed": run.seed, "placement": placement.recorded(), "device": device},
+        made_by={
+            "seed": run.seed,
+            "placement": placement.recorded(),
+            "device": device,
+            "repeatable": repeats(placement, device),
+        },
     )
 
 

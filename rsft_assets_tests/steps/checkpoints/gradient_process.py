@@ -1,7 +1,7 @@
 """One process of a gradient case: `python -m …gradient_process CASES.json`; the first writes what it found.
 
-In: a list of stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after three
-AdamW steps, by name, in `out`.
+In: a list of device, stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after
+three AdamW steps, by name, in `out`.
 """
 
 import json
@@ -15,7 +15,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
-from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.engine import Session, device_of, dtype_of, join_processes
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
 from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
@@ -42,14 +42,16 @@ def weights_of(loss, batch):
 def run(case):
     """Everything of one case on this process."""
     torch.set_num_threads(1)
-    join_processes("cpu", Path(case["out"]).with_suffix(".meeting"))
+    placement = Placement(device=case.get("device", "cpu"), zero_stage=case["stage"])
+    device = device_of(placement)
+    join_processes(device, Path(case["out"]).with_suffix(".meeting"))
     model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
     if case["packed"]:
         assert install(model)
     if case.get("recompute"):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
-    session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
+    session = Session(model, spec, placement, device)
     bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.
@@ -61,7 +63,7 @@ def run(case):
         session.backward(micros)
         if number == 0:
             for name, parameter in session.named_parameters():
-                found[f"gradient/{name}"] = safe_get_full_grad(parameter).detach().float().clone()
+                found[f"gradient/{name}"] = safe_get_full_grad(parameter).detach().float().to("cpu", copy=True)
         session.apply(RATE)
     for name, value in state.full_weights(session, torch.float32).items():
         found[f"weight/{name}"] = value

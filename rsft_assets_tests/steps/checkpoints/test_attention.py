@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend
 
 from rsft_assets.steps.checkpoints.training import attention
 from rsft_assets.steps.checkpoints.training import loss as losses
@@ -30,6 +31,72 @@ def test_packed_logits_equal_those_of_rows_alone(lengths):
         together = model.lm_head(Trainee(model).hidden(micro))
     assert torch.cat(alone).std() > 0.5
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+@pytest.fixture
+def cudnn_on_a_cpu(monkeypatch):
+    """The path of cuDNN with small sizes; other backends stand in for its kernels and for FlashAttention's."""
+    monkeypatch.setattr(attention, "LONG_ROW", 12)
+    monkeypatch.setattr(attention, "_STEP", 8)
+    monkeypatch.setattr(attention, "_LONG_ROW_BACKEND", SDPBackend.MATH)
+    pieces = []
+
+    def varlen(query, key, value, scaling, rows):
+        pieces.append(rows.lengths)
+        return attention._padded(query, key, value, scaling, 0.0, rows)
+
+    monkeypatch.setattr(attention, "_varlen", varlen)
+    return pieces
+
+
+def gradients_of(kernel, rows):
+    """Gradient of each weight and the loss of one packed line."""
+    model = tiny_model()
+    assert attention.install(model)
+    model.rows_kernel = kernel
+    micro = micro_batch(rows, [1] * len(rows), [1 / len(rows)] * len(rows), device="cpu")
+    loss, _ = Trainee(model)(micro)
+    loss.backward()
+    return {"loss": loss.detach(), **{name: p.grad for name, p in model.named_parameters()}}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "short"),
+    [
+        *zip(LAYOUTS, [{(1, 8), (4,), (7,)}, set(), {(11, 11, 11)}, {(1, 2, 1)}], strict=True),
+        ((40, 33, 17), set()),
+        ((5, 4, 6, 20, 21, 3, 2), {(4, 3, 5), (2, 1)}),
+    ],
+)
+def test_long_rows_padded_alone_give_the_gradient_of_the_padded_path(cudnn_on_a_cpu, lengths, short):
+    rows = rows_of(lengths)
+    expected, found = gradients_of("padded", rows), gradients_of("cudnn", rows)
+    assert set(cudnn_on_a_cpu) == short
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_long_rows_are_padded_to_few_lengths(cudnn_on_a_cpu, monkeypatch):
+    """cuDNN plans each new length for a tenth of a second."""
+    widths = set()
+    causal = attention._causal
+
+    def seen(query, *rest):
+        widths.add(query.shape[2])
+        return causal(query, *rest)
+
+    monkeypatch.setattr(attention, "_causal", seen)
+    gradients_of("cudnn", rows_of(range(13, 42)))
+    assert widths == {16, 24, 32, 40}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "unread"), [("padded", {"bounds", "pieces"}), ("cudnn", {"bounds", "buckets", "back"})]
+)
+def test_only_what_the_kernel_reads_of_the_rows_is_worked_out(cudnn_on_a_cpu, kernel, unread):
+    rows = attention.Rows((20, 30), "cpu", kernel)
+    attention.confined_attention(None, *(torch.zeros(1, 1, 50, 8),) * 3, None, rows=rows)
+    assert not unread & vars(rows).keys()
 
 
 def test_a_change_in_one_row_is_not_seen_by_the_others():

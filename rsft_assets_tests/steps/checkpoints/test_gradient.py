@@ -20,6 +20,7 @@ from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
 
 GRADIENT, WEIGHTS = 5e-6, 1e-4
 LOSSES = ("token-mean", "authors")
+CARDS = torch.cuda.device_count()
 
 
 class Case(NamedTuple):
@@ -92,13 +93,13 @@ def all_found(tmp_path_factory):
     return found
 
 
-def found_by(tmp_path, processes, chosen):
-    """What each case gave: alone in this process, several in one start of theirs."""
+def found_by(tmp_path, processes, chosen, device="cpu"):
+    """What each case gave: alone on a CPU in this process, else in one start of processes of their own."""
     cases = [
-        case._asdict() | {"clip": 1.0, "out": str(tmp_path / f"found-{number}.pt")}
+        case._asdict() | {"clip": 1.0, "device": device, "out": str(tmp_path / f"found-{number}.pt")}
         for number, case in enumerate(chosen)
     ]
-    if processes == 1:
+    if processes == 1 and device == "cpu":
         for case in cases:
             gradient_process.run(case)
     else:
@@ -139,6 +140,33 @@ def check(found, reference):
 @pytest.mark.parametrize(("processes", "cases"), FEW)
 def test_gradient_and_weights_are_those_of_plain_pytorch(tmp_path, reference, processes, cases):
     check(found_by(tmp_path, processes, cases), reference)
+
+
+def together(device, *cases):
+    """A case for at least two processes, each on a GPU of its own where the device has some."""
+    if device == "cpu":
+        return pytest.param(device, 2, cases, marks=pytest.mark.slow)
+    too_few = pytest.mark.skipif(CARDS < 2, reason=f"needs two GPUs, and torch sees {CARDS} here")
+    return pytest.param(device, CARDS, cases, marks=[pytest.mark.gpu, too_few])
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "cases"),
+    [
+        together("cpu", Case(1, 100, True, "authors"), bf16(2)),
+        together("cuda", *(Case(stage, 100, True, "authors") for stage in (0, 1, 2, 3)), *map(bf16, (1, 2, 3))),
+    ],
+)
+def test_several_processes_give_the_gradient_of_one(tmp_path, device, processes, cases):
+    """By gloo on a CPU, by NCCL on GPUs."""
+    places = [tmp_path / str(number) for number in (1, processes)]
+    for place in places:
+        place.mkdir()
+    alone, found = (found_by(place, int(place.name), cases, device) for place in places)
+    for case in cases:
+        gradient, weights = (GRADIENT, WEIGHTS) if case.precision == "fp32" else (0.05, 0.05)
+        assert differences(found[case], alone[case], "gradient/") <= gradient
+        assert differences(found[case], alone[case], "weight/") <= weights
 
 
 @pytest.mark.slow

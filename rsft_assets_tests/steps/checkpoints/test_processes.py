@@ -154,10 +154,24 @@ def test_resuming_is_bit_equal_in_every_precision(store, precision):
     assert kept == torch.bfloat16
 
 
-@pytest.mark.parametrize(("stage", "precision"), [(1, "fp32"), (2, "fp32"), (3, "fp32"), (3, "bf16")])
-def test_resuming_two_processes_is_bit_equal(store, stage, precision):
+ON_TWO_GPUS = [
+    pytest.mark.gpu,
+    pytest.mark.skipif((found := torch.cuda.device_count()) < 2, reason=f"needs two GPUs, and torch sees {found} here"),
+]
+
+
+@pytest.mark.parametrize(
+    ("stage", "precision", "device"),
+    [
+        *((stage, "fp32", "cpu") for stage in (1, 2, 3)),
+        (3, "bf16", "cpu"),
+        *(pytest.param(stage, "bf16", "cuda", marks=ON_TWO_GPUS) for stage in (1, 2, 3)),
+    ],
+)
+def test_resuming_two_processes_is_bit_equal(store, stage, precision, device):
     study = tiny_study(replace(SCHEDULE, precision=precision))
-    assert_resuming_is_bit_equal(store, study, replace(CPU, processes=2, zero_stage=stage), targets=(4, 9))
+    placement = replace(CPU, device=device, deterministic=device == "cuda", processes=2, zero_stage=stage)
+    assert_resuming_is_bit_equal(store, study, placement, targets=(4, 9))
 
 
 def assert_resuming_is_bit_equal(store, study, placement, targets):
@@ -210,7 +224,7 @@ def test_a_lost_process_ends_the_others_and_is_named(tmp_path, store, study):
     os.kill(pids[-1], signal.SIGKILL)
     code, output = finish(process)
     assert code == 1
-    assert "ended with signal SIGKILL; the last saved state is kept" in output
+    assert "ended with signal SIGKILL; the last saved state is kept: run the same command again to resume" in output
     assert gone(pids)
     assert saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
 

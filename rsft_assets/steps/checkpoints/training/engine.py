@@ -19,6 +19,8 @@ import torch.distributed as dist
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
+from rsft_assets.steps.checkpoints.training.cards import warn_of_mixed
+from rsft_assets.steps.checkpoints.training.kernels import choose
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
 
@@ -43,7 +45,13 @@ def device_of(placement: Placement) -> str:
         if placement.device == "cuda":
             raise StepError('placement says device = "cuda", but torch sees no GPU here; use "auto" or "cpu"')
         return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= there:
+        raise StepError(
+            f"training process {number} of this machine has no GPU of its own: torch sees {there} here; set processes "
+            f"= {there} in the placement, or name more GPUs in CUDA_VISIBLE_DEVICES"
+        )
+    return f"cuda:{number}"
 
 
 def join_processes(device: str, meeting_point: Path) -> None:
@@ -66,6 +74,7 @@ def join_processes(device: str, meeting_point: Path) -> None:
     else:
         method = "env://" if "MASTER_ADDR" in os.environ else f"file://{meeting_point.absolute()}"
         dist.init_process_group(backend, init_method=method, rank=rank, world_size=world, timeout=_PATIENCE)
+        warn_of_mixed(device)
     atexit.register(_leave)
 
 
@@ -105,6 +114,7 @@ class Session:
                 f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
                 'set zero_stage = 0 in the placement, or precision = "bf16" in the schedule'
             )
+        model.rows_kernel = choose(placement.attention, model, device)
         trainee = Trainee(model)
         parameters = [p for p in trainee.parameters() if p.requires_grad]
         adam = torch.optim.AdamW(

@@ -107,9 +107,12 @@ def _tell(path: str | None) -> str | None:
 
 
 def _join(placement: Placement, meeting_point: Path) -> None:
+    from rsft_assets.steps.checkpoints.training.cards import set_determinism
     from rsft_assets.steps.checkpoints.training.engine import device_of, join_processes
 
-    join_processes(device_of(placement), meeting_point)
+    device = device_of(placement)
+    set_determinism(placement, device)
+    join_processes(device, meeting_point)
 
 
 def _lead(job: Job) -> None:
@@ -146,13 +149,17 @@ def _start(folder: Path, placement: Placement, rank: int, slot: RunSlot | None) 
     }
     if slot is not None and slot.gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
-    if sys.platform == "linux" and (placement.device == "cpu" or not gpus()):
+    if sys.platform == "linux" and not _uses_gpus(placement):
         # The machine's name need not resolve, and its own processes need no network.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
     # The first process logs for all, in this process's log.
     with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
         return Child(command, env=environment, stdout=own or 2, stderr=own)
+
+
+def _uses_gpus(placement: Placement) -> bool:
+    return placement.device != "cpu" and bool(gpus())
 
 
 def _watch(processes: list[Child], job: Job, slot: RunSlot | None) -> None:
@@ -174,8 +181,10 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
     end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
-    for path in sorted(job.folder.glob("error-*.json")):
+    own = job.folder / f"error-{rank}.json"
+    for path in sorted(job.folder.glob("error-*.json"), key=lambda path: path != own):
         raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
+    on = f" on its GPU {rank}" if _uses_gpus(job.placement) else ""
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     details = "Its last log lines are above"
@@ -184,7 +193,8 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         details = "\n".join([f"Its log: {path}", *lines])
     raise StepError(
-        f"training process {rank} of {len(processes)} ended with {how}; the last saved state is kept. {details}"
+        f"training process {rank} of {len(processes)}{on} ended with {how}; the last saved state is kept: run the same "
+        f"command again to resume from it. {details}"
     )
 
 

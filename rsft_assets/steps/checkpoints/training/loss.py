@@ -102,7 +102,7 @@ class Trainee(nn.Module):
 
     def hidden(self, micro: Any) -> torch.Tensor:
         """Last hidden states, (tokens, size), padding included."""
-        extra = {"rows": Rows(micro.lengths, micro.input_ids.device)} if micro.packed else {}
+        extra = {"rows": Rows(micro.lengths, micro.input_ids.device, self.model.rows_kernel)} if micro.packed else {}
         out = self.model.base_model(
             input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False, **extra
         )

@@ -15,6 +15,7 @@ from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.training import Optimisation, Run
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.attention import install
+from rsft_assets.steps.checkpoints.training.cards import failures_named, set_determinism
 from rsft_assets.steps.checkpoints.training.checkpoints import CURVES, SEEN, write_curves, write_seen
 from rsft_assets.steps.checkpoints.training.engine import (
     SHARED_WEIGHTS,
@@ -44,8 +45,10 @@ def run_job(job: Job) -> None:
     quiet_transformers()
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
+    set_determinism(job.placement, device)
     join_processes(device, job.folder / MEETING_POINT)
-    _Training(job, device).go()
+    with failures_named(device):
+        _Training(job, device).go()
 
 
 def quiet_transformers() -> None:
@@ -99,6 +102,7 @@ class _Training:
             return None
         model = load_model(self.job.base, dtype, remote_code=self.model_spec.remote_code)
         install(model)
+        model.rows_kernel = self.session.model.rows_kernel
         return Trainee(model).to(self.session.device).eval()
 
     def go(self) -> None:
@@ -120,7 +124,8 @@ class _Training:
     def _publish(self, weights: dict[str, torch.Tensor], curves: list[dict[str, Any]], step: int) -> None:
         job = self.job
         ref = checkpoint_ref(job.study.runs[job.ref.run], step)
-        with Store(job.home).build(job.study, ref, force=step in job.forced, **job.made_by) as build:
+        made_by = {**job.made_by, "attention": self.session.model.rows_kernel}
+        with Store(job.home).build(job.study, ref, force=step in job.forced, **made_by) as build:
             if build.finished is None:
                 self._write(build.folder, weights, curves, step)
                 build.publish(stats=self._stats(curves, step))
