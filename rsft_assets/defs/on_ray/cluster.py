@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from rsft_assets.steps.records.store import HOME_SETTING
 
 _ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 1.0
+_HEAD_LOOKS = 3
 _FILES = (STUDY_FILE_SETTING, PLACEMENT_SETTING, JUDGES_SETTING, MIRROR_SETTING)
 _OURS = (HOME_SETTING, EVENTS_SETTING, PARENT_SETTING)
 """Settings that a launcher makes for its own steps."""
@@ -50,15 +53,31 @@ class Node:
         return str(self.found["host"])
 
 
+class Head:
+    """The head of the cluster. Without it Ray ends a driver after a minute in a busy loop, and its tasks go on."""
+
+    def __init__(self) -> None:
+        self.address = str(ray.get_runtime_context().gcs_address)
+        self._look_at, self._lacked = time.monotonic(), 0
+
+    def refuse_if_lost(self) -> None:
+        """A `StepError` after several looks in a row without a connection."""
+        if time.monotonic() < self._look_at:
+            return
+        problem = _unreachable(self.address)
+        self._look_at, self._lacked = time.monotonic() + LOOK_EVERY_SECONDS, self._lacked + 1 if problem else 0
+        if self._lacked >= _HEAD_LOOKS:
+            raise StepError(
+                f"the head of the Ray cluster at {self.address} is lost ({problem}); finished work is kept: start the "
+                "cluster again, then run the same command again"
+            )
+
+
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str) -> Iterator[Head]:
     """Be a driver of the cluster."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-        except OSError as error:
-            raise StepError(f"no Ray cluster answers at {address} ({error.strerror or error}). {_START}") from error
+    if address != "auto" and (problem := _unreachable(address)):
+        raise StepError(f"no Ray cluster answers at {address} ({problem}). {_START}")
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME)
@@ -69,9 +88,19 @@ def connected(address: str) -> Iterator[None]:
     # Ray sets a handler of its own.
     signal.signal(signal.SIGTERM, on_stop)
     try:
-        yield
+        yield Head()
     finally:
         ray.shutdown()
+
+
+def _unreachable(address: str) -> str:
+    """Why a head cannot be connected to; empty if it can."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 _START = (
@@ -106,7 +135,7 @@ def working_nodes() -> list[Mapping[str, Any]]:
     ]
 
 
-def checked_nodes(home: Path, address: str) -> list[Node]:
+def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
     """The nodes of the cluster; a `StepError` that names each that cannot run our steps, and the remedy."""
     entries = working_nodes()
     if not entries:
@@ -116,7 +145,7 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
     try:
         with check.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            answers = _ask(entries, check, settings)
+            answers = _ask(entries, check, settings, head)
         for entry in entries:
             name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
             found, resources = answers[entry["NodeID"]], entry["Resources"]
@@ -138,7 +167,7 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
 
 
 def _ask(
-    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str]
+    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str], head: Head
 ) -> dict[str, dict[str, Any] | RayError]:
     """What each node answers to `probe.look`, by its id."""
     ray.cloudpickle.register_pickle_by_value(probe)
@@ -147,7 +176,10 @@ def _ask(
     for node in (entry["NodeID"] for entry in entries):
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         asked[node] = look.options(scheduling_strategy=there).remote(node, str(check), settings)
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    left, until = list(asked.values()), time.monotonic() + _ANSWER_SECONDS
+    while left and time.monotonic() < until:
+        head.refuse_if_lost()
+        left = ray.wait(left, num_returns=len(left), timeout=LOOK_EVERY_SECONDS)[1]
     answers: dict[str, dict[str, Any] | RayError] = {}
     for node, answer in asked.items():
         try:

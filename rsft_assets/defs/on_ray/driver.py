@@ -17,6 +17,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from rsft_assets.defs.launchers import Event, StepCall, placement_of
 from rsft_assets.defs.on_ray.cluster import (
+    LOOK_EVERY_SECONDS,
+    Head,
     Node,
     checked_nodes,
     connected,
@@ -34,7 +36,6 @@ from rsft_assets.steps.processes.events import say_note, send
 from rsft_assets.steps.processes.program import TRY_AGAIN, run_step
 from rsft_assets.steps.records.store import Store
 
-_LOOK_EVERY_SECONDS = 1.0
 _SAY_WAITING_SECONDS = 15.0
 _SAY_WAITING_AGAIN_SECONDS = 300.0
 _END_SECONDS = 45.0
@@ -45,8 +46,8 @@ _LOSSES = 3
 def drive(arguments: argparse.Namespace) -> None:
     """Answer what the cluster offers, or run the pieces of a step to their end."""
     store = Store.from_env()
-    with connected(arguments.address):
-        nodes = checked_nodes(store.home, arguments.address)
+    with connected(arguments.address) as head:
+        nodes = checked_nodes(store.home, arguments.address, head)
         if arguments.look:
             send({"event": "capabilities", "offers": _offers(nodes, arguments.address)})
             return
@@ -56,7 +57,7 @@ def drive(arguments: argparse.Namespace) -> None:
         gpus = gpus_of(study, ref, placement_of(study, ref))
         cpus, slots = _room(nodes, gpus, arguments.cpus)
         pieces = split(study, store, call, slots=slots, wide=gpus or cpus, count=arguments.pieces)
-        Pieces(pieces, {"CPU": cpus, "GPU": gpus}).run()
+        Pieces(pieces, {"CPU": cpus, "GPU": gpus}, head).run()
 
 
 def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
@@ -89,8 +90,8 @@ def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
 class Pieces:
     """The pieces of a step at work."""
 
-    def __init__(self, pieces: Sequence[Piece], needs: Mapping[str, int]) -> None:
-        self.needs = needs
+    def __init__(self, pieces: Sequence[Piece], needs: Mapping[str, int], head: Head) -> None:
+        self.needs, self.head = needs, head
         self.several = len(pieces) > 1
         self.failed: list[str] = []
         self._given = (step_environment(needs["GPU"]), code_digest())
@@ -105,7 +106,8 @@ class Pieces:
         """To the end of all; what has failed is named then."""
         try:
             while self._running:
-                ready, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)
+                ready, _ = ray.wait(list(self._running), timeout=LOOK_EVERY_SECONDS)
+                self.head.refuse_if_lost()
                 for stream in ready:
                     self._advance(stream)
                 self._say_waiting()
@@ -185,7 +187,7 @@ class Pieces:
             ray.cancel(stream, force=False)
         until = time.monotonic() + _END_SECONDS
         while self._running and time.monotonic() < until:
-            for stream in ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)[0]:
+            for stream in ray.wait(list(self._running), timeout=LOOK_EVERY_SECONDS)[0]:
                 try:
                     ray.get(next(stream))
                 except (StopIteration, RayError):

@@ -39,7 +39,7 @@ from rsft_assets.steps.processes.program import run_step
 def main(arguments):
     send({"event": "started"})
     try:
-        time.sleep(600)
+        time.sleep(float(os.environ.get("RSFT_SLEEP", "600")))
     except BaseException:
         time.sleep(0.5)
         Path(os.environ["RSFT_HOME"], f"saved {'-'.join(sys.argv[1:]).replace('/', '_')}").touch()
@@ -63,12 +63,15 @@ for event in RayLauncher(load_placement()).run(call):
 RSFT = [sys.executable, "-m", "rsft_assets.commands.cli"]
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rig")
+def new_rig(folder):
     for name, text in (("study.toml", STUDY), ("placement.toml", PLACEMENT), ("sleeping_step.py", STEP)):
         (folder / name).write_text(text)
-    with RayRig(folder) as rig:
+    return RayRig(folder)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
         rig.add("one", cores=1)
         rig.add("two", cores=1)
         yield rig
@@ -121,13 +124,35 @@ def test_pieces_on_two_hosts_make_what_is_made_here(rig, made_here):
     assert not list(rig.folder.glob("there/.ray-*"))
 
 
+def steps_at_work(rig):
+    steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
+    return [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
+
+
+def test_a_lost_head_is_named_at_once_and_a_new_one_is_gone_on_with(tmp_path_factory):
+    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
+        node = rig.add("one", cores=1)
+        command = rig.start([sys.executable, "-c", RUN], **settings(rig, "home"))
+        assert command.stdout.readline() == "started\n"
+        [step] = steps_at_work(rig)
+        rig.kill(rig.hosts["head"])
+        # Ray itself would wait a minute.
+        said = command.communicate(timeout=45)[0]
+        assert f"the head of the Ray cluster at {ADDRESS} is lost (Connection refused)" in said
+        assert not runs(step) and len(list((rig.folder / "home").glob("saved *"))) == 1
+        rig.kill(node)
+        rig.add("head", cores=0)
+        rig.add("one", cores=1)
+        status, said = rig.run([sys.executable, "-c", RUN], **settings(rig, "home", RSFT_SLEEP="0"))
+        assert status == 0 and said.startswith("started\n")
+
+
 @pytest.mark.parametrize("ends", ["its command is killed", "the driver is killed", "Ctrl-C"])
 def test_every_step_is_asked_to_save_when(ends, rig):
     home = ends.replace(" ", "-")
     command = rig.start([sys.executable, "-c", RUN], **settings(rig, home))
     assert [command.stdout.readline() for _ in range(2)] == ["started\n"] * 2
-    steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
-    steps = [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
+    steps = steps_at_work(rig)
     assert len(steps) == 2
     [driver] = [
         one for one in psutil.Process(command.pid).children(recursive=True) if "on_ray.driver" in str(one.cmdline())
