@@ -1,6 +1,7 @@
 """The launcher of a Ray cluster: its capabilities, and a step as a driver process of this machine.
 
-The driver is a child process that owns the pieces: Ray ends a process whose cluster's head is gone. It is stopped, and ends with this process, like any step; its pieces end with it.
+The driver is a child process that owns the pieces: Ray ends a process whose cluster's head is gone. It is stopped,
+and ends with this process, like any step; its pieces end with it.
 """
 
 import functools
