@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from rsft_assets.specs.lock import LOCK_SETTING, lock_path
 from rsft_assets.specs.placement import PLACEMENT_SETTING
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.events import EVENTS_SETTING, say_note
+from rsft_assets.steps.processes.hardware import GIB, Capabilities
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
@@ -51,6 +53,17 @@ class Node:
     @property
     def host(self) -> str:
         return str(self.found["host"])
+
+    def __str__(self) -> str:
+        cards = Counter(f"{name} {memory / GIB:.0f} GiB" for name, memory in self.found["gpus"])
+        kinds = f" ({', '.join(f'{count} x {card}' for card, count in cards.items())})" if cards and self.gpus else ""
+        return f"{self.host}: {self.cpus} cores, {self.gpus} GPUs{kinds}"
+
+    def capabilities(self) -> Capabilities:
+        gpus = self.found["gpus"] if self.gpus else ()
+        return Capabilities(
+            place=f"node {self.host}", gpus=gpus, cores=self.found["cores"], memory=self.found["memory"]
+        )
 
 
 class Head:
@@ -164,6 +177,18 @@ def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
         words = "\n".join(problems or ["no node is left"])
         raise StepError(f"the Ray cluster at {address} cannot run steps:\n{words}")
     return nodes
+
+
+def refuse_busy_gpus(nodes: Iterable[Node]) -> None:
+    """A `StepError` where more GPUs are in use than Ray has given to tasks, ours or others: it would give those, too."""
+    busy = [f"{node.host}: {card}" for node in nodes if node.gpus for card in node.found["busy"]]
+    given = ray.cluster_resources().get("GPU", 0) - ray.available_resources().get("GPU", 0)
+    if len(busy) > given:
+        words = "\n".join(busy)
+        raise StepError(
+            f"{len(busy)} GPUs of the Ray cluster are in use, of which Ray has given {given:.0f} to tasks:\n{words}\n"
+            "End the other programs there, or start the Ray of that node with CUDA_VISIBLE_DEVICES of the other GPUs"
+        )
 
 
 def _ask(

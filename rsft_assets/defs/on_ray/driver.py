@@ -23,6 +23,7 @@ from rsft_assets.defs.on_ray.cluster import (
     checked_nodes,
     connected,
     first_line,
+    refuse_busy_gpus,
     step_environment,
     working_nodes,
 )
@@ -33,6 +34,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.processes.events import say_note, send
+from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.processes.program import TRY_AGAIN, run_step
 from rsft_assets.steps.records.store import Store
 
@@ -54,21 +56,27 @@ def drive(arguments: argparse.Namespace) -> None:
         study = load_study()
         call = StepCall(arguments.module, tuple(arguments.words), store.home, arguments.label)
         ref = refs_of(study, call)[0]
-        gpus = gpus_of(study, ref, placement_of(study, ref))
+        placement = placement_of(study, ref)
+        gpus = gpus_of(study, ref, placement)
         cpus, slots = _room(nodes, gpus, arguments.cpus)
+        if gpus:
+            for node in (node for node in nodes if node.gpus >= gpus):
+                refuse_without_gpu(study, ref, placement, node.capabilities())
+            refuse_busy_gpus(nodes)
         pieces = split(study, store, call, slots=slots, wide=gpus or cpus, count=arguments.pieces)
         Pieces(pieces, {"CPU": cpus, "GPU": gpus}, head).run()
 
 
 def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
     """What one step can use: the GPUs of the node that has most, the cores and memory of the one that has least."""
-    best = max(nodes, key=lambda node: node.gpus).found
+    best = max(nodes, key=lambda node: node.gpus)
     return {
         "place": f"the Ray cluster at {address} ({len(nodes)} nodes)",
-        "gpus": best["gpus"] if any(node.gpus for node in nodes) else (),
+        "gpus": best.capabilities().gpus,
         "cores": min(node.found["cores"] for node in nodes),
         "memory": min(node.found["memory"] for node in nodes),
-        "slots": len(nodes),
+        "slots": sum(node.gpus == best.gpus for node in nodes),
+        "machines": [str(node) for node in nodes],
     }
 
 
@@ -76,7 +84,7 @@ def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
     """(cores that a piece reserves, pieces at the same time)."""
     able = [node for node in nodes if node.gpus >= gpus and node.cpus >= max(1, cpus)]
     if not able:
-        most = ", ".join(f"{node.host}: {node.cpus} cores, {node.gpus} GPUs" for node in nodes)
+        most = "; ".join(map(str, nodes))
         raise StepError(
             f"a piece needs {max(1, cpus)} cores and {gpus} GPUs on one node, and the cluster has {most}; lower "
             "`ray_cpus`, `processes`, `engines` or `tensor_parallel` in the placement, or start a larger node"

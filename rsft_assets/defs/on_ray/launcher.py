@@ -30,7 +30,8 @@ class RayLauncher:
         self.placement = placement
 
     def capabilities(self, home: Path) -> Capabilities:
-        return _capabilities(self.placement, home.absolute(), int(time.monotonic() // _ASK_AGAIN_SECONDS))
+        asked = Placement(ray_address=self.placement.ray_address)
+        return _capabilities(asked, home.absolute(), int(time.monotonic() // _ASK_AGAIN_SECONDS))
 
     def run(self, call: StepCall) -> Iterator[Event]:
         options = ("--module", call.module, "--label", call.label, "--", *call.arguments)
@@ -41,7 +42,9 @@ class RayLauncher:
 def _capabilities(placement: Placement, home: Path, _: int) -> Capabilities:
     call = StepCall(DRIVER, (), home, "ray_nodes")
     [event] = [event for event in _drive(placement, call, ("--look",)) if event["event"] == "capabilities"]
-    return Capabilities(**{**event["offers"], "gpus": tuple((name, size) for name, size in event["offers"]["gpus"])})
+    offers = event["offers"]
+    lists = {"gpus": tuple((name, size) for name, size in offers["gpus"]), "machines": tuple(offers["machines"])}
+    return Capabilities(**{**offers, **lists})
 
 
 def _drive(placement: Placement, call: StepCall, options: tuple[str, ...]) -> Iterator[Event]:
