@@ -25,7 +25,7 @@ import rsft_assets
 
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
-_START_SECONDS = 120
+_START_SECONDS = 300
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
 _NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")

@@ -180,7 +180,7 @@ def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
 
 
 def refuse_busy_gpus(nodes: Iterable[Node]) -> None:
-    """A `StepError` where more GPUs are in use than Ray has given to tasks, ours or others: it would give those, too."""
+    """A `StepError` where more GPUs are in use than Ray has given to tasks: it would give those to a piece."""
     busy = [f"{node.host}: {card}" for node in nodes if node.gpus for card in node.found["busy"]]
     given = ray.cluster_resources().get("GPU", 0) - ray.available_resources().get("GPU", 0)
     if len(busy) > given:

@@ -1,19 +1,11 @@
 """Cancelling a run in Dagster's UI ends its pieces on every node, and leaves no process, slot or lock."""
 
-import importlib.util
 import json
-import shutil
 import sys
 
-import pytest
+from rsft_assets_tests.defs.on_ray.clusters import NEEDS_RAY, RSFT, new_rig, runs, settings, steps_at_work, wait_until
 
-from rsft_assets_tests.defs.on_ray.test_cluster import RSFT, new_rig, runs, settings, steps_at_work, wait_until
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install -e '.[ray]'"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="needs util-linux"),
-]
+pytestmark = NEEDS_RAY
 DEFINITIONS = """
 from rsft_assets.defs import materializing
 materializing.program_of = lambda stage: "sleeping_step"
@@ -21,7 +13,8 @@ from rsft_assets.definitions import defs
 """
 ASK = """
 import json, sys, urllib.request
-request = urllib.request.Request("http://127.0.0.1:3000/graphql", sys.argv[1].encode(), {"Content-Type": "application/json"})
+as_json = {"Content-Type": "application/json"}
+request = urllib.request.Request("http://127.0.0.1:3000/graphql", sys.argv[1].encode(), as_json)
 print(urllib.request.urlopen(request).read().decode())
 """
 LAUNCH = """mutation Launch($executionParams: ExecutionParams!) {
@@ -64,7 +57,6 @@ def test_cancel_in_the_ui_ends_every_piece(tmp_path_factory):
         assert status == 0, said
         (rig.folder / "sleeping_definitions.py").write_text(DEFINITIONS)
         serve = [sys.executable, "-m", "dagster", "dev", "-m", "sleeping_definitions", "-h", "127.0.0.1", "-p", "3000"]
-        log = (rig.folder / "dev.log").open("w")
         ui = rig.start(serve, **environment, DAGSTER_HOME=f"{environment['RSFT_HOME']}/dagster")
         try:
             assert wait_until(lambda: ask(rig, "{ version }"), seconds=120)

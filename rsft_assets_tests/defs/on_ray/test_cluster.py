@@ -1,6 +1,5 @@
 """Steps on a Ray cluster of several hosts: the same outputs as here, whatever is killed, and no process left."""
 
-import importlib.util
 import shutil
 import signal
 import sys
@@ -10,69 +9,18 @@ import psutil
 import pytest
 
 from rsft_assets.steps.records.store import Store
-from rsft_assets_tests.ray_rig import ADDRESS, RayRig
+from rsft_assets_tests.defs.on_ray.clusters import (
+    NEEDS_RAY,
+    RSFT,
+    RUN,
+    new_rig,
+    runs,
+    settings,
+    steps_at_work,
+    wait_until,
+)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install -e '.[ray]'"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="needs util-linux"),
-]
-STUDY = """
-extends = "nano"
-[sources.few]
-kind = "math"
-instruction = ""
-origin = { name = "running", seed = 11, count = 64 }
-[pools.few_n4]
-source = "few"
-shards = 4
-teacher = { name = "procedural", origin = { name = "worked-steps", seed = 13, count = 4 } }
-sampling = { n = 4, max_tokens = 160, seed = 13 }
-"""
-PLACEMENT = f'[default]\nlauncher = "ray"\nray_address = "{ADDRESS}"\nray_pieces = 2\n'
-STEP = """
-import argparse, os, sys, time
-from pathlib import Path
-from rsft_assets.steps.processes.events import send
-from rsft_assets.steps.processes.program import run_step
-from rsft_assets.steps.records.locks import exclusive
-
-def main(arguments):
-    home, name = Path(os.environ["RSFT_HOME"]), "-".join(sys.argv[1:]).replace("/", "_")
-    with exclusive(home / f"lock {name}", name):
-        send({"event": "started"})
-        try:
-            while not (home / "go on").exists():
-                time.sleep(0.1)
-        except BaseException:
-            time.sleep(0.5)
-            (home / f"saved {name}").touch()
-            raise
-        with (home / "done").open("a") as done:
-            print(name, file=done)
-
-parser = argparse.ArgumentParser()
-parser.add_argument("words", nargs="*")
-parser.add_argument("--partition", action="append")
-run_step(main, parser)
-"""
-RUN = """
-import os, sys
-from pathlib import Path
-from rsft_assets.defs.launchers import StepCall
-from rsft_assets.defs.on_ray.launcher import RayLauncher
-from rsft_assets.specs.placement import load_placement
-call = StepCall("sleeping_step", ("verdicts/few_n4",), Path(os.environ["RSFT_HOME"]), "sleeping")
-for event in RayLauncher(load_placement()).run(call):
-    print(event["event"], event.get("words", ""), flush=True)
-"""
-RSFT = [sys.executable, "-m", "rsft_assets.commands.cli"]
-
-
-def new_rig(folder):
-    for name, text in (("study.toml", STUDY), ("placement.toml", PLACEMENT), ("sleeping_step.py", STEP)):
-        (folder / name).write_text(text)
-    return RayRig(folder)
+pytestmark = NEEDS_RAY
 
 
 @pytest.fixture(scope="module")
@@ -83,29 +31,8 @@ def rig(tmp_path_factory):
         yield rig
 
 
-def settings(rig, home, **others):
-    (rig.folder / home).mkdir(exist_ok=True)
-    files = {name: str(rig.folder / f"{name.lower()}.toml") for name in ("STUDY", "PLACEMENT")}
-    return {"RSFT_HOME": str(rig.folder / home)} | {f"RSFT_{name}": path for name, path in files.items()} | others
-
-
 def digests(rig, home):
     return {str(output.manifest.ref): output.digest for output in Store(rig.folder / home).outputs()}
-
-
-def wait_until(true, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return true()
-
-
-def runs(process):
-    try:
-        # The first process of a host waits for its own children only.
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -128,59 +55,6 @@ def test_pieces_on_two_hosts_make_what_is_made_here(rig, made_here):
     assert "one: verdicts/few_n4[" in said and "two: verdicts/few_n4[" in said
     assert len(list(rig.folder.glob("there/logs/*verdicts_few_n4-?of2*.log"))) == 2
     assert not list(rig.folder.glob("there/.ray-*"))
-
-
-def steps_at_work(rig):
-    steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
-    return [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
-
-
-def test_a_lost_head_is_named_at_once_and_a_new_one_is_gone_on_with(tmp_path_factory):
-    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
-        node = rig.add("one", cores=1)
-        command = rig.start([sys.executable, "-c", RUN], **settings(rig, "home"))
-        assert command.stdout.readline() == "started \n"
-        [step] = steps_at_work(rig)
-        rig.kill(rig.hosts["head"])
-        # Ray itself would wait a minute.
-        said = command.communicate(timeout=45)[0]
-        assert f"the head of the Ray cluster at {ADDRESS} is lost (Connection refused)" in said
-        assert not runs(step) and len(list((rig.folder / "home").glob("saved *"))) == 1
-        rig.kill(node)
-        rig.add("head", cores=0)
-        rig.add("one", cores=1)
-        (rig.folder / "home" / "go on").touch()
-        status, said = rig.run([sys.executable, "-c", RUN], **settings(rig, "home"))
-        assert status == 0 and said.startswith("started \n")
-
-
-def test_what_was_on_a_host_that_is_away_is_made_once(tmp_path_factory):
-    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
-        for name in ("one", "two", "three"):
-            rig.add(name, cores=1)
-        command = rig.start([sys.executable, "-c", RUN], **settings(rig, "home"))
-
-        def said_until(word):
-            said = next((line for line in command.stdout if word in line), "")
-            assert said, f"it ended before it said {word!r}"
-            return said
-
-        said_until("started"), said_until("started")
-        away = next(host for host in rig.hosts.values() if host.processes("-m sleeping_step"))
-        for process in (frozen := away.processes()):
-            process.suspend()
-        assert f"is lost with {away.name}" in said_until("go on elsewhere")
-        assert f"on {away.name} (" in said_until("is locked by"), "it may come back"
-        for process in frozen:
-            process.resume()
-        # Ray ends itself where the head takes it for dead; it has to be started there again.
-        said_until("started")
-        assert wait_until(lambda: not any(map(runs, frozen)))
-        (rig.folder / "home" / "go on").touch()
-        command.communicate(timeout=60)
-        assert command.returncode == 0
-        done = (rig.folder / "home" / "done").read_text().split("\n")[:-1]
-        assert len(done) == len(set(done)) == 2
 
 
 @pytest.mark.parametrize("ends", ["its command is killed", "the driver is killed", "Ctrl-C"])
