@@ -9,6 +9,7 @@ from rsft_assets.defs.pool import GPU_POOL, follow_slots
 from rsft_assets.runs.dead_runs import closed_pool
 from rsft_assets.runs.instance import dagster_home, open_instance
 from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
@@ -21,7 +22,7 @@ def run_webserver(host: str, port: int) -> NoReturn:
         if closed := closed_pool(instance, [GPU_POOL]):
             print(closed, file=sys.stderr)
         try:
-            follow_slots(instance, store.home)
+            follow_slots(instance, load_placement(), store.home)
         except (StepError, SpecError) as error:
             print(error, file=sys.stderr)
     environment = {**os.environ, HOME_SETTING: str(store.home), "DAGSTER_HOME": str(dagster_home(store))}

@@ -187,7 +187,7 @@ def materialize_stage(
             refuse_what_cannot_run(study, store, left or refs[:1])
         if left:
             if left[0].stage in USES_ACCELERATOR:
-                follow_slots(context.instance, store.home)
+                follow_slots(context.instance, placement_of(study, left[0]), store.home)
             run.launch(left)
     except StepFailed as error:
         if error.status == TRY_AGAIN:

@@ -1,4 +1,4 @@
-"""The pool's limit is the number of slots of the launchers, unless a person has set another."""
+"""The pool's limit is the number of slots of a cluster, unless a person has set another."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +8,7 @@ import pytest
 from rsft_assets.defs import launchers
 from rsft_assets.defs.pool import follow_slots
 from rsft_assets.runs.instance import open_instance
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.steps.processes.hardware import Capabilities
 from rsft_assets.steps.records.store import Store
 
@@ -33,7 +34,7 @@ def limit_after(home, **set_by_hand):
     with open_instance(Store(home)) as instance:
         for name, limit in set_by_hand.items():
             instance.event_log_storage.set_concurrency_slots(name, limit)
-        follow_slots(instance, home)
+        follow_slots(instance, load_placement(), home)
         limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
         return limits.get("gpu", instance.global_op_concurrency_default_limit)
 
@@ -55,7 +56,7 @@ def test_a_limit_that_a_person_has_set_stays(tmp_path, cluster):
     assert limit_after(tmp_path) == 3
 
 
-def test_the_launcher_with_the_fewest_slots_counts(tmp_path, cluster):
+def test_a_model_that_stays_on_this_machine_keeps_the_limit_low(tmp_path, cluster):
     place(tmp_path, '[default]\nlauncher = "ray"\n[models."qwen3-1.7b"]\nlauncher = "local"\n')
     assert limit_after(tmp_path) == 1
 

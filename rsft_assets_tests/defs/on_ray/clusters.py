@@ -98,3 +98,10 @@ def runs(process):
 def steps_at_work(rig):
     steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
     return [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
+
+
+def said_until(command, word):
+    """The first line of a command, from here on, that has this word."""
+    said = next((line for line in command.stdout if word in line), "")
+    assert said, f"it ended before it said {word!r}"
+    return said

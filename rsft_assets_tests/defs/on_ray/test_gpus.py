@@ -4,7 +4,7 @@ import os
 import sys
 
 from rsft_assets.specs.study import load_study
-from rsft_assets_tests.defs.on_ray.clusters import NEEDS_RAY, RUN, new_rig, settings
+from rsft_assets_tests.defs.on_ray.clusters import NEEDS_RAY, RUN, new_rig, said_until, settings
 
 pytestmark = NEEDS_RAY
 MACHINES = """
@@ -39,10 +39,11 @@ def test_a_gpu_that_is_too_small_or_in_use_is_named_before_anything_starts(tmp_p
         status, said = rig.run([sys.executable, "-c", MACHINES], **environment)
         assert said.split("\n")[0] == "1" and "cards: 1 cores, 1 GPUs (1 x Fake H100 80 GiB)" in said
         at_work = rig.start(score, **environment)
-        assert "started" in at_work.stdout.readline()
+        said_until(at_work, "started")
         listed.write_text("Fake H100, 0, 81559, 60000\n")
         waiting = rig.start(score, **environment)
-        assert "1 pieces wait for 1 cores, 1 GPUs: all such nodes are in use" in waiting.stdout.readline(), "it is ours"
+        # That GPU is in use by the first.
+        said_until(waiting, "1 pieces wait for 1 cores, 1 GPUs: all such nodes are in use")
         (rig.folder / "cards" / "go on").touch()
         for command in (at_work, waiting):
             command.communicate(timeout=240)
