@@ -55,15 +55,14 @@ class Node:
         return str(self.found["host"])
 
     def __str__(self) -> str:
-        cards = Counter(f"{name} {memory / GIB:.0f} GiB" for name, memory in self.found["gpus"])
-        kinds = f" ({', '.join(f'{count} x {card}' for card, count in cards.items())})" if cards and self.gpus else ""
+        cards = Counter(f"{name} {memory / GIB:.0f} GiB" for name, memory in self.capabilities().gpus)
+        kinds = f" ({', '.join(f'{count} x {card}' for card, count in cards.items())})" if cards else ""
         return f"{self.host}: {self.cpus} cores, {self.gpus} GPUs{kinds}"
 
     def capabilities(self) -> Capabilities:
-        gpus = self.found["gpus"] if self.gpus else ()
-        return Capabilities(
-            place=f"node {self.host}", gpus=gpus, cores=self.found["cores"], memory=self.found["memory"]
-        )
+        """What a piece can have there. Of the visible GPUs, Ray gives the first."""
+        gpus, cores, memory = self.found["gpus"][: self.gpus], self.found["cores"], self.found["memory"]
+        return Capabilities(place=f"node {self.host}", gpus=gpus, cores=cores, memory=memory)
 
 
 class Head:
@@ -73,10 +72,10 @@ class Head:
         self.address = str(ray.get_runtime_context().gcs_address)
         self._look_at, self._lacked = time.monotonic(), 0
 
-    def refuse_if_lost(self) -> None:
-        """A `StepError` after several looks in a row without a connection."""
+    def answers(self) -> bool:
+        """Whether it did just now; False also within a second of the last answer. A `StepError` where it is lost."""
         if time.monotonic() < self._look_at:
-            return
+            return False
         problem = _unreachable(self.address)
         self._look_at, self._lacked = time.monotonic() + LOOK_EVERY_SECONDS, self._lacked + 1 if problem else 0
         if self._lacked >= _HEAD_LOOKS:
@@ -84,6 +83,7 @@ class Head:
                 f"the head of the Ray cluster at {self.address} is lost ({problem}); finished work is kept: start the "
                 "cluster again, then run the same command again"
             )
+        return not problem
 
 
 @contextlib.contextmanager
@@ -181,7 +181,7 @@ def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
 
 def refuse_busy_gpus(nodes: Iterable[Node]) -> None:
     """A `StepError` where more GPUs are in use than Ray has given to tasks: it would give those to a piece."""
-    busy = [f"{node.host}: {card}" for node in nodes if node.gpus for card in node.found["busy"]]
+    busy = [f"{node.host}: {words}" for node in nodes for words in node.found["in_use"][: node.gpus] if words]
     given = ray.cluster_resources().get("GPU", 0) - ray.available_resources().get("GPU", 0)
     if len(busy) > given:
         words = "\n".join(busy)
@@ -203,7 +203,7 @@ def _ask(
         asked[node] = look.options(scheduling_strategy=there).remote(node, str(check), settings)
     left, until = list(asked.values()), time.monotonic() + _ANSWER_SECONDS
     while left and time.monotonic() < until:
-        head.refuse_if_lost()
+        head.answers()
         left = ray.wait(left, num_returns=len(left), timeout=LOOK_EVERY_SECONDS)[1]
     answers: dict[str, dict[str, Any] | RayError] = {}
     for node, answer in asked.items():

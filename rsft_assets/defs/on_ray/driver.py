@@ -115,18 +115,28 @@ class Pieces:
         try:
             while self._running:
                 ready, _ = ray.wait(list(self._running), timeout=LOOK_EVERY_SECONDS)
-                self.head.refuse_if_lost()
                 for stream in ready:
                     self._advance(stream)
-                self._say_waiting()
+                # Without its head, what Ray is asked of nodes is not answered.
+                if self.head.answers():
+                    self._lose_with_nodes()
+                    self._say_waiting()
         except BaseException:
             self._stop()
             raise
         if self.failed:
             raise StepError("\n".join(self.failed))
 
+    def _lose_with_nodes(self) -> None:
+        """Give up what ran on dead nodes. Ray waits until its connection breaks: minutes, where a host is away."""
+        alive = {node["NodeID"] for node in working_nodes()}
+        for stream, piece in list(self._running.items()):
+            if piece.node and piece.node_id not in alive:
+                del self._running[stream]
+                self._lose(piece, "the head has not heard from it for a minute, or it has ended")
+
     def _start(self, piece: Piece) -> None:
-        piece.node = ""
+        piece.node = piece.node_id = ""
         self._running[self._task.remote(piece.left(), *self._given)] = piece
 
     def _advance(self, stream: Any) -> None:
@@ -148,7 +158,7 @@ class Pieces:
     def _take(self, piece: Piece, event: Event) -> None:
         kind = event["event"]
         if kind == BEGAN:
-            piece.node = event["node"]
+            piece.node, piece.node_id = event["node"], event["id"]
             self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
         elif kind == FAILED:
             if event["status"] == TRY_AGAIN:

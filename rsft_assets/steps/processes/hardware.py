@@ -52,13 +52,14 @@ def gpus() -> tuple[tuple[str, int], ...]:
     return tuple((name, int(memory) * 2**20) for name, memory in _ask_gpus("memory.total"))
 
 
-def busy_gpus() -> tuple[str, ...]:
-    """Each GPU with memory in use, in words. Hidden ones are left out."""
+def gpus_in_use() -> tuple[str, ...]:
+    """Of each GPU that is not hidden, in words how much of it is in use; empty if little is."""
     rows = _ask_gpus("index", "memory.total", "memory.used", only=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     return tuple(
         f"GPU {index} ({name}, {int(used) / 1024:.0f} of {int(total) / 1024:.0f} GiB in use)"
-        for name, index, total, used in rows
         if int(used) > _IDLE_SHARE * int(total)
+        else ""
+        for name, index, total, used in rows
     )
 
 

@@ -71,11 +71,11 @@ def test_visible_gpus_with_memory_in_use_are_named(tmp_path, monkeypatch):
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert hardware.busy_gpus() == ("GPU 0 (H100, 59 of 80 GiB in use)",)
+    assert hardware.gpus_in_use() == ("GPU 0 (H100, 59 of 80 GiB in use)", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert hardware.busy_gpus() == ()
+    assert hardware.gpus_in_use() == ("",)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert hardware.busy_gpus() == ()
+    assert hardware.gpus_in_use() == ()
 
 
 def test_gpus_that_cannot_hold_the_weights_are_refused():
