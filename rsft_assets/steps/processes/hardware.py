@@ -53,11 +53,11 @@ def gpus() -> tuple[tuple[str, int], ...]:
 
 
 def gpus_in_use() -> tuple[str, ...]:
-    """Of each GPU that is not hidden, in words how much of it is in use; empty if little is."""
+    """Of each GPU that is not hidden, in words how much of it is in use; empty if little is, or it does not say."""
     rows = _ask_gpus("index", "memory.total", "memory.used", only=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     return tuple(
         f"GPU {index} ({name}, {int(used) / 1024:.0f} of {int(total) / 1024:.0f} GiB in use)"
-        if int(used) > _IDLE_SHARE * int(total)
+        if used.isdigit() and int(used) > _IDLE_SHARE * int(total)
         else ""
         for name, index, total, used in rows
     )

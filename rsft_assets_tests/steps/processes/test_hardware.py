@@ -66,14 +66,15 @@ def test_visible_gpus_with_memory_in_use_are_named(tmp_path, monkeypatch):
     """`nvidia-smi` is a fake that knows --id."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text(
-        '#!/bin/sh\ncase "$*" in *--id=1*) ;; *) echo "H100, 0, 81559, 60000";; esac\necho "H100, 1, 81559, 500"\n'
+        '#!/bin/sh\ncase "$*" in *--id=1*) ;; *) echo "H100, 0, 81559, 60000";; esac\n'
+        'echo "H100, 1, 81559, 500"\necho "MIG, 2, 81559, [N/A]"\n'
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert hardware.gpus_in_use() == ("GPU 0 (H100, 59 of 80 GiB in use)", "")
+    assert hardware.gpus_in_use() == ("GPU 0 (H100, 59 of 80 GiB in use)", "", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert hardware.gpus_in_use() == ("",)
+    assert hardware.gpus_in_use() == ("", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert hardware.gpus_in_use() == ()
 
