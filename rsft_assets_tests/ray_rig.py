@@ -25,7 +25,7 @@ import rsft_assets
 
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
-_START_SECONDS = 120.0
+_START_SECONDS = 300
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
 _NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
@@ -79,7 +79,7 @@ class RayRig:
         [sleeper] = psutil.Process(self._network.pid).children()
         return ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
 
-    def add(self, name: str, *, cores: int, setup: str = "true", **environment: str) -> Host:
+    def add(self, name: str, *, cores: int, gpus: int = 0, setup: str = "true", **environment: str) -> Host:
         """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts."""
         self._added += 1
         joined = ["--head", "--port=6379"] if name == "head" else [f"--address={ADDRESS}"]
@@ -87,6 +87,7 @@ class RayRig:
         ray += [
             f"--node-ip-address=127.0.0.{self._added}",
             f"--num-cpus={cores}",
+            f"--num-gpus={gpus}",
             f"--object-store-memory={_STORE_BYTES}",
         ]
         ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
@@ -123,7 +124,9 @@ class RayRig:
         plain = {
             name: value for name, value in os.environ.items() if not name.startswith(("RSFT_", "DAGSTER_", "RAY_"))
         }
-        return {**plain, "PYTHONPATH": f"{_SOURCE}:{self.folder}", "OMP_NUM_THREADS": "1", **others}
+        fixed = {"PYTHONPATH": f"{_SOURCE}:{self.folder}", "OMP_NUM_THREADS": "1"}
+        # On busy cores a raylet does not start within Ray's 30 seconds.
+        return {**plain, **fixed, "RAY_raylet_start_wait_time_s": str(_START_SECONDS), **others}
 
     def start(self, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
         """A command on the head's host, not waited for."""

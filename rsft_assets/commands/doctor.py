@@ -75,7 +75,7 @@ def _dagster(store: Store, *, sync_events: bool) -> Iterator[Finding]:
         yield _recorded(store, str(folder), known=False)
         return
     # Loading Dagster takes seconds.
-    from rsft_assets.defs.stages import GPU_POOL
+    from rsft_assets.defs.pool import GPU_POOL
     from rsft_assets.runs.dead_runs import closed_pool
     from rsft_assets.runs.instance import open_instance
 

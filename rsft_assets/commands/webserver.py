@@ -5,9 +5,11 @@ import signal
 import sys
 from typing import NoReturn
 
-from rsft_assets.defs.stages import GPU_POOL
+from rsft_assets.defs.pool import GPU_POOL, follow_slots
 from rsft_assets.runs.dead_runs import closed_pool
 from rsft_assets.runs.instance import dagster_home, open_instance
+from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.placement import load_placement
 from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.records.store import HOME_SETTING, Store
 
@@ -19,6 +21,10 @@ def run_webserver(host: str, port: int) -> NoReturn:
         # Opening it ends the runs of processes that were killed.
         if closed := closed_pool(instance, [GPU_POOL]):
             print(closed, file=sys.stderr)
+        try:
+            follow_slots(instance, load_placement(), store.home)
+        except (StepError, SpecError) as error:
+            print(error, file=sys.stderr)
     environment = {**os.environ, HOME_SETTING: str(store.home), "DAGSTER_HOME": str(dagster_home(store))}
     # It ends with this process, which `dagster dev` becomes.
     pages = [sys.executable, "-m", "rsft_assets.commands.pages", "--host", host, "--port", str(port + 1)]

@@ -13,6 +13,7 @@ from rsft_assets.defs.failures import failure, show_traces
 from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, here, launch, placement_of, refuse_what_cannot_run
 from rsft_assets.defs.partitions import full_partitions
+from rsft_assets.defs.pool import USES_ACCELERATOR, follow_slots
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import Upstream, instead_of_number, materialization, silent_output
 from rsft_assets.defs.watching import progress_line, tell
@@ -185,6 +186,8 @@ def materialize_stage(
         if left or run.problems:
             refuse_what_cannot_run(study, store, left or refs[:1])
         if left:
+            if left[0].stage in USES_ACCELERATOR:
+                follow_slots(context.instance, placement_of(study, left[0]), store.home)
             run.launch(left)
     except StepFailed as error:
         if error.status == TRY_AGAIN:

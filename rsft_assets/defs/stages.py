@@ -13,6 +13,7 @@ from rsft_assets.defs.jobs import score_when_ready
 from rsft_assets.defs.materializing import materialize_stage
 from rsft_assets.defs.partitions import partitions_definition
 from rsft_assets.defs.placing import PlacementResource
+from rsft_assets.defs.pool import GPU_POOL, USES_ACCELERATOR
 from rsft_assets.defs.programs import program_of
 from rsft_assets.defs.recording import column_schema
 from rsft_assets.specs.lineage import Ref, asset_inputs, asset_keys
@@ -21,8 +22,6 @@ from rsft_assets.steps.records.code_version import code_of
 from rsft_assets.steps.records.columns import KINDS
 
 OWNERS = ["team:rsft"]
-GPU_POOL = "gpu"
-_USES_ACCELERATOR = ("responses", "checkpoints", "scores")
 _KINDS = {
     "queries": {"parquet"},
     "responses": {"parquet", "vllm"},
@@ -123,7 +122,7 @@ def _definition(study: Study, name: str, assets: list[str]) -> dg.AssetsDefiniti
         check_specs=dataset_check_specs(name) if stage == "datasets" else cell_checks,
         can_subset=len(assets) > 1,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions_definition(study, assets[0]) else None,
-        pool=GPU_POOL if stage in _USES_ACCELERATOR else None,
+        pool=GPU_POOL if stage in USES_ACCELERATOR else None,
         op_tags={"rsft/program": program_of(stage)},
     )
     def stage_op(

@@ -258,6 +258,16 @@ def test_gpus_of_this_machine_do_not_help_a_launcher_without(world, needy, monke
         materialize_in_terminal(Selection(("checkpoints/tiny",), runs=(LONG,)))
 
 
+def test_the_pool_has_as_many_slots_as_the_cluster(world, monkeypatch):
+    study, _instance, launcher = world
+    monkeypatch.setitem(launchers.LAUNCHERS, "ray", lambda _: launcher)
+    monkeypatch.setenv("RSFT_PLACEMENT_FIELDS", '{"launcher": "ray"}')
+    launcher.offers = replace(launcher.offers, slots=4)
+    with dg.DagsterInstance.ephemeral(settings={"concurrency": {"pools": {"default_limit": 1}}}) as instance:
+        assert run(study, instance, ["checkpoints/tiny"], f"{LONG}|10").success
+        assert instance.event_log_storage.get_concurrency_info("gpu").slot_count == 4
+
+
 def test_a_launcher_that_does_not_see_the_home_starts_nothing(world):
     study, instance, launcher = world
     launcher.offers = replace(launcher.offers, home_visible=False)

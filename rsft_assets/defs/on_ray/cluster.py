@@ -5,7 +5,9 @@ import fcntl
 import os
 import signal
 import socket
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +24,15 @@ from rsft_assets.specs.lock import LOCK_SETTING, lock_path
 from rsft_assets.specs.placement import PLACEMENT_SETTING
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.events import EVENTS_SETTING, say_note
+from rsft_assets.steps.processes.hardware import GIB, Capabilities
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
 
 _ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 1.0
+_HEAD_LOOKS = 5
 _FILES = (STUDY_FILE_SETTING, PLACEMENT_SETTING, JUDGES_SETTING, MIRROR_SETTING)
 _OURS = (HOME_SETTING, EVENTS_SETTING, PARENT_SETTING)
 """Settings that a launcher makes for its own steps."""
@@ -49,16 +54,43 @@ class Node:
     def host(self) -> str:
         return str(self.found["host"])
 
+    def __str__(self) -> str:
+        cards = Counter(f"{name} {memory / GIB:.0f} GiB" for name, memory in self.capabilities().gpus)
+        kinds = f" ({', '.join(f'{count} x {card}' for card, count in cards.items())})" if cards else ""
+        return f"{self.host}: {self.cpus} cores, {self.gpus} GPUs{kinds}"
+
+    def capabilities(self) -> Capabilities:
+        """What a piece can have there. Of the visible GPUs, Ray gives the first."""
+        gpus, cores, memory = self.found["gpus"][: self.gpus], self.found["cores"], self.found["memory"]
+        return Capabilities(place=f"node {self.host}", gpus=gpus, cores=cores, memory=memory)
+
+
+class Head:
+    """The head of the cluster. Without it Ray ends a driver after a minute in a busy loop, and its tasks go on."""
+
+    def __init__(self) -> None:
+        self.address = str(ray.get_runtime_context().gcs_address)
+        self._look_at, self._lacked = time.monotonic(), 0
+
+    def answers(self) -> bool:
+        """Whether it did just now; False also within a second of the last answer. A `StepError` where it is lost."""
+        if time.monotonic() < self._look_at:
+            return False
+        problem = _unreachable(self.address)
+        self._look_at, self._lacked = time.monotonic() + LOOK_EVERY_SECONDS, self._lacked + 1 if problem else 0
+        if self._lacked >= _HEAD_LOOKS:
+            raise StepError(
+                f"the head of the Ray cluster at {self.address} is lost ({problem}); finished work is kept: start the "
+                "cluster again, then run the same command again"
+            )
+        return not problem
+
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str) -> Iterator[Head]:
     """Be a driver of the cluster."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-        except OSError as error:
-            raise StepError(f"no Ray cluster answers at {address} ({error.strerror or error}). {_START}") from error
+    if address != "auto" and (problem := _unreachable(address)):
+        raise StepError(f"no Ray cluster answers at {address} ({problem}). {_START}")
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME)
@@ -69,9 +101,19 @@ def connected(address: str) -> Iterator[None]:
     # Ray sets a handler of its own.
     signal.signal(signal.SIGTERM, on_stop)
     try:
-        yield
+        yield Head()
     finally:
         ray.shutdown()
+
+
+def _unreachable(address: str) -> str:
+    """Why a head cannot be connected to; empty if it can."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 _START = (
@@ -106,7 +148,7 @@ def working_nodes() -> list[Mapping[str, Any]]:
     ]
 
 
-def checked_nodes(home: Path, address: str) -> list[Node]:
+def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
     """The nodes of the cluster; a `StepError` that names each that cannot run our steps, and the remedy."""
     entries = working_nodes()
     if not entries:
@@ -116,7 +158,7 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
     try:
         with check.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            answers = _ask(entries, check, settings)
+            answers = _ask(entries, check, settings, head)
         for entry in entries:
             name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
             found, resources = answers[entry["NodeID"]], entry["Resources"]
@@ -137,8 +179,20 @@ def checked_nodes(home: Path, address: str) -> list[Node]:
     return nodes
 
 
+def refuse_busy_gpus(nodes: Iterable[Node]) -> None:
+    """A `StepError` where more GPUs are in use than Ray has given to tasks: it would give those to a piece."""
+    busy = [f"{node.host}: {words}" for node in nodes for words in node.found["in_use"][: node.gpus] if words]
+    given = ray.cluster_resources().get("GPU", 0) - ray.available_resources().get("GPU", 0)
+    if len(busy) > given:
+        words = "\n".join(busy)
+        raise StepError(
+            f"{len(busy)} GPUs of the Ray cluster are in use, of which Ray has given {given:.0f} to tasks:\n{words}\n"
+            "End the other programs there, or start the Ray of that node with CUDA_VISIBLE_DEVICES of the other GPUs"
+        )
+
+
 def _ask(
-    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str]
+    entries: Iterable[Mapping[str, Any]], check: Path, settings: Mapping[str, str], head: Head
 ) -> dict[str, dict[str, Any] | RayError]:
     """What each node answers to `probe.look`, by its id."""
     ray.cloudpickle.register_pickle_by_value(probe)
@@ -147,7 +201,10 @@ def _ask(
     for node in (entry["NodeID"] for entry in entries):
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         asked[node] = look.options(scheduling_strategy=there).remote(node, str(check), settings)
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    left, until = list(asked.values()), time.monotonic() + _ANSWER_SECONDS
+    while left and time.monotonic() < until:
+        head.answers()
+        left = ray.wait(left, num_returns=len(left), timeout=LOOK_EVERY_SECONDS)[1]
     answers: dict[str, dict[str, Any] | RayError] = {}
     for node, answer in asked.items():
         try:

@@ -17,10 +17,13 @@ from ray.exceptions import RayError, RayTaskError
 
 from rsft_assets.defs.launchers import Event, StepCall, placement_of
 from rsft_assets.defs.on_ray.cluster import (
+    LOOK_EVERY_SECONDS,
+    Head,
     Node,
     checked_nodes,
     connected,
     first_line,
+    refuse_busy_gpus,
     step_environment,
     working_nodes,
 )
@@ -31,10 +34,10 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.processes.events import say_note, send
+from rsft_assets.steps.processes.hardware import refuse_without_gpu
 from rsft_assets.steps.processes.program import TRY_AGAIN, run_step
 from rsft_assets.steps.records.store import Store
 
-_LOOK_EVERY_SECONDS = 1.0
 _SAY_WAITING_SECONDS = 15.0
 _SAY_WAITING_AGAIN_SECONDS = 300.0
 _END_SECONDS = 45.0
@@ -45,29 +48,35 @@ _LOSSES = 3
 def drive(arguments: argparse.Namespace) -> None:
     """Answer what the cluster offers, or run the pieces of a step to their end."""
     store = Store.from_env()
-    with connected(arguments.address):
-        nodes = checked_nodes(store.home, arguments.address)
+    with connected(arguments.address) as head:
+        nodes = checked_nodes(store.home, arguments.address, head)
         if arguments.look:
             send({"event": "capabilities", "offers": _offers(nodes, arguments.address)})
             return
         study = load_study()
         call = StepCall(arguments.module, tuple(arguments.words), store.home, arguments.label)
         ref = refs_of(study, call)[0]
-        gpus = gpus_of(study, ref, placement_of(study, ref))
+        placement = placement_of(study, ref)
+        gpus = gpus_of(study, ref, placement)
         cpus, slots = _room(nodes, gpus, arguments.cpus)
+        if gpus:
+            for node in (node for node in nodes if node.gpus >= gpus):
+                refuse_without_gpu(study, ref, placement, node.capabilities())
+            refuse_busy_gpus(nodes)
         pieces = split(study, store, call, slots=slots, wide=gpus or cpus, count=arguments.pieces)
-        Pieces(pieces, {"CPU": cpus, "GPU": gpus}).run()
+        Pieces(pieces, {"CPU": cpus, "GPU": gpus}, head).run()
 
 
 def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
     """What one step can use: the GPUs of the node that has most, the cores and memory of the one that has least."""
-    best = max(nodes, key=lambda node: node.gpus).found
+    best = max(nodes, key=lambda node: node.gpus)
     return {
         "place": f"the Ray cluster at {address} ({len(nodes)} nodes)",
-        "gpus": best["gpus"] if any(node.gpus for node in nodes) else (),
+        "gpus": best.capabilities().gpus,
         "cores": min(node.found["cores"] for node in nodes),
         "memory": min(node.found["memory"] for node in nodes),
-        "slots": len(nodes),
+        "slots": sum(node.gpus == best.gpus for node in nodes),
+        "machines": [str(node) for node in nodes],
     }
 
 
@@ -75,7 +84,7 @@ def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
     """(cores that a piece reserves, pieces at the same time)."""
     able = [node for node in nodes if node.gpus >= gpus and node.cpus >= max(1, cpus)]
     if not able:
-        most = ", ".join(f"{node.host}: {node.cpus} cores, {node.gpus} GPUs" for node in nodes)
+        most = "; ".join(map(str, nodes))
         raise StepError(
             f"a piece needs {max(1, cpus)} cores and {gpus} GPUs on one node, and the cluster has {most}; lower "
             "`ray_cpus`, `processes`, `engines` or `tensor_parallel` in the placement, or start a larger node"
@@ -89,8 +98,8 @@ def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
 class Pieces:
     """The pieces of a step at work."""
 
-    def __init__(self, pieces: Sequence[Piece], needs: Mapping[str, int]) -> None:
-        self.needs = needs
+    def __init__(self, pieces: Sequence[Piece], needs: Mapping[str, int], head: Head) -> None:
+        self.needs, self.head = needs, head
         self.several = len(pieces) > 1
         self.failed: list[str] = []
         self._given = (step_environment(needs["GPU"]), code_digest())
@@ -105,18 +114,29 @@ class Pieces:
         """To the end of all; what has failed is named then."""
         try:
             while self._running:
-                ready, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)
+                ready, _ = ray.wait(list(self._running), timeout=LOOK_EVERY_SECONDS)
                 for stream in ready:
                     self._advance(stream)
-                self._say_waiting()
+                # Without its head, what Ray is asked of nodes is not answered.
+                if self.head.answers():
+                    self._lose_with_nodes()
+                    self._say_waiting()
         except BaseException:
             self._stop()
             raise
         if self.failed:
             raise StepError("\n".join(self.failed))
 
+    def _lose_with_nodes(self) -> None:
+        """Give up what ran on dead nodes. Ray waits until its connection breaks: minutes, where a host is away."""
+        alive = {node["NodeID"] for node in working_nodes()}
+        for stream, piece in list(self._running.items()):
+            if piece.node and piece.node_id not in alive:
+                del self._running[stream]
+                self._lose(piece, "the head has not heard from it for a minute, or it has ended")
+
     def _start(self, piece: Piece) -> None:
-        piece.node = ""
+        piece.node = piece.node_id = ""
         self._running[self._task.remote(piece.left(), *self._given)] = piece
 
     def _advance(self, stream: Any) -> None:
@@ -138,7 +158,7 @@ class Pieces:
     def _take(self, piece: Piece, event: Event) -> None:
         kind = event["event"]
         if kind == BEGAN:
-            piece.node = event["node"]
+            piece.node, piece.node_id = event["node"], event["id"]
             self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
         elif kind == FAILED:
             if event["status"] == TRY_AGAIN:
@@ -185,7 +205,7 @@ class Pieces:
             ray.cancel(stream, force=False)
         until = time.monotonic() + _END_SECONDS
         while self._running and time.monotonic() < until:
-            for stream in ray.wait(list(self._running), timeout=_LOOK_EVERY_SECONDS)[0]:
+            for stream in ray.wait(list(self._running), timeout=LOOK_EVERY_SECONDS)[0]:
                 try:
                     ray.get(next(stream))
                 except (StopIteration, RayError):

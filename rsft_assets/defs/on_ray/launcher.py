@@ -1,7 +1,7 @@
 """The launcher of a Ray cluster: its capabilities, and a step as a driver process of this machine.
 
-The driver is a child process that owns the pieces. Ray ends it where the cluster's head is gone, and would end the
-process that materializes with it. It is stopped, and ends with this process, like any step; its pieces end with it.
+The driver is a child process that owns the pieces: Ray ends a process whose cluster's head is gone. It is stopped,
+and ends with this process, like any step; its pieces end with it.
 """
 
 import functools
@@ -19,8 +19,6 @@ DRIVER = "rsft_assets.defs.on_ray.driver"
 _GRACE_SECONDS = 60.0
 """The driver gives the steps on the nodes their own time to save."""
 _ASK_AGAIN_SECONDS = 120
-_HEAD_LOST = "Failed to connect to GCS"
-"""What Ray writes before it ends a driver."""
 
 
 class RayLauncher:
@@ -32,7 +30,8 @@ class RayLauncher:
         self.placement = placement
 
     def capabilities(self, home: Path) -> Capabilities:
-        return _capabilities(self.placement, home.absolute(), int(time.monotonic() // _ASK_AGAIN_SECONDS))
+        asked = Placement(ray_address=self.placement.ray_address)
+        return _capabilities(asked, home.absolute(), int(time.monotonic() // _ASK_AGAIN_SECONDS))
 
     def run(self, call: StepCall) -> Iterator[Event]:
         options = ("--module", call.module, "--label", call.label, "--", *call.arguments)
@@ -43,7 +42,9 @@ class RayLauncher:
 def _capabilities(placement: Placement, home: Path, _: int) -> Capabilities:
     call = StepCall(DRIVER, (), home, "ray_nodes")
     [event] = [event for event in _drive(placement, call, ("--look",)) if event["event"] == "capabilities"]
-    return Capabilities(**{**event["offers"], "gpus": tuple((name, size) for name, size in event["offers"]["gpus"])})
+    offers = event["offers"]
+    lists = {"gpus": tuple((name, size) for name, size in offers["gpus"]), "machines": tuple(offers["machines"])}
+    return Capabilities(**{**offers, **lists})
 
 
 def _drive(placement: Placement, call: StepCall, options: tuple[str, ...]) -> Iterator[Event]:
@@ -54,12 +55,6 @@ def _drive(placement: Placement, call: StepCall, options: tuple[str, ...]) -> It
     try:
         yield from LocalLauncher(grace=_GRACE_SECONDS).run(driver)
     except StepFailed as error:
-        message = error.message
-        if not message and _HEAD_LOST in error.log_path.read_text(errors="replace"):
-            message = (
-                f"the head of the Ray cluster at {address} is gone; finished work is kept: start the cluster again and "
-                "run the same command again"
-            )
         if call.module == DRIVER:
-            raise StepError(message or str(error)) from error
-        raise StepFailed(call, error.status, error.log_path, message) from error
+            raise StepError(error.message or str(error)) from error
+        raise StepFailed(call, error.status, error.log_path, error.message) from error

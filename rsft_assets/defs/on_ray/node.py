@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Iterator, Mapping
 
+import ray
+
 from rsft_assets.defs.launchers import Event, LocalLauncher, StepCall, StepFailed
 from rsft_assets.defs.on_ray.probe import code_digest
 
@@ -11,7 +13,7 @@ BEGAN, FAILED = "began", "piece failed"
 
 def run_piece(call: StepCall, environment: Mapping[str, str | None], code: str) -> Iterator[Event]:
     """The events of a step on this node. A failure is an event too: the exception would not survive the transport."""
-    yield {"event": BEGAN, "node": socket.gethostname()}
+    yield {"event": BEGAN, "node": socket.gethostname(), "id": ray.get_runtime_context().get_node_id()}
     if (mine := code_digest()) != code:
         # The node has joined since the others were asked.
         words = f"its rsft_assets is of other code ({mine or 'none'}, the driver's {code}); install the same version"

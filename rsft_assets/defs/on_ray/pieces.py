@@ -29,6 +29,7 @@ class Piece:
     refs: list[Ref]
     node: str = ""
     """Where it runs; empty while it waits."""
+    node_id: str = ""
     lost: int = 0
     """Nodes that were lost under it since it last published something."""
     published: set[Ref] = field(default_factory=set)

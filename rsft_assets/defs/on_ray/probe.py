@@ -51,10 +51,10 @@ def look(node: str, check: str, settings: Mapping[str, str]) -> dict[str, Any]:
         "settings": {name: content_of(path) for name, path in settings.items()},
     }
     try:
-        from rsft_assets.steps.processes.hardware import this_machine
+        from rsft_assets.steps.processes.hardware import gpus_in_use, this_machine
 
         machine = this_machine()
-        found |= {"gpus": machine.gpus, "cores": machine.cores, "memory": machine.memory}
+        found |= {"gpus": machine.gpus, "cores": machine.cores, "memory": machine.memory, "in_use": gpus_in_use()}
     except ImportError:
         found["code"] = ""
     return found

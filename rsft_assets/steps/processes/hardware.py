@@ -16,6 +16,8 @@ from rsft_assets.specs.study import Study
 GIB = 2**30
 _TRAINING_BYTES = 18  # bf16 weights; fp32 gradients, master weights and two Adam moments
 _SCORING_BYTES = 2
+_IDLE_SHARE = 0.1
+"""Of a GPU's memory, which drivers and desktops use. An engine takes nine tenths and fails where that is not free."""
 _PROCESS_BYTES = 3 * GIB // 2
 """Of a process that trains or scores a model made for CPUs: libraries, the model, its working memory."""
 
@@ -33,6 +35,8 @@ class Capabilities:
     """Bytes that a process can still have."""
     slots: int = 1
     """Steps at the same time, each with the devices above."""
+    machines: tuple[str, ...] = ()
+    """Each machine of several, in words."""
     home_visible: bool = True
     """Whether a step reads and writes the home of this process."""
 
@@ -45,16 +49,33 @@ def this_machine() -> Capabilities:
 @functools.cache
 def gpus() -> tuple[tuple[str, int], ...]:
     """(name, bytes of memory) of each NVIDIA GPU; () where there is none, or where all are hidden."""
+    return tuple((name, int(memory) * 2**20) for name, memory in _ask_gpus("memory.total"))
+
+
+def gpus_in_use() -> tuple[str, ...]:
+    """Of each GPU that is not hidden, in words how much of it is in use; empty if little is, or it does not say."""
+    rows = _ask_gpus("index", "memory.total", "memory.used", only=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    return tuple(
+        f"GPU {index} ({name}, {int(used) / 1024:.0f} of {int(total) / 1024:.0f} GiB in use)"
+        if used.isdigit() and int(used) > _IDLE_SHARE * int(total)
+        else ""
+        for name, index, total, used in rows
+    )
+
+
+def _ask_gpus(*fields: str, only: str = "") -> list[list[str]]:
+    """The name and these fields of each GPU, or of those with these indices; sizes in MiB."""
     tool = shutil.which("nvidia-smi")
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return ()
-    query = ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        return []
+    query = [f"--query-gpu={','.join(('name', *fields))}", "--format=csv,noheader,nounits"]
+    query += [f"--id={only}"] if only else []
     try:
         listed = subprocess.run([tool, *query], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = (line.rsplit(",", 1) for line in listed.splitlines() if "," in line)
-    return tuple((name.strip(), int(memory) * 2**20) for name, memory in rows)
+        return []
+    rows = (line.rsplit(",", len(fields)) for line in listed.splitlines() if "," in line)
+    return [[word.strip() for word in row] for row in rows]
 
 
 def cores() -> int:

@@ -99,6 +99,7 @@ def _devices(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Find
             continue
         devices = f"{there.cores} cores, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
         yield Finding("ok", f"launcher {name}", devices)
+        yield from (Finding("ok", "node", machine) for machine in there.machines)
         if there.gpus:
             yield Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in there.gpus))
         else:

@@ -1,6 +1,5 @@
 """Steps on a Ray cluster of several hosts: the same outputs as here, whatever is killed, and no process left."""
 
-import importlib.util
 import shutil
 import signal
 import sys
@@ -10,93 +9,30 @@ import psutil
 import pytest
 
 from rsft_assets.steps.records.store import Store
-from rsft_assets_tests.ray_rig import ADDRESS, RayRig
+from rsft_assets_tests.defs.on_ray.clusters import (
+    NEEDS_RAY,
+    RSFT,
+    RUN,
+    new_rig,
+    runs,
+    settings,
+    steps_at_work,
+    wait_until,
+)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray: pip install -e '.[ray]'"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="needs util-linux"),
-]
-STUDY = """
-extends = "nano"
-[sources.few]
-kind = "math"
-instruction = ""
-origin = { name = "running", seed = 11, count = 64 }
-[pools.few_n4]
-source = "few"
-shards = 4
-teacher = { name = "procedural", origin = { name = "worked-steps", seed = 13, count = 4 } }
-sampling = { n = 4, max_tokens = 160, seed = 13 }
-"""
-PLACEMENT = f'[default]\nlauncher = "ray"\nray_address = "{ADDRESS}"\nray_pieces = 2\n'
-STEP = """
-import argparse, os, sys, time
-from pathlib import Path
-from rsft_assets.steps.processes.events import send
-from rsft_assets.steps.processes.program import run_step
-
-def main(arguments):
-    send({"event": "started"})
-    try:
-        time.sleep(600)
-    except BaseException:
-        time.sleep(0.5)
-        Path(os.environ["RSFT_HOME"], f"saved {'-'.join(sys.argv[1:]).replace('/', '_')}").touch()
-        raise
-
-parser = argparse.ArgumentParser()
-parser.add_argument("words", nargs="*")
-parser.add_argument("--partition", action="append")
-run_step(main, parser)
-"""
-RUN = """
-import os, sys
-from pathlib import Path
-from rsft_assets.defs.launchers import StepCall
-from rsft_assets.defs.on_ray.launcher import RayLauncher
-from rsft_assets.specs.placement import load_placement
-call = StepCall("sleeping_step", ("verdicts/few_n4",), Path(os.environ["RSFT_HOME"]), "sleeping")
-for event in RayLauncher(load_placement()).run(call):
-    print(event["event"], flush=True)
-"""
-RSFT = [sys.executable, "-m", "rsft_assets.commands.cli"]
+pytestmark = NEEDS_RAY
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rig")
-    for name, text in (("study.toml", STUDY), ("placement.toml", PLACEMENT), ("sleeping_step.py", STEP)):
-        (folder / name).write_text(text)
-    with RayRig(folder) as rig:
+    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
         rig.add("one", cores=1)
         rig.add("two", cores=1)
         yield rig
 
 
-def settings(rig, home, **others):
-    (rig.folder / home).mkdir(exist_ok=True)
-    files = {name: str(rig.folder / f"{name.lower()}.toml") for name in ("STUDY", "PLACEMENT")}
-    return {"RSFT_HOME": str(rig.folder / home)} | {f"RSFT_{name}": path for name, path in files.items()} | others
-
-
 def digests(rig, home):
     return {str(output.manifest.ref): output.digest for output in Store(rig.folder / home).outputs()}
-
-
-def wait_until(true, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return true()
-
-
-def runs(process):
-    try:
-        # The first process of a host waits for its own children only.
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +61,8 @@ def test_pieces_on_two_hosts_make_what_is_made_here(rig, made_here):
 def test_every_step_is_asked_to_save_when(ends, rig):
     home = ends.replace(" ", "-")
     command = rig.start([sys.executable, "-c", RUN], **settings(rig, home))
-    assert [command.stdout.readline() for _ in range(2)] == ["started\n"] * 2
-    steps = [step for host in rig.hosts.values() for step in host.processes("sleeping_step")]
-    steps = [step for step in steps if "-m sleeping_step" in " ".join(step.cmdline())]
+    assert [command.stdout.readline() for _ in range(2)] == ["started \n"] * 2
+    steps = steps_at_work(rig)
     assert len(steps) == 2
     [driver] = [
         one for one in psutil.Process(command.pid).children(recursive=True) if "on_ray.driver" in str(one.cmdline())

@@ -62,6 +62,23 @@ def test_gpus_that_are_hidden_are_not_there(tmp_path, monkeypatch):
     assert hardware.gpus.__wrapped__() == ()
 
 
+def test_visible_gpus_with_memory_in_use_are_named(tmp_path, monkeypatch):
+    """`nvidia-smi` is a fake that knows --id."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\ncase "$*" in *--id=1*) ;; *) echo "H100, 0, 81559, 60000";; esac\n'
+        'echo "H100, 1, 81559, 500"\necho "MIG, 2, 81559, [N/A]"\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.gpus_in_use() == ("GPU 0 (H100, 59 of 80 GiB in use)", "", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert hardware.gpus_in_use() == ("", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hardware.gpus_in_use() == ()
+
+
 def test_gpus_that_cannot_hold_the_weights_are_refused():
     study, there = load_study(), Capabilities(gpus=(("card", 24 * GIB),) * 2, cores=8, memory=64 * GIB)
     ref = Ref("scores/qwen3-14b/math500", f"{study.runs_of('qwen3-14b')[0].name}|0")

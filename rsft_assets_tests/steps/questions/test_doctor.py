@@ -61,7 +61,8 @@ def refused(placement):
 
 
 def cluster(placement):
-    return hardware.Capabilities(place="the cluster", gpus=(("H100", 80 << 30),), cores=64, memory=512 << 30, slots=4)
+    gpus, machines = (("H100", 80 << 30),), ("one: 64 cores, 1 GPUs (1 x H100 80 GiB)",)
+    return hardware.Capabilities(place="the cluster", gpus=gpus, cores=64, memory=512 << 30, slots=4, machines=machines)
 
 
 def findings_with(folder, capabilities):
@@ -73,6 +74,7 @@ def test_devices_are_those_of_the_launcher(tmp_path, monkeypatch):
     found = findings_with(tmp_path, cluster)
     assert (found["gpu"].state, found["gpu"].words) == ("ok", "H100 80 GiB")
     assert "64 cores, 512 GiB of memory, steps at a time: 4" in found["launcher local"].words
+    assert found["node"].words == "one: 64 cores, 1 GPUs (1 x H100 80 GiB)"
 
 
 def test_a_launcher_that_cannot_be_used_is_a_problem(tmp_path):
