@@ -145,11 +145,13 @@ def _publish_base(study: Study, store: Store, run: Run, *, force: bool) -> None:
     with store.build(study, checkpoint_ref(run, 0), force=force) as build:
         if build.finished is not None:
             return
-        output = build.input(base.asset)
+        output = build.input(base.asset, check=False)
         names = [record.path for record in output.manifest.files if record.path not in _NOT_MODEL]
         link_files(output.folder, names, build.folder)
+        # After a link was made, the file system reports a change, and the content would be read a second time.
+        output.verified()
         build.origin, build.adopted_from = output.manifest.origin, output.manifest.adopted_from
-        build.publish(stats={"step": 0})
+        build.publish(stats={"step": 0}, known=output.shared_with(build.folder))
 
 
 def _job(

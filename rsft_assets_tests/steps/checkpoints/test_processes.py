@@ -29,6 +29,8 @@ from rsft_assets_tests.steps.checkpoints.tiny_training import KILLED
 
 pytestmark = pytest.mark.slow
 KEPT = (2, 4, 6, 9)
+ALWAYS = {"save_always": 0.01}
+"""At every step, while training goes on."""
 TWO = {"processes": 2, "zero_stage": 3}
 
 
@@ -90,15 +92,21 @@ def results(store, study):
     return [weights_digest(output) for output in outputs], losses
 
 
-def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
-    train_to(study, store, 9)
-    expected = results(store, study)
-    folder = resume_folder(store, study).parent
+def put_aside(folder):
+    """The runs' outputs, so that all of it is made again."""
     folder.rename(folder.with_name("never-killed"))
     for path in folder.with_name("never-killed").rglob("current.json"):
         path.unlink()
-    chance = random.Random(4)
-    code, output = finish(start(tmp_path, target=9, kill_at=[chance.randint(1, 45) for _ in range(10)]))
+
+
+@pytest.mark.parametrize(("seed", "settings"), [(4, {}), (1, ALWAYS), (2, ALWAYS), (3, ALWAYS)])
+def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study, seed, settings):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    put_aside(resume_folder(store, study).parent)
+    chance = random.Random(seed)
+    kill_at = [chance.randint(1, 45) for _ in range(10)]
+    code, output = finish(start(tmp_path, target=9, kill_at=kill_at, **settings))
     assert code == 0, output[-2000:]
     assert output.count(KILLED) >= 5
     assert results(store, study) == expected
@@ -123,6 +131,24 @@ def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, stu
     [state] = saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
     assert state.step > 6 and state.check() is None
     assert [entry["step"] for entry in state.curves] == list(range(1, state.step + 1))
+
+
+def test_sigterm_while_a_state_is_written_leaves_one_that_resumes_to_the_bit(tmp_path, store, study):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    put_aside(resume_folder(store, study).parent)
+    process = start(tmp_path, target=9, save_always=1.0)
+    folder = resume_folder(store, study)
+    [writing] = wait_for(lambda: list(folder.glob(".writing-[1356789]")))
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    [state] = saved_states(folder)
+    assert state.check() is None
+    assert state.step >= int(writing.name.rpartition("-")[2])
+    assert not list(folder.glob(".writing-*"))
+    train_to(study, store, 9)
+    assert results(store, study) == expected
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

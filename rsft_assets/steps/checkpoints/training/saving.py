@@ -10,7 +10,6 @@ writes its own below `.writing-<step>`, then their checksums; the first process 
 state.json and renames the folder. Where memory does not hold a copy of the whole, `save` waits for the disk.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -231,4 +230,4 @@ class _Part:
         header += b" " * (-len(header) % 8)
         yield memoryview(len(header).to_bytes(8, "little") + header)
         for place, buffer in enumerate(self.buffers):
-            yield memoryview(buffer.numpy())[: self.bytes - place * _BUFFER_BYTES]
+            yield buffer.numpy().data[: self.bytes - place * _BUFFER_BYTES]
