@@ -1,6 +1,6 @@
 """Train the tiny runs as a program: `python -m …tiny_training SETTINGS.json`, killed at the n-th write if asked.
 
-With `save_always` a state is saved at every step that finds none under way, and flushing a part takes that many seconds.
+With `save_always` a state is saved at each step that finds none under way, and takes that many seconds to flush.
 `kill_at` lists, for one process after the other, a count of files opened for writing, renames, links and removals below
 RSFT_HOME; the last process is not killed. Each is forked from this one, so that libraries load once.
 """
@@ -57,7 +57,7 @@ def save_always(seconds: float) -> None:
     real = os.fsync
 
     def slow(descriptor: int) -> None:
-        if "/.writing-" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        if "/.writing-" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
             time.sleep(seconds)
         real(descriptor)
 
