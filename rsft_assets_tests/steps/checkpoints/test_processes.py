@@ -99,19 +99,26 @@ def put_aside(folder):
         path.unlink()
 
 
-@pytest.mark.parametrize(("seed", "settings"), [(4, {}), (1, ALWAYS), (2, ALWAYS), (3, ALWAYS)])
-def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study, seed, settings):
+def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
+    assert_killed_is_equal(tmp_path, store, study, random.Random(4))
+    for step in KEPT:
+        assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_run_killed_while_threads_save_is_bit_equal_to_one_never_killed(tmp_path, store, study, seed):
+    assert_killed_is_equal(tmp_path, store, study, random.Random(seed), save_always=0.01)
+
+
+def assert_killed_is_equal(tmp_path, store, study, chance, **settings):
     train_to(study, store, 9)
     expected = results(store, study)
     put_aside(resume_folder(store, study).parent)
-    chance = random.Random(seed)
     kill_at = [chance.randint(1, 45) for _ in range(10)]
     code, output = finish(start(tmp_path, target=9, kill_at=kill_at, **settings))
     assert code == 0, output[-2000:]
     assert output.count(KILLED) >= 5
     assert results(store, study) == expected
-    for step in KEPT:
-        assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
 
 
 @pytest.mark.parametrize("placement", [{}, TWO])

@@ -123,7 +123,7 @@ class Saver:
             self._told = True
             say_note(
                 f"{self.what}: saving takes about {self.cost:.0f} s, after a step of up to {self._step_seconds:.0f} s; "
-                f"a scheduler must grant at least {needed:.0f} s after SIGTERM",
+                f"a scheduler must grant at least {needed:.0f} s after SIGTERM (docs/deploy.md)",
                 stop_seconds=needed,
             )
 
