@@ -1,7 +1,7 @@
 """The training loop: batches, optimizer steps, the rolling state, and a call at every kept step.
 
 Fine-tuning and pretraining are the same loop over different `Work`. A signal to stop is obeyed between two
-steps, on every process at the same one, once the state is saved.
+steps, on every process at the same one, once the state is saved; one process gives up its step between micro-batches.
 """
 
 import contextlib
@@ -81,37 +81,65 @@ def _batch(session: Session, bounds: Bounds, tokens: Tokens, rows: Sequence[int]
 
 def train(session: Session, work: Work, position: Position, bounds: Bounds, kept_step: KeptStep) -> None:
     """Train from `position` to the target; `kept_step` runs on every process at each kept step."""
-    progress = Progress(f"training {work.what}", bounds.target, "steps")
-    progress.skip(position.step)
     _try_held_out(session, work, position, bounds)
     if position.step in bounds.kept:
         kept_step(position.step, position.curves)
-    with Saver(session, bounds.folder, bounds.belongs_to, work.what) as saver, _asked_to_stop() as asked:
-        while position.step < bounds.target:
-            step = position.step + 1
-            entry, stop, due = _one_step(session, work, bounds, step, asked, saver)
-            position.step = step
-            position.curves.append(entry)
-            if session.rank == 0:
-                progress.step(1, _note(entry, session))
-            saver.look()
-            at_kept = step in bounds.kept
-            # A stop waits for the state alone: the next try measures this step, and hands it over.
-            stop = stop or (step in bounds.tried and _is_asked(session, asked))
-            if not stop:
-                _try_held_out(session, work, position, bounds)
-            if stop or due or at_kept:
-                saver.save(step, position.curves)
-            if at_kept:
-                # A crash while it is handed over costs nothing then.
-                saver.wait()
-                stop = stop or _is_asked(session, asked)
-                if not stop:
-                    kept_step(step, position.curves)
-                    stop = _is_asked(session, asked)
-            if stop:
-                saver.wait()
-                raise Stopped(f"{stop_name(asked)} after step {step}")
+    saving = Saver(session, bounds.folder, bounds.belongs_to, work.what, position.step)
+    with saving as saver, _asked_to_stop() as asked:
+        if session.world == 1:
+            session.before_each = lambda: _give_up_if(asked)
+        try:
+            _train_on(session, work, position, bounds, kept_step, saver, asked)
+        except _GivenUp:
+            if saver.step != position.step:
+                saver.save(position.step, position.curves)
+            saver.wait()
+            raise Stopped(f"{stop_name(asked)} after step {position.step}") from None
+
+
+def _train_on(
+    session: Session,
+    work: Work,
+    position: Position,
+    bounds: Bounds,
+    kept_step: KeptStep,
+    saver: Saver,
+    asked: list[int],
+) -> None:
+    progress = Progress(f"training {work.what}", bounds.target, "steps")
+    progress.skip(position.step)
+    while position.step < bounds.target:
+        step = position.step + 1
+        entry, stop, due = _one_step(session, work, bounds, step, asked, saver)
+        position.step = step
+        position.curves.append(entry)
+        if session.rank == 0:
+            progress.step(1, _note(entry, session))
+        saver.look()
+        at_kept = step in bounds.kept
+        # A stop waits for the state alone: the next try takes the held-out loss of this step, and hands it over.
+        if stop or (step in bounds.tried and _is_asked(session, asked)):
+            raise _GivenUp
+        _try_held_out(session, work, position, bounds)
+        if due or at_kept:
+            saver.save(step, position.curves)
+        if at_kept:
+            # A crash while it is handed over costs nothing then.
+            saver.wait()
+            if _is_asked(session, asked):
+                raise _GivenUp
+            kept_step(step, position.curves)
+            if _is_asked(session, asked):
+                raise _GivenUp
+
+
+class _GivenUp(Exception):
+    """Work that a stop does not wait for; weights and moments are those after the last whole step."""
+
+
+def _give_up_if(asked: list[int]) -> None:
+    if asked:
+        raise _GivenUp
 
 
 def _try_held_out(session: Session, work: Work, position: Position, bounds: Bounds) -> None:
@@ -120,9 +148,11 @@ def _try_held_out(session: Session, work: Work, position: Position, bounds: Boun
         return
     entry = position.curves[-1]
     if entry.get("held_out_loss") is None:
-        entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
-        _refuse_broken_weights(work, position.step, entry["held_out_loss"])
+        loss = held_out_loss(session, work.held_out, bounds)
+        _refuse_broken_weights(work, position.step, loss)
+        # Both or none: a stop may come between them.
         entry["base_kl"] = base_kl(session, work.held_out, bounds)
+        entry["held_out_loss"] = loss
         if session.rank == 0:
             log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], position.step)
 
@@ -217,7 +247,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
         if asked and number == signal.SIGINT:
             raise Stopped(signal.Signals(number).name)
         asked.append(number)
-        log.warning("%s: stopping after this step", signal.Signals(number).name)
+        log.warning("%s: saving, then stopping", signal.Signals(number).name)
 
     try:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -53,9 +53,14 @@ _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 class Saver:
     """Saves the rolling state, one at a time and at limited cost; every process of a training has one."""
 
-    def __init__(self, session: Session, folder: Path, belongs_to: dict[str, Any], what: str) -> None:
+    def __init__(
+        self, session: Session, folder: Path, belongs_to: dict[str, Any], what: str, step: int | None = None
+    ) -> None:
+        """`step`: of the state that training goes on from."""
         self.session, self.folder, self.belongs_to, self.what = session, folder, belongs_to, what
         self.saved_at = time.monotonic()
+        self.step = step
+        """Of the last state, or of the one under way."""
         self.cost = 0.0
         """Seconds from the copy to the end of the last one."""
         self._threads = ThreadPoolExecutor(_WRITERS, "saving")
@@ -88,7 +93,9 @@ class Saver:
         """Begin to save the state after a step; every process must ask."""
         self.wait()
         self._began = time.monotonic()
-        self._step_seconds = curves[-1]["seconds"] if curves else 0.0
+        self.step = step
+        # One process gives up the step under way.
+        self._step_seconds = curves[-1]["seconds"] if self.session.world > 1 else 0.0
         aside = self.folder / f".writing-{step}"
         if self.session.rank == 0:
             for left in self.folder.glob(".writing-*"):
@@ -121,9 +128,10 @@ class Saver:
         needed = self._step_seconds + self.cost
         if self.session.rank == 0 and not self._told and needed > _TOLD_FROM_SECONDS:
             self._told = True
+            what = "saving, after the end of a step," if self._step_seconds else "saving"
             say_note(
-                f"{self.what}: saving takes about {self.cost:.0f} s, after a step of up to {self._step_seconds:.0f} s; "
-                f"a scheduler must grant at least {needed:.0f} s after SIGTERM (docs/deploy.md)",
+                f"{self.what}: {what} takes about {needed:.0f} s; a scheduler must grant at least that after SIGTERM "
+                "(docs/deploy.md)",
                 stop_seconds=needed,
             )
 
