@@ -78,6 +78,12 @@ def wait_for(condition):
     return found
 
 
+def steps_told(events):
+    """How far a training said that it is, each time."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
+    return [event["done"] for event in lines if event["event"] == "progress"]
+
+
 def is_pending(number, pid):
     """Whether a signal waits for this process to take it."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -122,12 +128,12 @@ def assert_killed_is_equal(tmp_path, store, study, chance, **settings):
 
 
 @pytest.mark.parametrize("placement", [{}, TWO])
-def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, placement):
+def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, monkeypatch, placement):
+    events = tmp_path / "events"
+    monkeypatch.setenv("RSFT_EVENTS", str(events))
     process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=placement)
     run_folder = resume_folder(store, study).parent.parent
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
-        time.sleep(0.05)
+    wait_for(lambda: [step for step in steps_told(events) if step > 6])
     # One from a scheduler, one from the end of whoever started it.
     process.send_signal(signal.SIGTERM)
     time.sleep(0.01)

@@ -193,6 +193,38 @@ def test_a_failure_of_the_training_leaves_the_state_under_way(tmp_path, session,
     assert_holds(saved_states(tmp_path)[0], held_by(session))
 
 
+def process_of_two(session, rank, meeting):
+    return SimpleNamespace(**{**vars(session), "rank": rank, "world": 2, "barrier": lambda: meeting.wait(60)})
+
+
+def test_each_process_writes_its_share_and_the_first_puts_them_together(tmp_path, session):
+    meeting = threading.Barrier(2)
+
+    def save(rank):
+        with Saver(process_of_two(session, rank, meeting), tmp_path, {}, "it") as saver:
+            for step in (1, 2):
+                saver.save(step, [{"step": step, "seconds": 1.0}])
+            saver.wait()
+
+    other = threading.Thread(target=save, args=(1,))
+    other.start()
+    save(0)
+    other.join()
+    [state] = saved_states(tmp_path)
+    assert state.step == 2 and {name.split("-")[1] for name in state.files} == {"0", "1"}
+    assert_holds(state, held_by(session))
+    assert sorted(path.name for path in state.folder.iterdir()) == sorted([*state.files, "state.json"])
+
+
+def test_the_first_process_does_not_wait_for_ever_for_one_that_failed(tmp_path, session, monkeypatch):
+    monkeypatch.setattr(saving, "_OTHERS_SECONDS", 0.2)
+    alone = SimpleNamespace(**{**vars(session), "world": 2})
+    with pytest.raises(ValueError, match="of the other"), Saver(alone, tmp_path, {}, "it") as saver:
+        saver.save(1, [{"step": 1, "seconds": 1.0}])
+        raise ValueError("of the other")
+    assert saved_states(tmp_path) == []
+
+
 def test_a_disk_that_fills_while_training_goes_on_ends_it_and_keeps_the_last_state(store, study, monkeypatch):
     train_to(study, store, 4)
     save_always(monkeypatch)

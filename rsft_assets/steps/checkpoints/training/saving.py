@@ -42,7 +42,7 @@ _OTHERS_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.02
 _PART_BYTES = 2**28
 _BUFFER_BYTES = 2**25
-"""A power of two: torch rounds pinned memory up to one."""
+"""A power of two, as torch rounds pinned memory up to one; large, so that the threads seldom ask for Python's lock."""
 _WRITERS = 2
 """One part is flushed to the disk while the checksum of the next is taken."""
 _FEW_PARTS = 3
