@@ -214,8 +214,9 @@ def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[s
 
 def _resume_step(folder: Path, run: Run, belongs_to: dict[str, Any], first_missing: int) -> int:
     """Step of the state to go on from; 0 where there is none that leads to the first missing step."""
-    from rsft_assets.steps.checkpoints.training.state import saved_states
+    from rsft_assets.steps.checkpoints.training.state import remove_unfinished, saved_states
 
+    remove_unfinished(folder)
     for state in saved_states(folder):
         changed = [key for key in belongs_to if state.belongs_to.get(key) != belongs_to[key]]
         if changed:

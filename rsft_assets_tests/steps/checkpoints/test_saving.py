@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rsft_assets.steps.checkpoints import preparation
 from rsft_assets.steps.checkpoints.training import loop, saving
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
@@ -183,6 +184,15 @@ def test_what_a_killed_save_left_is_removed_by_the_next(tmp_path, session):
     with Saver(session, tmp_path, {}, "it") as saver:
         saver.save(9, [])
     assert [path.name for path in tmp_path.iterdir()] == ["state-9"]
+
+
+def test_what_a_killed_save_left_takes_no_disk_when_the_next_try_is_estimated(store, study, monkeypatch):
+    left = resume_folder(store, study) / ".writing-7"
+    left.mkdir(parents=True)
+    estimated = []
+    monkeypatch.setattr(preparation, "check", lambda *_: estimated.append(left.exists()))
+    train_to(study, store, 2)
+    assert estimated == [False]
 
 
 def test_a_failure_of_the_training_leaves_the_state_under_way(tmp_path, session, disk):

@@ -26,7 +26,7 @@ import torch
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.disk import resume_bytes
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
-from rsft_assets.steps.checkpoints.training.state import MASTER, saved_states, whole_tensor
+from rsft_assets.steps.checkpoints.training.state import MASTER, remove_unfinished, saved_states, whole_tensor
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.processes.hardware import free_memory
 from rsft_assets.steps.processes.program import Stopped
@@ -77,10 +77,14 @@ class Saver:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         # A second Ctrl-C is not waited for. After a failure of the training, a state under way is the last good one.
         hurry = isinstance(error, Stopped | KeyboardInterrupt)
-        if self._under_way is not None and not hurry:
-            wait([self._under_way], timeout=None if self.session.world == 1 else _OTHERS_SECONDS)
-        self._closed.set()
-        self._threads.shutdown(wait=not hurry, cancel_futures=True)
+        try:
+            if error is None:
+                self.wait()
+            elif self._under_way is not None and not hurry:
+                wait([self._under_way], timeout=None if self.session.world == 1 else _OTHERS_SECONDS)
+        finally:
+            self._closed.set()
+            self._threads.shutdown(wait=not hurry, cancel_futures=True)
 
     def due(self) -> float:
         """1.0 where the first process finds it time to save; others follow it."""
@@ -98,8 +102,7 @@ class Saver:
         self._step_seconds = curves[-1]["seconds"] if self.session.world > 1 else 0.0
         aside = self.folder / f".writing-{step}"
         if self.session.rank == 0:
-            for left in self.folder.glob(".writing-*"):
-                shutil.rmtree(left, ignore_errors=True)
+            remove_unfinished(self.folder)
             aside.mkdir(parents=True)
         self.session.barrier()
         written = {}

@@ -6,6 +6,7 @@ part and what the state belongs to. `saving.py` writes it aside and renames it; 
 
 import json
 import logging
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,12 @@ def saved_states(folder: Path) -> list[State]:
         except (OSError, ValueError, KeyError) as error:
             log.warning("%s cannot be read (%s); it is not used", path, error)
     return sorted(states, key=lambda state: -state.step)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What a killed save left: it is no state, and as large as one."""
+    for left in folder.glob(".writing-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def whole_tensor(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.Tensor:
