@@ -30,19 +30,23 @@ SHAPES = {"embedding": (13, 7), "norm": (7,), "scale": (), "large": (31, 17), "e
 
 @pytest.fixture
 def session():
-    """One process's, with weights and moments of its own, in one type a tensor."""
+    return session_on("cpu")
+
+
+def session_on(device):
+    """What saving asks of a session of one process: weights and moments of two types."""
     chance = torch.Generator().manual_seed(5)
     parameters, moments = [], {}
     for name, shape in SHAPES.items():
         dtype = torch.bfloat16 if name == "norm" else torch.float32
-        parameter = torch.nn.Parameter(torch.randn(shape, generator=chance).to(dtype))
+        parameter = torch.nn.Parameter(torch.randn(shape, generator=chance).to(device, dtype))
         parameters.append((name, parameter))
-        moments[parameter] = {kind: torch.randn(shape, generator=chance).to(dtype).t() for kind in MOMENTS}
+        moments[parameter] = {kind: torch.randn(shape, generator=chance).to(device, dtype).t() for kind in MOMENTS}
     return SimpleNamespace(
         rank=0,
         world=1,
         stage=0,
-        device="cpu",
+        device=device,
         spec=SimpleNamespace(precision="fp32"),
         adam=SimpleNamespace(state=moments),
         named_parameters=lambda: parameters,
@@ -53,7 +57,9 @@ def session():
 def held_by(session):
     """(kind/name, tensor) of everything that a state must hold."""
     return {
-        f"{kind}/{name}": (parameter if kind == MASTER else session.adam.state[parameter][kind]).detach().clone()
+        f"{kind}/{name}": (parameter if kind == MASTER else session.adam.state[parameter][kind])
+        .detach()
+        .to("cpu", copy=True)
         for name, parameter in session.named_parameters()
         for kind in (MASTER, *MOMENTS)
     }
@@ -137,6 +143,25 @@ def test_training_goes_on_while_a_state_is_written_and_the_state_stays_that_of_i
     [state] = saved_states(tmp_path)
     assert_holds(state, before)
     assert state.curves == [{"step": 1, "seconds": 1.0, "held_out_loss": None}]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("free", [2**40, 0])
+def test_a_state_on_a_gpu_is_copied_before_its_weights_change(tmp_path, monkeypatch, free):
+    monkeypatch.setattr(saving, "free_memory", lambda: free)
+    session = session_on("cuda:0")
+    before = held_by(session)
+    with Saver(session, tmp_path, {}, "it") as saver:
+        for step in (1, 2):
+            saver.save(step, [])
+            with torch.no_grad():
+                for _, parameter in session.named_parameters():
+                    parameter.zero_()
+            saver.wait()
+            [state] = saved_states(tmp_path)
+            assert state.step == step
+            assert_holds(state, before)
+            before = held_by(session)
 
 
 def test_without_memory_for_a_copy_few_parts_are_held_at_a_time(tmp_path, session, monkeypatch, disk):
