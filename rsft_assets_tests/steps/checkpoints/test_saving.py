@@ -111,7 +111,7 @@ def save_always(monkeypatch):
 
 
 @pytest.mark.parametrize("free", [2**40, 0])
-@pytest.mark.parametrize(("part", "buffer"), [(2**28, 2**25), (2**10, 2**6), (1, 2**4)])
+@pytest.mark.parametrize(("part", "buffer"), [(2**28, 2**22), (2**10, 2**6), (1, 2**4)])
 def test_what_is_saved_is_read_back_whatever_the_sizes(tmp_path, session, monkeypatch, free, part, buffer):
     monkeypatch.setattr(saving, "free_memory", lambda: free)
     monkeypatch.setattr(saving, "_PART_BYTES", part)
