@@ -30,6 +30,8 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, IMAGE = DECLARED["project"], DECLARED["dependency-groups"]["image"]
 EXTRAS = {"cpu": ("ifeval", "postgres", "ray", "test"), "gpu": ("gpu", "ifeval", "postgres", "ray", "test")}
+SECONDS_TO_SAVE = 300
+"""Between the signal to stop and the end."""
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the Dockerfile is for a checkout")
 
 
@@ -99,6 +101,7 @@ def test_the_manifest_is_of_this_ray_and_shares_one_volume():
     head, (workers,) = cluster["spec"]["headGroupSpec"], cluster["spec"]["workerGroupSpecs"]
     for group in (head, workers):
         pod = group["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] == SECONDS_TO_SAVE
         (container,) = pod["containers"]
         assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
         assert container["volumeMounts"] == [{"name": pod["volumes"][0]["name"], "mountPath": "/work"}]
@@ -112,6 +115,12 @@ def test_the_manifest_is_of_this_ray_and_shares_one_volume():
     assert (ROOT / applied).samefile(DEPLOY / "raycluster.yaml")
     asked = [command for command in COMMANDS if matching(command, ["*kubectl get*"])]
     assert len(asked) == 1 and f"ray.io/cluster={cluster['metadata']['name']}" in asked[0]
+
+
+def test_slurm_grants_the_time_that_the_page_promises():
+    asked = f"#SBATCH --signal=TERM@{SECONDS_TO_SAVE}"
+    assert asked in (DEPLOY / "rsft.sbatch").read_text()
+    assert f"`{asked}` in `rsft.sbatch`" in PAGE
 
 
 def test_placements_of_the_page_are_valid(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ class LocalLauncher:
 
     def __init__(self, environment: Mapping[str, str | None] | None = None, grace: float = _GRACE_SECONDS) -> None:
         """`environment` is set over this process's for the step, or unset where None; a step that is asked to end is
-        killed after `grace` seconds.
+        killed after `grace` seconds, or twice those that it said it needs.
         """
         self.environment, self.grace = environment or {}, grace
 
@@ -102,13 +102,14 @@ class LocalLauncher:
                 stderr=subprocess.STDOUT,
                 env=environment,
             )
-        message = ""
+        message, grace = "", self.grace
         try:
             for event in follow(process, events_path):
+                grace = max(grace, 2 * event.get("stop_seconds", 0.0))
                 message = event.get("message", message) if event["event"] == "failed" else message
                 yield event
         finally:
-            end([process], seconds=self.grace)
+            end([process], seconds=grace)
             events_path.unlink(missing_ok=True)
         if process.returncode != 0:
             raise StepFailed(call, process.returncode, log_path, message)

@@ -103,18 +103,20 @@ def test_stopping_early_ends_the_whole_group(step):
     assert wait_until(lambda: not alive(pid))
 
 
-def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path):
+@pytest.mark.parametrize(("grace", "needed", "takes"), [(30.0, 0.0, 0.0), (0.1, 10.0, 2.0)])
+def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path, grace, needed, takes):
     call = step(f"""
         import signal, sys, time
-        from rsft_assets.steps.processes.events import send
+        from rsft_assets.steps.processes.events import say_note
         def save(*_):
+            time.sleep({takes})
             open({str(tmp_path / "saved")!r}, "w").write("saved")
             sys.exit(75)
         signal.signal(signal.SIGTERM, save)
-        send({{"event": "started"}})
+        say_note("saving takes long", stop_seconds={needed})
         time.sleep(600)
     """)
-    events = LocalLauncher().run(call)
+    events = LocalLauncher(grace=grace).run(call)
     next(events)
     events.close()
     assert (tmp_path / "saved").read_text() == "saved"

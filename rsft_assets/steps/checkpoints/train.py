@@ -145,11 +145,13 @@ def _publish_base(study: Study, store: Store, run: Run, *, force: bool) -> None:
     with store.build(study, checkpoint_ref(run, 0), force=force) as build:
         if build.finished is not None:
             return
-        output = build.input(base.asset)
+        output = build.input(base.asset, check=False)
         names = [record.path for record in output.manifest.files if record.path not in _NOT_MODEL]
         link_files(output.folder, names, build.folder)
+        # After a link was made, the file system reports a change, and the content would be read a second time.
+        output.verified()
         build.origin, build.adopted_from = output.manifest.origin, output.manifest.adopted_from
-        build.publish(stats={"step": 0})
+        build.publish(stats={"step": 0}, known=output.shared_with(build.folder))
 
 
 def _job(
@@ -218,8 +220,9 @@ def _belongs_to(study: Study, run: Run, base: Output, dataset: Output) -> dict[s
 
 def _resume_step(folder: Path, run: Run, belongs_to: dict[str, Any], first_missing: int) -> int:
     """Step of the state to go on from; 0 where there is none that leads to the first missing step."""
-    from rsft_assets.steps.checkpoints.training.state import saved_states
+    from rsft_assets.steps.checkpoints.training.state import remove_unfinished, saved_states
 
+    remove_unfinished(folder)
     for state in saved_states(folder):
         changed = [key for key in belongs_to if state.belongs_to.get(key) != belongs_to[key]]
         if changed:

@@ -103,7 +103,7 @@ def say_skipped(ref: Ref, reason: str) -> None:
     log.warning("skipped %s: %s", ref, reason)
 
 
-def say_note(words: str) -> None:
-    """Report a note before the work continues."""
-    send({"event": "note", "words": words})
+def say_note(words: str, **facts: float) -> None:
+    """Report a note before the work continues; `stop_seconds` says how long this step takes to end when it is asked."""
+    send({"event": "note", "words": words, **facts})
     log.info("%s", words)

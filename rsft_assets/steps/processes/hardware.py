@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _TRAINING_BYTES = 18  # bf16 weights; fp32 gradients, master weights and two Ada
 _SCORING_BYTES = 2
 _IDLE_SHARE = 0.1
 """Of a GPU's memory, which drivers and desktops use. An engine takes nine tenths and fails where that is not free."""
+_GROUPS, _GROUPS_OF_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _PROCESS_BYTES = 3 * GIB // 2
 """Of a process that trains or scores a model made for CPUs: libraries, the model, its working memory."""
 
@@ -84,7 +86,11 @@ def cores() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of this machine's own memory that a process can still have."""
+    """Bytes of this machine's own memory that a process can still have, within the limits of a container or job."""
+    return max(0, min(_limits()))
+
+
+def _available() -> int:
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -92,6 +98,27 @@ def free_memory() -> int:
     except OSError:
         pass
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _limits() -> Iterator[int]:
+    """What the machine has, and each limited control group of this process; file pages that can go count as left."""
+    yield _available()
+    for line in _GROUPS_OF_PROCESS.read_text().splitlines() if _GROUPS_OF_PROCESS.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = _GROUPS / "memory" if controllers else _GROUPS
+        names = ("limit_in_bytes", "usage_in_bytes") if controllers else ("max", "current")
+        place = root / path.strip("/")
+        # A container may see its own group as the root, under whatever path.
+        for folder in (place, *(one for one in place.parents if one.is_relative_to(root))):
+            try:
+                limit, used = (int((folder / f"memory.{name}").read_text()) for name in names)
+                stat = dict(one.split() for one in (folder / "memory.stat").read_text().splitlines())
+            except (OSError, ValueError):
+                # Not there, or without a limit.
+                continue
+            yield limit - used + int(stat["total_inactive_file" if controllers else "inactive_file"])
 
 
 def how_many_at_once(placement: Placement, processes: int, machine: Capabilities, *, needs_gpu: bool) -> int:

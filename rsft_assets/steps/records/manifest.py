@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,11 +194,20 @@ def _damaged(path: Path, what: str, why: object) -> StepError:
     return StepError(f"{path}: damaged {what} ({why}){AGAIN}")
 
 
-def describe(folder: Path, ref: Ref, *, started: float, made_by: dict[str, Any], **declared: Any) -> Manifest:
-    """Digest every file of a complete folder but the hidden ones, and write its manifest; `declared` are the fields
-    that the files do not tell.
+def describe(
+    folder: Path,
+    ref: Ref,
+    *,
+    started: float,
+    made_by: dict[str, Any],
+    known: Iterable[FileRecord] = (),
+    **declared: Any,
+) -> Manifest:
+    """Digest every file of a complete folder but the hidden and the `known` ones, and write its manifest; `declared`
+    are the fields that the files do not tell.
     """
-    files = [_file_record(path, folder) for path in _published(folder)]
+    digested = {folder / record.path: record for record in known}
+    files = [digested.get(path) or _file_record(path, folder) for path in _published(folder)]
     if missing := missing_files(ref.stage, (record.path for record in files)):
         raise StepError(f"{ref} is not published: {folder} has no {' and no '.join(missing)}")
     finished = time.time()

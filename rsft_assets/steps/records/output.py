@@ -7,7 +7,7 @@ from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.records.checked import content_damage
-from rsft_assets.steps.records.manifest import Manifest, read_manifest, read_pointer
+from rsft_assets.steps.records.manifest import FileRecord, Manifest, read_manifest, read_pointer
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Output:
     def has(self, name: str) -> bool:
         """Whether its manifest lists this file."""
         return any(record.path == name for record in self.manifest.files)
+
+    def shared_with(self, folder: Path) -> list[FileRecord]:
+        """Those of its files that another folder holds, too, as links."""
+        pairs = [(record, self.folder / record.path, folder / record.path) for record in self.manifest.files]
+        return [record for record, mine, other in pairs if other.exists() and other.samefile(mine)]
 
     def damage(self, *, content: bool) -> str | None:
         """What is wrong with its files, in words: presence and size, and with `content` every byte."""

@@ -19,7 +19,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.manifest import (
     FILE_NAME,
     POINTER,
+    FileRecord,
     InputRecord,
     Manifest,
     Pointer,
@@ -71,16 +72,18 @@ class Build:
             raise StepError(f"{self.identity.ref}: its step ended without publishing anything")
         return self.finished
 
-    def input(self, asset: str, partition: str = "") -> Output:
-        """An input, its content checked before use."""
+    def input(self, asset: str, partition: str = "", *, check: bool = True) -> Output:
+        """An input, its content checked before use, unless the caller does that."""
         known = {(i.asset, i.partition): i for i in self.identity.inputs}
-        return self.store.used(known[(asset, partition)]).verified()
+        output = self.store.used(known[(asset, partition)])
+        return output.verified() if check else output
 
-    def publish(self, stats: dict[str, Any] | None = None) -> Output:
-        """Digest what is in the folder, write the manifest, rename into place, point at it."""
+    def publish(self, stats: dict[str, Any] | None = None, *, known: Iterable[FileRecord] = ()) -> Output:
+        """Digest all files of the folder but the `known`, write the manifest, rename into place, point at it."""
         manifest = describe(
             self.folder,
             self.identity.ref,
+            known=known,
             fingerprint=self.identity.fingerprint,
             spec=self.identity.spec,
             inputs=list(self.identity.inputs),

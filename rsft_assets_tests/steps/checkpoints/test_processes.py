@@ -29,6 +29,8 @@ from rsft_assets_tests.steps.checkpoints.tiny_training import KILLED
 
 pytestmark = pytest.mark.slow
 KEPT = (2, 4, 6, 9)
+ALWAYS = {"save_always": 0.01}
+"""At every step, while training goes on."""
 TWO = {"processes": 2, "zero_stage": 3}
 
 
@@ -76,6 +78,12 @@ def wait_for(condition):
     return found
 
 
+def steps_told(events):
+    """How far a training said that it is, each time."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
+    return [event["done"] for event in lines if event["event"] == "progress"]
+
+
 def is_pending(number, pid):
     """Whether a signal waits for this process to take it."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -90,29 +98,42 @@ def results(store, study):
     return [weights_digest(output) for output in outputs], losses
 
 
-def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
-    train_to(study, store, 9)
-    expected = results(store, study)
-    folder = resume_folder(store, study).parent
+def put_aside(folder):
+    """The runs' outputs, so that all of it is made again."""
     folder.rename(folder.with_name("never-killed"))
     for path in folder.with_name("never-killed").rglob("current.json"):
         path.unlink()
-    chance = random.Random(4)
-    code, output = finish(start(tmp_path, target=9, kill_at=[chance.randint(1, 45) for _ in range(10)]))
-    assert code == 0, output[-2000:]
-    assert output.count(KILLED) >= 5
-    assert results(store, study) == expected
+
+
+def test_a_run_killed_ten_times_is_bit_equal_to_one_never_killed(tmp_path, store, study):
+    assert_killed_is_equal(tmp_path, store, study, random.Random(4))
     for step in KEPT:
         assert len(list(store.slot(checkpoint(study, step)).glob("*/manifest.json"))) == 1
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_run_killed_while_threads_save_is_bit_equal_to_one_never_killed(tmp_path, store, study, seed):
+    assert_killed_is_equal(tmp_path, store, study, random.Random(seed), save_always=0.01)
+
+
+def assert_killed_is_equal(tmp_path, store, study, chance, **settings):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    put_aside(resume_folder(store, study).parent)
+    kill_at = [chance.randint(1, 45) for _ in range(10)]
+    code, output = finish(start(tmp_path, target=9, kill_at=kill_at, **settings))
+    assert code == 0, output[-2000:]
+    assert output.count(KILLED) >= 5
+    assert results(store, study) == expected
+
+
 @pytest.mark.parametrize("placement", [{}, TWO])
-def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, placement):
+def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, study, monkeypatch, placement):
+    events = tmp_path / "events"
+    monkeypatch.setenv("RSFT_EVENTS", str(events))
     process = start(tmp_path, target=9_000, schedule={"epochs": 3_000}, placement=placement)
     run_folder = resume_folder(store, study).parent.parent
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not list(run_folder.glob("*ep3000*/6/current.json")):
-        time.sleep(0.05)
+    wait_for(lambda: [step for step in steps_told(events) if step > 6])
     # One from a scheduler, one from the end of whoever started it.
     process.send_signal(signal.SIGTERM)
     time.sleep(0.01)
@@ -123,6 +144,24 @@ def test_sigterm_saves_the_state_and_asks_to_be_tried_again(tmp_path, store, stu
     [state] = saved_states(next(run_folder.glob("*ep3000*")) / ".resume")
     assert state.step > 6 and state.check() is None
     assert [entry["step"] for entry in state.curves] == list(range(1, state.step + 1))
+
+
+def test_sigterm_while_a_state_is_written_leaves_one_that_resumes_to_the_bit(tmp_path, store, study):
+    train_to(study, store, 9)
+    expected = results(store, study)
+    put_aside(resume_folder(store, study).parent)
+    process = start(tmp_path, target=9, save_always=1.0)
+    folder = resume_folder(store, study)
+    [writing] = wait_for(lambda: list(folder.glob(".writing-[1356789]")))
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == TRY_AGAIN, output[-2000:]
+    [state] = saved_states(folder)
+    assert state.check() is None
+    assert state.step >= int(writing.name.rpartition("-")[2])
+    assert not list(folder.glob(".writing-*"))
+    train_to(study, store, 9)
+    assert results(store, study) == expected
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

@@ -15,6 +15,7 @@ from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.train import train
+from rsft_assets.steps.checkpoints.training import saving
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
 from rsft_assets.steps.checkpoints.training.order import rows_of_step
@@ -266,19 +267,19 @@ def test_a_flipped_byte_in_the_state_means_starting_over(store, study, caplog):
 
 def test_a_full_disk_while_saving_leaves_the_last_state_and_checkpoint(store, study, monkeypatch):
     train_to(study, store, 2)
-    real = states.write_json
+    real = saving.write_json
 
     def full(path, value):
         if value["step"] == 4:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, value)
 
-    monkeypatch.setattr(states, "write_json", full)
+    monkeypatch.setattr(saving, "write_json", full)
     with pytest.raises(OSError, match="No space left"):
         train_to(study, store, 4)
     assert [state.step for state in states.saved_states(resume_folder(store, study))] == [2]
     store.require(checkpoint(study, 2)).verified()
-    monkeypatch.setattr(states, "write_json", real)
+    monkeypatch.setattr(saving, "write_json", real)
     assert train_to(study, store, 4)[0].stats["step"] == 4
 
 

@@ -1,5 +1,6 @@
 """Train the tiny runs as a program: `python -m …tiny_training SETTINGS.json`, killed at the n-th write if asked.
 
+With `save_always` a state is saved at each step that finds none under way, and takes that many seconds to flush.
 `kill_at` lists, for one process after the other, a count of files opened for writing, renames, links and removals below
 RSFT_HOME; the last process is not killed. Each is forked from this one, so that libraries load once.
 """
@@ -8,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +50,21 @@ def load() -> None:
     quiet_deepspeed()
 
 
+def save_always(seconds: float) -> None:
+    """Nearly at every step; each file of a state takes so many seconds to reach the disk."""
+    from rsft_assets.steps.checkpoints.training import saving
+
+    real = os.fsync
+
+    def slow(descriptor: int) -> None:
+        if "/.writing-" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            time.sleep(seconds)
+        real(descriptor)
+
+    saving._SAVE_EVERY_SECONDS, saving._SAVE_SHARE = 0.0, 1e9
+    saving.os.fsync = slow
+
+
 def is_killed(settings: dict[str, Any], at: int) -> bool:
     """Whether a process that trains as asked is killed at this write; False where it was done before."""
     pid = os.fork()
@@ -64,6 +81,8 @@ def main(arguments: Namespace) -> None:
     settings = json.loads(Path(arguments.settings).read_text())
     if settings.get("kill_at"):
         load()
+    if "save_always" in settings:
+        save_always(settings["save_always"])
     for at in settings.get("kill_at", ()):
         if not is_killed(settings, at):
             break

@@ -86,3 +86,38 @@ def test_gpus_that_cannot_hold_the_weights_are_refused():
         refuse_without_gpu(study, ref, Placement(), there)
     refuse_without_gpu(study, ref, Placement(tensor_parallel=2), there)
     refuse_without_gpu(study, ref, Placement(engine="endpoint"), there)
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "left"),
+    [
+        (
+            "0::/job/step",
+            {"job/memory.max": 9, "job/memory.current": 6, "job/memory.stat": f"anon 1\ninactive_file {2 * GIB}"},
+            5,
+        ),
+        ("0::/job/step", {"job/step/memory.max": "max", "job/memory.max": "max"}, 64),
+        # Seen from a container, the group's own files are at the root.
+        (
+            "4:cpu,memory:/docker/x",
+            {
+                "memory/memory.limit_in_bytes": 9,
+                "memory/memory.usage_in_bytes": 4,
+                "memory/memory.stat": f"total_inactive_file {GIB}",
+            },
+            6,
+        ),
+        ("4:cpuset:/job", {"memory/memory.limit_in_bytes": 1}, 64),
+    ],
+)
+def test_free_memory_is_what_a_job_or_container_may_still_have(tmp_path, monkeypatch, group, files, left):
+    for name, value in files.items():
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{value * GIB if isinstance(value, int) else value}\n")
+    of_process = tmp_path / "of_process"
+    of_process.write_text(f"1:name=systemd:/\n{group}\n")
+    monkeypatch.setattr(hardware, "_GROUPS", tmp_path)
+    monkeypatch.setattr(hardware, "_GROUPS_OF_PROCESS", of_process)
+    monkeypatch.setattr(hardware, "_available", lambda: 64 * GIB)
+    assert hardware.free_memory() == left * GIB

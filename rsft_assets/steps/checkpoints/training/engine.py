@@ -9,7 +9,7 @@ import datetime
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,8 @@ class Session:
         self.world, self.rank, self.device = dist.get_world_size(), dist.get_rank(), device
         self.model, self.spec = model, spec
         self.stage = stage_of(spec, placement)
+        self.before_each: Callable[[], None] = lambda: None
+        """Called before each micro-batch; what it raises gives up the batch."""
         if spec.precision == "bf16-pure" and self.stage:
             raise StepError(
                 f'precision "bf16-pure" has no master weights, which ZeRO stage {self.stage} cannot do; '
@@ -165,13 +167,18 @@ class Session:
         """Gradients of this process's micro-batches, reduced over processes; each one's sums of loss and entropy."""
         self.engine.train()
         sums = []
-        for number, micro in enumerate(micros):
+        for number, micro in enumerate(self._each(micros)):
             self.engine.set_gradient_accumulation_boundary(number == len(micros) - 1)
             weighted, of_micro = self.engine(micro)
             # DeepSpeed averages over processes, and the weights already are those of the whole batch.
             self.engine.backward(weighted * self.world)
             sums.append(of_micro if micro.counted else torch.zeros_like(of_micro))
         return [(loss, entropy) for loss, entropy in (one.tolist() for one in sums)]
+
+    def _each(self, micros: Sequence[MicroBatch]) -> Iterator[MicroBatch]:
+        for micro in micros:
+            self.before_each()
+            yield micro
 
     def apply(self, rate: float) -> float:
         """One optimizer step; the gradient's norm before clipping."""
@@ -190,7 +197,7 @@ class Session:
         """Summed token losses over all processes, without training."""
         self.engine.eval()
         # Every process runs every one of its micro-batches: under ZeRO-3 each forward pass is a collective call.
-        losses = [(float(self.engine(micro)[1][0]), micro.counted) for micro in micros]
+        losses = [(float(self.engine(micro)[1][0]), micro.counted) for micro in self._each(micros)]
         total = sum(loss for loss, counted in losses if counted)
         return self.sum_over_processes([total])[0]
 
@@ -198,7 +205,8 @@ class Session:
     def divergence_sum(self, micros: Sequence[MicroBatch], base: Trainee | None) -> float | None:
         """Summed KL divergence from the base over all processes; None where one of them does not hold the base."""
         self.engine.eval()
-        of_each = [self.engine.module.divergence(m, base) for m in micros if m.counted] if base is not None else []
+        each = self._each(micros)
+        of_each = [self.engine.module.divergence(m, base) for m in each if m.counted] if base is not None else []
         total, missing = self.sum_over_processes([sum(of_each), float(base is None)])
         return None if missing else total
 

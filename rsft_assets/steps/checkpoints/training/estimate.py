@@ -111,7 +111,8 @@ def check(cost: Estimate, placement: Placement, device: str, home: Path, what: s
             f"{cost.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    say_note(f"{what}: about {gib:.2f} GiB of {where}, {cost.disk / GIB:.2f} GiB of disk")
+    copied = f"saving takes up to {cost.resume / GIB:.2f} GiB more of this machine's memory, where twice that is free"
+    say_note(f"{what}: about {gib:.2f} GiB of {where}, {cost.disk / GIB:.2f} GiB of disk; {copied}")
 
 
 def _advice(cost: Estimate, placement: Placement, device: str) -> str:

@@ -1,7 +1,7 @@
 """The training loop: batches, optimizer steps, the rolling state, and a call at every kept step.
 
 Fine-tuning and pretraining are the same loop over different `Work`. A signal to stop is obeyed between two
-steps, on every process at the same one, after the state is saved.
+steps, on every process at the same one, once the state is saved; one process gives up its step between micro-batches.
 """
 
 import contextlib
@@ -15,20 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
-from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.engine import Session
 from rsft_assets.steps.checkpoints.training.gpu import on_gpu
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch, micro_batch, plan
+from rsft_assets.steps.checkpoints.training.saving import Saver
 from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import Work
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.program import Stopped
 
 log = logging.getLogger(__name__)
-_SAVE_EVERY_SECONDS = 60.0
-_SAVE_SHARE = 0.05
-"""At most this share of the time goes into saving between kept steps."""
 _ROWS_NAMED = 32
 
 
@@ -84,37 +81,89 @@ def _batch(session: Session, bounds: Bounds, tokens: Tokens, rows: Sequence[int]
 
 def train(session: Session, work: Work, position: Position, bounds: Bounds, kept_step: KeptStep) -> None:
     """Train from `position` to the target; `kept_step` runs on every process at each kept step."""
-    progress = Progress(f"training {work.what}", bounds.target, "steps")
-    progress.skip(position.step)
-    saver = _Saver(session, bounds)
+    _try_held_out(session, work, position, bounds)
     if position.step in bounds.kept:
         kept_step(position.step, position.curves)
-    with _asked_to_stop() as asked:
-        while position.step < bounds.target:
-            step = position.step + 1
-            entry, stop, due = _one_step(session, work, bounds, step, asked, saver)
-            position.step = step
-            position.curves.append(entry)
-            if session.rank == 0:
-                progress.step(1, _note(entry, session))
-            at_kept = step in bounds.kept
-            if step in bounds.tried and work.held_out is not None:
-                entry["held_out_loss"] = held_out_loss(session, work.held_out, bounds)
-                _refuse_broken_weights(work, step, entry["held_out_loss"])
-                entry["base_kl"] = base_kl(session, work.held_out, bounds)
-                if session.rank == 0:
-                    log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], step)
-            # Before a kept step is handed over, so that a crash there costs nothing.
-            if stop or due or at_kept:
-                saver.save(step, position.curves)
-            if at_kept:
-                kept_step(step, position.curves)
-            if stop:
-                raise Stopped(f"{stop_name(asked)} after step {step}")
+    saving = Saver(session, bounds.folder, bounds.belongs_to, work.what, position.step)
+    with saving as saver, _asked_to_stop() as asked:
+        if session.world == 1:
+            session.before_each = lambda: _give_up_if(asked)
+        try:
+            _train_on(session, work, position, bounds, kept_step, saver, asked)
+        except _GivenUp:
+            if saver.step != position.step:
+                saver.save(position.step, position.curves)
+            saver.wait()
+            raise Stopped(f"{stop_name(asked)} after step {position.step}") from None
+
+
+def _train_on(
+    session: Session,
+    work: Work,
+    position: Position,
+    bounds: Bounds,
+    kept_step: KeptStep,
+    saver: Saver,
+    asked: list[int],
+) -> None:
+    progress = Progress(f"training {work.what}", bounds.target, "steps")
+    progress.skip(position.step)
+    while position.step < bounds.target:
+        step = position.step + 1
+        entry, stop, due = _one_step(session, work, bounds, step, asked, saver)
+        position.step = step
+        position.curves.append(entry)
+        if session.rank == 0:
+            progress.step(1, _note(entry, session))
+        saver.look()
+        at_kept = step in bounds.kept
+        # A stop waits for the state alone: the next try takes the held-out loss of this step, and hands it over.
+        if stop or (step in bounds.tried and _is_asked(session, asked)):
+            raise _GivenUp
+        _try_held_out(session, work, position, bounds)
+        if due or at_kept:
+            saver.save(step, position.curves)
+        if at_kept:
+            # A crash while it is handed over costs nothing then.
+            saver.wait()
+            if _is_asked(session, asked):
+                raise _GivenUp
+            kept_step(step, position.curves)
+            if _is_asked(session, asked):
+                raise _GivenUp
+
+
+class _GivenUp(Exception):
+    """Work that a stop does not wait for; weights and moments are those after the last whole step."""
+
+
+def _give_up_if(asked: list[int]) -> None:
+    if asked:
+        raise _GivenUp
+
+
+def _try_held_out(session: Session, work: Work, position: Position, bounds: Bounds) -> None:
+    """The loss of the held-out rows after this step, unless it is known: a training stopped here did not take it."""
+    if position.step not in bounds.tried or work.held_out is None or not position.curves:
+        return
+    entry = position.curves[-1]
+    if entry.get("held_out_loss") is None:
+        loss = held_out_loss(session, work.held_out, bounds)
+        _refuse_broken_weights(work, position.step, loss)
+        # Both or none: a stop may come between them.
+        entry["base_kl"] = base_kl(session, work.held_out, bounds)
+        entry["held_out_loss"] = loss
+        if session.rank == 0:
+            log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], position.step)
+
+
+def _is_asked(session: Session, asked: list[int]) -> bool:
+    """Whether any process was asked to stop; every process must ask."""
+    return session.sum_over_processes([float(bool(asked))])[0] > 0
 
 
 def _one_step(
-    session: Session, work: Work, bounds: Bounds, step: int, asked: list[int], saver: "_Saver"
+    session: Session, work: Work, bounds: Bounds, step: int, asked: list[int], saver: Saver
 ) -> tuple[dict[str, Any], bool, bool]:
     started = time.monotonic()
     rows = work.rows(step)
@@ -167,26 +216,6 @@ def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
         )
 
 
-class _Saver:
-    """Saves the rolling state, at limited cost."""
-
-    def __init__(self, session: Session, bounds: Bounds) -> None:
-        self.session, self.bounds = session, bounds
-        self.saved_at = time.monotonic()
-        self.cost = 0.0
-
-    def due(self) -> float:
-        """1.0 where the first process finds it time to save; others follow it."""
-        waited = time.monotonic() - self.saved_at
-        return float(self.session.rank == 0 and waited > max(_SAVE_EVERY_SECONDS, self.cost / _SAVE_SHARE))
-
-    def save(self, step: int, curves: list[dict[str, Any]]) -> None:
-        started = time.monotonic()
-        states.save(self.session, self.bounds.folder, step, self.bounds.belongs_to, curves)
-        self.saved_at = time.monotonic()
-        self.cost = self.saved_at - started
-
-
 def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
     """Mean loss over the trained tokens of rows that are never trained on."""
     return session.loss_sum(_held_out(session, held_out, bounds)) / max(1, int(held_out.trained.sum()))
@@ -218,7 +247,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
         if asked and number == signal.SIGINT:
             raise Stopped(signal.Signals(number).name)
         asked.append(number)
-        log.warning("%s: stopping after this step", signal.Signals(number).name)
+        log.warning("%s: saving, then stopping", signal.Signals(number).name)
 
     try:
         for number in (signal.SIGTERM, signal.SIGINT):

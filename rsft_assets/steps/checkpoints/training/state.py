@@ -1,12 +1,11 @@
 """The rolling resume state: master weights and moments by name, so it fits any number of processes and any stage.
 
 `<folder>/state-<step>/` holds `part-*.safetensors` and, written last, `state.json` with a checksum of each
-part and what the state belongs to. Written aside and renamed; the one before is deleted after.
+part and what the state belongs to. `saving.py` writes it aside and renames it; the one before is deleted after.
 """
 
 import json
 import logging
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -16,15 +15,15 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.engine import MOMENTS, Session
-from rsft_assets.steps.records.manifest import write_json
+from rsft_assets.steps.records.checked import signs
 
 log = logging.getLogger(__name__)
-_PART_BYTES = 2**30
 MASTER = "master"
+_SOUND: set[tuple[Any, ...]] = set()
+"""Parts that this process found right: path, checksum, and what the file system says of them."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,13 @@ class State:
     files: dict[str, int]
 
     def check(self) -> str | None:
-        """What is damaged, in words."""
+        """What is damaged, in words; a part that this process found right is not read again unless it changed."""
         for name, expected in self.files.items():
             path = self.folder / name
-            if not path.is_file() or _checksum(path) != expected:
+            sound = (path, expected, *signs(path)) if path.is_file() else None
+            if sound is None or (sound not in _SOUND and _checksum(path) != expected):
                 return f"{path} has changed since it was written (checksum differs)"
+            _SOUND.add(sound)
         return None
 
     def require_sound(self) -> None:
@@ -80,51 +81,13 @@ def saved_states(folder: Path) -> list[State]:
     return sorted(states, key=lambda state: -state.step)
 
 
-def save(session: Session, folder: Path, step: int, belongs_to: dict[str, Any], curves: list[dict[str, Any]]) -> None:
-    """Every process writes its share; the state appears by one rename."""
-    aside, place = folder / f".writing-{step}", folder / f"state-{step}"
-    if session.rank == 0:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-    session.barrier()
-    files = _write_parts(session, aside)
-    checksums = {name: value for part in session.gather_objects(files) for name, value in part.items()}
-    if session.rank == 0:
-        facts = {"step": step, "belongs_to": belongs_to, "curves": curves, "files": checksums}
-        write_json(aside / "state.json", facts)
-        shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
-        for old in saved_states(folder):
-            if old.step < step:
-                shutil.rmtree(old.folder, ignore_errors=True)
-    session.barrier()
+def remove_unfinished(folder: Path) -> None:
+    """What a killed save left: it is no state, and as large as one."""
+    for left in folder.glob(".writing-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
-def _write_parts(session: Session, folder: Path) -> dict[str, int]:
-    files: dict[str, int] = {}
-    held: dict[str, torch.Tensor] = {}
-
-    def flush() -> None:
-        name = f"part-{session.rank}-{len(files)}.safetensors"
-        save_file(held, folder / name)
-        with (folder / name).open("rb") as file:
-            os.fsync(file.fileno())
-        files[name] = _checksum(folder / name)
-        held.clear()
-
-    for number, (name, parameter) in enumerate(session.named_parameters()):
-        for kind in (MASTER, *MOMENTS):
-            value = _full(session, parameter, kind)
-            if number % session.world == session.rank:
-                held[f"{kind}/{name}"] = value.detach().cpu().contiguous().clone()
-        if sum(t.numel() * t.element_size() for t in held.values()) >= _PART_BYTES:
-            flush()
-    if held:
-        flush()
-    return files
-
-
-def _full(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.Tensor:
+def whole_tensor(session: Session, parameter: torch.nn.Parameter, kind: str) -> torch.Tensor:
     """The whole of one parameter's master weight or moment; every process must ask."""
     from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
@@ -215,7 +178,7 @@ def full_weights(session: Session, dtype: torch.dtype, *, masters: bool = False)
     weights: dict[str, torch.Tensor] = {}
     for name, parameter in session.named_parameters():
         if masters and session.stage:
-            value = _full(session, parameter, MASTER)
+            value = whole_tensor(session, parameter, MASTER)
             if session.rank == 0:
                 weights[name] = value.detach().to("cpu", dtype, copy=True)
             continue
