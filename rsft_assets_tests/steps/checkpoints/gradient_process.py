@@ -51,7 +51,7 @@ def run(case):
     placement = Placement(device="cpu", zero_stage=case["stage"], compile=case["compile"])
     session = Session(model, spec, placement, "cpu")
     assert compile_for(session, placement, packed=case["packed"]) == (case["compile"] == "on")
-    recompute(model, case["recompute"])
+    recompute(session.engine.module, case["recompute"])
     bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.

@@ -100,9 +100,9 @@ QWEN3_1_7B = Shape(hidden_size=2048, intermediate_size=6144, num_hidden_layers=2
     ("gpu", "placement", "least", "most"),
     [
         (80, Placement(), 0, 0),
-        (60, Placement(), 8, 16),
-        (60, Placement(compile="off"), 17, 24),
-        (60, Placement(zero_stage=3), 17, 24),
+        (60, Placement(), 4, 14),
+        (60, Placement(compile="off"), 14, 24),
+        (60, Placement(zero_stage=3), 14, 24),
         (60, Placement(micro_batch_tokens=9_000), 0, 0),
         (34, Placement(), 28, 28),
         (10, Placement(), 28, 28),

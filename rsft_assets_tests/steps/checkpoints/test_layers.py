@@ -63,7 +63,7 @@ def test_layers_computed_again_give_the_same_gradient():
         return tensor
 
     for share, words in ((0.0, "0 of 2"), (0.5, "1 of 2"), (1.0, "2 of 2")):
-        assert layers.recompute(trainee.model, share) == f"{words} layers are computed again in the backward pass"
+        assert layers.recompute(trainee, share) == f"{words} layers are computed again in the backward pass"
         kept.append(0)
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             trainee.train()(line)
@@ -120,7 +120,7 @@ def test_lines_of_many_lengths_share_compiled_code(compiled):
     """A line of one token is compiled once more, and nothing else."""
     ours, plain = compiled
     for share in (0.0, 0.5):
-        layers.recompute(ours.model, share)
+        layers.recompute(ours, share)
         before = layers._graphs()
         for lengths in ((1,), (32,), (64, 1), *((n, 3 * n, 5) for n in range(2, 20)), (600,)):
             line = line_of(lengths)
@@ -129,6 +129,18 @@ def test_lines_of_many_lengths_share_compiled_code(compiled):
                 torch.testing.assert_close(ours.eval()(line), plain.eval()(line), rtol=1e-5, atol=1e-3)
         assert layers._graphs() - before <= 12
     assert layers._graphs() == before
+
+
+@pytest.mark.slow
+def test_a_compiled_model_can_be_given_up(compiled):
+    """A second try after running out of memory must not find the first one's model there."""
+    session = in_session()
+    assert layers.compile_for(session, COMPILED, packed=True)
+    gradient(session.engine.module, line_of((20, 9)))
+    model = weakref.ref(session.model)
+    del session
+    gc.collect()
+    assert model() is None
 
 
 @pytest.mark.slow
@@ -150,7 +162,7 @@ def test_the_compiled_loss_is_that_of_whole_logits(monkeypatch, dtype):
     targets, weights = torch.randint(0, 51, (23,)), torch.rand(23)
     # One chunk in one piece, in pieces; several chunks.
     for chunk, piece in ((100, 100), (100, 5), (7, 4)):
-        monkeypatch.setattr(losses, "CHUNK_LOGITS", 51 * chunk)
+        monkeypatch.setattr(losses, "chunk_logits", lambda *_, chunk=chunk: 51 * chunk)
         monkeypatch.setattr(losses, "_PIECE_LOGITS", 51 * piece)
         found = []
         for elements in (losses.plain_elements, compiled_elements()):

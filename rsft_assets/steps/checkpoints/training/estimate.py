@@ -13,7 +13,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.checkpoints.training.layers import compiles
-from rsft_assets.steps.checkpoints.training.loss import LOGITS_BYTES, chunk_logits
+from rsft_assets.steps.checkpoints.training.loss import LOGIT_BYTES, chunk_logits
 from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.processes.hardware import GIB, free_memory, gpus
@@ -107,8 +107,8 @@ def _activations(config: Any, tokens: int, width: int, recompute: float, gpu: in
     one_layer = tokens * (9 * hidden + 3 * inner if compiled else 16 * hidden + 4 * inner) * width
     # Those computed again are so one at a time, after the others have let go of theirs.
     insides = one_layer * max(1, layers - round(recompute * layers))
-    logit_bytes = width if compiled else LOGITS_BYTES
-    at_once, all_logits = chunk_logits(gpu, logit_bytes), tokens * config.vocab_size
+    logit_bytes = width if compiled else LOGIT_BYTES
+    at_once, all_logits = chunk_logits(gpu, recompute, logit_bytes), tokens * config.vocab_size
     logits = min(at_once, all_logits) * logit_bytes
     matrix = config.vocab_size * hidden * (width if compiled and all_logits <= at_once else 4)
     return int(layers * tokens * hidden * width + insides + logits + matrix)

@@ -29,8 +29,9 @@ def decoder_layers(model: Any) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
-def recompute(model: Any, share: float) -> str:
+def recompute(trainee: Trainee, share: float) -> str:
     """Have this share of the layers computed again in the backward pass; which, in words."""
+    trainee.head.recompute, model = share, trainee.model
     layers = decoder_layers(model)
     count = round(share * len(layers))
     if count or (share and not layers):

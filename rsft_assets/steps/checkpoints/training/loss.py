@@ -11,12 +11,12 @@ from torch import nn
 
 from rsft_assets.steps.checkpoints.training.attention import Rows
 
-CHUNK_LOGITS = 2**27
-"""Logits of one chunk on a CPU: half a gigabyte in fp32."""
-LOGITS_BYTES = 8
+CHUNK_BYTES = 2**30
+"""Of the logits of one chunk and their gradient, on a CPU and where a GPU's memory is short."""
+LOGIT_BYTES = 8
 """Of one logit and its gradient in fp32, where PyTorch computes them operation by operation."""
 _GPU_PART = 16
-"""A chunk takes at most this part of a GPU's memory."""
+"""Elsewhere a chunk takes at most this part of a GPU's memory: mostly it holds a micro-batch."""
 _PIECE_LOGITS = 2**30
 """Elements that compiled code is given at once: 32 bits count them, which is faster."""
 
@@ -24,9 +24,9 @@ Elements = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 """Of one chunk: the loss of each token, and where they are wanted the summed entropy and the slope of the logits."""
 
 
-def chunk_logits(memory: int | None, logit_bytes: int) -> int:
-    """Logits of one chunk; `memory` is that of the GPU, None on a CPU."""
-    return CHUNK_LOGITS if memory is None else memory // _GPU_PART // logit_bytes
+def chunk_logits(gpu: int | None, recompute: float, logit_bytes: int) -> int:
+    """Logits of one chunk, by the memory of the GPU, which is short where all layers are computed again."""
+    return (CHUNK_BYTES if gpu is None or recompute == 1 else max(CHUNK_BYTES, gpu // _GPU_PART)) // logit_bytes
 
 
 def plain_elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool) -> Elements:
@@ -123,13 +123,15 @@ class LossHead(nn.Module):
         super().__init__()
         self.weight = matrix
         self.elements: Any = plain_elements
+        self.recompute = 0.0
+        """Share of the layers that are computed again."""
 
     def forward(
         self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        logit_bytes = LOGITS_BYTES if self.elements is plain_elements else hidden.itemsize
-        memory = torch.cuda.get_device_properties(hidden.device).total_memory if hidden.is_cuda else None
-        chunk = max(1, chunk_logits(memory, logit_bytes) // self.weight.shape[0])
+        logit_bytes = LOGIT_BYTES if self.elements is plain_elements else hidden.itemsize
+        gpu = torch.cuda.get_device_properties(hidden.device).total_memory if hidden.is_cuda else None
+        chunk = max(1, chunk_logits(gpu, self.recompute, logit_bytes) // self.weight.shape[0])
         function: Any = _ChunkedLoss.apply
         loss: tuple[torch.Tensor, torch.Tensor] = function(hidden, self.weight, targets, weights, chunk, self.elements)
         return loss
@@ -156,7 +158,7 @@ class Trainee(nn.Module):
     def divergence(self, micro: Any, base: "Trainee") -> float:
         """KL divergence of the next token from the base model's, in nats, summed over the trained tokens."""
         ours, theirs = (one.hidden(micro).index_select(0, micro.chosen) for one in (self, base))
-        chunk = max(1, CHUNK_LOGITS // 2 // self.head.weight.shape[0])
+        chunk = max(1, CHUNK_BYTES // LOGIT_BYTES // 2 // self.head.weight.shape[0])
         total = 0.0
         for start in range(0, len(ours), chunk):
             mine, other = (

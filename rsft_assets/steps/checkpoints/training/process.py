@@ -121,7 +121,7 @@ class _Training:
         if compiles(placement, device, self.session.stage) and not self.compiled and placement.recompute_share is None:
             # The share was chosen for compiled layers, which keep less.
             share = 1.0
-        words = recompute(self.session.model, share)
+        words = recompute(self.session.engine.module, share)
         if self.session.rank == 0 and (share or device != "cpu"):
             log.info("%s: %s", self.job.ref, words)
 
