@@ -4,6 +4,7 @@ In: a model under training, what the placement says. Out: the same modules under
 to packed rows stays outside of compiled code, and lines of every length share it.
 """
 
+import functools
 import logging
 import time
 from typing import Any
@@ -31,11 +32,13 @@ def decoder_layers(model: Any) -> list[Any]:
 
 def recompute(trainee: Trainee, share: float) -> str:
     """Have this share of the layers computed again in the backward pass; which, in words."""
-    trainee.head.recompute, model = share, trainee.model
-    layers = decoder_layers(model)
+    trainee.head.recompute = share
+    model, layers = trainee.model, decoder_layers(trainee.model)
     count = round(share * len(layers))
     if count or (share and not layers):
         model.gradient_checkpointing_enable({"use_reentrant": False})
+        # For frozen embeddings. Here it would only make held-out rows ask for gradients, and be compiled once more.
+        model.disable_input_require_grads()
     # The backward pass reaches the first layers last, when the others have let go of what they kept.
     for number, layer in enumerate(layers):
         layer.gradient_checkpointing = number < count
@@ -68,17 +71,24 @@ def compile_for(session: Session, placement: Placement, *, packed: bool) -> bool
             log.info("layers and loss are compiled: %d graphs in %.0f s", _graphs() - before, taken)
             return True
         for layer in decoder_layers(session.model):
-            del layer.forward
+            layer.__class__ = type(layer).__base__
         trainee.head.elements = plain_elements
     log.warning("layers are not compiled, so training is slower: %s", cause)
     return False
 
 
 def compile_layers(trainee: Trainee) -> None:
-    """In place: a module around each layer would change the names of weights."""
+    """By their class: a module around each layer would change names of weights, and a method that a layer holds would
+    keep the layer in memory.
+    """
     for layer in decoder_layers(trainee.model):
-        layer.forward = torch.compile(layer.forward, dynamic=True)
+        layer.__class__ = _compiled(type(layer))
     trainee.head.elements = compiled_elements()
+
+
+@functools.cache
+def _compiled(kind: Any) -> type:
+    return type(kind.__name__, (kind,), {"forward": torch.compile(kind.forward, dynamic=True)})
 
 
 def _failure(trainee: Trainee, device: str) -> str | None:

@@ -67,8 +67,9 @@ def compiled_elements() -> Any:
 
     def elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool) -> Elements:
         piece = max(1, _PIECE_LOGITS // logits.shape[1])
-        parts = zip(logits.split(piece), targets.split(piece), weights.split(piece), strict=True)
-        losses, entropies = zip(*[overwrite(*part, sloped) for part in parts], strict=True)
+        parts = [slice(start, start + piece) for start in range(0, len(logits), piece)]
+        found = [overwrite(logits[part], targets[part], weights[part], sloped) for part in parts]
+        losses, entropies = zip(*found, strict=True)
         return torch.cat(losses), sum(entropies) if sloped else None, logits if sloped else None
 
     return elements
