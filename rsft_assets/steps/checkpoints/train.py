@@ -76,7 +76,7 @@ def train(
         except OutOfMemory as error:
             if under_torchrun():
                 raise
-            log.warning("%s. Trained on with all layers computed again in the backward pass", error)
+            log.warning("%s. Training goes on with all layers computed again in the backward pass", error)
         return _train_run(study, store, run, steps, replace(chosen, recompute_share=1.0), force=force, slot=slot)
 
     needs_gpu = study.get("models", refs[0].name).runs_on_gpu

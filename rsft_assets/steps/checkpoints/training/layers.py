@@ -82,7 +82,8 @@ def compile_layers(trainee: Trainee) -> None:
     keep the layer in memory.
     """
     for layer in decoder_layers(trainee.model):
-        layer.__class__ = _compiled(type(layer))
+        kind: Any = type(layer)
+        layer.__class__ = _compiled(kind)
     trainee.head.elements = compiled_elements()
 
 
