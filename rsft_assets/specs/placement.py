@@ -51,6 +51,11 @@ class Placement:
     """Kernel of packed rows on a GPU; padded is the path of the CPU."""
     deterministic: bool = False
     """A training on GPUs repeats and resumes to the bit, as one on a CPU does."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile of the decoder layers and the loss. auto: on GPUs."""
+    recompute_share: float | None = None
+    """Share of the layers, 0 to 1, computed again in the backward pass. None: on a GPU as few as memory allows, on a
+    CPU none."""
     threads: int = 1
     """CPU threads of each process."""
     workers: int = 2

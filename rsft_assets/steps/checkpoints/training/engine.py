@@ -39,11 +39,14 @@ def dtype_of(precision: str) -> torch.dtype:
     return torch.float32 if precision == "fp32" else torch.bfloat16
 
 
-def device_of(placement: Placement) -> str:
-    """`cuda:<n>` of this process, or `cpu`."""
+def device_of(placement: Placement, *, needs_gpu: bool = False) -> str:
+    """`cuda:<n>` of this process, or `cpu`; where a GPU is needed, `cpu` only if the placement says so."""
     if placement.device == "cpu" or not torch.cuda.is_available():
-        if placement.device == "cuda":
-            raise StepError('placement says device = "cuda", but torch sees no GPU here; use "auto" or "cpu"')
+        if placement.device == "cuda" or (needs_gpu and placement.device == "auto"):
+            raise StepError(
+                f'placement says device = "{placement.device}", but torch {torch.__version__} sees no GPU here: '
+                'install a build of torch for CUDA and a driver as new as it asks for, or set device = "cpu"'
+            )
         return "cpu"
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if number >= there:

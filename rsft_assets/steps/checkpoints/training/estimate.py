@@ -12,7 +12,9 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
-from rsft_assets.steps.checkpoints.training.loss import CHUNK_LOGITS
+from rsft_assets.steps.checkpoints.training.layers import compiles
+from rsft_assets.steps.checkpoints.training.loss import LOGIT_BYTES, chunk_logits
+from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.processes.hardware import GIB, free_memory, gpus
 
@@ -34,6 +36,8 @@ class Estimate:
     """Of one micro-batch on one process."""
     tokens: int
     """Of that micro-batch: the budget, or the longest row where that is more."""
+    recompute: float
+    """Share of layers whose insides are computed again in the backward pass."""
     checkpoint: int
     """Also what the first process gathers in the machine's memory to write one."""
     resume: int
@@ -53,9 +57,10 @@ def estimate(
     *,
     longest: int,
     kept: int,
-    recompute: bool,
+    recompute: float,
+    gpu: int | None = None,
 ) -> Estimate:
-    """Memory and disk of one training, from the model's shape and the placement."""
+    """Memory and disk of one training, from the model's shape and the placement; `gpu` is the memory of one."""
     width = 4 if precision == "fp32" else 2
     stage = max(placement.zero_stage, 1) if precision == "bf16" else placement.zero_stage
     shares = [placement.processes if stage >= at else 1 for at in (3, 2, 1)]
@@ -67,21 +72,45 @@ def estimate(
     tokens = max(placement.micro_batch_tokens, longest)
     return Estimate(
         states=weights + gradients + moments,
-        activations=_activations(config, tokens, width, recompute),
+        activations=_activations(
+            config, tokens, width, recompute, gpu, compiled=compiles(placement, "cuda" if gpu else "cpu", stage)
+        ),
         tokens=tokens,
+        recompute=recompute,
         checkpoint=checkpoint_bytes(parameters, precision),
         resume=resume_bytes(parameters, precision),
         disk=disk_bytes(parameters, precision, kept),
     )
 
 
-def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
-    """Bytes kept for the backward pass: layer inputs, one layer's insides (all, without recomputing), the loss."""
+def fitting(base: Path, precision: str, placement: Placement, device: str, *, longest: int, kept: int) -> Estimate:
+    """The estimate with as few layers computed again as memory allows, with all where that is not enough either.
+
+    Where the placement says a share, and on a CPU, where that is none, with this share.
+    """
+    config, parameters = shape_of(base), parameters_of(base)
+    memory = None if device == "cpu" else _memory(placement, device)[0]
+    layers = config.num_hidden_layers
+    shares = [again / layers for again in range(layers + 1)] if memory is not None else [0.0]
+    if placement.recompute_share is not None:
+        shares = [placement.recompute_share]
+    costs = (
+        estimate(config, parameters, precision, placement, longest=longest, kept=kept, recompute=share, gpu=memory)
+        for share in shares
+    )
+    return next(cost for cost in costs if cost.recompute == shares[-1] or cost.memory <= (memory or 0))
+
+
+def _activations(config: Any, tokens: int, width: int, recompute: float, gpu: int | None, *, compiled: bool) -> int:
+    """Bytes kept for the backward pass: layer inputs, the insides of layers not computed again, the loss."""
     hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    one_layer = tokens * (16 * hidden + 4 * inner) * width
-    insides = one_layer * (1 if recompute else layers)
-    logits = min(CHUNK_LOGITS, tokens * config.vocab_size) * 4 * 2
-    matrix = config.vocab_size * hidden * 4
+    one_layer = tokens * (9 * hidden + 3 * inner if compiled else 16 * hidden + 4 * inner) * width
+    # Those computed again are so one at a time, after the others have let go of theirs.
+    insides = one_layer * max(1, layers - round(recompute * layers))
+    logit_bytes = width if compiled else LOGIT_BYTES
+    at_once, all_logits = chunk_logits(gpu, recompute, logit_bytes), tokens * config.vocab_size
+    logits = min(at_once, all_logits) * logit_bytes
+    matrix = config.vocab_size * hidden * (width if compiled and all_logits <= at_once else 4)
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
@@ -95,7 +124,7 @@ def check(cost: Estimate, placement: Placement, device: str, home: Path, what: s
             f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
             f"{cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
             f"{cost.activations * processes / GIB:.1f} for activations of {cost.tokens} tokens. "
-            f"{_advice(cost, placement, device)}"
+            f"{advice(cost, placement, device)}"
         )
     host = cost.checkpoint + placement.processes * _HOST_BYTES
     if device != "cpu" and host > (unused := free_memory()):
@@ -115,9 +144,9 @@ def check(cost: Estimate, placement: Placement, device: str, home: Path, what: s
     say_note(f"{what}: about {gib:.2f} GiB of {where}, {cost.disk / GIB:.2f} GiB of disk; {copied}")
 
 
-def _advice(cost: Estimate, placement: Placement, device: str) -> str:
+def advice(cost: Estimate, placement: Placement, device: str) -> str:
     """What would need less; processes share what zero_stage says, but those of a CPU share one memory, too."""
-    ways = []
+    ways = ["set recompute_share = 1"] if device != "cpu" and cost.recompute < 1 else []
     shares = placement.zero_stage == 3
     if placement.processes > 1 and not shares:
         ways.append("raise zero_stage (3 shares everything between processes)")

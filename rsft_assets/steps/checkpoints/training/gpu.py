@@ -3,7 +3,6 @@
 In: model, tokens a second on one GPU. Out: words; nothing on a CPU.
 """
 
-import functools
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ def peak_of(name: str) -> float | None:
     return PEAK_BF16[names[-1]] if names else None
 
 
-@functools.lru_cache(maxsize=1)
 def _weights(model: Any) -> int:
     return sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
 

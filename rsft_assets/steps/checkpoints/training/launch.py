@@ -31,7 +31,7 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job
+from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job, OutOfMemory
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.hardware import gpus
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
@@ -183,7 +183,8 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
         raise Stopped("a signal to the training processes")
     own = job.folder / f"error-{rank}.json"
     for path in sorted(job.folder.glob("error-*.json"), key=lambda path: path != own):
-        raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        raise (OutOfMemory if facts["out_of_memory"] else StepError)(facts["message"])
     on = f" on its GPU {rank}" if _uses_gpus(job.placement) else ""
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
@@ -215,7 +216,9 @@ def main(folder: Path) -> int:
         publish_for(job.command)
         run_job(job)
     except (StepError, SpecError) as error:
-        write_json(folder / f"error-{rank}.json", {"message": str(error)})
+        write_json(
+            folder / f"error-{rank}.json", {"message": str(error), "out_of_memory": isinstance(error, OutOfMemory)}
+        )
         log.error("%s", error)
         return 1
     except (Stopped, KeyboardInterrupt) as error:
