@@ -9,7 +9,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
-from rsft_assets.steps.checkpoints.training.estimate import check, estimate
+from rsft_assets.steps.checkpoints.training.estimate import Estimate, check, estimate
 from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, describe, key_of, training_rows
 from rsft_assets.steps.processes.events import say_note
@@ -51,13 +51,17 @@ def check_fits(
     run: Run, base: Path, placement: Placement, device: str, tokens: Path, missing: list[int], home: Path
 ) -> None:
     """A `StepError` with advice where memory or disk cannot hold this training."""
-    cost = estimate(
-        shape_of(base),
-        parameters_of(base),
-        run.schedule.precision,
-        placement,
-        longest=int(Tokens.load(tokens).lengths.max()),
-        kept=len(missing),
-        recompute=device != "cpu",
-    )
-    check(cost, placement, device, home, f"training {run.name}")
+    longest = int(Tokens.load(tokens).lengths.max())
+
+    def cost_of(placement: Placement) -> Estimate:
+        return estimate(
+            shape_of(base),
+            parameters_of(base),
+            run.schedule.precision,
+            placement,
+            longest=longest,
+            kept=len(missing),
+            recompute=device != "cpu",
+        )
+
+    check(cost_of, placement, device, home, f"training {run.name}")

@@ -284,7 +284,7 @@ def test_a_full_disk_while_saving_leaves_the_last_state_and_checkpoint(store, st
 
 def test_what_cannot_fit_is_refused_with_advice(store, study, monkeypatch):
     monkeypatch.setattr("rsft_assets.steps.checkpoints.training.estimate.free_memory", lambda: 2**20)
-    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*lower micro_batch_tokens"):
+    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*a lower max_length"):
         train_to(study, store, 2)
 
 

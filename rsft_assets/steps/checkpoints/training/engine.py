@@ -19,6 +19,7 @@ import torch.distributed as dist
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
+from rsft_assets.steps.checkpoints.training.gpu import Meter, allow_expandable_segments
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
 
@@ -57,6 +58,7 @@ def join_processes(device: str, meeting_point: Path) -> None:
     os.environ.setdefault("LOCAL_RANK", "0")
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.startswith("cuda") else "cpu")
     if device.startswith("cuda"):
+        allow_expandable_segments()
         torch.cuda.set_device(device)
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if world == 1:
@@ -123,6 +125,7 @@ class Session:
             model=trainee, optimizer=adam, config=self._config(), dist_init_required=False
         )
         self.adam = adam
+        self.meter = Meter(model, device, self.world)
 
     def _share_weights(self, deepspeed: Any, trainee: Trainee) -> None:
         """Each process keeps its part, tensor by tensor: left to itself, DeepSpeed moves the whole model first."""

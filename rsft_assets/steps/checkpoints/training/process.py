@@ -141,6 +141,7 @@ class _Training:
             "held_out_loss": last["held_out_loss"],
             "trained_tokens": sum(entry["tokens"] for entry in curves),
             "train_seconds": round(sum(entry["seconds"] for entry in curves), 3),
+            **self.session.meter.stats(curves),
             **{f"set_{name}": value for name, value in self.work.tokens.summary().items()},
         }
 
