@@ -168,7 +168,7 @@ def _job(
 
     model = study.models[run.model]
     allow_remote_code(model)
-    device = device_of(placement)
+    device = device_of(placement, needs_gpu=model.runs_on_gpu)
     base = store.require(Ref(f"base_models/{run.model}")).verified()
     dataset = store.require(Ref(f"datasets/{run.dataset}")).verified()
     if forced:

@@ -15,10 +15,11 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.engines.chat import ModelEngine
+from rsft_assets.steps.engines.chat import ModelEngine, needs_gpu
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.torch_device import torch_device
 from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class LocalEngine(ModelEngine):
         super().__init__(model)
         self._model: Any = None
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._device = _device(placement)
+        self._device = torch_device(placement, needs_gpu=needs_gpu(model))
         torch.set_num_threads(placement.threads)
         self.description = describe(self._device, placement.threads)
         self.fingerprint = fingerprint(self.description)
@@ -184,13 +185,3 @@ def describe(device: str, threads: int) -> dict[str, Any]:
 
 def _rows(slots: Slots | None) -> list[Row]:
     return slots.rows if slots else []
-
-
-def _device(placement: Placement) -> str:
-    if placement.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if placement.device == "cuda" and not torch.cuda.is_available():
-        raise StepError(
-            'placement asks for device cuda, but torch sees none here; use device = "cpu" or another machine'
-        )
-    return placement.device

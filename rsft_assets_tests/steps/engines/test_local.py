@@ -197,3 +197,8 @@ def test_prompts_are_read_a_bounded_number_of_tokens_at_once_and_all_rows_still_
     assert all(len(lengths) * max(lengths) <= 500 for lengths in started)
     assert sum(map(len, started)) == 24, "no row waits for another to end"
     assert {c.id: (c.text, c.response_tokens, c.finish_reason) for c in [first, *generating]} == together
+
+
+def test_a_precision_of_the_cache_that_this_engine_lacks_is_refused():
+    with pytest.raises(StepError, match=r"kv_cache = 'fp8', which only the engine vllm has.*leave kv_cache out"):
+        open_engine(Placement(engine="transformers", device="cpu", kv_cache="fp8"), None)

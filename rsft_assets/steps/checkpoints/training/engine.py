@@ -22,6 +22,7 @@ from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training.gpu import Meter, allow_expandable_segments
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
+from rsft_assets.steps.processes.torch_device import torch_device
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _PATIENCE = datetime.timedelta(hours=2)
@@ -38,13 +39,10 @@ def dtype_of(precision: str) -> torch.dtype:
     return torch.float32 if precision == "fp32" else torch.bfloat16
 
 
-def device_of(placement: Placement) -> str:
+def device_of(placement: Placement, *, needs_gpu: bool = False) -> str:
     """`cuda:<n>` of this process, or `cpu`."""
-    if placement.device == "cpu" or not torch.cuda.is_available():
-        if placement.device == "cuda":
-            raise StepError('placement says device = "cuda", but torch sees no GPU here; use "auto" or "cpu"')
-        return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    kind = torch_device(placement, needs_gpu=needs_gpu)
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" else kind
 
 
 def join_processes(device: str, meeting_point: Path) -> None:
