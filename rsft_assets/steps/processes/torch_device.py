@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
@@ -37,8 +37,9 @@ def gpu_problem() -> str:
 
     if torch.cuda.is_available():
         return ""
+    start: Any = torch.cuda.init
     try:
-        torch.cuda.init()
+        start()
         reason = "it does not say why"
     except (RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())
