@@ -95,7 +95,7 @@ def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
 def check(cost_of: Callable[[Placement], Estimate], placement: Placement, device: str, home: Path, what: str) -> None:
     """Refuse what cannot fit, with what would help; else say the numbers."""
     cost = cost_of(placement)
-    card, free = memory_of(device, placement) if device != "cpu" else ("", free_memory())
+    card, free = _memory(placement, device)
     words = f"memory on each {card}" if card else "this machine's free memory"
     processes = placement.processes if device == "cpu" else 1
     needed = _needed(cost, placement, device)
@@ -104,7 +104,7 @@ def check(cost_of: Callable[[Placement], Estimate], placement: Placement, device
             f"{what} needs about {needed / GIB:.1f} GiB of {words}, which has "
             f"{free / GIB:.1f} GiB: {cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
             f"{cost.activations * processes / GIB:.1f} for activations of {cost.tokens} tokens. "
-            f"{_advice(cost_of, placement, device, free)}"
+            f"{advice(cost_of, placement, device)}"
         )
     host = cost.checkpoint + placement.processes * _HOST_BYTES
     if device != "cpu" and host > (unused := free_memory()):
@@ -128,22 +128,28 @@ def _needed(cost: Estimate, placement: Placement, device: str) -> int:
     return cost.memory * placement.processes + cost.checkpoint if device == "cpu" else cost.memory
 
 
-def _advice(cost_of: Callable[[Placement], Estimate], placement: Placement, device: str, free: int) -> str:
+def _memory(placement: Placement, device: str) -> tuple[str, int]:
+    """(name of the card, empty for a CPU; bytes that can be had)."""
+    return memory_of(device, placement) if device != "cpu" else ("", free_memory())
+
+
+def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, device: str) -> str:
     """Of each kind of change, the smallest that makes it fit."""
     ways, cost = [], cost_of(placement)
+    _, free = _memory(placement, device)
     for kind in _changes(placement, device):
         for fields in kind:
             changed = replace(placement, **fields)
             if _needed(cost_of(changed), changed, device) <= free:
                 ways.append(" and ".join(f"{name} = {value}" for name, value in fields.items()))
                 break
-    advice = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
+    words = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
     if cost.tokens > placement.micro_batch_tokens:
-        advice += f"; its longest row has {cost.tokens} tokens"
+        words += f"; its longest row has {cost.tokens} tokens"
     smaller = (free / _ROOM - _FIXED_BYTES - cost.activations) / cost.states * cost.parameters
     if device != "cpu" and smaller > 0:
-        advice += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
-    return advice
+        words += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
+    return words
 
 
 def _changes(placement: Placement, device: str) -> list[list[dict[str, Any]]]:
