@@ -155,7 +155,11 @@ def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, devic
 def _changes(placement: Placement, device: str) -> list[list[dict[str, Any]]]:
     """Fields that need less memory, by kind, the smallest change first."""
     stages = [{"zero_stage": stage} for stage in range(placement.zero_stage + 1, 4) if placement.processes > 1]
-    tokens = [{"micro_batch_tokens": placement.micro_batch_tokens >> half} for half in range(1, 5)]
+    tokens = [
+        {"micro_batch_tokens": placement.micro_batch_tokens >> half}
+        for half in range(1, 5)
+        if placement.micro_batch_tokens >> half
+    ]
     if device == "cpu":
         return [stages, tokens]
     more = [placement.processes << double for double in range(1, 7)]
