@@ -92,7 +92,9 @@ def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
-def check(cost_of: Callable[[Placement], Estimate], placement: Placement, device: str, home: Path, what: str) -> None:
+def check(
+    cost_of: Callable[[Placement], Estimate], placement: Placement, device: str, home: Path, what: str
+) -> Estimate:
     """Refuse what cannot fit, with what would help; else say the numbers."""
     cost = cost_of(placement)
     card, free = _memory(placement, device)
@@ -121,6 +123,7 @@ def check(cost_of: Callable[[Placement], Estimate], placement: Placement, device
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
     say_note(f"{what}: about {needed / GIB:.2f} GiB of {words}, {cost.disk / GIB:.2f} GiB of disk")
+    return cost
 
 
 def _needed(cost: Estimate, placement: Placement, device: str) -> int:
