@@ -51,9 +51,11 @@ class Placement:
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_tokens: int = 16_384
     """Tokens of one packed micro-batch."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile of the decoder layers and the loss. auto: on GPUs."""
     recompute_share: float | None = None
-    """Share of layers, 0 to 1, whose insides are computed again in the backward pass; None: as few as memory allows on
-    a GPU, none on a CPU."""
+    """Share of the layers, 0 to 1, computed again in the backward pass. None: on a GPU as few as memory allows, on a
+    CPU none."""
     threads: int = 1
     """CPU threads of each process."""
     workers: int = 2

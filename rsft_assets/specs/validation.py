@@ -32,6 +32,7 @@ _POSITIVE = (
 )
 _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("warmup", "weight_decay", "min_p", "top_p", "eps", "norm_eps", "lr", "acceptance"), (0, 1)),
+    "recompute_share": (0, 1),
     **dict.fromkeys(("clip", "temperature", "held_out", "runs", "usd_per_million_tokens", "size"), (0, math.inf)),
     **dict.fromkeys(("ray_pieces", "ray_cpus"), (0, 1_000)),
     **dict.fromkeys(("presence_penalty", "frequency_penalty"), (-2, 2)),

@@ -65,6 +65,7 @@ def pretrain(study: Study, build: Build, spec: Pretraining, placement: Placement
             start=start,
             belongs_to=belongs_to,
             placement=placement,
+            recompute=placement.recompute_share or 0.0,
             out=out,
         )
         train_to_the_end(job)

@@ -9,8 +9,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
-from rsft_assets.steps.checkpoints.training.estimate import Estimate, check, estimate
-from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
+from rsft_assets.steps.checkpoints.training.estimate import Estimate, check, fitting
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, describe, key_of, training_rows
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
@@ -49,19 +48,11 @@ def tokenise(study: Study, run: Run, base: Output, dataset: Output, folder: Path
 
 def check_fits(
     run: Run, base: Path, placement: Placement, device: str, tokens: Path, missing: list[int], home: Path
-) -> None:
-    """A `StepError` with advice where memory or disk cannot hold this training."""
+) -> float:
+    """The share of layers to compute again; a `StepError` with advice where memory or disk cannot hold the training."""
     longest = int(Tokens.load(tokens).lengths.max())
 
     def cost_of(placement: Placement) -> Estimate:
-        return estimate(
-            shape_of(base),
-            parameters_of(base),
-            run.schedule.precision,
-            placement,
-            longest=longest,
-            kept=len(missing),
-            recompute=device != "cpu",
-        )
+        return fitting(base, run.schedule.precision, placement, device, longest=longest, kept=len(missing))
 
-    check(cost_of, placement, device, home, f"training {run.name}")
+    return check(cost_of, placement, device, home, f"training {run.name}").recompute

@@ -23,6 +23,7 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
 from rsft_assets.steps.checkpoints.side_by_side import side_by_side
+from rsft_assets.steps.checkpoints.training.job import OutOfMemory
 from rsft_assets.steps.checkpoints.training.launch import (
     RunSlot,
     dismiss_followers,
@@ -70,7 +71,13 @@ def train(
         if run.adopt:
             return _adopt_run(study, store, run, steps, force=force)
         refuse_without_gpu(study, checkpoint_ref(run, steps[-1]), chosen, machine)
-        return _train_run(study, store, run, steps, chosen, force=force, slot=slot)
+        try:
+            return _train_run(study, store, run, steps, chosen, force=force, slot=slot)
+        except OutOfMemory as error:
+            if under_torchrun():
+                raise
+            log.warning("%s. Trained on with all layers computed again in the backward pass", error)
+        return _train_run(study, store, run, steps, replace(chosen, recompute_share=1.0), force=force, slot=slot)
 
     needs_gpu = study.get("models", refs[0].name).runs_on_gpu
     at_once = min(len(asked), how_many_at_once(chosen, chosen.processes, machine, needs_gpu=needs_gpu))
@@ -176,7 +183,7 @@ def _job(
     belongs_to = _belongs_to(study, run, base, dataset)
     start = _resume_step(folder, run, belongs_to, missing[0])
     tokens, held_out = tokenise(study, run, base, dataset, folder)
-    check_fits(run, base.folder, placement, device, tokens, missing, store.home)
+    recompute = check_fits(run, base.folder, placement, device, tokens, missing, store.home)
     log.info("%s: training from step %d to %d", run.name, start, missing[-1])
     return Job(
         study=study,
@@ -191,6 +198,7 @@ def _job(
         start=start,
         belongs_to=belongs_to,
         placement=placement,
+        recompute=recompute,
         dataset=dataset.file("examples.parquet"),
         forced=tuple(forced),
         made_by={"seed": run.seed, "placement": placement.recorded(), "device": device},

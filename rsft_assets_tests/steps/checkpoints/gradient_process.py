@@ -16,6 +16,7 @@ from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
 from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.layers import compile_for, recompute
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
 from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
@@ -46,10 +47,11 @@ def run(case):
     model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
     if case["packed"]:
         assert install(model)
-    if case.get("recompute"):
-        model.gradient_checkpointing_enable({"use_reentrant": False})
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
-    session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
+    placement = Placement(device="cpu", zero_stage=case["stage"], compile=case["compile"])
+    session = Session(model, spec, placement, "cpu")
+    assert compile_for(session, placement, packed=case["packed"]) == (case["compile"] == "on")
+    recompute(session.engine.module, case["recompute"])
     bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.

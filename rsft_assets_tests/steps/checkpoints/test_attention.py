@@ -64,7 +64,7 @@ def test_chunked_loss_equals_whole_logits(chunk, monkeypatch):
     targets, weights = torch.randint(0, 50, (23,)), torch.rand(23)
     whole = torch.nn.functional.cross_entropy(hidden @ matrix.T, targets, reduction="none")
     expected = torch.autograd.grad((whole * weights).sum() * 3, (hidden, matrix))
-    monkeypatch.setattr(losses, "CHUNK_LOGITS", 50 * chunk)
+    monkeypatch.setattr(losses, "CHUNK_BYTES", 50 * chunk * losses.LOGIT_BYTES)
     weighted, sums = LossHead(matrix)(hidden, targets, weights)
     found = torch.autograd.grad(weighted * 3, (hidden, matrix))
     assert float(sums[0]) == pytest.approx(float(whole.sum().detach()), rel=1e-6)

@@ -30,7 +30,8 @@ class Case(NamedTuple):
     packed: bool
     loss: str
     precision: str = "fp32"
-    recompute: bool = False
+    recompute: float = 0.0
+    compile: str = "off"
 
 
 FEW = [
@@ -49,8 +50,8 @@ def bf16(stage):
 
 def recomputing(stage):
     return [
-        Case(stage, 100, True, "token-mean", recompute=True),
-        Case(stage, 10_000, False, "authors", recompute=True),
+        Case(stage, 100, True, "token-mean", recompute=1.0),
+        Case(stage, 10_000, False, "authors", recompute=0.5),
     ]
 
 
@@ -155,6 +156,16 @@ def test_the_whole_table(all_found, reference, processes, stage):
 def test_recomputing_activations_changes_nothing(all_found, reference, processes, stage):
     for case in recomputing(stage):
         assert differences(all_found(processes)[case], reference[case.loss], "gradient/") <= GRADIENT
+
+
+@pytest.mark.slow
+def test_compiled_layers_change_nothing(tmp_path, reference):
+    """Also where half of them are computed again, and beside master weights."""
+    exact = [Case(0, 100, True, "authors", recompute=share, compile="on") for share in (0.0, 0.5, 1.0)]
+    half = bf16(1)._replace(compile="on", recompute=0.5)
+    found = found_by(tmp_path, 1, [*exact, half])
+    check({case: found[case] for case in exact}, reference)
+    assert differences(found[half], reference[half.loss], "gradient/") < 0.05
 
 
 def test_the_table_can_fail(reference):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
+from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.train import train
@@ -305,6 +306,15 @@ def test_a_disk_too_small_is_refused_before_training(store, study, monkeypatch):
 def test_a_gpu_that_is_not_there_is_refused(store, study):
     with pytest.raises(StepError, match="no GPU here"):
         train(study, store, [checkpoint(study, 2)], placement=Placement(device="cuda"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
+def test_a_gpu_that_torch_cannot_use_is_no_reason_to_train_a_large_model_on_the_cpu(store, study, monkeypatch):
+    """As with a driver too old for torch: the machine lists its GPUs all the same."""
+    monkeypatch.setattr("rsft_assets.steps.checkpoints.train.refuse_without_gpu", lambda *_: None)
+    monkeypatch.setattr(Model, "runs_on_gpu", True)
+    with pytest.raises(StepError, match=r'"auto", but torch \S+ sees no GPU here: install a build of torch for CUDA'):
+        train(study, store, [checkpoint(study, 2)], placement=Placement())
 
 
 def test_pure_bf16_wants_stage_0(store):

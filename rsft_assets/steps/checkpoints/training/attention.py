@@ -78,6 +78,7 @@ def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def confined_attention(
     module: Any,
     query: torch.Tensor,

@@ -14,7 +14,9 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
 from rsft_assets.steps.checkpoints.training.gpu import memory_of
-from rsft_assets.steps.checkpoints.training.loss import CHUNK_LOGITS
+from rsft_assets.steps.checkpoints.training.layers import compiles
+from rsft_assets.steps.checkpoints.training.loss import LOGIT_BYTES, chunk_logits
+from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.processes.hardware import GIB, free_memory
 
@@ -40,6 +42,8 @@ class Estimate:
     """Of one micro-batch on one process."""
     tokens: int
     """Of that micro-batch: the budget, or the longest row where that is more."""
+    recompute: float
+    """Share of layers whose insides are computed again in the backward pass."""
     checkpoint: int
     """Also what the first process gathers in the machine's memory to write one."""
     resume: int
@@ -59,9 +63,10 @@ def estimate(
     *,
     longest: int,
     kept: int,
-    recompute: bool,
+    recompute: float,
+    gpu: int | None = None,
 ) -> Estimate:
-    """Memory and disk of one training, from the model's shape and the placement."""
+    """Memory and disk of one training, from the model's shape and the placement; `gpu` is the memory of one."""
     width = 4 if precision == "fp32" else 2
     stage = max(placement.zero_stage, 1) if precision == "bf16" else placement.zero_stage
     shares = [placement.processes if stage >= at else 1 for at in (3, 2, 1)]
@@ -74,21 +79,45 @@ def estimate(
     return Estimate(
         parameters=parameters,
         states=weights + gradients + moments,
-        activations=_activations(config, tokens, width, recompute),
+        activations=_activations(
+            config, tokens, width, recompute, gpu, compiled=compiles(placement, "cuda" if gpu else "cpu", stage)
+        ),
         tokens=tokens,
+        recompute=recompute,
         checkpoint=checkpoint_bytes(parameters, precision),
         resume=resume_bytes(parameters, precision),
         disk=disk_bytes(parameters, precision, kept),
     )
 
 
-def _activations(config: Any, tokens: int, width: int, recompute: bool) -> int:
-    """Bytes kept for the backward pass: layer inputs, one layer's insides (all, without recomputing), the loss."""
+def fitting(base: Path, precision: str, placement: Placement, device: str, *, longest: int, kept: int) -> Estimate:
+    """The estimate with as few layers computed again as memory allows, with all where that is not enough either.
+
+    Where the placement says a share, and on a CPU, where that is none, with this share.
+    """
+    config, parameters = shape_of(base), parameters_of(base)
+    memory = None if device == "cpu" else _memory(placement, device)[1]
+    layers = config.num_hidden_layers
+    shares = [again / layers for again in range(layers + 1)] if memory is not None else [0.0]
+    if placement.recompute_share is not None:
+        shares = [placement.recompute_share]
+    costs = (
+        estimate(config, parameters, precision, placement, longest=longest, kept=kept, recompute=share, gpu=memory)
+        for share in shares
+    )
+    return next(cost for cost in costs if cost.recompute == shares[-1] or cost.memory <= (memory or 0))
+
+
+def _activations(config: Any, tokens: int, width: int, recompute: float, gpu: int | None, *, compiled: bool) -> int:
+    """Bytes kept for the backward pass: layer inputs, the insides of layers not computed again, the loss."""
     hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    one_layer = tokens * (16 * hidden + 4 * inner) * width
-    insides = one_layer * (1 if recompute else layers)
-    logits = min(CHUNK_LOGITS, tokens * config.vocab_size) * 4 * 2
-    matrix = config.vocab_size * hidden * 4
+    one_layer = tokens * (9 * hidden + 3 * inner if compiled else 16 * hidden + 4 * inner) * width
+    # Those computed again are so one at a time, after the others have let go of theirs.
+    insides = one_layer * max(1, layers - round(recompute * layers))
+    logit_bytes = width if compiled else LOGIT_BYTES
+    at_once, all_logits = chunk_logits(gpu, recompute, logit_bytes), tokens * config.vocab_size
+    logits = min(at_once, all_logits) * logit_bytes
+    matrix = config.vocab_size * hidden * (width if compiled and all_logits <= at_once else 4)
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
@@ -140,7 +169,8 @@ def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, devic
     """Of each kind of change, the smallest that makes it fit."""
     ways, cost = [], cost_of(placement)
     _, free = _memory(placement, device)
-    for kind in _changes(placement, device):
+    again = [[{"recompute_share": 1.0}]] if device != "cpu" and cost.recompute < 1 else []
+    for kind in again + _changes(placement, device):
         for fields in kind:
             changed = replace(placement, **fields)
             if _needed(cost_of(changed), changed, device) <= free:
@@ -167,7 +197,7 @@ def _changes(placement: Placement, device: str) -> list[list[dict[str, Any]]]:
         return [stages, tokens]
     more = [placement.processes << double for double in range(1, 7)]
     processes = [{"processes": n, "zero_stage": 3} for n in more if n <= _MOST_PROCESSES]
-    return [[{"recompute_share": 1.0}], stages, processes, tokens]
+    return [stages, processes, tokens]
 
 
 def _existing(path: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
@@ -14,6 +15,10 @@ from rsft_assets.steps.records.provenance import command
 JOB_FILE = "job.pickle"
 MEETING_POINT = ".meeting"
 """Where the processes of a training find each other."""
+
+
+class OutOfMemory(StepError):
+    """A GPU's memory did not suffice, and would have for more recomputation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,8 @@ class Job:
     """Steps to publish anew although they exist."""
     out: Path | None = None
     """Where a pretrained model is written."""
+    recompute: float = 0.0
+    """Share of layers whose insides are computed again in the backward pass."""
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
     command: str = dataclasses.field(default_factory=command)
     """Of the step, for the records of what its processes publish."""

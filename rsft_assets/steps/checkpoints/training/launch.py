@@ -31,7 +31,7 @@ from pathlib import Path
 
 from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job
+from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job, OutOfMemory
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.hardware import gpus
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
@@ -175,7 +175,8 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
         raise Stopped("a signal to the training processes")
     for path in sorted(job.folder.glob("error-*.json")):
-        raise StepError(json.loads(path.read_text(encoding="utf-8"))["message"])
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        raise (OutOfMemory if facts["out_of_memory"] else StepError)(facts["message"])
     code = processes[rank].returncode
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     details = "Its last log lines are above"
@@ -205,7 +206,9 @@ def main(folder: Path) -> int:
         publish_for(job.command)
         run_job(job)
     except (StepError, SpecError) as error:
-        write_json(folder / f"error-{rank}.json", {"message": str(error)})
+        write_json(
+            folder / f"error-{rank}.json", {"message": str(error), "out_of_memory": isinstance(error, OutOfMemory)}
+        )
         log.error("%s", error)
         return 1
     except (Stopped, KeyboardInterrupt) as error:

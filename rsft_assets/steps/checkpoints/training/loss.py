@@ -11,37 +11,100 @@ from torch import nn
 
 from rsft_assets.steps.checkpoints.training.attention import Rows
 
-CHUNK_LOGITS = 2**27
-"""Logits held at once: half a gigabyte in fp32."""
+CHUNK_BYTES = 2**30
+"""Of the logits of one chunk and their gradient, on a CPU and where a GPU's memory is short."""
+LOGIT_BYTES = 8
+"""Of one logit and its gradient in fp32, where PyTorch computes them operation by operation."""
+_GPU_PART = 16
+"""Elsewhere a chunk takes at most this part of a GPU's memory: mostly it holds a micro-batch."""
+_PIECE_LOGITS = 2**30
+"""Elements that compiled code is given at once: 32 bits count them, which is faster."""
+
+Elements = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+"""Of one chunk: the loss of each token, and where they are wanted the summed entropy and the slope of the logits."""
+
+
+def chunk_logits(gpu: int | None, recompute: float, logit_bytes: int) -> int:
+    """Logits of one chunk, by the memory of the GPU, which is short where all layers are computed again."""
+    return (CHUNK_BYTES if gpu is None or recompute == 1 else max(CHUNK_BYTES, gpu // _GPU_PART)) // logit_bytes
+
+
+def plain_elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool) -> Elements:
+    """Operation by operation, in fp32."""
+    kind, logits = logits.dtype, logits.float()
+    normaliser = torch.logsumexp(logits, dim=-1)
+    target = targets.unsqueeze(1)
+    losses = normaliser - logits.gather(1, target).squeeze(1)
+    if not sloped:
+        return losses, None, None
+    slope = logits.sub_(normaliser.unsqueeze(1)).exp()
+    entropy = -torch.linalg.vecdot(slope, logits).sum()
+    del logits
+    slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
+    return losses, entropy, slope.mul_(weights.unsqueeze(1)).to(kind)
+
+
+def _overwrite(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """To be compiled: no tensor in fp32 is as large as the logits, which become their slope where it is wanted."""
+    exact, target = logits.float(), targets.unsqueeze(1)
+    normaliser = torch.logsumexp(exact, dim=-1, keepdim=True)
+    losses = (normaliser - exact.gather(1, target)).squeeze(1)
+    if not sloped:
+        return losses, None
+    log_share = exact - normaliser
+    share = log_share.exp()
+    entropy = -(share * log_share).sum()
+    chosen = torch.arange(logits.shape[1], device=logits.device) == target
+    logits.copy_(torch.where(chosen, share - 1, share) * weights.unsqueeze(1))
+    return losses, entropy
+
+
+def compiled_elements() -> Any:
+    """`plain_elements` by compiled code, over the logits themselves."""
+    overwrite: Any = torch.compile(_overwrite, dynamic=True)
+
+    def elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool) -> Elements:
+        piece = max(1, _PIECE_LOGITS // logits.shape[1])
+        parts = [slice(start, start + piece) for start in range(0, len(logits), piece)]
+        found = [overwrite(logits[part], targets[part], weights[part], sloped) for part in parts]
+        losses, entropies = zip(*found, strict=True)
+        return torch.cat(losses), sum(entropies) if sloped else None, logits if sloped else None
+
+    return elements
 
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, matrix: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, chunk: int
+        ctx: Any,
+        hidden: torch.Tensor,
+        matrix: torch.Tensor,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        chunk: int,
+        elements: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         wanted = hidden.requires_grad or matrix.requires_grad
         weighted = torch.zeros((), dtype=torch.float32, device=hidden.device)
         sums = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         to_hidden = torch.empty_like(hidden) if wanted else None
-        to_matrix = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if wanted else None
+        # The gradients of several chunks are added up in fp32. Uncompiled, so is that of one: zeros keep their signs.
+        summed = wanted and (elements is plain_elements or not 0 < len(hidden) <= chunk)
+        to_matrix = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if summed else None
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            logits = (hidden[part] @ matrix.T).float()
-            normaliser = torch.logsumexp(logits, dim=-1)
-            target = targets[part].unsqueeze(1)
-            losses = normaliser - logits.gather(1, target).squeeze(1)
+            losses, entropy, slope = elements(hidden[part] @ matrix.T, targets[part], weights[part], wanted)
             weighted += (losses * weights[part]).sum()
             sums[0] += losses.sum()
-            if to_hidden is None or to_matrix is None:
+            if to_hidden is None:
                 continue
-            slope = logits.sub_(normaliser.unsqueeze(1)).exp()
-            sums[1] -= torch.linalg.vecdot(slope, logits).sum()
-            del logits
-            slope.scatter_add_(1, target, torch.full_like(target, -1, dtype=slope.dtype))
-            slope = slope.mul_(weights[part].unsqueeze(1)).to(hidden.dtype)
+            sums[1] += entropy
             to_hidden[part] = slope @ matrix
-            to_matrix += slope.T @ hidden[part]
+            product = slope.T @ hidden[part]
+            to_matrix = product if to_matrix is None else to_matrix.add_(product)
+            del slope, product
         ctx.mark_non_differentiable(sums)
         ctx.dtype = matrix.dtype
         ctx.save_for_backward(to_hidden, to_matrix)
@@ -50,7 +113,8 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         to_hidden, to_matrix = ctx.saved_tensors
-        return to_hidden * grads[0].to(to_hidden.dtype), (to_matrix * grads[0]).to(ctx.dtype), None, None, None
+        of_hidden, of_matrix = to_hidden * grads[0].to(to_hidden.dtype), (to_matrix * grads[0]).to(ctx.dtype)
+        return of_hidden, of_matrix, None, None, None, None
 
 
 class LossHead(nn.Module):
@@ -59,13 +123,18 @@ class LossHead(nn.Module):
     def __init__(self, matrix: nn.Parameter) -> None:
         super().__init__()
         self.weight = matrix
+        self.elements: Any = plain_elements
+        self.recompute = 0.0
+        """Share of the layers that are computed again."""
 
     def forward(
         self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        chunk = max(1, CHUNK_LOGITS // self.weight.shape[0])
+        logit_bytes = LOGIT_BYTES if self.elements is plain_elements else hidden.itemsize
+        gpu = torch.cuda.get_device_properties(hidden.device).total_memory if hidden.is_cuda else None
+        chunk = max(1, chunk_logits(gpu, self.recompute, logit_bytes) // self.weight.shape[0])
         function: Any = _ChunkedLoss.apply
-        loss: tuple[torch.Tensor, torch.Tensor] = function(hidden, self.weight, targets, weights, chunk)
+        loss: tuple[torch.Tensor, torch.Tensor] = function(hidden, self.weight, targets, weights, chunk, self.elements)
         return loss
 
 
@@ -90,7 +159,7 @@ class Trainee(nn.Module):
     def divergence(self, micro: Any, base: "Trainee") -> float:
         """KL divergence of the next token from the base model's, in nats, summed over the trained tokens."""
         ours, theirs = (one.hidden(micro).index_select(0, micro.chosen) for one in (self, base))
-        chunk = max(1, CHUNK_LOGITS // 2 // self.head.weight.shape[0])
+        chunk = max(1, CHUNK_BYTES // LOGIT_BYTES // 2 // self.head.weight.shape[0])
         total = 0.0
         for start in range(0, len(ours), chunk):
             mine, other = (

@@ -4,14 +4,18 @@ In: a job. Out: checkpoints published by the first process (or a pretrained mode
 the rolling state, and `error-<rank>.json` where it failed.
 """
 
+import gc
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation, Run
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.attention import install
@@ -24,7 +28,9 @@ from rsft_assets.steps.checkpoints.training.engine import (
     join_processes,
     stage_of,
 )
-from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job
+from rsft_assets.steps.checkpoints.training.estimate import Estimate, advice, fitting
+from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job, OutOfMemory
+from rsft_assets.steps.checkpoints.training.layers import compile_for, compile_layers, compiles, recompute
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.models import fits_beside, load_model, write_model
@@ -32,6 +38,8 @@ from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch, Work
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.records.tokenizers import load_tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def load_libraries() -> None:
@@ -45,7 +53,29 @@ def run_job(job: Job) -> None:
     torch.set_num_threads(job.placement.threads)
     device = device_of(job.placement)
     join_processes(device, job.folder / MEETING_POINT)
-    _Training(job, device).go()
+    try:
+        _Training(job, device).go()
+        return
+    except torch.OutOfMemoryError as error:
+        cause = str(error).split(" GPU ")[0].rstrip(". ")
+    # The exception held all of the training's memory.
+    gc.collect()
+    torch.cuda.empty_cache()
+    raise _out_of_memory(job, device, cause)
+
+
+def _out_of_memory(job: Job, device: str, cause: str) -> StepError:
+    longest = int(Tokens.load(job.tokens).lengths.max())
+    precision, kept = optimisation_of(job).precision, len(job.publish)
+
+    def cost_of(placement: Placement) -> Estimate:
+        return fitting(job.base, precision, placement, device, longest=longest, kept=kept)
+
+    more = job.placement.recompute_share is None and job.recompute < 1
+    return (OutOfMemory if more else StepError)(
+        f"training {job.ref}: {cause}, with {job.recompute:.0%} of the layers computed again in the backward pass; "
+        f"the last saved state is kept. {advice(cost_of, job.placement, device)}"
+    )
 
 
 def quiet_transformers() -> None:
@@ -70,9 +100,9 @@ class _Training:
         if resumed is not None and stage_of(self.optimisation, job.placement) != SHARED_WEIGHTS:
             states.load_weights(model, resumed)
         packed = install(model)
-        if device.startswith("cuda"):
-            model.gradient_checkpointing_enable({"use_reentrant": False})
         self.session = Session(model, self.optimisation, job.placement, device)
+        self.compiled = compile_for(self.session, job.placement, packed=packed)
+        self._recompute()
         self.position = Position()
         if resumed is not None:
             states.load_optimiser(self.session, resumed)
@@ -90,6 +120,15 @@ class _Training:
         )
         self.started = time.monotonic()
 
+    def _recompute(self) -> None:
+        placement, device, share = self.job.placement, self.session.device, self.job.recompute
+        if compiles(placement, device, self.session.stage) and not self.compiled and placement.recompute_share is None:
+            # The share was chosen for compiled layers, which keep less.
+            share = 1.0
+        words = recompute(self.session.engine.module, share)
+        if self.session.rank == 0 and (share or device != "cpu"):
+            log.info("%s: %s", self.job.ref, words)
+
     def _base(self) -> Trainee | None:
         """The model that a run started from, where the weights are whole and it fits beside them."""
         if isinstance(self.work, FromScratch) or self.session.stage == SHARED_WEIGHTS:
@@ -99,7 +138,10 @@ class _Training:
             return None
         model = load_model(self.job.base, dtype, remote_code=self.model_spec.remote_code)
         install(model)
-        return Trainee(model).to(self.session.device).eval()
+        base = Trainee(model).to(self.session.device).eval()
+        if self.compiled:
+            compile_layers(base)
+        return base
 
     def go(self) -> None:
         train(self.session, self.work, self.position, self.bounds, self.kept_step)
