@@ -160,11 +160,12 @@ def test_recomputing_activations_changes_nothing(all_found, reference, processes
 
 @pytest.mark.slow
 def test_compiled_layers_change_nothing(tmp_path, reference):
-    """Also where half of them are computed again, and beside master weights."""
+    """Also where half of them are computed again, beside master weights, and between processes."""
     exact = [Case(0, 100, True, "authors", recompute=share, compile="on") for share in (0.0, 0.5, 1.0)]
     half = bf16(1)._replace(compile="on", recompute=0.5)
     found = found_by(tmp_path, 1, [*exact, half])
     check({case: found[case] for case in exact}, reference)
+    check(found_by(tmp_path, 2, [exact[1]._replace(stage=2)]), reference)
     assert differences(found[half], reference[half.loss], "gradient/") < 0.05
 
 

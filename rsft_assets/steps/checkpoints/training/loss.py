@@ -44,33 +44,37 @@ def plain_elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.T
     return losses, entropy, slope.mul_(weights.unsqueeze(1)).to(kind)
 
 
-def _overwrite(
-    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """To be compiled: no tensor in fp32 is as large as the logits, which become their slope where it is wanted."""
-    exact, target = logits.float(), targets.unsqueeze(1)
+def _of_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """To be compiled: (losses, normalisers, entropies), without logits in fp32."""
+    exact = logits.float()
     normaliser = torch.logsumexp(exact, dim=-1, keepdim=True)
-    losses = (normaliser - exact.gather(1, target)).squeeze(1)
-    if not sloped:
-        return losses, None
+    losses = (normaliser - exact.gather(1, targets.unsqueeze(1))).squeeze(1)
     log_share = exact - normaliser
-    share = log_share.exp()
-    entropy = -(share * log_share).sum()
-    chosen = torch.arange(logits.shape[1], device=logits.device) == target
+    return losses, normaliser, -(log_share.exp() * log_share).sum(dim=-1)
+
+
+def _overwrite(logits: torch.Tensor, normaliser: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> None:
+    """To be compiled: logits become their slope. With `_of_tokens` in one graph, the compiler would copy them."""
+    share = (logits.float() - normaliser).exp()
+    chosen = torch.arange(logits.shape[1], device=logits.device) == targets.unsqueeze(1)
     logits.copy_(torch.where(chosen, share - 1, share) * weights.unsqueeze(1))
-    return losses, entropy
 
 
 def compiled_elements() -> Any:
     """`plain_elements` by compiled code, over the logits themselves."""
+    of_tokens: Any = torch.compile(_of_tokens, dynamic=True)
     overwrite: Any = torch.compile(_overwrite, dynamic=True)
 
     def elements(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, sloped: bool) -> Elements:
         piece = max(1, _PIECE_LOGITS // logits.shape[1])
-        parts = [slice(start, start + piece) for start in range(0, len(logits), piece)]
-        found = [overwrite(logits[part], targets[part], weights[part], sloped) for part in parts]
-        losses, entropies = zip(*found, strict=True)
-        return torch.cat(losses), sum(entropies) if sloped else None, logits if sloped else None
+        losses, entropy = torch.empty_like(weights), torch.zeros_like(weights[0])
+        for start in range(0, len(logits), piece):
+            part = slice(start, start + piece)
+            losses[part], normaliser, entropies = of_tokens(logits[part], targets[part])
+            entropy += entropies.sum()
+            if sloped:
+                overwrite(logits[part], normaliser, targets[part], weights[part])
+        return losses, entropy if sloped else None, logits if sloped else None
 
     return elements
 
