@@ -66,12 +66,13 @@ def test_two_processes_share_the_operations_of_a_step(h100):
     assert one["tokens_per_second"] == two["tokens_per_second"] == 500
 
 
-def test_an_unknown_card_has_memory_and_no_mfu(h100, monkeypatch):
+def test_an_unknown_card_has_memory_and_no_mfu(h100, monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"{H100} MIG 1g.10gb")
     meter = Meter(qwen3(tied=True), "cuda:0", 1)
     entry = {"seen": 1_000, "seconds": 2.0, "flops": 1e12}
     assert meter.note(entry) == "500 tokens/s, 37.0 GiB (38.0 reserved)"
     assert "mfu" not in meter.stats([entry])
+    assert f"{H100} MIG 1g.10gb: its peak is not known" in caplog.text
 
 
 def test_a_processor_has_speed_alone_and_old_steps_are_not_counted():

@@ -3,6 +3,7 @@
 In: a model, the tokens and row lengths of each step, their seconds. Out: words and numbers.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from rsft_assets.specs.cards import peak_of
 from rsft_assets.specs.placement import Placement
 
+log = logging.getLogger(__name__)
 _CONTEXT_BYTES = 2**29
 """Of CUDA itself, for each process on a card."""
 
@@ -45,6 +47,8 @@ class Meter:
         self.on_gpu = device.startswith("cuda")
         self.card = torch.cuda.get_device_name(device) if self.on_gpu else "cpu"
         self.peak = peak_of(self.card)
+        if self.on_gpu and self.peak is None:
+            log.warning("%s: its peak is not known (specs/cards.py), so no MFU is shown", self.card)
         numbers = {p: getattr(p, "ds_numel", p.numel()) for p in model.parameters()}
         table, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         # Rows of a table are looked up, not multiplied, unless it is the output matrix, too.
