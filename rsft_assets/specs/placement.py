@@ -39,6 +39,10 @@ class Placement:
     tensor_parallel: int = 1
     engines: int = 1
     """Independent engine processes, each with `tensor_parallel` GPUs."""
+    kv_cache: Literal["auto", "fp8"] = "auto"
+    """Precision of vLLM's keys and values. fp8 holds twice as many and rounds texts otherwise, so that engines are
+    recorded with it.
+    """
     processes: int = 1
     """Training processes of one run on this machine, one per GPU."""
     runs: int = 0

@@ -36,6 +36,7 @@ def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
         ("procesess = 2", "unknown field 'procesess': did you mean processes"),
         ('launcher = "slurm"', "field launcher: 'slurm' is not one of local, ray"),
         ('ray_address = "ray://head:10001"', "field ray_address: 'ray://head:10001' must be host:port"),
+        ('kv_cache = "fp4"', "field kv_cache: 'fp4' is not one of auto, fp8"),
         ("ray_pieces = -1", "field ray_pieces: -1 must be at least 0"),
         ('attention = "flash"', "field attention: 'flash' is not one of auto, flash4, flash3, cudnn, flash2, padded"),
         ("deterministic = 1", "field deterministic: 1 must be true or false"),

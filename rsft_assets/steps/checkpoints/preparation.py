@@ -9,7 +9,7 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.training import Run
-from rsft_assets.steps.checkpoints.training.estimate import check, fitting
+from rsft_assets.steps.checkpoints.training.estimate import Estimate, check, fitting
 from rsft_assets.steps.checkpoints.training.text import Tokens, collect, describe, key_of, training_rows
 from rsft_assets.steps.processes.events import say_note
 from rsft_assets.steps.records.columns import EXAMPLES_FILE, HELD_OUT_FILE
@@ -51,6 +51,8 @@ def check_fits(
 ) -> float:
     """The share of layers to compute again; a `StepError` with advice where memory or disk cannot hold the training."""
     longest = int(Tokens.load(tokens).lengths.max())
-    cost = fitting(base, run.schedule.precision, placement, device, longest=longest, kept=len(missing))
-    check(cost, placement, device, home, f"training {run.name}")
-    return cost.recompute
+
+    def cost_of(placement: Placement) -> Estimate:
+        return fitting(base, run.schedule.precision, placement, device, longest=longest, kept=len(missing))
+
+    return check(cost_of, placement, device, home, f"training {run.name}").recompute

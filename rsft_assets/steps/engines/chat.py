@@ -12,6 +12,11 @@ from rsft_assets.steps.records.rows import without_surrogates
 from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
 
 
+def needs_gpu(model: Model | None) -> bool:
+    """Whether a GPU that cannot be used is an error; a teacher's size is not known here, so for it it is."""
+    return model is None or model.runs_on_gpu
+
+
 class ModelEngine(Closing):
     """What engines have in common that read a model's own tokenizer."""
 

@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +15,51 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.engines.chat import ModelEngine
+from rsft_assets.steps.engines.chat import ModelEngine, needs_gpu
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.torch_device import torch_device
 from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
 _MOST_ROWS = 512
 """Of a tiny model, whose steps cost the same for few rows as for many."""
-_MOST_LOGITS = 1 << 24
-"""Drawing a token holds several copies of a row's logits; 110 rows of a vocabulary like Qwen3's."""
 _LOOK_AHEAD = 4 * _MOST_ROWS
+_CPU_LOGITS = 1 << 24
+"""110 rows of a vocabulary like Qwen3's."""
 _CPU_CACHE_BYTES = 4 << 30
-_GPU_CACHE_SHARE = 0.5
+_GPU_CACHE_SHARE, _GPU_LOGITS_SHARE = 0.5, 0.1
+"""Of the memory that the weights leave free; what a prompt computes and a cache that grows need the rest."""
+_BYTES_OF_A_LOGIT = 64
+"""While a token is drawn: some dozen arrays in fp32, and token numbers in order."""
+_PROMPT_TOKENS = 1 << 16
+"""Of the prompts that a GPU reads at once."""
 _SAY_DRAWN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a device holds beside a model's weights."""
+
+    cached: int
+    """Tokens of all rows, answers at their longest included."""
+    rows: int
+    prompt: int
+    """Tokens, padding included, of the rows that start together."""
+
+    @classmethod
+    def of(cls, config: Any, free: int | None) -> "Room":
+        """`free` is the memory of a GPU; None is a CPU, where the same rows start together on every machine."""
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        numbers = 2 * config.num_hidden_layers * heads * width
+        if free is None:
+            cached, logits, prompt = _CPU_CACHE_BYTES // (4 * numbers), _CPU_LOGITS, sys.maxsize
+        else:
+            cached = int(free * _GPU_CACHE_SHARE) // (2 * numbers)
+            logits, prompt = int(free * _GPU_LOGITS_SHARE) // _BYTES_OF_A_LOGIT, _PROMPT_TOKENS
+        return cls(cached, max(1, min(_MOST_ROWS, logits // config.vocab_size)), prompt)
 
 
 class LocalEngine(ModelEngine):
@@ -37,7 +69,7 @@ class LocalEngine(ModelEngine):
         super().__init__(model)
         self._model: Any = None
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._device = _device(placement)
+        self._device = torch_device(placement, needs_gpu=needs_gpu(model))
         torch.set_num_threads(placement.threads)
         self.description = describe(self._device, placement.threads)
         self.fingerprint = fingerprint(self.description)
@@ -56,6 +88,9 @@ class LocalEngine(ModelEngine):
         except (OSError, ValueError, KeyError) as error:
             raise StepError(f"{model_folder}: cannot be loaded as a language model ({error})") from error
         self._model = model.to(self._device).eval()
+        # Looked at once: later, torch keeps what the cache of finished rows took.
+        free = None if self._device == "cpu" else torch.cuda.mem_get_info()[0]
+        self._room = Room.of(model.config.get_text_config(), free)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         if self._model is None:
@@ -98,25 +133,28 @@ class LocalEngine(ModelEngine):
     def _fill(self, slots: Slots | None, waiting: list[tuple[list[int], Request]]) -> Slots | None:
         """Prompts of like length start together, the longest first."""
         waiting.sort(key=lambda entry: len(entry[0]))
+        while taken := self._fitting(_rows(slots), waiting):
+            rows = [Row(request, len(prompt), self._limit(prompt, request)) for prompt, request in taken]
+            eos = self._tokenizer.eos_token_id
+            fresh = Slots(rows, [prompt for prompt, _ in taken], self._model, eos, self._device)
+            if slots is None:
+                slots = fresh
+            else:
+                slots.merge(fresh)
+        return slots
+
+    def _fitting(self, rows: list[Row], waiting: list[tuple[list[int], Request]]) -> list[tuple[list[int], Request]]:
+        """Take those that have room beside the rows; where there are none, one in any case."""
         taken: list[tuple[list[int], Request]] = []
-        budget = self._cache_bytes() // self._bytes_of_a_token()
-        budget -= sum(row.prompt_tokens + row.limit for row in _rows(slots))
-        most = max(1, min(_MOST_ROWS, _MOST_LOGITS // self._model.config.get_text_config().vocab_size))
-        while waiting and len(_rows(slots)) + len(taken) < most:
+        budget = self._room.cached - sum(row.prompt_tokens + row.limit for row in rows)
+        while waiting and len(rows) + len(taken) < self._room.rows:
             prompt, request = waiting[-1]
             budget -= len(prompt) + self._limit(prompt, request)
-            if budget < 0 and (taken or _rows(slots)):
+            width = len(taken[0][0]) if taken else 0
+            if (budget < 0 and (taken or rows)) or width * (len(taken) + 1) > self._room.prompt:
                 break
             taken.append(waiting.pop())
-        if not taken:
-            return slots
-        rows = [Row(request, len(prompt), self._limit(prompt, request)) for prompt, request in taken]
-        eos = self._tokenizer.eos_token_id
-        fresh = Slots(rows, [prompt for prompt, _ in taken], self._model, eos, self._device)
-        if slots is None:
-            return fresh
-        slots.merge(fresh)
-        return slots
+        return taken
 
     def _run(self, slots: Slots) -> list[Row]:
         """Decode until enough rows are done to be worth taking out."""
@@ -129,19 +167,6 @@ class LocalEngine(ModelEngine):
 
     def _limit(self, prompt: list[int], request: Request) -> int:
         return max(1, min(request.sampling.max_tokens, self._context - len(prompt)))
-
-    def _bytes_of_a_token(self) -> int:
-        config = self._model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        size = 4 if self._device == "cpu" else 2
-        return int(2 * config.num_hidden_layers * heads * width * size)
-
-    def _cache_bytes(self) -> int:
-        if self._device == "cpu":
-            return _CPU_CACHE_BYTES
-        free, _ = torch.cuda.mem_get_info()
-        return int(free * _GPU_CACHE_SHARE)
 
     def close(self) -> None:
         self._model = None
@@ -160,13 +185,3 @@ def describe(device: str, threads: int) -> dict[str, Any]:
 
 def _rows(slots: Slots | None) -> list[Row]:
     return slots.rows if slots else []
-
-
-def _device(placement: Placement) -> str:
-    if placement.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if placement.device == "cuda" and not torch.cuda.is_available():
-        raise StepError(
-            'placement asks for device cuda, but torch sees none here; use device = "cpu" or another machine'
-        )
-    return placement.device

@@ -8,6 +8,7 @@ from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.protocol import Engine
+from rsft_assets.steps.processes.torch_device import torch_device
 
 
 def open_engine(placement: Placement, model: Model | None) -> Engine:
@@ -16,6 +17,11 @@ def open_engine(placement: Placement, model: Model | None) -> Engine:
     With `engines` above 1 it is several, each a process of its own; a server looks after its own.
     """
     kind = engine_kind(placement)
+    if placement.kv_cache != "auto" and kind != "vllm":
+        raise StepError(
+            f"placement says kv_cache = {placement.kv_cache!r}, which only the engine vllm has, and the engine is "
+            f'{kind}; set engine = "vllm", or leave kv_cache out'
+        )
     maker: Any
     if placement.engines > 1 and kind != "endpoint":
         from rsft_assets.steps.engines.multi_process import ManyEngines as maker
@@ -35,7 +41,7 @@ def repeatable_engine(placement: Placement) -> str:
 
     On a GPU the batch depends on the memory that is free; vLLM and servers form their batches as requests arrive.
     """
-    if engine_kind(placement) != "transformers" or (placement.device != "cpu" and _has_gpu()):
+    if engine_kind(placement) != "transformers" or torch_device(placement) == "cuda":
         return ""
     from rsft_assets.steps.engines.local import describe
 
@@ -50,14 +56,8 @@ def engine_kind(placement: Placement) -> str:
         )
     if placement.engine != "auto":
         return placement.engine
-    return "vllm" if _has_vllm() and placement.device != "cpu" and _has_gpu() else "transformers"
+    return "vllm" if _has_vllm() and torch_device(placement) == "cuda" else "transformers"
 
 
 def _has_vllm() -> bool:
     return importlib.util.find_spec("vllm") is not None
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())

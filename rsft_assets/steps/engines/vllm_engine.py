@@ -16,12 +16,14 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.fingerprint import fingerprint
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
-from rsft_assets.steps.engines.chat import ModelEngine
+from rsft_assets.steps.engines.chat import ModelEngine, needs_gpu
 from rsft_assets.steps.engines.protocol import Completion, Request
+from rsft_assets.steps.processes.torch_device import torch_device
 from rsft_assets.steps.records.tokenizers import allow_remote_code
 
 log = logging.getLogger(__name__)
-_LOOK_AHEAD = 1024
+_LOOK_AHEAD = 2048
+"""vLLM runs up to 1,024 requests on a large card; as many again wait to take their places."""
 _CPU_CACHE_GIB = "1"
 _CPU_SEQUENCES = 128
 
@@ -32,7 +34,7 @@ class VllmEngine(ModelEngine):
     def __init__(self, placement: Placement, model: Model | None) -> None:
         import torch
 
-        self._cpu = placement.device == "cpu" or not torch.cuda.is_available()
+        self._cpu = torch_device(placement, needs_gpu=needs_gpu(model)) == "cpu"
         if self._cpu:
             _set_cpu_environment(placement)
         # Before vllm is imported: it reads its environment once.
@@ -54,6 +56,7 @@ class VllmEngine(ModelEngine):
             "dtype": "float32" if self._cpu else "bfloat16",
             "tensor_parallel": placement.tensor_parallel,
             "repeatable": False,
+            **({} if placement.kv_cache == "auto" else {"kv_cache": placement.kv_cache}),
         }
         self.fingerprint = fingerprint(self.description)
 
@@ -78,6 +81,7 @@ class VllmEngine(ModelEngine):
             "skip_tokenizer_init": True,
             "generation_config": "vllm",
             "dtype": self.description["dtype"],
+            "kv_cache_dtype": self._placement.kv_cache,
             "tensor_parallel_size": self._placement.tensor_parallel,
             "trust_remote_code": allow_remote_code(self._spec),
             "disable_log_stats": True,
@@ -92,7 +96,8 @@ class VllmEngine(ModelEngine):
         try:
             llm = LLM(**settings)
         except (RuntimeError, ValueError, OSError) as error:
-            raise StepError(f"vLLM would not start with {model_folder}: {_last_line(error)}") from error
+            remedy = "" if self._placement.kv_cache == "auto" else '; try kv_cache = "auto" in the placement'
+            raise StepError(f"vLLM would not start with {model_folder}: {_last_line(error)}{remedy}") from error
         threading.Thread(target=_say_when_dead, args=(llm.llm_engine.engine_core,), daemon=True).start()
         return llm
 

@@ -18,6 +18,7 @@ from rsft_assets.specs.repositories import repositories
 from rsft_assets.specs.study import load_study
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
 from rsft_assets.steps.processes.hardware import GIB, Capabilities, gpus
+from rsft_assets.steps.processes.torch_device import gpu_problem
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.manifest import AGAIN, pointer_beside
 from rsft_assets.steps.records.pointers import outputs_in_use
@@ -55,6 +56,9 @@ def examine(
     yield placement
     if placement.state == "ok":
         yield from _devices(capabilities)
+    if gpus():
+        problem = gpu_problem()
+        yield Finding("problem" if problem else "ok", "torch", problem or "can use the GPUs")
     yield _settings_file(JUDGES_SETTING, _judges)
     yield _lock()
     yield _mirror()

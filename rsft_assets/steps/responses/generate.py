@@ -22,7 +22,7 @@ from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.responses.adopted import adopt_responses
 from rsft_assets.steps.responses.shard import ResponseShard, shard_size
-from rsft_assets.steps.responses.teaching import Asked, open_teaching, repeatable_teacher
+from rsft_assets.steps.responses.teaching import Asked, Teaching, open_teaching, repeatable_teacher
 
 
 def generate(study: Study, store: Store, refs: Sequence[Ref], *, force: bool = False) -> list[Output]:
@@ -67,7 +67,7 @@ class _Generation:
                 with open_teaching(self._pool, first) as teaching:
                     self._teacher |= teaching.description
                     for row in teaching.answers(itertools.chain([first], missing)):
-                        self._take(row, teaching.note())
+                        self._take(row, teaching)
             for shard in list(self._open.values()):
                 lost = shard.missing()
                 raise StepError(
@@ -97,19 +97,19 @@ class _Generation:
             if not shard.left:
                 self._publish(shard)
 
-    def _take(self, row: dict[str, Any], note: str) -> None:
+    def _take(self, row: dict[str, Any], teaching: Teaching) -> None:
         shard = self._asked.pop(row["response_id"], None)
         if shard is None:
             raise StepError(f"the teacher answered {row['response_id']}, which was not asked or was answered before")
         shard.add(row)
-        self._progress.step(1, note)
+        self._progress.step(1, teaching.note())
         if not shard.left:
-            self._publish(shard)
+            self._publish(shard, teaching.tokens_per_second)
 
-    def _publish(self, shard: ResponseShard) -> None:
+    def _publish(self, shard: ResponseShard, tokens_per_second: float = 0.0) -> None:
         if shard.ref in self._open:
             del self._open[shard.ref]
-            self._made[shard.ref] = shard.publish()
+            self._made[shard.ref] = shard.publish(tokens_per_second)
 
 
 if __name__ == "__main__":

@@ -65,10 +65,13 @@ class ModelTeaching:
             self._tokens += completion.response_tokens
             yield self._row(one, seed, completion)
 
+    @property
+    def tokens_per_second(self) -> float:
+        return self._tokens / max(time.monotonic() - self._started, 1e-9)
+
     def note(self) -> str:
         """Tokens so far and per second."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        return f"{self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
+        return f"{self._tokens:,} tokens, {self.tokens_per_second:,.0f} tokens/s"
 
     def _requests(self, asked: Iterable[Asked], waiting: dict[str, tuple[Asked, int]]) -> Iterator[Request]:
         sampling = replace(self._pool.sampling, n=1)

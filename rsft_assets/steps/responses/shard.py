@@ -71,8 +71,8 @@ class ResponseShard:
             self._journal.flush()
             self._since = 0
 
-    def publish(self) -> Output:
-        """Write all responses in the order of queries and samples, with their counts."""
+    def publish(self, tokens_per_second: float = 0.0) -> Output:
+        """Write all responses in the order of queries and samples, with their counts and the speed of the teacher."""
         self._journal.flush()
         counts: Counter[str] = Counter()
         truth: Counter[str] = Counter()
@@ -92,4 +92,6 @@ class ResponseShard:
             "mean_characters": round(characters / max(rows.rows, 1), 1),
             "finish_reasons": dict(sorted(counts.items())),
         }
-        return self._build.publish(stats=stats | ({"truth": dict(sorted(truth.items()))} if truth else {}))
+        stats |= {"truth": dict(sorted(truth.items()))} if truth else {}
+        stats |= {"tokens_per_second": round(tokens_per_second, 1)} if tokens_per_second else {}
+        return self._build.publish(stats=stats)

@@ -48,6 +48,10 @@ class Teaching(Protocol):
     def answers(self, asked: Iterable[Asked]) -> Iterator[dict[str, Any]]:
         """A row for each sample asked for, as they finish."""
 
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the model since it was loaded; 0 of a procedure."""
+
     def note(self) -> str:
         """A short state for the progress line."""
 
@@ -80,6 +84,7 @@ def sample_seed(pool: Pool, asked: Asked) -> int:
 class ProceduralTeaching:
     """A seeded procedure of `steps/nano`."""
 
+    tokens_per_second = 0.0
     pool: Pool
     origin: Generator
     description: dict[str, Any] = field(init=False)

@@ -157,9 +157,13 @@ class CompletionSet:
         }
         self._grown.append([row])
 
-    def publish(self, made_by: dict[str, Any]) -> Output:
-        """Write the Parquet file in the items' order and the manifest, and rename into place."""
+    def publish(self, made_by: dict[str, Any], tokens_per_second: float = 0.0) -> Output:
+        """Write the Parquet file in the items' order and the manifest, and rename into place.
+
+        The speed is that of the engine, all sets that it drew together.
+        """
         stats = self._write_parquet(self._work / FILE_NAME)
+        stats |= {"tokens_per_second": round(tokens_per_second, 1)} if tokens_per_second else {}
         manifest = describe(
             self._work,
             Ref(f"completions/{self.benchmark}"),

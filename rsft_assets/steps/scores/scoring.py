@@ -6,6 +6,7 @@ them all; between checkpoints only its weights change.
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -164,16 +165,17 @@ class Scoring:
                     flying[request.id] = request
                     yield request
 
-        tokens = 0
+        tokens, started = 0, time.monotonic()
         try:
             for completion in engine.generate(requests()):
                 request = flying.pop(completion.id)
                 by_tag[completion.id.partition("\n")[0]].texts.add(request, completion)
                 tokens += completion.response_tokens
                 progress.step(1, f"{tokens:,} tokens")
+            speed = tokens / max(time.monotonic() - started, 1e-9)
             for entry in wanted:
                 made_by = {"engine": engine.description, "seed": entry.texts.sampling.seed}
-                entry.completions = entry.texts.publish(made_by)
+                entry.completions = entry.texts.publish(made_by, speed)
         except StepError:
             self.engine.forget()
             raise

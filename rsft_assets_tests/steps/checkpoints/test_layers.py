@@ -231,7 +231,7 @@ def test_after_running_out_of_memory_training_goes_on_with_all_layers_computed_a
 def test_running_out_of_memory_again_is_an_error_with_advice(store, study, monkeypatch, placement, steps):
     out_of_memory_at(monkeypatch, steps, [])
     with pytest.raises(
-        StepError, match=r"Tried to allocate 2\.00 GiB, with .*In the placement, lower micro_batch_tokens"
+        StepError, match=r"Tried to allocate 2\.00 GiB, with .*In the placement, set micro_batch_tokens"
     ):
         train(study, store, [checkpoint_ref(the_run(study), 4)], placement=placement)
 

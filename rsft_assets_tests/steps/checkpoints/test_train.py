@@ -80,6 +80,12 @@ def test_a_checkpoint_loads_stops_and_says_what_it_saw(store, study):
         row for step in (1, 2, 3, 4) for row in rows_of_step(run.schedule, run.seed, ROWS, step)
     ]
     assert output.stats["trained_tokens"] == sum(entry["tokens"] for entry in curves)
+    stats = output.stats
+    rows = list(training_rows(store.require(Ref("datasets/rows")).file("examples.parquet"), tokenizer))
+    tokens = sum(min(len(rows[entry["row"]][0]), 64) - 1 for entry in seen)
+    assert stats["tokens_per_second"] * stats["train_seconds"] == pytest.approx(tokens, rel=0.01)
+    assert 1 < stats["flops_per_second"] / stats["tokens_per_second"] / 6 / model.num_parameters() < 1.2
+    assert stats["card"] == "cpu" and "mfu" not in stats
 
 
 def test_held_out_rows_give_each_checkpoint_a_loss_that_plain_pytorch_agrees_with(store, study):
@@ -286,7 +292,7 @@ def test_a_full_disk_while_saving_leaves_the_last_state_and_checkpoint(store, st
 
 def test_what_cannot_fit_is_refused_with_advice(store, study, monkeypatch):
     monkeypatch.setattr("rsft_assets.steps.checkpoints.training.estimate.free_memory", lambda: 2**20)
-    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*lower micro_batch_tokens"):
+    with pytest.raises(StepError, match=r"needs about .* GiB of this machine's free memory.*a lower max_length"):
         train_to(study, store, 2)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,8 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.steps.engines import Request, open_engine
+from rsft_assets.steps.engines.decoding_batch import Slots
+from rsft_assets.steps.engines.local import Room
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
@@ -156,3 +159,46 @@ def test_what_is_drawn_is_said_before_the_first_answer(engine, monkeypatch, tmp_
     said = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
     assert {(event["what"], event["unit"]) for event in said} == {("decoding with a model", "tokens")}
     assert said[0]["done"] == 8
+
+
+QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936}
+QWEN3_1_7B = SimpleNamespace(**QWEN3, num_hidden_layers=28)
+QWEN3_14B = SimpleNamespace(**QWEN3, num_hidden_layers=40)
+
+
+@pytest.mark.parametrize(
+    ("config", "free", "rows", "cached"),
+    [
+        (QWEN3_1_7B, None, 110, 18_724),  # a CPU: the same on every machine
+        (QWEN3_1_7B, 75 * 2**30, 512, 351_085),
+        (QWEN3_14B, 50 * 2**30, 512, 163_840),
+        (QWEN3_1_7B, 20 * 2**30, 220, 93_622),
+        (QWEN3_1_7B, 2**20, 1, 4),
+    ],
+)
+def test_rows_follow_the_memory_of_a_card(config, free, rows, cached):
+    room = Room.of(config, free)
+    assert (room.rows, room.cached) == (rows, cached)
+
+
+def test_prompts_are_read_a_bounded_number_of_tokens_at_once_and_all_rows_still_run(engine, monkeypatch):
+    """As on a GPU, whose memory a batch of long prompts would fill."""
+    wanted = requests(engine, GREEDY, 24)
+    together = texts(engine, wanted)
+    started, real = [], Slots.__init__
+
+    def noted(self, rows, prompts, *others):
+        started.append([len(prompt) for prompt in prompts])
+        real(self, rows, prompts, *others)
+
+    monkeypatch.setattr(Slots, "__init__", noted)
+    monkeypatch.setattr(engine, "_room", dataclasses.replace(engine._room, prompt=500))
+    first = next(iter(generating := engine.generate(wanted)))
+    assert all(len(lengths) * max(lengths) <= 500 for lengths in started)
+    assert sum(map(len, started)) == 24, "no row waits for another to end"
+    assert {c.id: (c.text, c.response_tokens, c.finish_reason) for c in [first, *generating]} == together
+
+
+def test_a_precision_of_the_cache_that_this_engine_lacks_is_refused():
+    with pytest.raises(StepError, match=r"kv_cache = 'fp8', which only the engine vllm has.*leave kv_cache out"):
+        open_engine(Placement(engine="transformers", device="cpu", kv_cache="fp8"), None)

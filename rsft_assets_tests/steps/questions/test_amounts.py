@@ -42,7 +42,7 @@ def test_the_papers_pool_is_1_408_000_responses(tmp_path):
     found = figures(PAPER, Store(tmp_path), f"responses/{POOL}", upstream=True)
     assert found["generated_tokens"] == Quantity(44_000 * 32 * 6_000, "assumed")
     assert found["generated_tokens_at_most"] == Quantity(44_000 * 32 * 16_384, "reference")
-    by_hand = 44_000 * 32 * 6_000 * 2 * 32.8e9 / (0.10 * 990e12) / 3600
+    by_hand = 44_000 * 32 * 6_000 * 2 * 32.8e9 / (0.10 * 989e12) / 3600
     assert found["gpu_hours"].value == pytest.approx(by_hand)
 
 
@@ -65,7 +65,7 @@ def test_a_14b_run_is_640_steps_of_256_rows(tmp_path):
     found = figures(PAPER, Store(tmp_path), "checkpoints/qwen3-14b", runs=[MAIN])
     tokens = 640 * 256 * 6_150
     assert found["trained_tokens"] == Quantity(tokens, "assumed")
-    assert found["gpu_hours"].value == pytest.approx(6 * 14.77e9 * tokens / (0.35 * 990e12) / 3600)
+    assert found["gpu_hours"].value == pytest.approx(6 * 14.77e9 * tokens / (0.40 * 989e12) / 3600)
     assert found["disk_bytes"] == Quantity(8 * 2 * 14_770_000_000, "reference"), "eight kept steps in bf16"
 
 

@@ -145,6 +145,7 @@ def test_a_served_teacher_draws_each_sample_with_its_own_seed(served_pool, store
     assert {(row["prompt_tokens"], row["response_tokens"]) for row in rows} == {(9, 4)}
     assert all(row["finish_reason"] == ("length" if row["seed"] % 3 == 0 else "stop") for row in rows)
     assert outputs[0].manifest.made_by["teacher"]["model"] == "served-model"
+    assert all(output.stats["tokens_per_second"] > 0 for output in outputs)
 
 
 def test_a_server_that_refuses_costs_nothing_that_it_had_answered(served_pool, store):

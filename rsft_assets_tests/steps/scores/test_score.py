@@ -220,6 +220,7 @@ def test_what_a_score_holds(store, counts):
     text = output.stats["completions"]
     manifest = read_manifest(store.home / text["folder"])
     assert manifest.digest == text["digest"]
+    assert manifest.stats["tokens_per_second"] > 0
     assert {entry.asset for entry in manifest.inputs} == {"checkpoints/tiny", "benchmarks/sums"}
 
 

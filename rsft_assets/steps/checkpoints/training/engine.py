@@ -20,9 +20,11 @@ from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training.cards import warn_of_mixed
+from rsft_assets.steps.checkpoints.training.gpu import Meter, allow_expandable_segments
 from rsft_assets.steps.checkpoints.training.kernels import choose
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch
+from rsft_assets.steps.processes.torch_device import torch_device
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _PATIENCE = datetime.timedelta(hours=2)
@@ -40,14 +42,10 @@ def dtype_of(precision: str) -> torch.dtype:
 
 
 def device_of(placement: Placement, *, needs_gpu: bool = False) -> str:
-    """`cuda:<n>` of this process, or `cpu`; where a GPU is needed, `cpu` only if the placement says so."""
-    if placement.device == "cpu" or not torch.cuda.is_available():
-        if placement.device == "cuda" or (needs_gpu and placement.device == "auto"):
-            raise StepError(
-                f'placement says device = "{placement.device}", but torch {torch.__version__} sees no GPU here: '
-                'install a build of torch for CUDA and a driver as new as it asks for, or set device = "cpu"'
-            )
-        return "cpu"
+    """`cuda:<n>` of this process, or `cpu`."""
+    kind = torch_device(placement, needs_gpu=needs_gpu)
+    if kind != "cuda":
+        return kind
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if number >= there:
         raise StepError(
@@ -68,6 +66,7 @@ def join_processes(device: str, meeting_point: Path) -> None:
     os.environ.setdefault("LOCAL_RANK", "0")
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.startswith("cuda") else "cpu")
     if device.startswith("cuda"):
+        allow_expandable_segments()
         torch.cuda.set_device(device)
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if world == 1:
@@ -138,6 +137,7 @@ class Session:
             model=trainee, optimizer=adam, config=self._config(), dist_init_required=False
         )
         self.adam = adam
+        self.meter = Meter(model, device, self.world)
 
     def _share_weights(self, deepspeed: Any, trainee: Trainee) -> None:
         """Each process keeps its part, tensor by tensor: left to itself, DeepSpeed moves the whole model first."""

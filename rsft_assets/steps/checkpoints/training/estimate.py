@@ -5,22 +5,26 @@ for the log.
 """
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
+from rsft_assets.steps.checkpoints.training.gpu import memory_of
 from rsft_assets.steps.checkpoints.training.layers import compiles
 from rsft_assets.steps.checkpoints.training.loss import LOGIT_BYTES, chunk_logits
 from rsft_assets.steps.checkpoints.training.models import parameters_of, shape_of
 from rsft_assets.steps.processes.events import say_note
-from rsft_assets.steps.processes.hardware import GIB, free_memory, gpus
+from rsft_assets.steps.processes.hardware import GIB, free_memory
 
-_ROOM = 1.05
+_ROOM = 1.10
+"""torch reserves more than it allocates: on an H100, 3 to 6 % without expandable segments."""
 _FIXED_BYTES = GIB // 2
-"""Libraries, buffers of the collective calls, fragments."""
+"""Libraries, buffers of the collective calls."""
+_MOST_PROCESSES = 64
 _HOST_BYTES = 3 * GIB
 """Of the machine's own memory for each process on a GPU: libraries and buffers. The base model's files are mapped,
 not copied, and shared by all processes."""
@@ -30,6 +34,8 @@ not copied, and shared by all processes."""
 class Estimate:
     """Bytes, of one process where it says so."""
 
+    parameters: int
+    """A number, not bytes."""
     states: int
     """Weights, gradients and optimizer state of one process."""
     activations: int
@@ -71,6 +77,7 @@ def estimate(
     moments = parameters * {"fp32": 8, "bf16-pure": 4, "bf16": 12}[precision] // shares[2]
     tokens = max(placement.micro_batch_tokens, longest)
     return Estimate(
+        parameters=parameters,
         states=weights + gradients + moments,
         activations=_activations(
             config, tokens, width, recompute, gpu, compiled=compiles(placement, "cuda" if gpu else "cpu", stage)
@@ -89,7 +96,7 @@ def fitting(base: Path, precision: str, placement: Placement, device: str, *, lo
     Where the placement says a share, and on a CPU, where that is none, with this share.
     """
     config, parameters = shape_of(base), parameters_of(base)
-    memory = None if device == "cpu" else _memory(placement, device)[0]
+    memory = None if device == "cpu" else _memory(placement, device)[1]
     layers = config.num_hidden_layers
     shares = [again / layers for again in range(layers + 1)] if memory is not None else [0.0]
     if placement.recompute_share is not None:
@@ -114,17 +121,21 @@ def _activations(config: Any, tokens: int, width: int, recompute: float, gpu: in
     return int(layers * tokens * hidden * width + insides + logits + matrix)
 
 
-def check(cost: Estimate, placement: Placement, device: str, home: Path, what: str) -> None:
+def check(
+    cost_of: Callable[[Placement], Estimate], placement: Placement, device: str, home: Path, what: str
+) -> Estimate:
     """Refuse what cannot fit, with what would help; else say the numbers."""
-    free, where, processes = _memory(placement, device)
-    needed = cost.memory * processes + (cost.checkpoint if device == "cpu" else 0)
-    gib = needed / GIB
+    cost = cost_of(placement)
+    card, free = _memory(placement, device)
+    words = f"memory on each {card}" if card else "this machine's free memory"
+    processes = placement.processes if device == "cpu" else 1
+    needed = _needed(cost, placement, device)
     if needed > free:
         raise StepError(
-            f"{what} needs about {gib:.1f} GiB of {where}, which has {free / GIB:.1f} GiB: "
-            f"{cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
+            f"{what} needs about {needed / GIB:.1f} GiB of {words}, which has "
+            f"{free / GIB:.1f} GiB: {cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
             f"{cost.activations * processes / GIB:.1f} for activations of {cost.tokens} tokens. "
-            f"{advice(cost, placement, device)}"
+            f"{advice(cost_of, placement, device)}"
         )
     host = cost.checkpoint + placement.processes * _HOST_BYTES
     if device != "cpu" and host > (unused := free_memory()):
@@ -141,29 +152,53 @@ def check(cost: Estimate, placement: Placement, device: str, home: Path, what: s
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
     copied = f"saving takes up to {cost.resume / GIB:.2f} GiB more of this machine's memory, where twice that is free"
-    say_note(f"{what}: about {gib:.2f} GiB of {where}, {cost.disk / GIB:.2f} GiB of disk; {copied}")
+    say_note(f"{what}: about {needed / GIB:.2f} GiB of {words}, {cost.disk / GIB:.2f} GiB of disk; {copied}")
+    return cost
 
 
-def advice(cost: Estimate, placement: Placement, device: str) -> str:
-    """What would need less; processes share what zero_stage says, but those of a CPU share one memory, too."""
-    ways = ["set recompute_share = 1"] if device != "cpu" and cost.recompute < 1 else []
-    shares = placement.zero_stage == 3
-    if placement.processes > 1 and not shares:
-        ways.append("raise zero_stage (3 shares everything between processes)")
-    if device != "cpu":
-        ways.append("raise processes" if shares else "raise processes, with zero_stage = 3")
-    if cost.tokens == placement.micro_batch_tokens:
-        ways.append("lower micro_batch_tokens")
-    rows = f"; its longest row has {cost.tokens} tokens" if cost.tokens > placement.micro_batch_tokens else ""
-    return (f"In the placement, {'; or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length") + rows
+def _needed(cost: Estimate, placement: Placement, device: str) -> int:
+    """Bytes of one GPU; or of a machine, which all processes share, and in which a checkpoint is gathered."""
+    return cost.memory * placement.processes + cost.checkpoint if device == "cpu" else cost.memory
 
 
-def _memory(placement: Placement, device: str) -> tuple[int, str, int]:
-    """(free bytes, what they are, processes that share them)."""
-    if device != "cpu":
-        name, total = gpus()[0]
-        return total, f"memory on each {name}", 1
-    return free_memory(), "this machine's free memory", placement.processes
+def _memory(placement: Placement, device: str) -> tuple[str, int]:
+    """(name of the card, empty for a CPU; bytes that can be had)."""
+    return memory_of(device, placement) if device != "cpu" else ("", free_memory())
+
+
+def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, device: str) -> str:
+    """Of each kind of change, the smallest that makes it fit."""
+    ways, cost = [], cost_of(placement)
+    _, free = _memory(placement, device)
+    again = [[{"recompute_share": 1.0}]] if device != "cpu" and cost.recompute < 1 else []
+    for kind in again + _changes(placement, device):
+        for fields in kind:
+            changed = replace(placement, **fields)
+            if _needed(cost_of(changed), changed, device) <= free:
+                ways.append(" and ".join(f"{name} = {value}" for name, value in fields.items()))
+                break
+    words = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
+    if cost.tokens > placement.micro_batch_tokens:
+        words += f"; its longest row has {cost.tokens} tokens"
+    smaller = (free / _ROOM - _FIXED_BYTES - cost.activations) / cost.states * cost.parameters
+    if device != "cpu" and smaller > 0:
+        words += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
+    return words
+
+
+def _changes(placement: Placement, device: str) -> list[list[dict[str, Any]]]:
+    """Fields that need less memory, by kind, the smallest change first."""
+    stages = [{"zero_stage": stage} for stage in range(placement.zero_stage + 1, 4) if placement.processes > 1]
+    tokens = [
+        {"micro_batch_tokens": placement.micro_batch_tokens >> half}
+        for half in range(1, 5)
+        if placement.micro_batch_tokens >> half
+    ]
+    if device == "cpu":
+        return [stages, tokens]
+    more = [placement.processes << double for double in range(1, 7)]
+    processes = [{"processes": n, "zero_stage": 3} for n in more if n <= _MOST_PROCESSES]
+    return [stages, processes, tokens]
 
 
 def _existing(path: Path) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.checkpoints.training.engine import Session
-from rsft_assets.steps.checkpoints.training.gpu import on_gpu
+from rsft_assets.steps.checkpoints.training.gpu import Meter
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.packing import MicroBatch, micro_batch, plan
 from rsft_assets.steps.checkpoints.training.saving import Saver
@@ -114,7 +114,7 @@ def _train_on(
         position.step = step
         position.curves.append(entry)
         if session.rank == 0:
-            progress.step(1, _note(entry, session))
+            progress.step(1, _note(entry, session.meter))
         saver.look()
         at_kept = step in bounds.kept
         # A stop waits for the state alone: the next try takes the held-out loss of this step, and hands it over.
@@ -175,8 +175,10 @@ def _one_step(
         sum(entropy for _, entropy in sums),
         float(sum(len(m.targets) for m in micros if m.counted)),
         sum(m.tokens for m in micros if m.counted),
+        float(sum(length**2 for m in micros if m.counted for length in m.lengths)),
     ]
-    total, entropy, trained, seen, stop, due = session.sum_over_processes([*mine, float(bool(asked)), saver.due()])
+    mine += [float(bool(asked)), saver.due()]
+    total, entropy, trained, seen, squares, stop, due = session.sum_over_processes(mine)
     if not math.isfinite(total):
         bad = [row for loss, named in zip(losses, rows_of, strict=True) if not math.isfinite(loss) for row in named]
         _refuse_not_finite(session, work, step, "loss", bad)
@@ -195,7 +197,7 @@ def _one_step(
         "held_out_loss": None,
         "base_kl": None,
     }
-    return entry | {"seen": int(seen)}, stop > 0, due > 0
+    return entry | {"seen": int(seen), "flops": session.meter.flops(seen, squares)}, stop > 0, due > 0
 
 
 def _refuse_not_finite(session: Session, work: Work, step: int, what: str, bad: list[int]) -> None:
@@ -231,10 +233,8 @@ def _held_out(session: Session, held_out: Tokens, bounds: Bounds) -> list[MicroB
     return _batch(session, bounds, held_out, range(len(held_out)), lambda trained: [1.0] * len(trained))[0]
 
 
-def _note(entry: dict[str, Any], session: Session) -> str:
-    speed = entry["seen"] / max(entry["seconds"], 1e-9)
-    measures = f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {speed:,.0f} tokens/s"
-    return f"{measures}{on_gpu(session.model, speed / session.world, session.device)}"
+def _note(entry: dict[str, Any], meter: Meter) -> str:
+    return f"loss {entry['loss']:.3f}, norm {entry['grad_norm']:.2g}, lr {entry['lr']:.2g}, {meter.note(entry)}"
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import torch
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import checkpoint_ref
 from rsft_assets.specs.models import Pretraining
+from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation, Run
 from rsft_assets.steps.checkpoints.training import state as states
 from rsft_assets.steps.checkpoints.training.attention import install
@@ -28,7 +29,7 @@ from rsft_assets.steps.checkpoints.training.engine import (
     join_processes,
     stage_of,
 )
-from rsft_assets.steps.checkpoints.training.estimate import advice, fitting
+from rsft_assets.steps.checkpoints.training.estimate import Estimate, advice, fitting
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job, OutOfMemory
 from rsft_assets.steps.checkpoints.training.layers import compile_for, compile_layers, compiles, recompute
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
@@ -60,7 +61,8 @@ def run_job(job: Job) -> None:
         return
     except torch.OutOfMemoryError as error:
         cause = str(error).split(" GPU ")[0].rstrip(". ")
-    # The exception held all of the training's memory.
+    # The exception held all of the training's memory; DeepSpeed's flat weights are let go of by a second pass only.
+    gc.collect()
     gc.collect()
     torch.cuda.empty_cache()
     raise _out_of_memory(job, device, cause)
@@ -69,11 +71,14 @@ def run_job(job: Job) -> None:
 def _out_of_memory(job: Job, device: str, cause: str) -> StepError:
     longest = int(Tokens.load(job.tokens).lengths.max())
     precision, kept = optimisation_of(job).precision, len(job.publish)
-    cost = fitting(job.base, precision, job.placement, device, longest=longest, kept=kept)
+
+    def cost_of(placement: Placement) -> Estimate:
+        return fitting(job.base, precision, placement, device, longest=longest, kept=kept)
+
     more = job.placement.recompute_share is None and job.recompute < 1
     return (OutOfMemory if more else StepError)(
         f"training {job.ref}: {cause}, with {job.recompute:.0%} of the layers computed again in the backward pass; "
-        f"the last saved state is kept. {advice(cost, job.placement, device)}"
+        f"the last saved state is kept. {advice(cost_of, job.placement, device)}"
     )
 
 
@@ -184,6 +189,7 @@ class _Training:
             "held_out_loss": last["held_out_loss"],
             "trained_tokens": sum(entry["tokens"] for entry in curves),
             "train_seconds": round(sum(entry["seconds"] for entry in curves), 3),
+            **self.session.meter.stats(curves),
             **{f"set_{name}": value for name, value in self.work.tokens.summary().items()},
         }
 

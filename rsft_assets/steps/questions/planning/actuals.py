@@ -13,8 +13,8 @@ from rsft_assets.specs.judges import judge_specs
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.questions.planning.costs import HOUR, on_gpu
-from rsft_assets.steps.questions.planning.measured import covered_seconds, trained_tokens
+from rsft_assets.steps.questions.planning.costs import HOUR
+from rsft_assets.steps.questions.planning.measured import covered_seconds, on_gpu, trained_tokens
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity
 from rsft_assets.steps.records.manifest import Manifest, write_json
 from rsft_assets.steps.records.store import Output, Store

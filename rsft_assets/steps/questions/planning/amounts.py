@@ -16,7 +16,7 @@ from rsft_assets.specs.responses import Pool, Teacher, queries_to_fill
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.costs import decoding_time, judge_money, light_work, training_time
-from rsft_assets.steps.questions.planning.measured import Measured
+from rsft_assets.steps.questions.planning.measured import Measured, on_gpu
 from rsft_assets.steps.questions.planning.plan import Plan
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity
 from rsft_assets.steps.questions.planning.trainings import Training, trainings
@@ -142,8 +142,9 @@ class CostEstimate:
         if not parameters:
             line.say(f"teacher {pool.teacher.name}: its size is not known, so no GPU-hours")
             return
-        rate = self.measured.decoding(manifests)
-        decoding_time(line, tokens, parameters, True, load_placement(pool.teacher.name), rate)
+        placement = load_placement(pool.teacher.name)
+        rate = self.measured.decoding(manifests, on_gpu(True, placement))
+        decoding_time(line, tokens, parameters, True, placement, rate)
 
     def _length(self, what: str, measured: float | None, limit: int, thinking: bool) -> tuple[Quantity, str]:
         """Tokens of a response and where that comes from."""
@@ -186,7 +187,7 @@ class CostEstimate:
         tokens = Quantity(training.rows * min(length.value, run.max_length), length.basis)
         line.trained[run.name] = (training.start, training.target)
         line.add("trained_tokens", tokens, source)
-        training_time(line, tokens, model, self.measured.training(model.name))
+        training_time(line, tokens, model, self.measured.training(model))
         disk = disk_bytes(model.parameters, run.schedule.precision, training.kept)
         if training.target == self.study.steps_of(run)[-1]:
             # The state to resume from goes when the run ends.
@@ -206,7 +207,7 @@ class CostEstimate:
         if isinstance(model.origin, Pretraining):
             tokens = Quantity(model.origin.steps * model.origin.batch_tokens, "reference")
             line.add("trained_tokens", tokens)
-            training_time(line, tokens, model, self.measured.training(name))
+            training_time(line, tokens, model, self.measured.training(model))
 
     def _score(self, line: Line, ref: Ref) -> None:
         benchmark = self.study.benchmarks[ref.benchmark]
@@ -231,7 +232,7 @@ class CostEstimate:
         line.add("generated_tokens", tokens, source)
         line.add("generated_tokens_at_most", samples.times(limit, "reference"))
         self._stored(line, tokens, made)
-        rate = self.measured.decoding(made)
+        rate = self.measured.answering(model)
         decoding_time(line, tokens, model.parameters, model.runs_on_gpu, load_placement(model.name), rate)
 
     def _answered(self, ref: Ref, benchmark: Benchmark) -> bool:

@@ -4,19 +4,17 @@ import json
 from pathlib import Path
 
 from rsft_assets.specs import rates
+from rsft_assets.specs.cards import peak_of
 from rsft_assets.specs.judges import judge_specs
 from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.rates import Rate
-from rsft_assets.steps.questions.planning.measured import Measured, Measurement
+from rsft_assets.steps.processes.hardware import gpus
+from rsft_assets.steps.questions.planning.measured import Measured, Measurement, on_gpu
 from rsft_assets.steps.questions.planning.quantities import Line, Quantity
 from rsft_assets.steps.scores.grading.judges import missing_judges
 
 HOUR = 3600.0
-
-
-def on_gpu(needs_gpu: bool, placement: Placement) -> bool:
-    return needs_gpu and placement.device != "cpu"
 
 
 def training_time(line: Line, tokens: Quantity, model: Model, measured: Measurement | None) -> None:
@@ -24,7 +22,7 @@ def training_time(line: Line, tokens: Quantity, model: Model, measured: Measurem
     placement = load_placement(model.name)
     gpu = on_gpu(model.runs_on_gpu, placement)
     width = placement.processes * (1 if gpu else placement.threads)
-    rate = rates.TRAINING_MFU if gpu else rates.CPU_TRAINING_FLOPS
+    rate = rates.training_mfu(model.parameters) if gpu else rates.CPU_TRAINING_FLOPS
     _time(line, tokens, gpu, width, measured, rate, _seconds(6 * model.parameters, rate, gpu))
 
 
@@ -41,7 +39,13 @@ def decoding_time(
 
 def _seconds(flops: float, rate: Rate, gpu: bool) -> float:
     """Of one card or core, a token."""
-    return flops / (rate.value * (rates.CARD_FLOPS if gpu else 1))
+    return flops / (rate.value * (_card()[1] if gpu else 1))
+
+
+def _card() -> tuple[str, float]:
+    """(name, peak) of this machine's card, or of the one that is reckoned with where it has none that is known."""
+    known = [(name, peak) for name, _ in gpus() if (peak := peak_of(name))]
+    return known[0] if known else (rates.CARD, peak_of(rates.CARD) or 0.0)
 
 
 def _time(
@@ -49,9 +53,12 @@ def _time(
 ) -> None:
     quantity = "gpu_hours" if gpu else "cpu_hours"
     if measured is not None:
+        width = measured.width or width
         line.add(quantity, tokens.times(width / measured.per_second / HOUR), measured.words)
-    else:
-        line.add(quantity, tokens.times(seconds / HOUR, rate.basis), rate.source)
+        return
+    name, peak = _card()
+    source = f"{rate.source}; {name}: {peak / 1e12:,.0f} TFLOP/s by its data sheet" if gpu else rate.source
+    line.add(quantity, tokens.times(seconds / HOUR, rate.basis), source)
 
 
 def light_work(line: Line, measured: Measured, asset: str, rows: Quantity, *, workers: int = 1) -> None:

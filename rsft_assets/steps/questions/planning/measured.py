@@ -1,17 +1,32 @@
-"""What finished outputs measured: lengths of texts, tokens a second. Outputs of this machine count before others."""
+"""What finished outputs measured: lengths of texts, tokens a second.
+
+A rate on GPUs is that of the last work on a card like this machine's; where this machine has none, of any card. On CPU
+cores, outputs of this machine count before others.
+"""
 
 import datetime
 import functools
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.models import Model
+from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.processes.hardware import gpus
 from rsft_assets.steps.records.manifest import FILE_NAME, Manifest, read_manifest
 from rsft_assets.steps.records.pointers import outputs_in_use
 from rsft_assets.steps.records.proof import COMPLETIONS
 from rsft_assets.steps.records.store import Output, Store
+
+_SAME_SIZE = 0.1
+"""Models whose numbers of weights differ by less are of one size."""
+
+
+def on_gpu(needs_gpu: bool, placement: Placement) -> bool:
+    return needs_gpu and placement.device != "cpu"
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,8 @@ class Measurement:
     amount: float
     seconds: float
     words: str
+    width: int = 0
+    """Devices that they were made on; 0 where that is not known."""
 
     @property
     def per_second(self) -> float:
@@ -83,29 +100,51 @@ class Measured:
                         return float(manifest.stats["set_tokens"] / manifest.stats["set_rows"])
         return None
 
-    def decoding(self, manifests: Iterable[Manifest]) -> Measurement | None:
-        """Generated tokens a second of wall time; sets that grew side by side share their time."""
-        chosen, host = _of_one_machine([m for m in manifests if m.stats.get("response_tokens")])
+    def decoding(self, manifests: Iterable[Manifest], gpu: bool) -> Measurement | None:
+        """Generated tokens a second of wall time, by the last engine; sets that grew side by side share their time."""
+        found = _made_here([m for m in manifests if m.stats.get("response_tokens")], gpu)
+        if not found:
+            return None
+        last = max(found, key=_finished)
+        engine = _engine(last)
+        chosen = [m for m in found if _engine(m) == engine]
+        width = engine.get("engines", 1) * engine.get("tensor_parallel", 1) if gpu and engine else 0
         tokens = sum(m.stats["response_tokens"] for m in chosen)
-        return _measurement(tokens, covered_seconds(chosen), "generating", host)
+        return _measurement(tokens, covered_seconds(chosen), "generating", last, width)
 
-    def training(self, model: str) -> Measurement | None:
-        """Trained tokens (prompts included) a second of wall time, over the longest part of each run."""
-        longest: dict[str, Manifest] = {}
-        timed = [m for m in self.manifests(f"checkpoints/{model}") if m.stats.get("train_seconds")]
-        chosen, host = _of_one_machine(timed)
-        for manifest in chosen:
-            before = longest.get(manifest.ref.run)
-            if before is None or manifest.ref.step > before.ref.step:
-                longest[manifest.ref.run] = manifest
-        tokens = sum(trained_tokens(m) for m in longest.values())
-        return _measurement(tokens, sum(m.stats["train_seconds"] for m in longest.values()), "training", host)
+    def answering(self, model: Model) -> Measurement | None:
+        """Generated tokens a second of this model's checkpoints, or else of another's of its size."""
+        gpu = on_gpu(model.runs_on_gpu, load_placement(model.name))
+        rates = (self.decoding(self.completions(name), gpu) for name in self._of_its_size(model))
+        return next(filter(None, rates), None)
+
+    def training(self, model: Model) -> Measurement | None:
+        """Trained tokens (prompts included) a second of wall time, in the last run of this model, or else of another
+        of its size.
+        """
+        gpu = on_gpu(model.runs_on_gpu, load_placement(model.name))
+        for name in self._of_its_size(model):
+            timed = [m for m in self.manifests(f"checkpoints/{name}") if m.stats.get("train_seconds")]
+            found = _made_here(timed, gpu)
+            if found:
+                run = max(found, key=_finished).ref.run
+                last = max((m for m in found if m.ref.run == run), key=lambda m: m.ref.step)
+                width = last.made_by.get("placement", {}).get("processes", 0) if gpu else 0
+                seconds = last.stats["train_seconds"]
+                return _measurement(trained_tokens(last), seconds, "training", last, width)
+        return None
+
+    def _of_its_size(self, model: Model) -> list[str]:
+        """The model itself, then others of its size."""
+        others = (m for m in self.study.models.values() if m.name != model.name)
+        near = [m.name for m in others if abs(m.parameters / model.parameters - 1) < _SAME_SIZE]
+        return [model.name, *near]
 
     def light(self, asset: str) -> tuple[Measurement, float] | None:
         """(rows a second, bytes a row) of finished outputs of one asset."""
-        chosen, host = _of_one_machine([m for m in self.manifests(asset) if rows_of(m)])
+        chosen = _made_here([m for m in self.manifests(asset) if rows_of(m)], gpu=False)
         rows = sum(rows_of(m) for m in chosen)
-        rate = _measurement(rows, sum(m.seconds for m in chosen), "", host)
+        rate = _measurement(rows, sum(m.seconds for m in chosen), "", chosen[0]) if chosen else None
         return (rate, sum(file.bytes for m in chosen for file in m.files) / rows) if rate else None
 
 
@@ -136,16 +175,38 @@ def _times(manifests: Iterable[Manifest]) -> Iterator[tuple[float, float]]:
             yield stop - manifest.seconds, stop
 
 
-def _of_one_machine(manifests: list[Manifest]) -> tuple[list[Manifest], str]:
-    """Those made on this machine; where there are none, all of them."""
-    host = socket.gethostname()
-    here = [m for m in manifests if m.made_by.get("host") == host]
-    return (here, "this machine") if here else (manifests, "another machine")
+def _finished(manifest: Manifest) -> str:
+    return manifest.finished_at or ""
 
 
-def _measurement(amount: float, seconds: float, what: str, host: str) -> Measurement | None:
+def _engine(manifest: Manifest) -> dict[str, Any]:
+    """As it describes itself: of a set of completions, or of a teacher's responses."""
+    return manifest.made_by.get("engine") or manifest.made_by.get("teacher") or {}
+
+
+def _card(manifest: Manifest) -> str:
+    """What it was made on, by the name that torch gives; empty where that was not recorded."""
+    return str(manifest.stats.get("card") or _engine(manifest).get("device") or "")
+
+
+def _made_here(manifests: list[Manifest], gpu: bool) -> list[Manifest]:
+    """Those whose speed says something about this machine."""
+    cards = {name for name, _ in gpus()} if gpu else set()
+    manifests = [m for m in manifests if not (gpu and _card(m) == "cpu")]
+    here = [m for m in manifests if (_card(m) in cards if cards and _card(m) else _host(m) == socket.gethostname())]
+    return here if here or cards else manifests
+
+
+def _host(manifest: Manifest) -> str:
+    return str(manifest.made_by.get("host"))
+
+
+def _measurement(amount: float, seconds: float, what: str, made: Manifest, width: int = 0) -> Measurement | None:
     if amount <= 0 or seconds <= 0:
         return None
+    where = "this machine" if _host(made) == socket.gethostname() else "another machine"
+    if _card(made) not in ("", "cpu"):
+        where = _card(made)
     if not what:
-        return Measurement(amount, seconds, f"seconds and bytes a row of light work, measured on {host}")
-    return Measurement(amount, seconds, f"{what}: {amount / seconds:,.0f} tokens a second, measured on {host}")
+        return Measurement(amount, seconds, f"seconds and bytes a row of light work, measured on {where}")
+    return Measurement(amount, seconds, f"{what}: {amount / seconds:,.0f} tokens a second, measured on {where}", width)
