@@ -15,7 +15,7 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
-from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.engine import Session, device_of, dtype_of, join_processes
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
 from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
@@ -39,17 +39,30 @@ def weights_of(loss, batch):
     return row_weights(loss, [len(ids) - prompt for ids, prompt in batch], 1)
 
 
+def session_of(model, spec, placement, *, packed=True, recompute=False, meeting_point=Path("unused")):
+    """What a training process makes of a model."""
+    device = device_of(placement)
+    join_processes(device, meeting_point)
+    if packed:
+        assert install(model)
+    if recompute or device != "cpu":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return Session(model, spec, placement, device)
+
+
 def run(case):
     """Everything of one case on this process."""
     torch.set_num_threads(1)
-    join_processes("cpu", Path(case["out"]).with_suffix(".meeting"))
     model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
-    if case["packed"]:
-        assert install(model)
-    if case.get("recompute"):
-        model.gradient_checkpointing_enable({"use_reentrant": False})
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
-    session = Session(model, spec, Placement(device="cpu", zero_stage=case["stage"]), "cpu")
+    session = session_of(
+        model,
+        spec,
+        Placement(device="cpu", zero_stage=case["stage"]),
+        packed=case["packed"],
+        recompute=case.get("recompute"),
+        meeting_point=Path(case["out"]).with_suffix(".meeting"),
+    )
     bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
     found = {}
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.
