@@ -34,11 +34,12 @@ BEFORE, DEFAULT, TRL = "nothing compiled, all recomputed", "default placement", 
 
 
 def ways(device: str) -> dict[str, dict[str, Any]]:
-    """Fields of the placement by line of the table: each adds one remedy to the line above it."""
+    """Fields of the placement by line of the table; a line with + adds one remedy to the line above it."""
     plain = {"compile": "off", "attention": "flash2" if device == "cuda" else "padded", "recompute_share": 1.0}
     compiled = plain | {"compile": "on"}
     attention = compiled | {"attention": "auto"}
-    return {
+    known = {field.name for field in dataclasses.fields(Placement)}
+    found = {
         BEFORE: plain,
         "layers and loss compiled": compiled,
         "+ attention kernel by card": attention,
@@ -47,12 +48,12 @@ def ways(device: str) -> dict[str, dict[str, Any]]:
         DEFAULT: {},
         "default, deterministic": {"deterministic": True},
     }
+    return {name: fields for name, fields in found.items() if fields.keys() <= known}
 
 
 def table_cases(device: str, sizes: list[str], lines: list[str]) -> list[dict[str, Any]]:
-    """What to measure, the most telling first; lines whose fields this version's placement lacks are left out."""
-    known = {field.name for field in dataclasses.fields(Placement)}
-    for_all = {name: fields for name, fields in ways(device).items() if fields.keys() <= known and name in lines}
+    """What to measure, the most telling first."""
+    for_all = {name: fields for name, fields in ways(device).items() if name in lines}
     first = [name for name in (BEFORE, DEFAULT) if name in for_all]
     cases = [(size, name) for size in sizes for name in first]
     if TRL in lines and importlib.util.find_spec("trl"):

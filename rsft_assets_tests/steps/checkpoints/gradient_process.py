@@ -1,7 +1,7 @@
 """One process of a gradient case: `python -m …gradient_process CASES.json`; the first writes what it found.
 
-In: a list of stage, precision, budget, packing, weighting. Out: the batch's gradient, and the weights after three
-AdamW steps, by name, in `out`.
+In: a list of device, stage, precision, budget, packing, weighting, more fields of the placement. Out: the batch's
+gradient, and the weights after three AdamW steps, by name, in `out`.
 """
 
 import json
@@ -19,18 +19,20 @@ from rsft_assets.steps.checkpoints.training.engine import Session, device_of, dt
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
 from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
-from rsft_assets_tests.steps.checkpoints.tiny import tiny_model
+from rsft_assets_tests.steps.checkpoints.tiny import SMALL, WIDER, tiny_model
 
 RATE, STEPS, BATCH, VOCABULARY = 1e-3, 3, 16, 211
+SCALES = {"cpu": (SMALL, 60), "cuda": (WIDER, 3_000)}
+"""Shape of the model and longest row by device."""
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
 
 
-def batches():
-    """Three batches of (token ids, prompt length), lengths from 4 to 60."""
+def batches(longest=60):
+    """Three batches of (token ids, prompt length), lengths from 4 tokens."""
     chance = np.random.default_rng(11)
     made = []
     for _ in range(STEPS):
-        lengths = chance.integers(4, 60, size=BATCH)
+        lengths = chance.integers(4, longest, size=BATCH)
         made.append([(chance.integers(1, VOCABULARY, size=n), int(chance.integers(1, n - 1))) for n in lengths])
     return made
 
@@ -53,12 +55,13 @@ def session_of(model, spec, placement, *, packed=True, recompute=False, meeting_
 def run(case):
     """Everything of one case on this process."""
     torch.set_num_threads(1)
-    model = tiny_model(vocabulary=VOCABULARY).to(dtype_of(case["precision"]))
+    device, (shape, longest) = case.get("device", "cpu"), SCALES[case.get("device", "cpu")]
+    model = tiny_model(vocabulary=VOCABULARY, shape=shape).to(dtype_of(case["precision"]))
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
     session = session_of(
         model,
         spec,
-        Placement(device="cpu", zero_stage=case["stage"]),
+        Placement(device=device, zero_stage=case["stage"], **case.get("placement", {})),
         packed=case["packed"],
         recompute=case.get("recompute"),
         meeting_point=Path(case["out"]).with_suffix(".meeting"),
@@ -68,13 +71,13 @@ def run(case):
     # DeepSpeed picks its accelerator when it is loaded, so the session comes first.
     from deepspeed.utils import safe_get_full_grad
 
-    for number, batch in enumerate(batches()):
+    for number, batch in enumerate(batches(longest)):
         tokens, weights = collect(batch, VOCABULARY), weights_of(case["loss"], batch)
         micros, _ = _batch(session, bounds, tokens, range(BATCH), lambda trained, weights=weights: weights)
         session.backward(micros)
         if number == 0:
             for name, parameter in session.named_parameters():
-                found[f"gradient/{name}"] = safe_get_full_grad(parameter).detach().float().clone()
+                found[f"gradient/{name}"] = safe_get_full_grad(parameter).detach().float().to("cpu", copy=True)
         session.apply(RATE)
     for name, value in state.full_weights(session, torch.float32).items():
         found[f"weight/{name}"] = value
