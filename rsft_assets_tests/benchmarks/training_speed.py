@@ -8,8 +8,8 @@ weights, so bf16-pure is its bf16's like. `padded` pads four rows a time as the 
 many times the rows' mean length as 20,000 is of the mean that `rsft plan` assumes of their rows.
 
 The second is a table: models of random weights and synthetic rows, one line for each way to place a training, the most
-telling first. Each line is printed and written to FILE when it is there; after `--seconds` what is left is left out.
-TRL and accelerate must be importable for TRL's part.
+telling first. Each line is printed and written to FILE when it is there; after `--seconds` what is left is left out. It
+fails where the trainer's estimate of memory is off. TRL and accelerate must be importable for TRL's part.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from rsft_assets_tests.benchmarks.training_cases import SIZES
 from rsft_assets_tests.benchmarks.training_process import measure
 
 TABLES = {"cpu": ("small",), "cuda": ("1.7b", "14b-4layers")}
+ESTIMATED = 0.05
 BEFORE, DEFAULT, TRL = "nothing compiled, all recomputed", "default placement", "TRL, one row at a time"
 
 
@@ -112,6 +113,12 @@ def table(arguments: argparse.Namespace) -> None:
             arguments.json.write_text(json.dumps({"lines": found, "left": len(cases) - len(found)}, indent=1))
     print(f"{len(cases) - len(found)} of {len(cases)} lines left out", end="\n\n")
     print("\n".join(rows_of_table(arguments.device, found)))
+    if off := [f"{one['size']} {one['line']}" for one in found if one.get("reserved") and is_off(one)]:
+        sys.exit(f"the memory estimate is not within {ESTIMATED:.0%} of what was reserved: {', '.join(off)}")
+
+
+def is_off(one: dict[str, Any]) -> bool:
+    return bool(one["estimated"]) and abs(one["estimated"] / one["reserved"] - 1) > ESTIMATED
 
 
 def rounds(arguments: argparse.Namespace) -> None:

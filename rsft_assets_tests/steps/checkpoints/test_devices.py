@@ -3,6 +3,7 @@
 pytest -n 0 -m gpu rsft_assets_tests/steps/checkpoints
 """
 
+import functools
 import json
 import shutil
 import sys
@@ -19,7 +20,7 @@ from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.checkpoints.train import train
 from rsft_assets.steps.checkpoints.training.packing import micro_batch
 from rsft_assets.steps.records.store import Store
-from rsft_assets_tests.benchmarks import training_speed
+from rsft_assets_tests.benchmarks import training_process, training_speed
 from rsft_assets_tests.benchmarks.training_speed import BEFORE, DEFAULT, TRL, ways
 from rsft_assets_tests.steps.checkpoints import gradient_process
 from rsft_assets_tests.steps.checkpoints.gradient_process import SCALES, VOCABULARY, batches, session_of, weights_of
@@ -28,7 +29,6 @@ from rsft_assets_tests.steps.checkpoints.tiny import tiny_model as model_of
 
 EXACT = 2e-6
 """Of a whole gradient in fp32, in norm: measured 1.9e-6 on an H100."""
-ESTIMATED = 0.05
 
 
 def on(device, *values):
@@ -62,16 +62,17 @@ def apart(found, expected):
     return gap / size
 
 
-def gradient(tmp_path, device, line, precision, budget):
-    """Of one batch by the trainer, packed into lines of a budget; 1: each row alone."""
-    out = tmp_path / f"{precision}-{budget}.pt"
+def gradient(tmp_path, device, line, precision):
+    """Of one packed batch, by the trainer."""
+    out = tmp_path / f"{precision}.pt"
     # Of the kernels only the padded path computes in fp32, so there the choice is left to the trainer.
     placed = {name: value for name, value in ways(device)[line].items() if (precision, name) != ("fp32", "attention")}
-    fields = {"stage": 0, "packed": True, "loss": "token-mean", "clip": 1.0, "placement": placed}
-    gradient_process.run({**fields, "device": device, "precision": precision, "budget": budget, "out": str(out)})
+    fields = {"stage": 0, "packed": True, "budget": 20_000, "loss": "token-mean", "clip": 1.0, "placement": placed}
+    gradient_process.run({**fields, "device": device, "precision": precision, "out": str(out)})
     return {name: value for name, value in torch.load(out).items() if name.startswith("gradient/")}
 
 
+@functools.cache
 def plain_gradient(device, dtype):
     """By Transformers, row by row, whole logits; rows are added up in fp32."""
     shape, longest = SCALES[device]
@@ -89,13 +90,11 @@ def plain_gradient(device, dtype):
 
 
 @pytest.mark.parametrize(("device", "line"), PLACED, indirect=["device"])
-def test_a_packed_gradient_is_that_of_rows_one_by_one(tmp_path, device, line):
-    plain = plain_gradient(device, torch.float32)
-    packed = gradient(tmp_path, device, line, "fp32", 20_000)
-    assert apart(packed, gradient(tmp_path, device, line, "fp32", 1)) <= EXACT
-    assert apart(packed, plain) <= EXACT
-    half = apart(gradient(tmp_path, device, line, "bf16", 20_000), plain)
-    assert 0 < half <= 1.02 * apart(plain_gradient(device, torch.bfloat16), plain)
+def test_a_packed_gradient_is_that_of_transformers_row_by_row(tmp_path, device, line):
+    exact, half = (plain_gradient(device, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert apart(gradient(tmp_path, device, line, "fp32"), exact) <= EXACT
+    # On random weights bf16 itself is off by 15 % on an H100; packing must add nothing to it.
+    assert 0 < apart(gradient(tmp_path, device, line, "bf16"), exact) <= 1.02 * apart(half, exact)
 
 
 @pytest.mark.parametrize(("device", "line"), PLACED, indirect=["device"])
@@ -148,19 +147,74 @@ def test_a_resume_is_as_good_as_a_repeat(tmp_path, monkeypatch, device, fields):
     assert apart(whole, trained(0)) > 1e-3
 
 
+@pytest.fixture
+def table(monkeypatch, capsys, tmp_path):
+    """What the table's command prints, and what it writes."""
+
+    def made(device, *lines, size):
+        path = tmp_path / "found.json"
+        words = ["--device", device, "--size", size, "--json", str(path), "--lines", *lines]
+        monkeypatch.setattr(sys, "argv", ["training_speed", *words])
+        try:
+            training_speed.main()
+        finally:
+            told = capsys.readouterr().out
+        return told, json.loads(path.read_text())
+
+    return made
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("device", "size"), [on("cpu", "small"), on("cuda", "1.7b")], indirect=["device"])
-def test_the_table_has_every_line_and_memory_is_as_estimated(tmp_path, monkeypatch, capsys, device, size):
-    lines, path = [BEFORE, DEFAULT] if device == "cuda" else [BEFORE, DEFAULT, TRL], tmp_path / "found.json"
-    words = ["--device", device, "--size", size, "--json", str(path), "--lines", *lines]
-    monkeypatch.setattr(sys, "argv", ["training_speed", *words])
-    training_speed.main()
-    told, found = capsys.readouterr().out, json.loads(path.read_text())
+def test_the_table_has_every_line_and_memory_is_as_estimated(table, device, size):
+    lines = [BEFORE, DEFAULT] if device == "cuda" else [BEFORE, DEFAULT, TRL]
+    told, found = table(device, *lines, size=size)
     wanted = {case["line"] for case in training_speed.table_cases(device, [size], lines)}
     assert DEFAULT in wanted and found["left"] == 0
     assert {one["line"] for one in found["lines"]} == wanted
     for one in found["lines"]:
         assert f"| {one['line']} | {one['tokens'] / one['seconds']:,.0f} | " in told
-        if device == "cuda":
-            assert one["mfu"] > 0.1
-            assert abs(one["estimated"] / one["reserved"] - 1) <= ESTIMATED, one["line"]
+        assert device == "cpu" or 0 < one["mfu"] < 1
+
+
+MEASURED = {
+    "tokens": 60_000,
+    "seconds": 2.0,
+    "first": 20.0,
+    "mfu": 0.4,
+    "allocated": 37.0,
+    "reserved": 38.0,
+    "estimated": 38.5,
+    "device": "NVIDIA H100 80GB HBM3",
+    "torch": "2.13.0",
+}
+
+
+def test_a_cut_off_table_keeps_what_it_has_and_an_estimate_that_is_off_fails_it(table, monkeypatch):
+    rows = [
+        {"line": TRL, "tokens": 30_000, "estimated": None},
+        {"line": DEFAULT},
+        {"line": BEFORE, "failed": "no Triton"},
+    ]
+
+    def measure(cases, until):
+        yield from [{"size": "1.7b", **MEASURED, **row} for row in rows]
+
+    monkeypatch.setattr(training_speed, "measure", measure)
+    monkeypatch.setattr(training_speed, "table_cases", lambda *_: rows * 2)
+    told, found = table("cuda", DEFAULT, size="1.7b")
+    assert (len(found["lines"]), found["left"]) == (3, 3)
+    assert "3 of 6 lines left out" in told
+    assert f"| {DEFAULT} | 30,000 | 40.0% | 2.00 | 37.00 / 38.00 / 38.50 | 20.0 s |" in told
+    assert f"| {BEFORE} | no Triton | | | |" in told
+    rows[1]["estimated"] = 40.0
+    with pytest.raises(SystemExit, match="not within 5% of what was reserved: 1.7b default placement$"):
+        table("cuda", DEFAULT, size="1.7b")
+
+
+def test_a_case_that_ends_its_process_is_told_and_the_next_is_measured():
+    case = {"trainer": "ours", "precision": "bf16", "placement": {"device": "cpu"}}
+    bad, good = case | {"size": "no such size"}, case | {"size": "small"}
+    found = list(training_process.measure([bad, good], None))
+    assert "no such size" in found[0]["failed"] and found[1]["tokens"] > 0
+    assert list(training_process.measure([good], 0.0)) == []
