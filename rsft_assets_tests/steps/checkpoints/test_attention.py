@@ -32,6 +32,23 @@ def test_packed_logits_equal_those_of_rows_alone(lengths):
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
 
 
+def test_a_change_in_one_row_is_not_seen_by_the_others():
+    rows = rows_of((20, 20, 20))
+    model = tiny_model().eval()
+    attention.install(model)
+    trainee = Trainee(model)
+
+    def hidden(rows):
+        with torch.no_grad():
+            return trainee.hidden(micro_batch(rows, [0] * 3, [1.0] * 3, device="cpu"))
+
+    before = hidden(rows)
+    rows[1] = rows[1][::-1].copy()
+    after = hidden(rows)
+    assert torch.equal(before[:19], after[:19]) and torch.equal(before[38:], after[38:])
+    assert not torch.equal(before[19:38], after[19:38])
+
+
 def test_an_attention_mask_is_refused_since_it_would_leak():
     model = tiny_model()
     attention.install(model)
