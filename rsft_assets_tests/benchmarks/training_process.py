@@ -3,6 +3,8 @@
 In: cases as JSON. Out: for each, what its trainer took, memory and model FLOPs, or how it failed.
 """
 
+import gc
+import itertools
 import json
 import resource
 import subprocess
@@ -30,16 +32,22 @@ def measure(cases: list[dict[str, Any]], until: float | None) -> Iterator[dict[s
     """
     left = list(cases)
     while left and (until is None or time.monotonic() < until):
-        # On a CPU memory of a process is told, so each has its own; TRL reads the environment that ours sets.
-        alone = left[0]["trainer"] != "ours" or left[0]["placement"]["device"] == "cpu"
-        together = next((i for i, case in enumerate(left) if case["trainer"] != "ours"), len(left))
-        share, before = left[: 1 if alone else together], len(left)
+        more, before = itertools.takewhile(lambda case: _goes_with(left[0], case), left[1:]), len(left)
+        share = [left[0], *more]
         with tempfile.TemporaryFile("w+") as errors:
             for found in _one_process(share, errors, until):
                 yield left.pop(0) | found
             if len(left) == before and (until is None or time.monotonic() < until):
                 errors.seek(0)
                 yield left.pop(0) | {"failed": (errors.read().strip().splitlines() or ["it ended without a word"])[-1]}
+
+
+def _goes_with(first: dict[str, Any], case: dict[str, Any]) -> bool:
+    """Whether one process measures both."""
+    # On a CPU the memory of a process is told; TRL reads the environment that ours sets; libraries are told once
+    # whether to be deterministic.
+    same = all(one["trainer"] == "ours" and one["placement"]["device"] != "cpu" for one in (first, case))
+    return same and all(not one["placement"].get("deterministic") for one in (first, case))
 
 
 def _one_process(share: list[dict[str, Any]], errors: Any, until: float | None) -> Iterator[dict[str, Any]]:
@@ -70,9 +78,13 @@ def run(share: list[dict[str, Any]]) -> int:
         except Exception as error:
             traceback.print_exc()
             # After an error a GPU's context may be of no more use.
-            print(FOUND + json.dumps({"failed": f"{type(error).__name__}: {str(error).splitlines()[0]}"}), flush=True)
+            words = (str(error).splitlines() or [""])[0]
+            print(FOUND + json.dumps({"failed": f"{type(error).__name__}: {words}"}), flush=True)
             return 1
         print(FOUND + json.dumps(found), flush=True)
+        # Twice: tensors that only PyTorch's own objects held on to come free in the second pass.
+        gc.collect()
+        gc.collect()
         if case.device != "cpu":
             torch.cuda.empty_cache()
             if torch.cuda.memory_allocated() > GIB:
@@ -85,38 +97,30 @@ def took(case: Case, trainer: str) -> dict[str, Any]:
     import torch
 
     gpu = case.device != "cpu"
-    torch._dynamo.reset()
     if gpu:
+        # The compiler gives up on code that it has compiled eight times, and each case compiles it anew.
+        torch._dynamo.reset()
         torch.cuda.reset_peak_memory_stats()
     found: dict[str, Any] = TRAINERS[trainer](case)
     found |= {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "torch": torch.__version__}
-    found |= {"device": torch.cuda.get_device_name() if gpu else "CPU", "mfu": None}
+    found |= {"device": torch.cuda.get_device_name() if gpu else "CPU"}
     for name in ("allocated", "reserved"):
         found[name] = getattr(torch.cuda, f"max_memory_{name}")() / GIB if gpu else None
     if case.of.shape is not None:
-        found |= of_model(case, found["tokens"] / found["seconds"])
-        found["estimated"] = found["estimated"] if trainer == "ours" else None
+        found["mfu"] = mfu(case, found["tokens"] / found["seconds"])
     return found
 
 
-def of_model(case: Case, rate: float) -> dict[str, float | None]:
-    """Share of the card's peak, attention counted over the rows' lengths, and the memory that the trainer reckons."""
+def mfu(case: Case, rate: float) -> float | None:
+    """Share of the card's peak, attention counted over the rows' lengths."""
     import torch
 
-    from rsft_assets.steps.checkpoints.training.estimate import estimate
-    from rsft_assets.steps.checkpoints.training.gpu import peak_of
+    from rsft_assets.steps.checkpoints.training.gpu import Meter
 
-    model = model_of(case, torch.bfloat16, device="meta")
+    meter = Meter(model_of(case, torch.bfloat16, device="meta"), case.device, 1)
     lengths = [len(row) for row in next(batches(case))]
-    config, parameters = model.config, sum(p.numel() for p in model.parameters())
-    counted = parameters - (0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size)
-    attention = config.num_hidden_layers * config.num_attention_heads * config.head_dim
-    a_token = 6 * counted + 6 * attention * sum(n * n for n in lengths) / sum(lengths)
-    peak = peak_of(torch.cuda.get_device_name()) if case.device != "cpu" else None
-    cost = estimate(
-        config, parameters, case.precision, case.placement, longest=max(lengths), kept=1, recompute=case.device != "cpu"
-    )
-    return {"mfu": rate * a_token / peak if peak else None, "estimated": cost.memory / GIB, "flops_a_token": a_token}
+    a_token = meter.flops(sum(lengths), sum(n * n for n in lengths)) / sum(lengths)
+    return rate * a_token / meter.peak if meter.peak else None
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.training import Optimisation
 from rsft_assets.steps.checkpoints.training import state
 from rsft_assets.steps.checkpoints.training.attention import install
+from rsft_assets.steps.checkpoints.training.cards import set_determinism
 from rsft_assets.steps.checkpoints.training.engine import Session, device_of, dtype_of, join_processes
+from rsft_assets.steps.checkpoints.training.layers import compile_for, compiles, recompute
 from rsft_assets.steps.checkpoints.training.loop import Bounds, _batch
 from rsft_assets.steps.checkpoints.training.text import collect
 from rsft_assets.steps.checkpoints.training.weights import row_weights
@@ -41,15 +43,19 @@ def weights_of(loss, batch):
     return row_weights(loss, [len(ids) - prompt for ids, prompt in batch], 1)
 
 
-def session_of(model, spec, placement, *, packed=True, recompute=False, meeting_point=Path("unused")):
-    """What a training process makes of a model."""
+def session_of(model, spec, placement, *, packed=True, share=0.0, meeting_point=Path("unused")):
+    """What a training process makes of a model; `share` of its layers are computed again."""
     device = device_of(placement)
+    set_determinism(placement, device)
     join_processes(device, meeting_point)
     if packed:
         assert install(model)
-    if recompute or device != "cpu":
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    return Session(model, spec, placement, device)
+    session = Session(model, spec, placement, device)
+    compiled = compile_for(session, placement, packed=packed)
+    # A training goes on where compiling fails, and says so; here its numbers would be taken for those of compiled code.
+    assert compiled == (packed and compiles(placement, device, session.stage)), "layers could not be compiled"
+    recompute(session.engine.module, share)
+    return session
 
 
 def run(case):
@@ -58,12 +64,13 @@ def run(case):
     device, (shape, longest) = case.get("device", "cpu"), SCALES[case.get("device", "cpu")]
     model = tiny_model(vocabulary=VOCABULARY, shape=shape).to(dtype_of(case["precision"]))
     spec = Optimisation(lr=RATE, **ADAM, clip=case["clip"], precision=case["precision"])
+    fields = {"compile": case["compile"]} if "compile" in case else case["placement"]
     session = session_of(
         model,
         spec,
-        Placement(device=device, zero_stage=case["stage"], **case.get("placement", {})),
+        Placement(device=device, zero_stage=case["stage"], **fields),
         packed=case["packed"],
-        recompute=case.get("recompute"),
+        share=case.get("recompute", fields.get("recompute_share", 0.0)),
         meeting_point=Path(case["out"]).with_suffix(".meeting"),
     )
     bounds = Bounds(0, (), (), case["budget"], case["packed"], Path(case["out"]), {})
