@@ -75,7 +75,7 @@ def rows_of_table(device: str, found: list[dict[str, Any]]) -> Iterator[str]:
         lines = sorted((one for one in found if one["size"] == size), key=lambda one: order.index(one["line"]))
         good = [one for one in lines if "failed" not in one]
         about = f", {good[0]['tokens']:,} tokens, {good[0]['device']}, torch {good[0]['torch']}" if good else ""
-        yield f"| {size}{about} | tokens/s | MFU | of TRL's speed | GiB allocated / reserved / estimated | first step |"
+        yield f"| {size}{about} | tokens/s | MFU | of TRL's speed | GiB allocated / reserved / estimated | start and first step |"
         yield "|---|---|---|---|---|---|"
         theirs = next((speed(one) for one in good if one["line"] == TRL), None)
         for one in lines:
