@@ -55,8 +55,8 @@ SIZES = {
     "1m": Size(600, 4_096, 2, 8),
     "135m": Size(49_152, 1_024, 1, 2),
     "small": Size(2_000, 512, 1, 1, lines=3, shape=Qwen3Shape(64, 192, 2, 4, 2, True, 16), shrink=32),
-    "1.7b": Size(151_936, 16_384, 1, 1, lines=4, shape=Qwen3Shape(2_048, 6_144, 28, 16, 8, True)),
-    "14b-4layers": Size(151_936, 16_384, 1, 1, lines=4, shape=Qwen3Shape(5_120, 17_408, 4, 40, 8, False)),
+    "1.7b": Size(151_936, 16_384, 1, 1, lines=6, shape=Qwen3Shape(2_048, 6_144, 28, 16, 8, True)),
+    "14b-4layers": Size(151_936, 16_384, 1, 1, lines=6, shape=Qwen3Shape(5_120, 17_408, 4, 40, 8, False)),
 }
 """1m trains documents of the nano study; 135m has SmolLM2-135M's shape and trains MATH rows from RSFT_TEST_DATA."""
 
