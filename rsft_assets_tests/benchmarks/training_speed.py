@@ -1,263 +1,148 @@
-"""Useful (unpadded) tokens a second: this trainer beside TRL's SFTTrainer with packing, same model, rows and machine.
+"""Useful (unpadded) tokens a second of training: this trainer beside TRL's SFTTrainer, same model, rows and machine.
 
     python -m rsft_assets_tests.benchmarks.training_speed [--size 135m] [--rounds 3] [--precision bf16-pure]
+    python -m rsft_assets_tests.benchmarks.training_speed --device cuda [--seconds 240] [--json FILE]
 
-Rounds alternate, each in a process of its own; the first optimizer steps are left out. TRL and accelerate must
-be importable for its half. 1m trains documents of the nano study; 135m has SmolLM2-135M's shape and random weights
-and trains MATH rows from RSFT_TEST_DATA. TRL has no fp32 master weights, so bf16-pure is its bf16's like. `padded`
-pads four rows a time as the authors' trainer pads to 20,000: to as many times the rows' mean length as 20,000 is of
-the mean that `rsft plan` assumes of their rows.
+The first compares in rounds on a CPU, each trainer in a process of its own, packing in both. TRL has no fp32 master
+weights, so bf16-pure is its bf16's like. `padded` pads four rows a time as the authors' trainer pads to 20,000: to as
+many times the rows' mean length as 20,000 is of the mean that `rsft plan` assumes of their rows.
+
+The second is a table: models of random weights and synthetic rows, one line for each way to place a training, the most
+telling first. Each line is printed and written to FILE when it is there; after `--seconds` what is left is left out. It
+fails where the trainer's estimate of memory is off. TRL and accelerate must be importable for TRL's part. A step has 17
+rows and counts the whole optimizer (`optimizer` in FILE); in steps of 256 rows, its share is a fifteenth of that.
 """
 
 import argparse
-import dataclasses
 import importlib.util
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-LINES = {"1m": (4_096, 2, 8), "135m": (1_024, 1, 2)}
-"""(tokens of a packed line, steps left out, steps timed)"""
-VOCABULARY = {"1m": 600, "135m": 49_152}
-PADDED_TO, AUTHORS_MICRO_BATCH = 20_000, 4
-DATA = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from rsft_assets_tests.benchmarks.trainers import PADDED_TO, authors_mean
+from rsft_assets_tests.benchmarks.training_cases import SIZES
+from rsft_assets_tests.benchmarks.training_process import measure
 
-
-def authors_mean() -> float:
-    """Tokens of one of the authors' rows: their lengths are not public, so what plans assume."""
-    from rsft_assets.specs import rates
-
-    return rates.TYPICAL_THINKING.value + rates.PROMPT_TOKENS
+TABLES = {"cpu": ("small",), "cuda": ("1.7b", "14b-4layers")}
+ESTIMATED = 0.05
+BEFORE, DEFAULT, TRL = "nothing compiled, all recomputed", "default placement", "TRL, one row at a time"
 
 
-def rows_of(size: str, count: int) -> list[list[int]]:
-    """Tokenised rows with real lengths."""
-    return documents_of(count) if size == "1m" else math_rows(count)
-
-
-def math_rows(count: int) -> list[list[int]]:
-    """Problems with their solutions; token ids brought into the model's vocabulary, which changes no cost."""
-    from transformers import AutoTokenizer
-
-    path = DATA / "sft_math" / "math_test_minus_math500_2500.jsonl"
-    if not path.is_file():
-        sys.exit(f"{path} is not there; set RSFT_TEST_DATA")
-    tokenizer = AutoTokenizer.from_pretrained(DATA / "tokenizer_qwen3")
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
-    rows = tokenizer([f"{one['problem']}\n{one['solution']}" for one in lines])["input_ids"]
-    return [[token % VOCABULARY["135m"] for token in row] for row in rows]
-
-
-def documents_of(count: int) -> list[list[int]]:
-    """Documents of the nano mixture."""
-    import itertools
-
-    from rsft_assets.steps.base_models.mixture import documents
-    from rsft_assets.steps.base_models.tokenizer import build_tokenizer
-    from rsft_assets.steps.checkpoints.training.text import document_rows
-
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = build_tokenizer(Path(folder))
-    return [ids for ids, _ in document_rows(itertools.islice(documents("nano-skills", 1), count), tokenizer)]
-
-
-def model_of(size: str):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from rsft_assets.specs import nano
-    from rsft_assets.steps.base_models.new_model import new_qwen3
-
-    if size == "1m":
-        [spec] = [model.origin for model in nano.MODELS if model.name == "nano-1m"]
-        return new_qwen3(dataclasses.replace(spec, positions=8_192), vocabulary=VOCABULARY[size], end=0)
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY[size],
-        hidden_size=576,
-        intermediate_size=1_536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=8_192,
-        tie_word_embeddings=True,
-    )
-    return LlamaForCausalLM(config)
-
-
-def ours(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
-    """(tokens, seconds, processor seconds) of the timed steps."""
-    import numpy as np
-
-    from rsft_assets.specs.placement import Placement
-    from rsft_assets.specs.training import Optimisation
-    from rsft_assets.steps.checkpoints.training.attention import install
-    from rsft_assets.steps.checkpoints.training.engine import Session, dtype_of, join_processes
-    from rsft_assets.steps.checkpoints.training.packing import micro_batch, plan
-
-    line, warm, steps = LINES[size]
-    join_processes("cpu", Path("unused"))
-    model = model_of(size).to(dtype_of(precision))
-    install(model)
-    session = Session(model, Optimisation(lr=1e-4, precision=precision), Placement(device="cpu"), "cpu")
-    arrays = [np.array(row) for row in rows]
-    taken, start = 0, 0
-    packing = 0.0
-    for step in range(warm + steps):
-        if step == warm:
-            began, cpu, taken, packing = time.perf_counter(), time.process_time(), 0, 0.0
-        batch: list[np.ndarray] = []
-        while sum(map(len, batch)) + len(arrays[start]) <= line:
-            batch.append(arrays[start])
-            start += 1
-        at = time.perf_counter()
-        total = sum(map(len, batch))
-        [bins] = plan([len(row) - 1 for row in batch], line, 1)
-        micros = [
-            micro_batch([batch[p] for p in places], [0] * len(places), [1 / total] * len(places), device="cpu")
-            for places in bins
-        ]
-        packing += time.perf_counter() - at
-        session.backward(micros)
-        session.apply(1e-4)
-        taken += total
-    seconds = time.perf_counter() - began
-    return {"tokens": taken, "seconds": seconds, "cpu": time.process_time() - cpu, "packing": packing / seconds}
-
-
-def theirs(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
-    """The same by TRL, packing by best fit, attention kept inside rows by positions."""
-    import datasets
-    import torch
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, arguments, state, control, **_):
-            if state.global_step == LINES[size][1]:
-                self.began, self.cpu = time.perf_counter(), time.process_time()
-            self.seconds = time.perf_counter() - getattr(self, "began", time.perf_counter())
-            self.used = time.process_time() - getattr(self, "cpu", time.process_time())
-
-    with tempfile.TemporaryDirectory() as folder:
-        from rsft_assets.steps.base_models.tokenizer import build_tokenizer
-
-        tokenizer = build_tokenizer(Path(folder) / "tokenizer")
-        clock = Clock()
-        trainer = SFTTrainer(
-            model=model_of(size).to(torch.float32 if precision == "fp32" else torch.bfloat16),
-            args=SFTConfig(
-                output_dir=folder,
-                packing=True,
-                max_length=LINES[size][0],
-                per_device_train_batch_size=1,
-                gradient_accumulation_steps=1,
-                max_steps=LINES[size][1] + LINES[size][2],
-                learning_rate=1e-4,
-                bf16=False,
-                use_cpu=True,
-                gradient_checkpointing=False,
-                report_to="none",
-                save_strategy="no",
-                logging_strategy="no",
-                disable_tqdm=True,
-            ),
-            train_dataset=datasets.Dataset.from_dict({"input_ids": rows}),
-            processing_class=tokenizer,
-            callbacks=[clock],
-        )
-        lengths = [len(row) for row in trainer.train_dataset["input_ids"]]
-        trainer.train()
+def ways(device: str) -> dict[str, dict[str, Any]]:
+    """Fields of the placement by line of the table; a line with + adds one remedy to the line above it."""
+    plain = {"compile": "off", "attention": "flash2" if device == "cuda" else "padded", "recompute_share": 1.0}
+    compiled = plain | {"compile": "on"}
+    attention = compiled | {"attention": "auto"}
     return {
-        "tokens": LINES[size][2] * statistics.mean(lengths),
-        "seconds": clock.seconds,
-        "cpu": clock.used,
-        "packing": 0.0,
+        BEFORE: plain,
+        "layers and loss compiled": compiled,
+        "+ attention kernel by card": attention,
+        "+ half of the layers recomputed": attention | {"recompute_share": 0.5},
+        "+ nothing recomputed": attention | {"recompute_share": 0.0},
+        DEFAULT: {},
+        "default, deterministic": {"deterministic": True},
     }
 
 
-def padded(size: str, precision: str, rows: list[list[int]]) -> dict[str, float]:
-    """Four rows a time, each padded to a fixed width, whole logits, in plain PyTorch."""
-    import torch
-
-    from rsft_assets.steps.checkpoints.training.engine import dtype_of
-
-    line, warm, steps = LINES[size]
-    width = round(PADDED_TO / authors_mean() * statistics.mean(map(len, rows)))
-    model = model_of(size).to(dtype_of(precision))
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    micros = max(1, round(line / (AUTHORS_MICRO_BATCH * statistics.mean(map(len, rows)))))
-    taken, position = 0, 0
-    for step in range(warm + steps):
-        if step == warm:
-            began, cpu, taken = time.perf_counter(), time.process_time(), 0
-        for _ in range(micros):
-            four = [row[:width] for row in rows[position : position + AUTHORS_MICRO_BATCH]]
-            position += AUTHORS_MICRO_BATCH
-            ids = torch.tensor([row + [0] * (width - len(row)) for row in four])
-            mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in four])
-            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-            losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-            kept = mask[:, 1:].flatten()
-            ((losses * kept).sum() / kept.sum()).backward()
-            taken += int(mask.sum())
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        adam.step()
-        adam.zero_grad()
-    seconds = time.perf_counter() - began
-    return {"tokens": taken, "seconds": seconds, "cpu": time.process_time() - cpu, "packing": 0.0}
-
-
-def one_round(which: str, size: str, precision: str) -> dict[str, float]:
-    """One of the two in a process of its own."""
-    command = [sys.executable, "-m", __spec__.name, "--one", which, "--size", size, "--precision", precision]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr[-2000:])
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=("1m", "135m"), default="1m")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "bf16-pure"), default="fp32")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", choices=sorted(TRAINERS))
-    parser.add_argument("--beside", nargs="*", choices=["padded", "theirs"], default=["theirs", "padded"])
-    arguments = parser.parse_args()
-    rows = rows_of(arguments.size, 1_500)
-    if arguments.one:
-        import torch
-
-        torch.set_num_threads(1)
-        found = TRAINERS[arguments.one](arguments.size, arguments.precision, rows)
-        print(json.dumps({**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
-        return
-    beside = [name for name in arguments.beside if name != "theirs" or importlib.util.find_spec("trl")]
-    rounds = [
-        {name: one_round(name, arguments.size, arguments.precision) for name in ["ours", *beside]}
-        for _ in range(arguments.rounds)
+def table_cases(device: str, sizes: list[str], lines: list[str]) -> list[dict[str, Any]]:
+    """What to measure, the most telling first."""
+    for_all = {name: fields for name, fields in ways(device).items() if name in lines}
+    first = [name for name in (BEFORE, DEFAULT) if name in for_all]
+    cases = [(size, name) for size in sizes for name in first]
+    if TRL in lines and importlib.util.find_spec("trl"):
+        cases.append((sizes[0], TRL))
+    cases += [(size, name) for size in sizes for name in for_all if name not in first]
+    return [
+        {
+            "line": name,
+            "trainer": "theirs" if name == TRL else "ours",
+            "size": size,
+            "precision": "bf16",
+            "placement": {"device": device, **for_all.get(name, {})},
+        }
+        for size, name in cases
     ]
-    print(f"{arguments.size}, {arguments.precision}, {arguments.rounds} rounds, one thread each; load {load()}")
+
+
+def rows_of_table(device: str, found: list[dict[str, Any]]) -> Iterator[str]:
+    """The measured lines in Markdown, in the order of `ways`, a heading for each size."""
+    order = [*ways(device), TRL]
+    for size in dict.fromkeys(one["size"] for one in found):
+        lines = sorted((one for one in found if one["size"] == size), key=lambda one: order.index(one["line"]))
+        good = [one for one in lines if "failed" not in one]
+        about = f", {good[0]['tokens']:,} tokens, {good[0]['device']}, torch {good[0]['torch']}" if good else ""
+        gib = "GiB allocated / reserved / estimated"
+        yield f"| {size}{about} | tokens/s | MFU | of TRL's speed | {gib} | start and first step |"
+        yield "|---|---|---|---|---|---|"
+        theirs = next((speed(one) for one in good if one["line"] == TRL), None)
+        for one in lines:
+            yield f"| {one['line']} | {cells(one, theirs)} |"
+        yield ""
+
+
+def speed(one: dict[str, Any]) -> float:
+    return one["tokens"] / one["seconds"]
+
+
+def cells(one: dict[str, Any], theirs: float | None) -> str:
+    if "failed" in one:
+        return f"{one['failed']} | | | |"
+    share = f"{one['mfu']:.1%}" if one.get("mfu") else ""
+    gib = " / ".join(f"{one[name]:.2f}" if one.get(name) else "–" for name in ("allocated", "reserved", "estimated"))
+    ratio = f"{speed(one) / theirs:.2f}" if theirs else ""
+    return f"{speed(one):,.0f} | {share} | {ratio} | {gib} | {one['first']:.1f} s"
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Measure the lines, and print and write them as they come."""
+    lines = arguments.lines or [*ways(arguments.device), TRL]
+    cases = table_cases(arguments.device, arguments.size or list(TABLES[arguments.device]), lines)
+    until = time.monotonic() + arguments.seconds
+    found: list[dict[str, Any]] = []
+    for one in measure(cases, until):
+        found.append(one)
+        print(f"{one['size']} {one['line']}: {cells(one, None)}", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps({"lines": found, "left": len(cases) - len(found)}, indent=1))
+    print(f"{len(cases) - len(found)} of {len(cases)} lines left out", end="\n\n")
+    print("\n".join(rows_of_table(arguments.device, found)))
+    if off := [f"{one['size']} {one['line']}" for one in found if one.get("reserved") and is_off(one)]:
+        sys.exit(f"the memory estimate is not within {ESTIMATED:.0%} of what was reserved: {', '.join(off)}")
+
+
+def is_off(one: dict[str, Any]) -> bool:
+    return bool(one.get("estimated")) and abs(one["estimated"] / one["reserved"] - 1) > ESTIMATED
+
+
+def rounds(arguments: argparse.Namespace) -> None:
+    """Trainers in turn, several times: the machine's load changes."""
+    [size], names = arguments.size or ["1m"], ["ours", *arguments.beside]
+    names = [name for name in names if name != "theirs" or importlib.util.find_spec("trl")]
+    case = {"size": size, "precision": arguments.precision, "placement": {"device": "cpu"}}
+    found: list[dict[str, Any]] = []
+    for _ in range(arguments.rounds):
+        cases = [case | {"line": name, "trainer": name} for name in names]
+        found.append({one["line"]: one for one in measure(cases, None)})
+    if failed := [one["failed"] for each in found for one in each.values() if "failed" in one]:
+        sys.exit(failed[0])
+    print(f"{size}, {arguments.precision}, {arguments.rounds} rounds, one thread each; load {load()}")
     for unit in ("seconds", "cpu"):
-        for name in ["ours", *beside]:
-            rates = [one[name]["tokens"] / one[name][unit] for one in rounds]
+        for name in names:
+            rates = [one[name]["tokens"] / one[name][unit] for one in found]
             print(f"{name:7s} {spread(rates, ',.0f')} tokens per {unit}")
-        for name in beside:
+        for name in names[1:]:
             ratios = [
-                one["ours"]["tokens"] / one["ours"][unit] / (one[name]["tokens"] / one[name][unit]) for one in rounds
+                one["ours"]["tokens"] / one["ours"][unit] / (one[name]["tokens"] / one[name][unit]) for one in found
             ]
             print(f"ours / {name}: {spread(ratios, '.2f')} per {unit}")
-    for name in ["ours", *beside]:
-        print(f"{name:7s} {spread([one[name]['peak'] for one in rounds], '.2f')} GiB at the most")
-    print(f"packing takes {spread([100 * one['ours']['packing'] for one in rounds], '.2f')} % of a step")
+    for name in names:
+        print(f"{name:7s} {spread([one[name]['peak'] for one in found], '.2f')} GiB at the most")
+    print(f"packing takes {spread([100 * one['ours']['packing'] for one in found], '.2f')} % of a step")
     print(
         f"padding to {PADDED_TO:,} tokens computes {PADDED_TO / authors_mean():.2f} for each useful one of rows of "
         f"{authors_mean():,.0f} (assumed of the authors' rows)"
@@ -273,7 +158,20 @@ def spread(values: list[float], form: str) -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-TRAINERS = {"ours": ours, "theirs": theirs, "padded": padded}
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--size", nargs="+", choices=tuple(SIZES))
+    parser.add_argument("--precision", choices=("fp32", "bf16", "bf16-pure"), default="fp32", help="of rounds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", nargs="*", choices=["padded", "theirs"], default=["theirs", "padded"])
+    parser.add_argument("--lines", nargs="+", help="of the table; all without it")
+    parser.add_argument("--seconds", type=float, default=240.0, help="after which the table ends")
+    parser.add_argument("--json", type=Path, help="where the table's numbers are written")
+    arguments = parser.parse_args()
+    synthetic = arguments.device == "cuda" or any(SIZES[size].shape for size in arguments.size or ())
+    (table if synthetic else rounds)(arguments)
+
 
 if __name__ == "__main__":
     main()

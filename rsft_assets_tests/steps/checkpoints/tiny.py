@@ -39,6 +39,10 @@ SMALL = Pretraining(
 )
 
 
+WIDER = replace(SMALL, layers=4, hidden=256, heads=4, positions=4_096)
+"""For a GPU, whose attention kernels take heads of 64 and split rows of a thousand tokens."""
+
+
 def tiny_study(schedule: Schedule = SCHEDULE, seeds: Sequence[int] = (1,), **run_fields) -> Study:
     generator = Generator(name="sums", seed=1, count=ROWS)
     pool = Pool(
@@ -64,29 +68,29 @@ def the_run(study: Study) -> Run:
     return next(iter(study.runs.values()))
 
 
-def tiny_model(seed: int = 7, vocabulary: int = 600):
+def tiny_model(seed: int = 7, vocabulary: int = 600, shape: Pretraining = SMALL):
     """Weights of its own, large enough that a leak between rows would show."""
     import torch
 
-    model = new_qwen3(replace(SMALL, seed=seed), vocabulary=vocabulary, end=0)
+    model = new_qwen3(replace(shape, seed=seed), vocabulary=vocabulary, end=0)
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(std=0.1)
+                parameter.normal_(std=0.1 * (SMALL.hidden / shape.hidden) ** 0.5)
     return model
 
 
-def make_mirror(folder: Path) -> Path:
+def make_mirror(folder: Path, shape: Pretraining = SMALL) -> Path:
     """A mirror in the hub's layout with the tiny model; its value for RSFT_MIRROR."""
     place = folder / "mirror" / "test" / "tiny"
     tokenizer = build_tokenizer(place)
-    model = tiny_model(vocabulary=len(tokenizer))
+    model = tiny_model(vocabulary=len(tokenizer), shape=shape)
     model.save_pretrained(place)
     return folder / "mirror"
 
 
-def examples(rows: int = ROWS, *, word: str = "sum") -> list[dict]:
+def examples(rows: int = ROWS, *, word: str = "sum", times: int = 1) -> list[dict]:
     """Rows of very different lengths."""
     return [
         {
@@ -98,7 +102,7 @@ def examples(rows: int = ROWS, *, word: str = "sum") -> list[dict]:
             "question": f"What is {i}+{i}?",
             "answer": str(2 * i),
             "message": [{"role": "user", "content": f"What is {i}+{i}?"}],
-            "response": f"The {word} is " + "+".join([str(i)] * (1 + i % 7)) + f", so \\boxed{{{2 * i}}}.",
+            "response": f"The {word} is " + "+".join([str(i)] * (1 + i % 7) * times) + f", so \\boxed{{{2 * i}}}.",
             "response_length": 1,
             "advantage": 1.0,
         }
