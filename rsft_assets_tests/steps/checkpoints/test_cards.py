@@ -129,7 +129,8 @@ def test_the_message_is_that_of_the_process_that_failed_first(tmp_path):
     processes = [Child([sys.executable, "-c", "raise SystemExit(1)"]) for _ in range(3)]
     for number, child in enumerate(processes):
         child.wait()
-        (tmp_path / f"error-{number}.json").write_text(json.dumps({"message": f"failure of {number}"}))
+        facts = {"message": f"failure of {number}", "out_of_memory": False}
+        (tmp_path / f"error-{number}.json").write_text(json.dumps(facts))
     with pytest.raises(StepError, match="failure of 1"):
         launch._raise_failure(processes, 1, SimpleNamespace(folder=tmp_path, placement=CPU))
 

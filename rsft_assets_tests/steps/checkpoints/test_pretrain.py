@@ -14,7 +14,7 @@ from rsft_assets.specs.study import combine
 from rsft_assets.steps.base_models import pretrain, probes
 from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.base_models.new_model import new_qwen3
-from rsft_assets.steps.checkpoints.training import loop
+from rsft_assets.steps.checkpoints.training import loop, saving
 from rsft_assets.steps.checkpoints.training.process import optimisation_of
 from rsft_assets.steps.checkpoints.training.work import FromScratch
 from rsft_assets.steps.records.store import Store
@@ -76,8 +76,8 @@ def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypat
             raise KeyboardInterrupt
         return real(session, work, bounds, step, *rest)
 
-    monkeypatch.setattr(loop, "_SAVE_EVERY_SECONDS", -1.0)
-    monkeypatch.setattr(loop, "_SAVE_SHARE", float("inf"))
+    monkeypatch.setattr(saving, "_SAVE_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr(saving, "_SAVE_SHARE", float("inf"))
     monkeypatch.setattr(loop, "_one_step", fails_at_six)
     with pytest.raises(KeyboardInterrupt):
         make_base_model(study, Store(tmp_path / "parts"), BASE, placement=CPU)

@@ -214,8 +214,13 @@ def test_what_a_killed_save_left_is_removed_by_the_next(tmp_path, session):
 def test_what_a_killed_save_left_takes_no_disk_when_the_next_try_is_estimated(store, study, monkeypatch):
     left = resume_folder(store, study) / ".writing-7"
     left.mkdir(parents=True)
-    estimated = []
-    monkeypatch.setattr(preparation, "check", lambda *_: estimated.append(left.exists()))
+    estimated, check = [], preparation.check
+
+    def look(*given):
+        estimated.append(left.exists())
+        return check(*given)
+
+    monkeypatch.setattr(preparation, "check", look)
     train_to(study, store, 2)
     assert estimated == [False]
 

@@ -314,7 +314,8 @@ def test_a_gpu_that_torch_cannot_use_is_no_reason_to_train_a_large_model_on_the_
     """As with a driver too old for torch: the machine lists its GPUs all the same."""
     monkeypatch.setattr("rsft_assets.steps.checkpoints.train.refuse_without_gpu", lambda *_: None)
     monkeypatch.setattr(Model, "runs_on_gpu", True)
-    with pytest.raises(StepError, match=r'"auto", but torch \S+ sees no GPU here: install a build of torch for CUDA'):
+    monkeypatch.setattr("rsft_assets.steps.processes.torch_device.gpus", lambda: [("NVIDIA H100", 80 * 2**30)])
+    with pytest.raises(StepError, match=r'torch cannot use NVIDIA H100 .*; to use the CPU, set device = "cpu"'):
         train(study, store, [checkpoint(study, 2)], placement=Placement())
 
 
