@@ -64,6 +64,14 @@ def sigterm_as_it_was():
         signal.signal(signal.SIGTERM, before)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="module")
 def quick_verifier():
     """Verifiers that start at once, for tests of what uses one."""

@@ -4,27 +4,26 @@
 
 Nothing is run. The batches are those of `rsft materialize 'scores/qwen*' 'scores/internlm*' --upstream`, the pieces
 those of the Ray launcher, their hours the plan's estimates. With one command, batches run one after another, and the
-pieces of a batch at the same time; with one command a model, the batches of different models run at the same time,
-once what they share is made. Prints the table of docs/scale.md, as days, and the share of all GPUs' time that is used.
+pieces of a batch at the same time. With one command a model or a run, batches of different ones run at the same time,
+once what they share is made. Prints the table of docs/scale.md: days, and the share of the GPUs' time that is used.
 """
 
 import argparse
 import heapq
 import itertools
 import tempfile
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsft_assets.defs.launchers import ELSEWHERE, StepCall
 from rsft_assets.defs.on_ray.pieces import split
 from rsft_assets.specs.lineage import Ref
-from rsft_assets.specs.study import Study, load_study
+from rsft_assets.specs.study import load_study
 from rsft_assets.steps.questions.planning.amounts import CostEstimate
-from rsft_assets.steps.questions.planning.batches import Batch
+from rsft_assets.steps.questions.planning.batches import Batch, batches
 from rsft_assets.steps.questions.planning.costs import HOUR
-from rsft_assets.steps.questions.planning.plan import make_plan
+from rsft_assets.steps.questions.planning.plan import Plan, make_plan
 from rsft_assets.steps.questions.planning.quantities import Line
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
@@ -34,43 +33,65 @@ GPUS_A_NODE, CORES_A_GPU = 8, 14
 """Assumed."""
 START_SECONDS = 123.0
 """Of a piece: 3 seconds on Ray, measured; two minutes until a model has loaded its weights, assumed."""
-WRITTEN_A_SECOND = 7e8
-"""Bytes of a checkpoint that are written, read again and hashed in a second, measured on the machine of an H100."""
+WRITTEN_A_SECOND = 6e8
+"""Bytes of a checkpoint that are written and hashed in a second, measured on the machine of an H100."""
 
 
 @dataclass
 class Work:
     """A batch: the seconds of each of its pieces on one node, and the GPU-seconds among them."""
 
-    model: str
     pieces: list[float]
     gpu_seconds: float
 
 
-def works(study: Study, store: Store, nodes: int, width: int) -> list[Work]:
-    """Every batch of the plan, in order."""
-    plan = make_plan(study, store, Selection(SELECTION, upstream=True), assume_inputs=True)
+def shared(ref: Ref) -> str:
+    """One command for all."""
+    return ""
+
+
+def by_model(ref: Ref) -> str:
+    return ref.name if ref.stage in ("base_models", "checkpoints", "scores") else ""
+
+
+def by_run(ref: Ref) -> str:
+    return ref.run if ref.stage in ("checkpoints", "scores") else ""
+
+
+WAYS = {"one command": shared, "one a model": by_model, "one a run": by_run}
+
+
+def seconds_of(plan: Plan, store: Store, group: Callable[[Ref], str], nodes: int, width: int) -> tuple[float, float]:
+    """(seconds until all is made, GPU-seconds of it), with one command for each group of refs."""
     costs = CostEstimate(plan.states)
-    return [_work(study, store, batch, costs, nodes, width) for batch in plan.batches]
+    groups: dict[str, list[Ref]] = {"": []}
+    for ref in plan.refs:
+        groups.setdefault(group(ref), []).append(ref)
+    chains = {
+        name: [_work(costs, store, batch, nodes, width) for batch in batches(costs.study, refs)]
+        for name, refs in groups.items()
+    }
+    first = chains.pop("")
+    used = sum(work.gpu_seconds for chain in [first, *chains.values()] for work in chain)
+    return span([first], nodes) + span(list(chains.values()), nodes), used
 
 
-def _work(study: Study, store: Store, batch: Batch, costs: CostEstimate, nodes: int, width: int) -> Work:
+def _work(costs: CostEstimate, store: Store, batch: Batch, nodes: int, width: int) -> Work:
     refs = [Ref(asset, partition) for asset in batch.assets for partition in batch.partitions]
     first = refs[0]
-    model = first.name if first.stage in ("base_models", "checkpoints", "scores") else ""
     if first.stage not in ELSEWHERE:
         hours, _, written = _costs(costs, refs)
-        return Work(model, [hours * HOUR + written / WRITTEN_A_SECOND], 0.0)
+        return Work([hours * HOUR + written / WRITTEN_A_SECOND], 0.0)
     options = [word for partition in batch.partitions for word in ("--partition", partition)]
     call = StepCall("", (*batch.assets, *options), store.home, batch.title)
     wide = width * (CORES_A_GPU if first.stage == "verdicts" else 1)
     pieces, gpu_seconds = [], 0.0
-    for piece in split(study, store, call, slots=nodes, wide=wide, count=0):
+    for piece in split(costs.study, store, call, slots=nodes, wide=wide, count=0):
         cpu, gpu, written = _costs(costs, piece.refs)
         saving = written / WRITTEN_A_SECOND if first.stage == "checkpoints" else 0.0
         pieces.append(START_SECONDS + (gpu / width if gpu else cpu / (width * CORES_A_GPU)) * HOUR + saving)
         gpu_seconds += gpu * HOUR
-    return Work(model, pieces, gpu_seconds)
+    return Work(pieces, gpu_seconds)
 
 
 def _costs(costs: CostEstimate, refs: Sequence[Ref]) -> tuple[float, float, float]:
@@ -113,19 +134,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64, 512])
     study = load_study()
-    print("| GPUs | one command | GPUs' time used | one command a model | GPUs' time used |\n|---|---|---|---|---|")
+    print(f"| GPUs | {' | '.join(f'{way} | in use' for way in WAYS)} |\n|{'---|' * (1 + 2 * len(WAYS))}")
     with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        plan = make_plan(study, store, Selection(SELECTION, upstream=True), assume_inputs=True)
         for gpus in parser.parse_args().gpus:
             nodes, width = max(1, gpus // GPUS_A_NODE), min(gpus, GPUS_A_NODE)
-            all_works = works(study, Store(Path(folder)), nodes, width)
-            shared = [work for work in all_works if not work.model]
-            of_model: dict[str, list[Work]] = defaultdict(list)
-            for work in all_works:
-                if work.model:
-                    of_model[work.model].append(work)
-            spans = span([all_works], nodes), span([shared], nodes) + span(list(of_model.values()), nodes)
-            used = sum(work.gpu_seconds for work in all_works)
-            cells = [f"{seconds / 86400:.1f} days | {used / seconds / gpus:.0%}" for seconds in spans]
+            cells = []
+            for group in WAYS.values():
+                seconds, used = seconds_of(plan, store, group, nodes, width)
+                cells += [f"{seconds / 86400:.1f} days", f"{used / seconds / gpus:.0%}"]
             print(f"| {gpus} | {' | '.join(cells)} |")
 
 

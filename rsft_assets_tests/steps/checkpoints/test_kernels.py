@@ -186,7 +186,6 @@ def test_the_trial_finds_a_kernel_that_does_not_repeat(small, monkeypatch, deter
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kernel", ["flash4", "flash3", "cudnn", "flash2"])
 def test_a_kernel_of_this_card_passes_its_trial(kernel):
     model = tiny_model().to(torch.bfloat16)

@@ -97,6 +97,8 @@ def test_what_is_not_compiled_is_told(caplog, stage, packed, words):
 
 @pytest.mark.slow
 def test_a_machine_that_cannot_compile_trains_uncompiled_and_says_why(caplog):
+    # What this process has compiled before would be used.
+    torch._dynamo.reset()
     session, line = in_session(), line_of((20, 9))
     expected = gradient(session.engine.module, line)
     broken = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
