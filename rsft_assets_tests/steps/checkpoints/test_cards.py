@@ -1,9 +1,11 @@
 """GPUs of a training: deterministic, mixed, lost, too few. Stand-ins, where no card is at hand."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -143,6 +145,28 @@ def test_an_error_of_the_gpu_in_a_training_is_named(study, store, monkeypatch, c
     monkeypatch.setattr(process, "failures_named", lambda device: named("cuda:0"))
     with pytest.raises(StepError, match="GPU-0123"):
         train(study, store, [checkpoint(study, 2)], placement=CPU)
+
+
+def test_a_training_on_a_gpu_leaves_its_memory_to_the_next_of_its_process(monkeypatch, tmp_path, card):
+    """DeepSpeed's objects hold each other, so they stay until Python looks for such."""
+    made = []
+
+    class Training:
+        def __init__(self, *_):
+            self.itself = self
+            made.append(weakref.ref(self))
+
+        def go(self):
+            pass
+
+    for name, value in (("_Training", Training), ("device_of", lambda _: GPU), ("join_processes", lambda *_: None)):
+        monkeypatch.setattr(process, name, value)
+    gc.disable()
+    try:
+        process.run_job(SimpleNamespace(placement=Placement(), folder=tmp_path))
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_died_on_a_gpu_is_named_with_what_to_do(monkeypatch, tmp_path):
