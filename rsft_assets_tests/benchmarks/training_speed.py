@@ -111,6 +111,8 @@ def table(arguments: argparse.Namespace) -> None:
             arguments.json.write_text(json.dumps({"lines": found, "left": len(cases) - len(found)}, indent=1))
     print(f"{len(cases) - len(found)} of {len(cases)} lines left out", end="\n\n")
     print("\n".join(rows_of_table(arguments.device, found)))
+    if all("failed" in one for one in found):
+        sys.exit("no line was measured")
     if off := [f"{one['size']} {one['line']}" for one in found if one.get("reserved") and is_off(one)]:
         sys.exit(f"the memory estimate is not within {ESTIMATED:.0%} of what was reserved: {', '.join(off)}")
 

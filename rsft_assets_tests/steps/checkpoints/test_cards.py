@@ -1,9 +1,11 @@
 """GPUs of a training: deterministic, mixed, lost, too few. Stand-ins, where no card is at hand."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +55,27 @@ def test_a_deterministic_training_on_a_gpu_sets_torch_and_the_libraries_under_it
     assert last[:2] == [False, False]
 
 
+def test_a_backward_pass_in_a_thread_of_its_own_is_compiled_as_deterministic():
+    """As on a GPU; settings of the compiler hold for one thread."""
+    program = """
+import threading, torch
+from torch._dynamo.backends.common import aot_autograd
+from torch._inductor import config
+from rsft_assets.specs.placement import Placement
+from rsft_assets.steps.checkpoints.training.cards import set_determinism
+set_determinism(Placement(deterministic=True), "cuda:0")
+def compiled(graph, inputs):
+    print(config.deterministic)
+    return graph
+tried = torch.compile(lambda tensor: tensor.sin() * tensor, backend=aot_autograd(fw_compiler=compiled), dynamic=False)
+backward = threading.Thread(target=tried(torch.ones(3, requires_grad=True)).sum().backward)
+backward.start()
+backward.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_settings_of_the_user_stay():
     assert settings_after((True, GPU), CUBLAS_WORKSPACE_CONFIG=":16:8") == [[True, True, ":16:8", "Ring"]]
 
@@ -93,6 +116,19 @@ def test_a_gpu_that_is_lost_is_named_with_what_to_do(card, error, words):
     assert "run the same command again to resume" in message and "more" not in message.split("The last")[0]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nmore"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        dist.DistBackendError("NCCL error\nLast error:\nCuda failure 2 'out of memory'"),
+    ],
+)
+def test_a_library_without_memory_is_out_of_memory_and_no_lost_gpu(card, error):
+    with pytest.raises(torch.OutOfMemoryError, match=str(error).splitlines()[0][:20]), cards.failures_named("cuda:1"):
+        raise error
+
+
 def test_other_errors_of_a_training_stay_what_they_are(card):
     with pytest.raises(RuntimeError, match="mat1 and mat2"), cards.failures_named("cuda:1"):
         raise RuntimeError("mat1 and mat2")
@@ -109,6 +145,28 @@ def test_an_error_of_the_gpu_in_a_training_is_named(study, store, monkeypatch, c
     monkeypatch.setattr(process, "failures_named", lambda device: named("cuda:0"))
     with pytest.raises(StepError, match="GPU-0123"):
         train(study, store, [checkpoint(study, 2)], placement=CPU)
+
+
+def test_a_training_on_a_gpu_leaves_its_memory_to_the_next_of_its_process(monkeypatch, tmp_path, card):
+    """DeepSpeed's objects hold each other, so they stay until Python looks for such."""
+    made = []
+
+    class Training:
+        def __init__(self, *_):
+            self.itself = self
+            made.append(weakref.ref(self))
+
+        def go(self):
+            pass
+
+    for name, value in (("_Training", Training), ("device_of", lambda _: GPU), ("join_processes", lambda *_: None)):
+        monkeypatch.setattr(process, name, value)
+    gc.disable()
+    try:
+        process.run_job(SimpleNamespace(placement=Placement(), folder=tmp_path))
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_died_on_a_gpu_is_named_with_what_to_do(monkeypatch, tmp_path):

@@ -212,6 +212,14 @@ def test_a_cut_off_table_keeps_what_it_has_and_an_estimate_that_is_off_fails_it(
         table("cuda", DEFAULT, size="1.7b")
 
 
+@pytest.mark.parametrize("rows", [[], [{"size": "1.7b", "line": DEFAULT, "failed": "torch sees no GPU here"}]])
+def test_a_table_without_a_measured_line_fails(table, monkeypatch, rows):
+    """As where torch cannot use the GPU, and the tests that need one are skipped."""
+    monkeypatch.setattr(training_speed, "measure", lambda *_: rows)
+    with pytest.raises(SystemExit, match="no line was measured"):
+        table("cuda", DEFAULT, size="1.7b")
+
+
 @pytest.mark.slow
 def test_a_case_that_ends_its_process_is_told_and_the_next_is_measured():
     case = {"trainer": "ours", "precision": "bf16", "placement": {"device": "cpu"}}

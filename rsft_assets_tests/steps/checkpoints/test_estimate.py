@@ -42,6 +42,14 @@ def test_states_are_shared_as_the_stage_says(processes, stage, precision, bytes_
     assert found.states == pytest.approx(14_770_000_000 * bytes_a_weight, rel=1e-6)
 
 
+def test_buffers_of_deepspeed_count_on_a_gpu():
+    """Gradients of a bucket, in bf16 at stage 2 and in fp32 at stage 3; there also the weights that are whole."""
+    plain, *found = (of(replace(EIGHT, zero_stage=stage), gpu=80 * GIB).buffers for stage in (1, 2, 3))
+    assert [buffers - plain for buffers in found] == [10**9, 2 * 10**9 + 2 * 10**9]
+    assert of(EIGHT, gpu=80 * GIB, parameters=10**8).buffers - plain == 2 * 10**9 + 2 * 10**8
+    assert of(EIGHT).buffers == plain
+
+
 def test_a_plan_names_the_memory_that_a_training_reckons_with():
     assert memory_needed(14_770_000_000, "checkpoints") == of(Placement()).states
 

@@ -162,6 +162,18 @@ def test_the_trial_finds_a_kernel_that_lets_rows_see_each_other(small, monkeypat
     assert "differ from the padded path" in kernels._trial("flash2", tiny_model().config, torch.bfloat16, "cpu")
 
 
+def test_the_trial_does_not_compare_a_kernel_with_itself(small, monkeypatch):
+    """A package of FlashAttention replaces what torch computes by Flash, rows one by one included."""
+    real = attention._causal
+
+    def causal(query, *rest):
+        scale = 1.5 if torch.backends.cuda.flash_sdp_enabled() else 1.0
+        return real(query, *rest) * scale
+
+    monkeypatch.setattr(attention, "_causal", causal)
+    assert "differ from the padded path" in kernels._trial("flash2", tiny_model().config, torch.bfloat16, "cpu")
+
+
 class _NoGradient(torch.autograd.Function):
     """What goes in comes out; no number comes back."""
 

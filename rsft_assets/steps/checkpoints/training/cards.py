@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 _DETERMINISTIC_LIBRARIES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "NCCL_ALGO": "Ring"}
 """cuBLAS adds in the same order where its workspace is fixed, NCCL where it neither measures nor adds in the switch."""
 
+_NO_MEMORY = ("out of memory", "ALLOC_FAILED")
+"""In errors of CUDA, cuBLAS and NCCL, whose memory is not torch's."""
+
 
 def repeats(placement: Placement, device: str) -> bool:
     """Whether a training repeats and resumes to the bit on the same kind and number of devices."""
@@ -30,6 +33,7 @@ def set_determinism(placement: Placement, device: str) -> None:
     wanted = placement.deterministic and device != "cpu"
     if wanted == torch.are_deterministic_algorithms_enabled():
         return
+    import torch._functorch.config as functorch
     import torch._inductor.config as inductor
 
     if wanted:
@@ -38,6 +42,8 @@ def set_determinism(placement: Placement, device: str) -> None:
     torch.use_deterministic_algorithms(wanted)
     # Else torch.compile would choose the order of its sums by time, anew in each process.
     inductor.deterministic = wanted
+    # That holds for this thread only, and a GPU's backward pass has one of its own: compile it with the forward pass.
+    functorch.force_non_lazy_backward_lowering = wanted
     # Uninitialised memory is not read, and filling it takes time.
     memory: Any = torch.utils.deterministic
     memory.fill_uninitialized_memory = False
@@ -69,7 +75,10 @@ def _places(names: list[str], wanted: str) -> list[str]:
 
 @contextlib.contextmanager
 def failures_named(device: str) -> Iterator[None]:
-    """An error of the GPU, or of the calls between GPUs, as a `StepError` that names the GPU and the remedy."""
+    """An error of the GPU, or of the calls between GPUs, as a `StepError` that names the GPU and the remedy.
+
+    Where memory ran out in a library, an `OutOfMemoryError`, as where it did in torch.
+    """
     if device == "cpu":
         yield
         return
@@ -82,6 +91,8 @@ def failures_named(device: str) -> Iterator[None]:
         between = isinstance(error, dist.DistBackendError)
         if not (between or isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")):
             raise
+        if any(word in str(error) for word in _NO_MEMORY):
+            raise torch.OutOfMemoryError(str(error).splitlines()[0]) from error
         rank = dist.get_rank() if dist.is_initialized() else 0
         what = " lost the others or" if between else ""
         raise StepError(

@@ -13,6 +13,7 @@ from typing import Any
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes, resume_bytes
+from rsft_assets.steps.checkpoints.training.engine import SHARED_WEIGHTS
 from rsft_assets.steps.checkpoints.training.gpu import memory_of
 from rsft_assets.steps.checkpoints.training.layers import compiles
 from rsft_assets.steps.checkpoints.training.loss import LOGIT_BYTES, chunk_logits
@@ -24,6 +25,8 @@ _ROOM = 1.10
 """torch reserves more than it allocates: on an H100, 3 to 6 % without expandable segments."""
 _FIXED_BYTES = GIB // 2
 """Libraries, buffers of the collective calls."""
+_BUCKET, _LIVE = 500_000_000, 1_000_000_000
+"""DeepSpeed's: gradients that are reduced together from stage 2 on, weights that are whole at a time at stage 3."""
 _MOST_PROCESSES = 64
 _HOST_BYTES = 3 * GIB
 """Of the machine's own memory for each process on a GPU: libraries and buffers. The base model's files are mapped,
@@ -49,10 +52,12 @@ class Estimate:
     resume: int
     disk: int
     """Everything this training will add at its fullest."""
+    buffers: int = _FIXED_BYTES
+    """What one process keeps beside these, however small the model."""
 
     @property
     def memory(self) -> int:
-        return int((self.states + self.activations + _FIXED_BYTES) * _ROOM)
+        return int((self.states + self.activations + self.buffers) * _ROOM)
 
 
 def estimate(
@@ -87,7 +92,15 @@ def estimate(
         checkpoint=checkpoint_bytes(parameters, precision),
         resume=resume_bytes(parameters, precision),
         disk=disk_bytes(parameters, precision, kept),
+        buffers=_FIXED_BYTES + (_of_deepspeed(parameters, stage, width) if gpu else 0),
     )
+
+
+def _of_deepspeed(parameters: int, stage: int, width: int) -> int:
+    """Its buffers on a GPU; those on a CPU take memory only as far as they are filled."""
+    if stage == SHARED_WEIGHTS:
+        return 4 * _BUCKET + width * min(parameters, _LIVE)
+    return width * _BUCKET if stage == 2 else 0
 
 
 def fitting(base: Path, precision: str, placement: Placement, device: str, *, longest: int, kept: int) -> Estimate:
@@ -180,7 +193,7 @@ def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, devic
     words = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
     if cost.tokens > placement.micro_batch_tokens:
         words += f"; its longest row has {cost.tokens} tokens"
-    smaller = (free / _ROOM - _FIXED_BYTES - cost.activations) / cost.states * cost.parameters
+    smaller = (free / _ROOM - cost.buffers - cost.activations) / cost.states * cost.parameters
     if device != "cpu" and smaller > 0:
         words += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
     return words

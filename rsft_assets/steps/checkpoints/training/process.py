@@ -55,17 +55,19 @@ def run_job(job: Job) -> None:
     device = device_of(job.placement)
     set_determinism(job.placement, device)
     join_processes(device, job.folder / MEETING_POINT)
+    cause = ""
     try:
         with failures_named(device):
             _Training(job, device).go()
-        return
     except torch.OutOfMemoryError as error:
         cause = str(error).split(" GPU ")[0].rstrip(". ")
-    # The exception held all of the training's memory; DeepSpeed's flat weights are let go of by a second pass only.
-    gc.collect()
-    gc.collect()
-    torch.cuda.empty_cache()
-    raise _out_of_memory(job, device, cause)
+    if cause or device != "cpu":
+        # For the next training of this process; DeepSpeed's flat weights are let go of by a second pass only.
+        gc.collect()
+        gc.collect()
+        torch.cuda.empty_cache()
+    if cause:
+        raise _out_of_memory(job, device, cause)
 
 
 def _out_of_memory(job: Job, device: str, cause: str) -> StepError:
