@@ -157,13 +157,16 @@ class CompletionSet:
         }
         self._grown.append([row])
 
-    def publish(self, made_by: dict[str, Any], tokens_per_second: float = 0.0) -> Output:
+    def publish(self, made_by: dict[str, Any], tokens_per_second: float = 0.0, parameters: int = 0) -> Output:
         """Write the Parquet file in the items' order and the manifest, and rename into place.
 
-        The speed is that of the engine, all sets that it drew together.
+        The speed is that of the engine, all sets that it drew together: tokens, and two operations for each of them and
+        each parameter, prompts and attention apart.
         """
         stats = self._write_parquet(self._work / FILE_NAME)
-        stats |= {"tokens_per_second": round(tokens_per_second, 1)} if tokens_per_second else {}
+        if tokens_per_second:
+            stats["tokens_per_second"] = round(tokens_per_second, 1)
+            stats["flops_per_second"] = float(f"{2 * parameters * tokens_per_second:.4g}")
         manifest = describe(
             self._work,
             Ref(f"completions/{self.benchmark}"),

@@ -175,7 +175,7 @@ class Scoring:
             speed = tokens / max(time.monotonic() - started, 1e-9)
             for entry in wanted:
                 made_by = {"engine": engine.description, "seed": entry.texts.sampling.seed}
-                entry.completions = entry.texts.publish(made_by, speed)
+                entry.completions = entry.texts.publish(made_by, speed, self.study.models[ref.name].parameters)
         except StepError:
             self.engine.forget()
             raise

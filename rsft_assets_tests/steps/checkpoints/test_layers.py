@@ -110,6 +110,17 @@ def test_a_machine_that_cannot_compile_trains_uncompiled_and_says_why(caplog):
     assert gap(gradient(session.engine.module, line), expected) == 0
 
 
+@pytest.mark.slow
+def test_a_line_that_cannot_be_compiled_later_is_trained_uncompiled(caplog):
+    torch._dynamo.reset()
+    ours, plain, line = in_session(), in_session().engine.module, line_of((1,))
+    assert layers.compile_for(ours, COMPILED, packed=True)
+    broken = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with torch._inductor.config.patch(broken), caplog.at_level(logging.WARNING):
+        assert gap(gradient(ours.engine.module, line), gradient(plain, line)) < 2e-6
+    assert "no-such-compiler" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def compiled():
     """One compiled model, and the same uncompiled."""

@@ -97,8 +97,8 @@ def test_what_a_filter_held_back_is_stored_and_counted(tmp_path):
     for number, request in enumerate(found.missing(render, "0")):
         held_back = Completion(request.id, "", 4, 0, "content_filter", False, None)
         found.add(request, answer(request) if number else held_back)
-    output = found.publish({}, tokens_per_second=12.34)
-    assert output.stats["tokens_per_second"] == 12.3
+    output = found.publish({}, tokens_per_second=12.34, parameters=1_000_000)
+    assert (output.stats["tokens_per_second"], output.stats["flops_per_second"]) == (12.3, 2.468e7)
     assert (output.stats["filtered"], output.stats["cut_off"]) == (1, 0)
     assert next(read_completions(output))["finish_reason"] == "content_filter"
 

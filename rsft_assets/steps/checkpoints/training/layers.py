@@ -65,8 +65,11 @@ def compile_for(session: Session, placement: Placement, *, packed: bool) -> bool
     else:
         started, before = time.monotonic(), _graphs()
         compile_layers(trainee)
+        _go_on_where_compiling_fails(False)
         cause = _failure(trainee, session.device)
         if cause is None:
+            # A line of a new kind may still be compiled, after hours.
+            _go_on_where_compiling_fails(True)
             taken = time.monotonic() - started
             log.info("layers and loss are compiled: %d graphs in %.0f s", _graphs() - before, taken)
             return True
@@ -104,6 +107,13 @@ def _failure(trainee: Trainee, device: str) -> str | None:
     except RuntimeError as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:_CAUSE_LENGTH]}"
     return None
+
+
+def _go_on_where_compiling_fails(wanted: bool) -> None:
+    """Whether torch then runs a layer uncompiled, with a warning, or raises."""
+    import torch._dynamo.config as dynamo
+
+    dynamo.suppress_errors = wanted
 
 
 def _graphs() -> int:
