@@ -23,7 +23,7 @@ from rsft_assets.steps.checkpoints.training.state import MASTER, saved_states
 from rsft_assets.steps.processes.program import Stopped
 from rsft_assets.steps.records import digest
 from rsft_assets_tests.steps.checkpoints.test_train import checkpoint, resume_folder, train_to, weights_digest
-from rsft_assets_tests.steps.checkpoints.tiny import ROWS, examples, publish_inputs
+from rsft_assets_tests.steps.checkpoints.tiny import ROWS, examples, publish_inputs, saving_session
 
 SHAPES = {"embedding": (13, 7), "norm": (7,), "scale": (), "large": (31, 17), "empty": (0, 3)}
 
@@ -42,16 +42,7 @@ def session_on(device):
         parameter = torch.nn.Parameter(torch.randn(shape, generator=chance).to(device, dtype))
         parameters.append((name, parameter))
         moments[parameter] = {kind: torch.randn(shape, generator=chance).to(device, dtype).t() for kind in MOMENTS}
-    return SimpleNamespace(
-        rank=0,
-        world=1,
-        stage=0,
-        device=device,
-        spec=SimpleNamespace(precision="fp32"),
-        adam=SimpleNamespace(state=moments),
-        named_parameters=lambda: parameters,
-        barrier=lambda: None,
-    )
+    return saving_session(parameters, moments, device)
 
 
 def held_by(session):

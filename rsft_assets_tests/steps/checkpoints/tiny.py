@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -135,3 +136,17 @@ def publish_inputs(
 
 def longer(study_schedule: Schedule = SCHEDULE, **changes) -> Schedule:
     return replace(study_schedule, **changes)
+
+
+def saving_session(parameters, moments, device):
+    """What saving asks of the session of one process: (name, parameter) pairs, and two moments of each parameter."""
+    return SimpleNamespace(
+        rank=0,
+        world=1,
+        stage=0,
+        device=device,
+        spec=SimpleNamespace(precision="fp32"),
+        adam=SimpleNamespace(state=moments),
+        named_parameters=lambda: parameters,
+        barrier=lambda: None,
+    )
