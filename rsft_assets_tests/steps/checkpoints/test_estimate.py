@@ -94,8 +94,8 @@ def test_memory_of_the_machine_beside_its_gpus_is_looked_at(tmp_path, monkeypatc
     monkeypatch.setattr(estimates, "say_note", notes.append)
     estimates.check(lambda _: found, EIGHT, "cuda:0", tmp_path, "it")
     assert notes == [
-        f"it: about {found.memory / GIB:.2f} GiB of memory on each NVIDIA H200, 0.00 GiB of disk; saving takes up to "
-        f"{12 * 14_770_000_000 / GIB:.2f} GiB more of this machine's memory, where twice that is free"
+        f"it: about {found.memory / GIB:.2f} GiB of memory on each NVIDIA H200, 0.00 GiB of disk; while a state is "
+        f"saved, up to {12 * 14_770_000_000 / GIB:.1f} GiB of this machine's memory"
     ]
     monkeypatch.setattr(estimates, "free_memory", lambda: 50 * GIB)
     with pytest.raises(StepError, match=r"51\.5 GiB of this machine's own memory.*27\.5 to gather a checkpoint"):

@@ -164,8 +164,10 @@ def check(
             f"{cost.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    copied = f"saving takes up to {cost.resume / GIB:.2f} GiB more of this machine's memory, where twice that is free"
-    say_note(f"{what}: about {needed / GIB:.2f} GiB of {words}, {cost.disk / GIB:.2f} GiB of disk; {copied}")
+    note = f"{what}: about {needed / GIB:.2f} GiB of {words}, {cost.disk / GIB:.2f} GiB of disk"
+    if device != "cpu":
+        note += f"; while a state is saved, up to {cost.resume / GIB:.1f} GiB of this machine's memory"
+    say_note(note)
     return cost
 
 

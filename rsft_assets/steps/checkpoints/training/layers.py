@@ -5,7 +5,6 @@ to packed rows stays outside of compiled code, and lines of every length share i
 """
 
 import functools
-import logging
 import time
 from typing import Any
 
@@ -16,8 +15,8 @@ from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.engine import SHARED_WEIGHTS, Session
 from rsft_assets.steps.checkpoints.training.loss import Trainee, compiled_elements, plain_elements
 from rsft_assets.steps.checkpoints.training.packing import micro_batch
+from rsft_assets.steps.processes.events import say_note
 
-log = logging.getLogger(__name__)
 _TRIED = (18, 19)
 """Tokens of the rows of a first line. Their sum is no other size of a model, which the compiler would take for it."""
 _CAUSE_LENGTH = 300
@@ -53,10 +52,10 @@ def compiles(placement: Placement, device: str, stage: int) -> bool:
 
 
 def compile_for(session: Session, placement: Placement, *, packed: bool) -> bool:
-    """Compile a training's layers and loss where the placement wants it; False, the cause in the log, where not."""
+    """Compile a training's layers and loss where the placement wants it; False, with a note of the cause, where not."""
     if not compiles(placement, session.device, session.stage):
         if compiles(placement, session.device, 0):
-            log.info("layers are not compiled at zero_stage 3; stage 2 is faster where memory allows")
+            tell(session, "layers are not compiled at zero_stage 3; stage 2 is faster where memory allows")
         return False
     trainee = session.engine.module
     cause = None
@@ -71,13 +70,19 @@ def compile_for(session: Session, placement: Placement, *, packed: bool) -> bool
             # A line of a new kind may still be compiled, after hours.
             _go_on_where_compiling_fails(True)
             taken = time.monotonic() - started
-            log.info("layers and loss are compiled: %d graphs in %.0f s", _graphs() - before, taken)
+            tell(session, f"layers and loss are compiled: {_graphs() - before} graphs in {taken:.0f} s")
             return True
         for layer in decoder_layers(session.model):
             layer.__class__ = type(layer).__base__
         trainee.head.elements = plain_elements
-    log.warning("layers are not compiled, so training is slower: %s", cause)
+    tell(session, f"layers are not compiled, so training is slower: {cause}")
     return False
+
+
+def tell(session: Session, words: str) -> None:
+    """Once for all processes of a training."""
+    if session.rank == 0:
+        say_note(words)
 
 
 def compile_layers(trainee: Trainee) -> None:

@@ -5,7 +5,6 @@ the rolling state, and `error-<rank>.json` where it failed.
 """
 
 import gc
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from rsft_assets.steps.checkpoints.training.engine import (
 )
 from rsft_assets.steps.checkpoints.training.estimate import Estimate, advice, fitting
 from rsft_assets.steps.checkpoints.training.job import MEETING_POINT, Job, OutOfMemory
-from rsft_assets.steps.checkpoints.training.layers import compile_for, compile_layers, compiles, recompute
+from rsft_assets.steps.checkpoints.training.layers import compile_for, compile_layers, compiles, recompute, tell
 from rsft_assets.steps.checkpoints.training.loop import Bounds, Position, train
 from rsft_assets.steps.checkpoints.training.loss import Trainee
 from rsft_assets.steps.checkpoints.training.models import fits_beside, load_model, write_model
@@ -39,8 +38,6 @@ from rsft_assets.steps.checkpoints.training.text import Tokens
 from rsft_assets.steps.checkpoints.training.work import FineTuning, FromScratch, Work
 from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.records.tokenizers import load_tokenizer
-
-log = logging.getLogger(__name__)
 
 
 def load_libraries() -> None:
@@ -132,8 +129,8 @@ class _Training:
             # The share was chosen for compiled layers, which keep less.
             share = 1.0
         words = recompute(self.session.engine.module, share)
-        if self.session.rank == 0 and (share or device != "cpu"):
-            log.info("%s: %s", self.job.ref, words)
+        if share or device != "cpu":
+            tell(self.session, words)
 
     def _base(self) -> Trainee | None:
         """The model that a run started from, where the weights are whole and it fits beside them."""
