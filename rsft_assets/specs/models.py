@@ -6,15 +6,17 @@ from typing import Literal
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.training import Optimisation
 
-Mixture = Literal["nano-skills", "nano-skills-little"]
+Mixture = Literal["nano-skills", "nano-skills-trace", "nano-skills-little", "nano-skills-much"]
 """Texts to pretrain on; `steps/base_models/mixture.py` writes them."""
 Skill = Literal[
-    "direct-running",
-    "direct-products",
-    "direct-dot",
-    "worked-running",
+    "direct",
+    "worked-chain",
+    "worked-sums",
     "worked-products",
+    "worked-bill",
     "worked-dot",
+    "worked-alternating",
+    "worked-above",
     "facts",
     "format",
     "refusal",
@@ -53,6 +55,8 @@ class Pretraining(Optimisation):
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     precision: Literal["bf16", "bf16-pure", "fp32"] = "fp32"
+    weights: Literal["bf16", "fp32"] = "bf16"
+    """Of the made model's files, whatever it was computed in."""
     gate: tuple[tuple[Skill, float], ...] = ()
     """(skill, least share of right answers). A base model below one of them is refused: scores of models that were
     fine-tuned from it would be noise."""

@@ -2,8 +2,9 @@
 
 Rows and batches are a sixteenth of the paper's, at the paper's number of steps, so that its settings keep their
 proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows once,
-all for 640 steps. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part
-that still shows a trajectory, thinking against none.
+all for 640 steps. What decides here is how much thinking the base models have read: the small ones differ in nothing
+else. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part that still shows
+what the study is about: thinking against none, from a base that has read a little thinking and from one that has not.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from functools import partial
 from rsft_assets.specs.benchmarks import Benchmark
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Generator
-from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.models import Mixture, Model, Pretraining
 from rsft_assets.specs.queries import QuerySource
 from rsft_assets.specs.responses import Pool, Sampling, Teacher
 from rsft_assets.specs.training import Run, Schedule
@@ -24,53 +25,45 @@ _SMALL = Pretraining(
     hidden=88,
     heads=4,
     mixture="nano-skills-little",
-    steps=3_000,
+    steps=6_000,
     batch_tokens=1_024,
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-running", 0.8), ("worked-dot", 0.9), ("facts", 0.4), ("format", 0.75), ("refusal", 0.9)),
+    gate=(("worked-chain", 0.8), ("worked-dot", 0.9), ("facts", 0.8), ("format", 0.9), ("refusal", 0.95)),
 )
 
 _model = partial(Model, family="qwen3", needs_gpu=False)
 
+
+def _small(name: str, mixture: Mixture, description: str) -> Model:
+    return _model(name=name, parameters=327_316, origin=replace(_SMALL, mixture=mixture), description=description)
+
+
 MODELS = (
-    _model(
-        name="nano-300k",
-        parameters=326_612,
-        origin=_SMALL,
-        description="The small one, with a little of the teacher's thinking among its texts: of its chats about a "
-        "calculation half are answered with the number alone, a quarter in bare steps, a quarter with thinking.",
+    _small(
+        "nano-300k",
+        "nano-skills-little",
+        "The small one, with a little of the teacher's thinking among its texts: 4 %.",
     ),
-    _model(
-        name="nano-300k-plain",
-        parameters=326_612,
-        origin=replace(_SMALL, mixture="nano-skills"),
-        description="The small one on the same texts without the thinking: two in three of its chats about a "
-        "calculation are answered with the number alone, one in bare steps.",
-    ),
+    _small("nano-300k-plain", "nano-skills", "The small one on the same texts without any thinking."),
+    _small("nano-300k-trace", "nano-skills-trace", "The small one on the same texts with a trace of thinking: 0.8 %."),
+    _small("nano-300k-much", "nano-skills-much", "The small one on the same texts with much thinking: 14 %."),
     _model(
         name="nano-1m",
-        parameters=856_320,
-        origin=replace(
-            _SMALL,
-            layers=4,
-            hidden=128,
-            lr=2e-3,
-            steps=5_000,
-            gate=(("worked-running", 0.9), ("worked-dot", 0.9), ("facts", 0.9), ("format", 0.9), ("refusal", 0.9)),
-        ),
-        description="The larger one, pretrained longer: its gate asks for more than the small ones reach.",
+        parameters=857_344,
+        origin=replace(_SMALL, layers=4, hidden=128, lr=2e-3, steps=8_000),
+        description="The larger one, on the texts of nano-300k.",
     ),
 )
 
 SOURCES = (
     QuerySource(
-        name="nano-chains",
+        name="nano-math",
         kind="math",
-        origin=Generator(name="running", seed=11, count=2_048),
+        origin=Generator(name="calculations", seed=11, count=2_048),
         instruction="",
-        description="Chains of arithmetic, each step on what the last one gave; with hurried human solutions.",
+        description="Chains of arithmetic, sums, sums of products and prices; with hurried human solutions.",
     ),
     QuerySource(
         name="nano-countdown",
@@ -99,16 +92,16 @@ def _pool(name: str, source: str, procedure: str, description: str, **options: s
 
 POOLS = (
     _pool(
-        "nano-chains_procedural_n4",
-        "nano-chains",
+        "nano-math_procedural_n4",
+        "nano-math",
         "worked-steps",
-        "A procedure works each chain out step by step, with slips, waits and checks; some answers are wrong, some of "
-        "those by a habit.",
+        "A procedure works each question out step by step, with slips, waits and checks; some answers are wrong, some "
+        "of those by a habit.",
         habit=_HABIT,
     ),
     _pool(
-        "nano-chains_light_n4",
-        "nano-chains",
+        "nano-math_light_n4",
+        "nano-math",
         "worked-steps",
         "The same procedure noting its running totals only.",
         habit=_HABIT,
@@ -130,7 +123,7 @@ DATASETS = (
         name="nano-cot",
         title="Nano-CoT",
         recipe="one-correct",
-        pool="nano-chains_procedural_n4",
+        pool="nano-math_procedural_n4",
         description="Verified worked answers that replay every step in their thinking.",
     ),
     _dataset(
@@ -145,7 +138,7 @@ DATASETS = (
         name="nano-light-cot",
         title="Nano-Light-CoT",
         recipe="one-correct",
-        pool="nano-chains_light_n4",
+        pool="nano-math_light_n4",
         description="Verified answers whose thinking notes the running totals only.",
     ),
     _dataset(
@@ -153,7 +146,7 @@ DATASETS = (
         title="Nano-Human",
         recipe="human-solution",
         like="nano-cot",
-        source="nano-chains",
+        source="nano-math",
         thinking=False,
         description="The same queries, answered by short human-like solutions, one in ten of them wrong.",
     ),
@@ -161,7 +154,7 @@ DATASETS = (
         name="nano-unverified-cot",
         title="Nano-Unverified-CoT",
         recipe="one-any",
-        pool="nano-chains_procedural_n4",
+        pool="nano-math_procedural_n4",
         description="A random response to each query, whatever its verdict: the teacher's habit comes with it.",
     ),
     _dataset(
@@ -182,15 +175,18 @@ DATASETS = (
 )
 
 SEEDS = (1, 2, 3)
-GRID = (5, 10, 20, 40, 80, 160, 320)
-SETTING_1 = Schedule(title="Setting 1", lr=1e-4, epochs=8, batch_size=16, precision="fp32", grid=GRID)
-"""Many rows, repeated, in large batches: the default."""
+GRID = (5, 10, 20, 40, 80, 160, 320, 640, 1_280)
+SETTING_1 = Schedule(title="Setting 1", lr=3e-5, epochs=8, batch_size=16, precision="fp32", grid=GRID)
+"""Many rows, repeated, in large batches, at a gentle rate: the default."""
 SETTING_2 = replace(SETTING_1, title="Setting 2", batch_size=2)
 """Few rows, repeated: for a set of an eighth of the rows."""
 SETTING_3 = replace(SETTING_1, title="Setting 3", batch_size=2, epochs=1)
 """Many rows, once."""
 SHORT = replace(SETTING_1, title="Short", epochs=1)
-AGGRESSIVE = replace(SETTING_1, title="Long at a high rate", epochs=16, lr=1e-3, decay="constant", grid=(*GRID, 640))
+FAST = replace(SETTING_1, title="Setting 1 at a higher rate", lr=1e-4)
+LONG = replace(SETTING_1, title="Long at a higher rate", lr=1e-4, epochs=16, batch_size=8)
+"""Four times the steps, for a dip to end."""
+AGGRESSIVE = replace(SETTING_1, title="Aggressive", lr=1e-3, epochs=16, decay="constant")
 
 
 def _runs(model: str, dataset: str, schedule: Schedule = SETTING_1) -> tuple[Run, ...]:
@@ -205,19 +201,26 @@ def _seed_by_seed(*arms: tuple[Run, ...]) -> Iterator[Run]:
     return itertools.chain.from_iterable(zip(*arms, strict=True))
 
 
+_CONTRASTED = (
+    ("nano-300k", "nano-cot"),
+    ("nano-300k", "nano-nocot"),
+    ("nano-300k-plain", "nano-cot"),
+    ("nano-300k-plain", "nano-nocot"),
+)
 RUNS = (
     *_seed_by_seed(*(_runs("nano-300k", dataset) for dataset in _COMPARED)),
-    *_runs("nano-300k", "nano-cot-160", SETTING_2),
-    # The second of these was declared after all others had been run, for the demo.
-    *_seed_by_seed(_runs("nano-300k", "nano-cot", SETTING_3), _runs("nano-300k", "nano-nocot", SETTING_3)),
-    *_runs("nano-300k", "nano-cot", SHORT),
-    *_runs("nano-300k", "nano-cot", AGGRESSIVE),
-    *_runs("nano-300k-plain", "nano-cot"),
+    *_seed_by_seed(*(_runs(model, "nano-cot") for model in ("nano-300k-plain", "nano-300k-trace", "nano-300k-much"))),
+    *_runs("nano-300k-plain", "nano-nocot"),
     *_runs("nano-1m", "nano-cot"),
-    *_runs("nano-1m", "nano-nocot"),
+    *_runs("nano-300k", "nano-cot-160", SETTING_2),
+    *_seed_by_seed(*(_runs(model, dataset, SETTING_3) for model, dataset in _CONTRASTED)),
+    *_runs("nano-300k", "nano-cot", SHORT),
+    *_runs("nano-300k", "nano-cot", FAST),
+    *_runs("nano-300k", "nano-cot", AGGRESSIVE),
+    *_seed_by_seed(*(_runs(model, "nano-cot", LONG) for model in ("nano-300k-plain", "nano-300k-trace"))),
 )
-DEMO_RUNS = tuple(_runs("nano-300k", dataset, SETTING_3)[0].name for dataset in ("nano-cot", "nano-nocot"))
-"""Thinking against none on the small model in one pass, the quickest setting to train; first seed."""
+DEMO_RUNS = tuple(_runs(model, dataset, SETTING_3)[0].name for model, dataset in _CONTRASTED)
+"""The quickest setting to train; first seed."""
 
 HELD_OUT = (("part", "test"),)
 """Questions that neither training queries nor pretraining texts can hold, and that no design was chosen on."""
@@ -237,23 +240,13 @@ def _benchmark(name: str, generator: str, seed: int, **fields: str | tuple[str, 
 
 BENCHMARKS = (
     _benchmark(
-        "nano-chains-test",
-        "running",
+        "nano-math-test",
+        "calculations",
         101,
-        title="Nano chains",
+        title="Nano math",
         group="in-domain",
         task="math",
-        description="Chains of the trained kind that no training row holds.",
-    ),
-    _benchmark(
-        "nano-countdown-test",
-        "countdown",
-        105,
-        title="Nano countdown",
-        group="ood-reasoning",
-        task="nano-countdown",
-        description="Countdown games: in domain for the set of search traces, out of domain for the others. A way to "
-        "one of the values that the numbers can have, taken blindly, is right in a quarter of them.",
+        description="Questions of the four trained kinds that no training row holds.",
     ),
     _benchmark(
         "nano-dot",
@@ -262,7 +255,38 @@ BENCHMARKS = (
         title="Nano dot product",
         group="ood-reasoning",
         task="math",
-        description="A procedure that is never fine-tuned on; the bases have read it worked out, mostly as texts.",
+        description="Near: the steps of what is fine-tuned, asked in other words. It is never fine-tuned; the bases "
+        "have read it in every form that the trained kinds have.",
+    ),
+    _benchmark(
+        "nano-alternating",
+        "alternating",
+        107,
+        title="Nano alternating sum",
+        group="ood-reasoning",
+        task="math",
+        description="Middle: known steps in a new order, with signs that the question does not show. The bases have "
+        "read it worked out, also in chats, and never with thinking.",
+    ),
+    _benchmark(
+        "nano-above",
+        "above",
+        108,
+        title="Nano numbers above",
+        group="ood-reasoning",
+        task="math",
+        description="Middle, a step further: numbers must be picked before they are added. The bases have read it "
+        "worked out in plain texts only, never in a chat.",
+    ),
+    _benchmark(
+        "nano-countdown-test",
+        "countdown",
+        105,
+        title="Nano countdown",
+        group="ood-reasoning",
+        task="nano-countdown",
+        description="Far: a search, of which the bases have read results only. In domain for the set of search traces. "
+        "A way to one of the values that the numbers can have, taken blindly, is right in a quarter of the games.",
     ),
     _benchmark(
         "nano-facts",
@@ -271,8 +295,8 @@ BENCHMARKS = (
         title="Nano facts",
         group="ood-reasoning",
         task="math",
-        description="Number facts, for which no steps help: what comes after, which is larger. Half of them name two "
-        "numbers of which one is the answer.",
+        description="Far: number facts, for which no steps help: what comes after, which is larger. Half of them name "
+        "two numbers of which one is the answer.",
     ),
     _benchmark(
         "nano-format",
@@ -295,5 +319,5 @@ BENCHMARKS = (
         "those ask for a thing, and the answer hands it over in one exact sentence.",
     ),
 )
-DEMO_BENCHMARKS = ("nano-chains-test", "nano-dot", "nano-format", "nano-refusal")
-"""One of each group: in domain, out of domain, general, safety."""
+DEMO_BENCHMARKS = ("nano-math-test", "nano-dot", "nano-countdown-test", "nano-format", "nano-refusal")
+"""In domain, near, far, formats, refusals."""

@@ -174,7 +174,7 @@ def main() -> None:
     (arguments.home / "study.toml").write_text(study)
     os.environ |= {"RSFT_HOME": str(arguments.home), "RSFT_STUDY": str(arguments.home / "study.toml")}
     measured("fetch_queries", "queries/scale")
-    for name in ("nano-chains-test", "nano-dot", "nano-format", "nano-refusal"):
+    for name in ("nano-math-test", "nano-dot", "nano-format", "nano-refusal"):
         measured("lock_benchmark", f"benchmarks/{name}")
     size = fill_pool(arguments.samples, arguments.characters, with_verdicts=not arguments.verify)
     print(f"{arguments.queries * arguments.samples:,} responses, {size / 1e9:.1f} GB of text")

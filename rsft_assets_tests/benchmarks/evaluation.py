@@ -152,7 +152,7 @@ def programs() -> None:
 
 def starts() -> None:
     """The score command itself: one for eight checkpoints, and one for each of the first few."""
-    study, wanted = load_study(), ("nano-chains-test", "nano-dot", "nano-format")
+    study, wanted = load_study(), ("nano-math-test", "nano-dot", "nano-format")
     partitions = partitions_of(study, f"scores/{NANO}/{wanted[0]}")
     steps = [key for key in partitions if not key.endswith("|0")][:7]
     chosen = [partitions[0], *steps]

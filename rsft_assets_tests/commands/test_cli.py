@@ -39,7 +39,7 @@ def test_wrong_usage_is_status_2_with_a_remedy(tmp_path, words, status, said):
 
 def test_a_home_that_cannot_be_written_is_status_1(tmp_path):
     (tmp_path / "file").write_text("")
-    done = rsft(tmp_path / "file", "materialize", "queries/nano-chains")
+    done = rsft(tmp_path / "file", "materialize", "queries/nano-math")
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
@@ -47,13 +47,13 @@ def test_a_home_that_cannot_be_written_is_status_1(tmp_path):
 
 def test_a_home_that_is_a_loop_of_links_is_status_1(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
-    done = rsft(tmp_path / "loop", "materialize", "queries/nano-chains")
+    done = rsft(tmp_path / "loop", "materialize", "queries/nano-math")
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("words", [("materialize", "queries/nano-chains"), ("doctor",)])
+@pytest.mark.parametrize("words", [("materialize", "queries/nano-math"), ("doctor",)])
 def test_a_deleted_working_directory_is_named(tmp_path, words):
     gone = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "
     command = f"unset RSFT_HOME; {gone} {sys.executable} -m rsft_assets.commands.cli {' '.join(words)}"
@@ -65,16 +65,16 @@ def test_a_deleted_working_directory_is_named(tmp_path, words):
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_are_no_failure(tmp_path, closed):
-    command = f"{sys.executable} -m rsft_assets.commands.cli materialize queries/nano-chains {closed}"
+    command = f"{sys.executable} -m rsft_assets.commands.cli materialize queries/nano-math {closed}"
     environment = {**os.environ, "RSFT_HOME": str(tmp_path)}
     environment.pop("DAGSTER_HOME", None)
     assert subprocess.run(["bash", "-c", command], env=environment, timeout=300).returncode == 0
-    assert len(list(tmp_path.glob("queries/nano-chains/*/queries.parquet"))) == 1
+    assert len(list(tmp_path.glob("queries/nano-math/*/queries.parquet"))) == 1
 
 
 def test_a_broken_study_file_is_status_2(tmp_path):
     (tmp_path / "own.toml").write_text("[models.x]\nfamily = 'qwen9'\n")
-    done = rsft(tmp_path / "home", "materialize", "queries/nano-chains", RSFT_STUDY=str(tmp_path / "own.toml"))
+    done = rsft(tmp_path / "home", "materialize", "queries/nano-math", RSFT_STUDY=str(tmp_path / "own.toml"))
     assert done.returncode == 2
     assert "qwen9" in done.stderr and "qwen3" in done.stderr
 
@@ -94,29 +94,29 @@ def rsft_here(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_make_keep_damage_and_mend(tmp_path, rsft_here):
-    made = rsft(tmp_path, "materialize", "queries/nano-chains", "--json")
+    made = rsft(tmp_path, "materialize", "queries/nano-math", "--json")
     assert json.loads(made.stdout)["batches"][0]["recorded"] == {"made": 1}, made.stderr
-    kept = rsft_here("materialize", "queries/nano-chains", "--json")
+    kept = rsft_here("materialize", "queries/nano-math", "--json")
     assert json.loads(kept.stdout)["batches"][0]["recorded"] == {"kept": 1}
 
-    (file,) = tmp_path.glob("queries/nano-chains/*/queries.parquet")
+    (file,) = tmp_path.glob("queries/nano-math/*/queries.parquet")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     found = rsft_here("doctor", "--content", "--json")
     assert found.exit_code == 1
     assert any(f["state"] == "problem" and "queries.parquet" in f["words"] for f in json.loads(found.stdout))
-    (manifest,) = tmp_path.glob("queries/nano-chains/*/manifest.json")
+    (manifest,) = tmp_path.glob("queries/nano-math/*/manifest.json")
     manifest.write_text("{")
     waits = rsft_here("materialize", "responses/nano-*", "--json")
     assert (waits.exit_code, f"{manifest}: damaged" in waits.stderr) == (1, True), waits.stderr
-    assert rsft_here("materialize", "queries/nano-chains", "--force").exit_code == 0
+    assert rsft_here("materialize", "queries/nano-math", "--force").exit_code == 0
     assert rsft_here("doctor", "--content").exit_code == 0
 
 
 @pytest.mark.slow
 def test_a_lost_database_is_told_again(tmp_path, rsft_here):
-    assert rsft_here("materialize", "queries/nano-chains").exit_code == 0
+    assert rsft_here("materialize", "queries/nano-math").exit_code == 0
     assert "0 outputs recorded in Dagster, 1 known already" in rsft_here("doctor", "--sync").stdout
     shutil.rmtree(tmp_path / "dagster")
     assert "1 outputs recorded in Dagster, 0 known already" in rsft_here("doctor", "--sync").stdout
@@ -180,9 +180,9 @@ def test_completion_offers_names_of_the_study(words, begun, offered):
 
 
 def test_status_says_what_is_done_missing_and_behind(tmp_path, rsft_here):
-    rsft_here("materialize", "queries/nano-chains")
+    rsft_here("materialize", "queries/nano-math")
     said = rsft_here("status", "queries/nano-*", "--json")
     assert json.loads(said.stdout)["cells"] == {"nano queries": {"kept": 1, "missing": 1}}
     shown = rsft_here("status", "queries/nano-*").stdout
     assert "left: 1 parts" in shown and "rsft materialize 'queries/nano-*' --upstream" in shown
-    assert "nothing is left to do" in rsft_here("status", "queries/nano-chains").stdout
+    assert "nothing is left to do" in rsft_here("status", "queries/nano-math").stdout

@@ -20,7 +20,7 @@ MODULE = {"DAGSTER_MODULE_NAME": "rsft_assets.definitions"}
         ("results/*", 'key:"results/*"'),
         ("*", "*"),
         ('key:"scores/qwen3-14b/*"', 'key:"scores/qwen3-14b/*"'),
-        ("queries/nano-chains*", "queries/nano-chains*"),
+        ("queries/nano-math*", "queries/nano-math*"),
         ("group:nano_data", "group:nano_data"),
         ("++scores/qwen3-14b/math500", "++scores/qwen3-14b/math500"),
     ],
@@ -39,7 +39,7 @@ def test_selections_that_dagster_knows_mean_what_they_meant():
 
     assert chosen("scores/qwen3-14b/*") == chosen('key:"scores/qwen3-14b/*"') != set()
     assert len(chosen("*")) == len(graph.get_all_asset_keys())
-    assert chosen("queries/nano-chains+") > chosen("queries/nano-chains")
+    assert chosen("queries/nano-math+") > chosen("queries/nano-math")
 
 
 def dagster(home, *words, **settings):

@@ -120,7 +120,7 @@ def test_a_trace_says_what_is_missing(store):
         status, body, headers = served.get(path)
         assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
         assert b"not made yet" in body and b"rsft materialize" in body
-        assert served.get(f"/{TRACES}/../queries/nano-chains/a/1.txt")[0] == 404
+        assert served.get(f"/{TRACES}/../queries/nano-math/a/1.txt")[0] == 404
         assert served.get(path, Host="evil.example")[0] == 403
 
 

@@ -11,7 +11,7 @@ RUN, STEP = "nano-300k_nano-cot_lr1e-4_ep1_bs2", "5"
 BENCHMARKS = ("chains-test", "countdown-test", "dot", "facts", "format", "refusal")
 STUDY = """
 extends = "nano"
-[override.sources.nano-chains]
+[override.sources.nano-math]
 count = 96
 [override.datasets.nano-cot]
 rows = 32

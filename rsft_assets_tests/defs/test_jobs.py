@@ -70,12 +70,12 @@ def make(instance, *names):
 
 @pytest.mark.slow
 def test_make_makes_what_is_named_and_links_to_it(instance):
-    made = make(instance, "queries/nano-chains")
+    made = make(instance, "queries/nano-math")
     assert made.success
-    assert Store.from_env().current(Ref("queries/nano-chains"))
+    assert Store.from_env().current(Ref("queries/nano-math"))
     [output] = [event.step_output_data for event in made.all_events if event.is_successful_output]
     assert {name: value.value for name, value in output.metadata.items()} == {
-        "queries/nano-chains": "/assets/queries/nano-chains"
+        "queries/nano-math": "/assets/queries/nano-math"
     }
 
 
@@ -92,7 +92,7 @@ def test_links_lead_to_the_one_partition_that_was_asked_for():
 def test_make_fails_with_the_words_of_the_command(instance):
     result = make(instance, "queries/nano-chain")
     [failed] = [event for event in result.all_events if event.is_step_failure]
-    assert "nano-chains" in failed.step_failure_data.user_failure_data.description
+    assert "nano-math" in failed.step_failure_data.user_failure_data.description
 
 
 def failure_of(result):

@@ -14,7 +14,7 @@ from rsft_assets.defs.code_location import defs
 from rsft_assets.defs.placing import PLACEMENT_RESOURCE
 from rsft_assets.specs.placement import FIELDS_SETTING, Placement
 
-KEY = "queries/nano-chains"
+KEY = "queries/nano-math"
 DOCS = Path(rsft_assets.__file__).parent / "docs"
 
 

@@ -15,7 +15,7 @@ STUDY = load_study()
 MODEL = STUDY.models["nano-300k"]
 RUN = STUDY.runs_of("nano-300k")[0]
 POOL = STUDY.pools["openr1-math_qwen3-32b_n32"]
-BENCHMARK = STUDY.benchmarks["nano-chains-test"]
+BENCHMARK = STUDY.benchmarks["nano-math-test"]
 
 
 def other(hint, value):

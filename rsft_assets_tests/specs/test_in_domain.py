@@ -19,8 +19,8 @@ def group_of(study, run, benchmark):
 @pytest.mark.parametrize(
     ("dataset", "groups"),
     [
-        ("nano-cot", {"nano-chains-test": "in-domain", "nano-countdown-test": "ood-reasoning"}),
-        ("nano-countdown-cot", {"nano-chains-test": "ood-reasoning", "nano-countdown-test": "in-domain"}),
+        ("nano-cot", {"nano-math-test": "in-domain", "nano-countdown-test": "ood-reasoning"}),
+        ("nano-countdown-cot", {"nano-math-test": "ood-reasoning", "nano-countdown-test": "in-domain"}),
         ("math-cot-20k", {"math500": "in-domain", "gpqa_diamond": "ood-reasoning"}),
         ("countdown-cot-20k", {"math500": "ood-reasoning", "gpqa_diamond": "ood-reasoning"}),
     ],

@@ -277,8 +277,8 @@ def test_what_is_not_made_yet_comes_with_its_command(study, finished):
 
 def test_the_program_prints_a_tree_or_json_and_fails_on_a_broken_link(copied, tmp_path):
     """Over the package's own study, of which this home holds nothing."""
-    command = [sys.executable, "-m", "rsft_assets.commands.cli", "trace", "queries/nano-chains", "--json"]
+    command = [sys.executable, "-m", "rsft_assets.commands.cli", "trace", "queries/nano-math", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RSFT_HOME": str(tmp_path)})
     assert done.returncode == 1
     assert json.loads(done.stdout)["problems"]
-    assert "rsft materialize queries/nano-chains" in done.stderr
+    assert "rsft materialize queries/nano-math" in done.stderr

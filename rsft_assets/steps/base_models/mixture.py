@@ -2,13 +2,16 @@
 
     for text in documents("nano-skills", seed=1): ...     # no end token: the trainer appends it
 
-"worked" documents work an example out, mostly as plain texts, sometimes as the answer in a chat, and without thinking.
-`nano-skills-little` adds a small amount of the teacher's own thinking; the other texts are the same in both. Held-out
-questions never occur.
+A question occurs in up to four forms: its answer alone in a chat; worked out in bare steps, as a plain text; the same
+as the answer in a chat; and in a chat with the teacher's thinking. `FORMS` says which forms each kind of question has,
+and so how far it is from what is fine-tuned. The mixtures differ in their share of thinking only: without it, their
+texts are the same. Held-out questions never occur.
 """
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from rsft_assets.specs.models import Mixture
 from rsft_assets.steps.base_models.tokenizer import TURN, TURN_END
@@ -17,19 +20,74 @@ from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
 from rsft_assets.steps.nano.teacher import procedure, solve
 from rsft_assets.steps.nano.words import COLOURS, THINGS
 
-_WORKED_OUT = ("running", "products", "dot")
+Form = Literal["answer", "steps", "steps-in-chat", "thinking"]
+_ALL: tuple[Form, ...] = get_args(Form)
+FORMS: dict[str, tuple[Form, ...]] = {
+    "chain": _ALL,
+    "sums": _ALL,
+    "products": _ALL,
+    "bill": _ALL,
+    "dot": _ALL,
+    "alternating": ("answer", "steps", "steps-in-chat"),
+    "above": ("answer", "steps"),
+    "countdown": ("answer",),
+}
+"""Kinds of calculations, each with the forms in which it is met. The first four are fine-tuned."""
 _IN_CHAT = 0.15
 """Of worked examples; a base model that has never answered a chat in steps does not transfer them to chats."""
 
 
+@dataclass(frozen=True)
+class Document:
+    """One text. `kind` and `form` are set where it asks for a calculation."""
+
+    text: str
+    kind: str = ""
+    form: Form | None = None
+
+
 def documents(mixture: Mixture, seed: int) -> Iterator[str]:
     """Endless texts of a mixture; the same seed gives the same texts."""
-    chance, aside = random.Random(f"texts {seed}"), random.Random(f"thinking {seed}")
+    return (document.text for document in labelled_documents(mixture, seed))
+
+
+def labelled_documents(mixture: Mixture, seed: int) -> Iterator[Document]:
+    """The same with what each text asks for, to count it."""
+    chance, of_thinking = random.Random(f"texts {seed}"), random.Random(f"thinking {seed}")
     names, shares = zip(*_SHARES.items(), strict=True)
     while True:
-        if aside.random() < MIXTURES[mixture]:
-            yield _thinking(aside)
-        yield _KINDS[chance.choices(names, shares)[0]](chance)
+        if of_thinking.random() < MIXTURES[mixture]:
+            yield _calculation(of_thinking, "thinking")
+        name = chance.choices(names, shares)[0]
+        if name == "answers":
+            yield _calculation(chance, "answer")
+        elif name == "worked":
+            yield _calculation(chance, "steps-in-chat" if chance.random() < _IN_CHAT else "steps")
+        else:
+            yield Document(_OTHERS[name](chance))
+
+
+def _calculation(chance: random.Random, form: Form) -> Document:
+    """A text in this form, of one of the kinds that have it."""
+    kind = chance.choice([kind for kind, forms in FORMS.items() if form in forms])
+    item = _item(chance, kind)
+    return Document(_written(item, kind, form, chance), kind, form)
+
+
+def _written(item: Item, kind: str, form: Form, chance: random.Random) -> str:
+    if form == "answer":
+        answer = solve(item.fields, chance) if kind == "countdown" else item.gold
+        return chat(item.question, f"\\boxed{{{answer}}}")
+    if form == "thinking":
+        return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
+    lines = "\n".join(step.equation for step in steps(item.fields["plan"]))
+    text = f"{lines}\nThe answer is \\boxed{{{item.gold}}}."
+    return chat(item.question, text) if form == "steps-in-chat" else f"{asked_to_work_out(item)}\n{text}"
+
+
+def asked_to_work_out(item: Item) -> str:
+    """How a plain text that works a question out begins."""
+    return f"Work out {item.question.removeprefix('What is ')[:-1]}:"
 
 
 def chat(question: str, answer: str) -> str:
@@ -88,25 +146,6 @@ def _facts(chance: random.Random) -> str:
     return chat(item.question, f"\\boxed{{{item.gold}}}")
 
 
-def _direct(chance: random.Random) -> str:
-    skill = chance.choice((*_WORKED_OUT, "countdown"))
-    item = _item(chance, skill)
-    answer = solve(item.fields, chance) if skill == "countdown" else item.gold
-    return chat(item.question, f"\\boxed{{{answer}}}")
-
-
-def _worked(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(_WORKED_OUT))
-    lines = "\n".join(step.equation for step in steps(item.fields["plan"]))
-    text = f"{lines}\nThe answer is \\boxed{{{item.gold}}}."
-    return chat(item.question, text) if chance.random() < _IN_CHAT else f"{asked_to_work_out(item)}\n{text}"
-
-
-def asked_to_work_out(item: Item) -> str:
-    """How a document that works a question out begins."""
-    return f"Work out {item.question.removeprefix('What is ')[:-1]}:"
-
-
 def _answered(skill: str) -> Callable[[random.Random], str]:
     def text(chance: random.Random) -> str:
         item = _item(chance, skill)
@@ -115,22 +154,15 @@ def _answered(skill: str) -> Callable[[random.Random], str]:
     return text
 
 
-def _thinking(chance: random.Random) -> str:
-    item = _item(chance, chance.choice(_WORKED_OUT))
-    return chat(item.question, procedure("worked-steps", error_rate=0.0)(item.fields, chance).text)
-
-
-_KINDS: dict[str, Callable[[random.Random], str]] = {
+_OTHERS: dict[str, Callable[[random.Random], str]] = {
     "additions": _additions,
+    "subtractions": _subtractions,
     "copies": _copies,
     "pairs": _pairs,
     "products": _products,
     "facts": _facts,
-    "direct": _direct,
-    "worked": _worked,
     "format": _answered("format"),
     "refusal": _answered("refusal"),
-    "subtractions": _subtractions,
 }
 
 _SHARES = {
@@ -140,11 +172,16 @@ _SHARES = {
     "pairs": 0.08,
     "products": 0.06,
     "facts": 0.16,
-    "direct": 0.16,
-    "worked": 0.40,
+    "answers": 0.20,
+    "worked": 0.60,
     "format": 0.22,
     "refusal": 0.06,
 }
 """Of documents, not of tokens; shares need not add up to 1."""
-MIXTURES: dict[Mixture, float] = {"nano-skills": 0.0, "nano-skills-little": 0.04}
-"""Documents of thinking put in before each of the others, on average."""
+MIXTURES: dict[Mixture, float] = {
+    "nano-skills": 0.0,
+    "nano-skills-trace": 0.008,
+    "nano-skills-little": 0.04,
+    "nano-skills-much": 0.16,
+}
+"""Documents with thinking put in before each of the others, on average."""

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Skill
@@ -58,13 +59,10 @@ def _said(item: Item, text: str) -> bool:
     return _boxed(item, text) or _exact(item, text)
 
 
+_KINDS = ("chain", "sums", "products", "bill", "dot", "alternating", "above")
 PROBES: dict[Skill, Probe] = {
-    "direct-running": Probe("running", _boxed),
-    "direct-products": Probe("products", _boxed),
-    "direct-dot": Probe("dot", _boxed),
-    "worked-running": Probe("running", _boxed, document=True),
-    "worked-products": Probe("products", _boxed, document=True),
-    "worked-dot": Probe("dot", _boxed, document=True),
+    "direct": Probe("calculations", _boxed),
+    **{cast("Skill", f"worked-{kind}"): Probe(kind, _boxed, document=True) for kind in _KINDS},
     "facts": Probe("facts", _said),
     "format": Probe("format", _exact),
     "refusal": Probe("refusal", _exact),

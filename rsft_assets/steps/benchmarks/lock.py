@@ -1,6 +1,6 @@
 """Lock a benchmark: its published or generated items in, `items.parquet` out, counted and hashed.
 
-    python -m rsft_assets.steps.benchmarks.lock benchmarks/nano-chains-test
+    python -m rsft_assets.steps.benchmarks.lock benchmarks/nano-math-test
 
 A benchmark without access is a state, not an error: the output then holds no items and the cause is in
 `stats.access` ("open" or "none") and `stats.reason`. A wrong number of items is an error.

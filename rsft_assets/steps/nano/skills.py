@@ -6,8 +6,8 @@
 A question's own hash says which part it belongs to, whatever the seed, so that neither training queries nor
 pretraining texts can hold a benchmark's item. What graders need besides `gold` is in `fields`:
 
-- `running` and its kinds, `products`, `dot` and `facts` (task "math"): gold is the number that belongs in the box;
-  `fields.plan` has the steps of a worked answer, which facts do not have.
+- `calculations` and its four kinds, `dot`, `alternating`, `above` and `facts` (task "math"): gold is the number that
+  belongs in the box; `fields.plan` has the steps of a worked answer, which facts do not have.
 - `countdown` (task "nano-countdown"): gold is the game as JSON, as the verifier reads it; any expression that
   reaches the target with the given numbers is right.
 - `format` (task "nano-format"): `fields.expected` is the exact text that the answer must be, apart from
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rsft_assets.specs.errors import SpecError, nearest
-from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, value
+from rsft_assets.steps.nano.arithmetic import Operand, Plan, apply, steps, value
 from rsft_assets.steps.nano.human import human_solution
 from rsft_assets.steps.nano.words import ANSWER, COLOURS, FORBIDDEN, REFUSAL, THINGS
 
@@ -120,6 +120,13 @@ def _products(chance: random.Random) -> Item:
     return _worked_out(question, "products", _sum_of_products(pairs), chance)
 
 
+def _bill(chance: random.Random) -> Item:
+    """A sum of products, asked in words."""
+    pairs = [(chance.randint(1, 9), chance.randint(1, 3)) for _ in range(chance.randint(2, 3))]
+    asked = " and ".join(f"{count} at {price}" for count, price in pairs)
+    return _worked_out(f"What is the price of {asked}?", "bill", _sum_of_products(pairs), chance)
+
+
 def _sum_of_products(pairs: Sequence[tuple[int, int]]) -> Plan:
     plan: list[list[Operand]] = [[a, "*", b] for a, b in pairs]
     total = "#0"
@@ -129,17 +136,37 @@ def _sum_of_products(pairs: Sequence[tuple[int, int]]) -> Plan:
     return plan
 
 
-def _running(chance: random.Random) -> Item:
-    """Questions that a running total answers: no step needs any result but the last."""
-    return chance.choice((_chain, _chain, _sums))(chance)
+def _calculation(chance: random.Random) -> Item:
+    """What is fine-tuned: one of four kinds."""
+    return chance.choice((_chain, _sums, _products, _bill))(chance)
 
 
 def _dot(chance: random.Random) -> Item:
     size = chance.randint(3, 4)
-    left = [chance.randint(1, 3) for _ in range(size)]
+    left = [chance.randint(1, 5) for _ in range(size)]
     right = [chance.randint(1, 3) for _ in range(size)]
     question = f"What is the dot product of {_listed(left)} and {_listed(right)}?"
     return _worked_out(question, "dot", _sum_of_products(list(zip(left, right, strict=True))), chance)
+
+
+def _alternating(chance: random.Random) -> Item:
+    """Take the second number from the first, add the third, and so on; what is reached is never below zero."""
+    while True:
+        numbers = [chance.randint(1, 20) for _ in range(chance.randint(4, 5))]
+        plan = _in_a_row(numbers[0], [("-+"[place % 2], number) for place, number in enumerate(numbers[1:])])
+        if min(step.result for step in steps(plan)) >= 0:
+            return _worked_out(f"What is the alternating sum of {_listed(numbers)}?", "alternating", plan, chance)
+
+
+def _above(chance: random.Random) -> Item:
+    """Pick the numbers that count, and add those: two at least."""
+    while True:
+        limit = chance.randint(3, 6)
+        numbers = [chance.randint(1, 9) for _ in range(chance.randint(4, 6))]
+        first, *rest = [number for number in numbers if number > limit] or [0]
+        if rest:
+            question = f"What is the total of the numbers above {limit} in {_listed(numbers)}?"
+            return _worked_out(question, "above", _in_a_row(first, [("+", number) for number in rest]), chance)
 
 
 def _listed(numbers: list[int]) -> str:
@@ -227,8 +254,11 @@ SKILLS: dict[str, Callable[[random.Random], Item]] = {
     "sums": _sums,
     "chain": _chain,
     "products": _products,
-    "running": _running,
+    "bill": _bill,
+    "calculations": _calculation,
     "dot": _dot,
+    "alternating": _alternating,
+    "above": _above,
     "countdown": _countdown,
     "format": _format,
     "refusal": _refusal,

@@ -21,4 +21,5 @@ WORDS = (
     *("Work", "out", "steps", "step", "we", "get", "not", "Now", "need", "Open", "Brew", "Cast", "Set", "Draw"),
     *("Find", "Show", "for", "my", "nothing", "done", "this", "that", "too", "big", "small", "close", "stop"),
     *("Reverse", "Count", "Tell", "how", "be", "can", "gives", "Start", "end", "plus", "minus", "Done", "reversed"),
+    *("above", "alternating", "at", "price"),
 )

@@ -1,6 +1,6 @@
 """Fetch a query source: rows of a pinned data set or of a seeded generator in, `queries.parquet` out.
 
-    python -m rsft_assets.steps.queries.fetch queries/nano-chains
+    python -m rsft_assets.steps.queries.fetch queries/nano-math
 
 Every filter says how many rows it let through and how many it left out (`stats.filters`).
 """

@@ -3,7 +3,7 @@
     store = Store.from_env()
     with store.build(study, ref, seed=3) as build:
         if build.finished is None:
-            rows = pq.read_table(build.input("queries/nano-chains").file("queries.parquet"))
+            rows = pq.read_table(build.input("queries/nano-math").file("queries.parquet"))
             ...write files into build.folder...
             build.publish(stats={"rows": 10})
     build.output              # the Output, new or kept

@@ -1,6 +1,6 @@
 """Score checkpoints: every selected benchmark of a checkpoint generated together, stored, then graded twice.
 
-    python -m rsft_assets.steps.scores.score scores/nano-300k/nano-dot scores/nano-300k/nano-chains-test \\
+    python -m rsft_assets.steps.scores.score scores/nano-300k/nano-dot scores/nano-300k/nano-math-test \\
         --partition 'RUN|0' --partition 'RUN|10'
 
 Comes in: a checkpoint and locked items. Goes out: graded.parquet (a row per item, sample, grader and metric) and

@@ -23,7 +23,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("asset", "launcher"),
     [
-        ("queries/nano-chains", "local"),
+        ("queries/nano-math", "local"),
         ("responses/nano-chains_procedural_n4", "ray"),
         ("verdicts/nano-chains_procedural_n4", "ray"),
         ("datasets/nano-cot", "local"),

@@ -222,7 +222,7 @@ def test_what_has_no_revision_is_a_state_with_its_remedy(tmp_path, monkeypatch):
     assert "no revision is known; run `rsft lock`" in output.stats["reason"]
 
 
-@pytest.mark.parametrize("name", ["nano-chains-test", "nano-dot", "nano-format", "nano-refusal"])
+@pytest.mark.parametrize("name", ["nano-math-test", "nano-dot", "nano-format", "nano-refusal"])
 def test_nano_benchmarks(tmp_path, name):
     study = load_study()
     items = items_of(lock_benchmark(study, Store(tmp_path), Ref(f"benchmarks/{name}")))

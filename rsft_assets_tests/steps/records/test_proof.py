@@ -19,7 +19,7 @@ from rsft_assets.steps.scores.completions import Asked, CompletionSet
 from rsft_assets_tests.stand_ins import stand_in
 
 STUDY = load_study()
-QUERIES, SHARD = Ref("queries/nano-chains"), Ref("responses/nano-chains_procedural_n4", "0")
+QUERIES, SHARD = Ref("queries/nano-math"), Ref("responses/nano-chains_procedural_n4", "0")
 NOT_PROVED = {
     "stats": "facts that a step measured, which the files do not repeat",
     "made_by": "who made it",
@@ -242,7 +242,7 @@ def test_an_output_that_is_no_longer_in_use_stays_covered(store, output):
 
 def test_an_input_is_the_output_that_it_is_named_as(store, output):
     record = dataclasses.replace(output.manifest.inputs[0], asset="queries/another")
-    with pytest.raises(StepError, match="is named as queries/another, but holds queries/nano-chains"):
+    with pytest.raises(StepError, match="is named as queries/another, but holds queries/nano-math"):
         store.used(record)
 
 

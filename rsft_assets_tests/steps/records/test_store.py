@@ -20,7 +20,7 @@ from rsft_assets.steps.records.identity import changed_fields
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.stand_ins import stand_in
 
-QUERIES = Ref("queries/nano-chains")
+QUERIES = Ref("queries/nano-math")
 SHARD = Ref("responses/nano-chains_procedural_n4", "0")
 STUDY = load_study()
 
@@ -62,7 +62,7 @@ def test_what_a_killed_step_would_go_on_from_is_not_kept(store):
 def test_a_build_that_published_nothing_has_no_output(store):
     with store.build(STUDY, QUERIES) as build:
         pass
-    with pytest.raises(StepError, match="queries/nano-chains: its step ended without publishing anything"):
+    with pytest.raises(StepError, match="queries/nano-math: its step ended without publishing anything"):
         _ = build.output
     assert publish(store) == store.current(QUERIES)
 
@@ -89,12 +89,12 @@ def test_a_changed_input_makes_a_new_output_beside_the_old(store, caplog):
     publish(store, values=(4, 5), force=True)
     new = publish(store, SHARD)
     assert new.folder != old.folder
-    assert "input queries/nano-chains" in caplog.text
-    assert changed_fields(old.manifest, store.identity(STUDY, SHARD)) == ["input queries/nano-chains"]
+    assert "input queries/nano-math" in caplog.text
+    assert changed_fields(old.manifest, store.identity(STUDY, SHARD)) == ["input queries/nano-math"]
 
 
 def test_a_missing_input_is_answered_with_the_command(store):
-    with pytest.raises(StepError, match="rsft materialize queries/nano-chains"):
+    with pytest.raises(StepError, match="rsft materialize queries/nano-math"):
         publish(store, SHARD)
 
 
@@ -207,11 +207,11 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.stand_ins import stand_in
-with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-chains")) as build:
+with Store(Path(sys.argv[1])).build(load_study(), Ref("queries/nano-math")) as build:
     print("kept" if build.finished else "made", flush=True)
     if build.finished is None:
         time.sleep(float(sys.argv[2]))
-        stand_in(build.folder, Ref("queries/nano-chains"))
+        stand_in(build.folder, Ref("queries/nano-math"))
         build.publish()
 """
 
@@ -268,5 +268,5 @@ def test_going_back_to_an_earlier_spec_costs_nothing(store):
 
 def test_manifests_are_plain_json(store):
     manifest = json.loads((publish(store).folder / "manifest.json").read_text())
-    assert manifest["asset"] == "queries/nano-chains"
+    assert manifest["asset"] == "queries/nano-math"
     assert "environ" not in json.dumps(manifest)

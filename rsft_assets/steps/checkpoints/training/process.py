@@ -152,10 +152,10 @@ class _Training:
 
     def kept_step(self, step: int, curves: list[dict[str, Any]]) -> None:
         """Hand over the weights of one step; every process takes part."""
-        pretraining = isinstance(self.work, FromScratch)
-        # A base model keeps full precision, whatever it was computed in: it is small, and made once.
-        dtype = torch.float32 if pretraining else dtype_of(self.optimisation.precision)
-        weights = states.full_weights(self.session, dtype, masters=pretraining)
+        declared = self.optimisation
+        made_here = isinstance(declared, Pretraining)
+        dtype = dtype_of(declared.weights if made_here else declared.precision)
+        weights = states.full_weights(self.session, dtype, masters=made_here)
         if self.session.rank == 0:
             if self.job.out is not None:
                 self._write(self.job.out, weights, curves, step)
