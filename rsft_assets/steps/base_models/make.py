@@ -1,4 +1,4 @@
-"""base_models/<model>: a pinned download, or a small model pretrained here from scratch.
+"""base_models/<model>: a pinned download, a small model that comes with the package, or one pretrained here.
 
     python -m rsft_assets.steps.base_models.make base_models/nano-300k
 
@@ -11,6 +11,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.base_models.shipped import adopt_shipped, shipped
 from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
 from rsft_assets.steps.records.tokenizers import allow_remote_code, load_tokenizer
@@ -26,6 +27,8 @@ def make_base_model(
         if build.finished is None:
             if isinstance(model.origin, Hub):
                 _adopt(build, model, model.origin)
+            elif not force and (source := shipped(build.identity)) is not None:
+                adopt_shipped(build, source)
             else:
                 from rsft_assets.steps.base_models.pretrain import forget, pretrain
 

@@ -8,6 +8,8 @@ and so how far it is from what is fine-tuned. The mixtures differ in their share
 texts are the same. Held-out questions never occur.
 """
 
+import hashlib
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -88,6 +90,11 @@ def _written(item: Item, kind: str, form: Form, chance: random.Random) -> str:
 def asked_to_work_out(item: Item) -> str:
     """How a plain text that works a question out begins."""
     return f"Work out {item.question.removeprefix('What is ')[:-1]}:"
+
+
+def texts_digest(mixture: Mixture, seed: int) -> str:
+    """Of the first thousand texts: it tells whether the code still writes the texts that a model was made from."""
+    return hashlib.sha256("\0".join(itertools.islice(documents(mixture, seed), 1_000)).encode()).hexdigest()[:16]
 
 
 def chat(question: str, answer: str) -> str:

@@ -17,7 +17,7 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
-from rsft_assets.steps.base_models.mixture import documents
+from rsft_assets.steps.base_models.mixture import documents, texts_digest
 from rsft_assets.steps.base_models.new_model import new_qwen3
 from rsft_assets.steps.base_models.probes import measure, refuse_below
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
@@ -76,6 +76,7 @@ def pretrain(study: Study, build: Build, spec: Pretraining, placement: Placement
     log.info("%s: %s", ref, ", ".join(f"{name} {level.share:.0%}" for name, level in levels.items()))
     refuse_below(levels, spec.gate, ref.name)
     stats = _stats(out, Tokens.load(tokens))
+    stats["texts_digest"] = texts_digest(spec.mixture, spec.seed)
     stats["skills"] = {name: asdict(level) for name, level in levels.items()}
     return stats
 

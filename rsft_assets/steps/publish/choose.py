@@ -91,4 +91,4 @@ def _hidden_source(ancestry: Ancestry) -> str | None:
 def _published_source(output: Output) -> str | None:
     """The repository that an output was adopted from; a folder of one's own is none."""
     source = output.manifest.adopted_from
-    return None if source is None or Hub(repo=source["repo"]).local else str(source["from"])
+    return None if source is None or "repo" not in source or Hub(repo=source["repo"]).local else str(source["from"])

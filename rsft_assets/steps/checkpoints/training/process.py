@@ -153,9 +153,8 @@ class _Training:
     def kept_step(self, step: int, curves: list[dict[str, Any]]) -> None:
         """Hand over the weights of one step; every process takes part."""
         declared = self.optimisation
-        made_here = isinstance(declared, Pretraining)
-        dtype = dtype_of(declared.weights if made_here else declared.precision)
-        weights = states.full_weights(self.session, dtype, masters=made_here)
+        dtype = dtype_of(declared.weights if isinstance(declared, Pretraining) else declared.precision)
+        weights = states.full_weights(self.session, dtype, masters=isinstance(declared, Pretraining))
         if self.session.rank == 0:
             if self.job.out is not None:
                 self._write(self.job.out, weights, curves, step)
