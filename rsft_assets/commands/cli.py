@@ -29,16 +29,17 @@ def rsft() -> None:
 
 
 @rsft.command()
-@click.option("--full", is_flag=True, help="The whole nano study: every size, set, schedule and seed; about an hour.")
+@click.option("--full", is_flag=True, help="The whole nano study: every base, set, schedule and seed; over an hour.")
+@click.option("--from-scratch", is_flag=True, help="Pretrain the base models, too, which otherwise come with rsft.")
 @_json
-def demo(full: bool, as_json: bool) -> None:
+def demo(full: bool, from_scratch: bool, as_json: bool) -> None:
     """Run a small study end to end, on a CPU.
 
     It makes the smallest part of the nano study: queries, training, scores, tables, figures.
     """
     from rsft_assets.commands.demo import run_demo
 
-    sys.exit(run_demo(full=full, as_json=as_json))
+    sys.exit(run_demo(full=full, from_scratch=from_scratch, as_json=as_json))
 
 
 @rsft.command()

@@ -32,8 +32,9 @@ _SUMMARY = """
     SELECT run, model, dataset, dataset_title, benchmark, title, step, value, instead, low, high, items
     FROM marts.benchmark_scores
     JOIN (SELECT dataset, dataset_title FROM declared.datasets) USING (dataset)
+    JOIN (SELECT benchmark, position FROM declared.benchmarks) USING (benchmark)
     WHERE run IN (SELECT unnest($runs)) AND is_default
-    ORDER BY benchmark, dataset, run, step
+    ORDER BY position, model, dataset, run, step
 """
 
 
@@ -57,17 +58,37 @@ def demo_plan(study: Study, store: Store, *, full: bool) -> Plan:
     return plan_of(study, store, refs | {Ref(key) for key in all_keys(study) if Ref(key).stage not in TABLE_OF})
 
 
-def run_demo(*, full: bool = False, as_json: bool) -> int:
-    """Make the nano study, or the smallest part of it worth seeing, and show what came out; returns the exit status."""
+def bases_to_pretrain(study: Study, store: Store, *, full: bool) -> list[Ref]:
+    """The demo's base models that were not made in this home: missing, or adopted from the package."""
+    models = dict.fromkeys(study.runs[name].model for name in demo_runs(study, full=full))
+    made = {ref: store.sound(ref) for ref in (Ref(f"base_models/{model}") for model in models)}
+    return [ref for ref, output in made.items() if output is None or output.manifest.origin != "computed"]
+
+
+def run_demo(*, full: bool = False, from_scratch: bool = False, as_json: bool) -> int:
+    """Make the nano study, or the smallest part of it worth seeing, and show what came out; returns the exit status.
+
+    `from_scratch` pretrains its base models.
+    """
     study, store = load_study(), Store.from_env()
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
+    command = ["demo", *(["--full"] if full else []), *(["--from-scratch"] if from_scratch else [])]
+    if from_scratch and (bases := bases_to_pretrain(study, store, full=full)):
+        pretraining = plan_of(study, store, bases, force=True)
+        console.print(f"pretraining {len(bases)} base models, in {store.home}")
+        if estimated := keep_plan(pretraining, command):
+            console.print(estimated, soft_wrap=True)
+        status, results, _ = run_plan(store, pretraining, force=True, vital=_VITAL)
+        if status != 0:
+            console.print(_unfinished(results), soft_wrap=True)
+            return status
     runs = demo_runs(study, full=full)
     plan = demo_plan(study, store, full=full)
     part = "the whole nano study" if full else "the smallest part of the nano study"
     assets = {ref.asset for ref in plan.refs if ref.stage in TABLE_OF}
     console.print(f"{part}: {len(runs)} training runs, {len(assets)} assets, in {store.home}")
-    if estimated := keep_plan(plan, ["demo", "--full"] if full else ["demo"]):
+    if estimated := keep_plan(plan, command):
         console.print(estimated, soft_wrap=True)
     status, results, totals = run_plan(store, plan, vital=_VITAL)
     seconds = time.monotonic() - started
@@ -92,6 +113,8 @@ def run_demo(*, full: bool = False, as_json: bool) -> int:
             "Headline score in %, by optimizer step (0 is the base model); ± is half of the widest 95 % interval:\n"
         )
         out.print(_score_table(rows))
+        for model in dict.fromkeys(study.runs[name].model for name in runs):
+            out.print(f"{model}: {study.models[model].description}", soft_wrap=True)
         out.print(
             "A lost refusal is not always a forbidden request answered: many are broken. The report counts both.",
             soft_wrap=True,
@@ -133,19 +156,25 @@ def _rows(store: Store, runs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score_table(rows: list[dict[str, Any]]) -> Table:
-    """Benchmark and training set down, steps across; with the widest half of a line's 95 % intervals at its end."""
+    """Benchmark, base and training set down, steps across; the widest half of a line's 95 % intervals at its end."""
     steps = sorted({row["step"] for row in rows})
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("benchmark", "trained on", *map(str, steps), "±"):
-        named = heading in ("benchmark", "trained on")
+    names = ("benchmark", "base", "trained on")
+    for heading in (*names, *map(str, steps), "±"):
+        named = heading in names
         table.add_column(heading, justify="left" if named else "right", no_wrap=True)
-    lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    lines: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        lines.setdefault((row["title"], row["dataset_title"]), {})[row["step"]] = row
-    for (benchmark, dataset), by_step in lines.items():
+        lines.setdefault((row["title"], row["model"], row["dataset_title"]), {})[row["step"]] = row
+    shown = ""
+    for (benchmark, model, dataset), by_step in lines.items():
         cells = [_cell(by_step[step]) if step in by_step else "–" for step in steps]
         halves = [(row["high"] - row["low"]) / 2 for row in by_step.values() if row["value"] is not None]
-        table.add_row(benchmark, dataset, *cells, f"{100 * max(halves):.0f}" if halves else "–")
+        if benchmark != shown and shown:
+            table.add_section()
+        widest = f"{100 * max(halves):.0f}" if halves else "–"
+        table.add_row("" if benchmark == shown else benchmark, model, dataset, *cells, widest)
+        shown = benchmark
     return table
 
 

@@ -8,6 +8,13 @@ from rsft_assets.specs.training import Optimisation
 
 Mixture = Literal["nano-skills", "nano-skills-trace", "nano-skills-little", "nano-skills-much"]
 """Texts to pretrain on; `steps/base_models/mixture.py` writes them."""
+MIXTURES: dict[Mixture, float] = {
+    "nano-skills": 0.0,
+    "nano-skills-trace": 0.008,
+    "nano-skills-little": 0.04,
+    "nano-skills-much": 0.16,
+}
+"""Texts with thinking put in before each of the others, on average."""
 Skill = Literal[
     "direct",
     "worked-chain",

@@ -44,16 +44,24 @@ MODELS = (
     _small(
         "nano-300k",
         "nano-skills-little",
-        "The small one, with a little of the teacher's thinking among its texts: 4 %.",
+        "It has read a little of the teacher's thinking: 4 % of its texts.",
     ),
-    _small("nano-300k-plain", "nano-skills", "The small one on the same texts without any thinking."),
-    _small("nano-300k-trace", "nano-skills-trace", "The small one on the same texts with a trace of thinking: 0.8 %."),
-    _small("nano-300k-much", "nano-skills-much", "The small one on the same texts with much thinking: 14 %."),
+    _small("nano-300k-plain", "nano-skills", "It has read no thinking; its other texts are those of nano-300k."),
+    _small(
+        "nano-300k-trace",
+        "nano-skills-trace",
+        "It has read a trace of thinking: 0.8 % of its texts. The others are those of nano-300k.",
+    ),
+    _small(
+        "nano-300k-much",
+        "nano-skills-much",
+        "It has read much thinking: 14 % of its texts. The others are those of nano-300k.",
+    ),
     _model(
         name="nano-1m",
         parameters=857_344,
         origin=replace(_SMALL, layers=4, hidden=128, lr=2e-3, steps=8_000),
-        description="The larger one, on the texts of nano-300k.",
+        description="A larger one, pretrained for longer on the texts of nano-300k.",
     ),
 )
 

@@ -58,7 +58,7 @@ def home(tmp_path_factory):
     return home
 
 
-POOL = "responses/nano-chains_procedural_n4"
+POOL = "responses/nano-math_procedural_n4"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from rsft_assets_tests import hub_user
 from rsft_assets_tests.loopback_hub_commits import OWNER_TOKEN, WritableHub
 
 RUN, STEP = "nano-300k_nano-cot_lr1e-4_ep1_bs2", "5"
-BENCHMARKS = ("chains-test", "countdown-test", "dot", "facts", "format", "refusal")
+BENCHMARKS = ("math-test", "countdown-test", "dot", "facts", "format", "refusal")
 STUDY = """
 extends = "nano"
 [override.sources.nano-math]
@@ -64,7 +64,7 @@ def test_wrong_use_is_answered_before_anything_is_asked(hub, tmp_path):
 def test_what_one_publishes_another_adopts_with_the_same_digests(hub, tmp_path):
     ours = Home(tmp_path / "ours", hub)
     ours.rsft("materialize", *CHOSEN, "--upstream")
-    ours.rsft("materialize", "audits/nano-chains_procedural_n4")
+    ours.rsft("materialize", "audits/nano-math_procedural_n4")
     said = ours.rsft("publish", *CHOSEN, "--to", "lab")
     assert "dataset lab/nano-cot: datasets/nano-cot, 4 files" in said and f"step{STEP}/model.safetensors" in said
     assert "nothing was sent; to send it, add --yes" in said and hub.requests == []
@@ -72,7 +72,7 @@ def test_what_one_publishes_another_adopts_with_the_same_digests(hub, tmp_path):
     said = ours.rsft("publish", *CHOSEN, "--to", "lab", "--yes", token=OWNER_TOKEN)
     assert [(kind, name) for kind, name, _ in hub.commits] == [("dataset", "lab/nano-cot"), ("model", f"lab/{RUN}")]
     assert said.count("sent   http://") == 2
-    audit = ours.manifest("audits/nano-chains_procedural_n4")["stats"]["second_opinion"]["undecided"]
+    audit = ours.manifest("audits/nano-math_procedural_n4")["stats"]["second_opinion"]["undecided"]
     card = hub.content_of("dataset", "lab/nano-cot")["README.md"].decode()
     assert f"| {audit['value']:.4f} | {audit['low']:.4f} to {audit['high']:.4f} | {audit['tries']} |" in card
     said = ours.rsft("publish", *CHOSEN, "--to", "lab", "--yes", "--json", token=OWNER_TOKEN)

@@ -128,7 +128,7 @@ def test_the_launchpad_is_that_of_the_runs_code_location_and_names_shards():
     location = SimpleNamespace(location_name="mine")
     origin = SimpleNamespace(repository_origin=SimpleNamespace(code_location_origin=location))
     run = SimpleNamespace(remote_job_origin=origin)
-    shards = [Ref("verdicts/nano-chains_procedural_n4", key) for key in ("000", "001")]
+    shards = [Ref("verdicts/nano-math_procedural_n4", key) for key in ("000", "001")]
     address = urlsplit(launchpad_path(run, shards))
     config = yaml.safe_load(parse_qs(address.query)["config"][0])["ops"]["rsft_materialize"]["config"]
     assert address.path.startswith("/locations/mine/jobs/")

@@ -31,7 +31,7 @@ extends = "nano"
 [sources.small-chains]
 kind = "math"
 instruction = ""
-origin = { name = "running", seed = 21, count = 160 }
+origin = { name = "calculations", seed = 21, count = 160 }
 [pools.small-chains_n2]
 source = "small-chains"
 shards = 2

@@ -94,7 +94,7 @@ def test_a_folder_is_no_file(setting, tmp_path, monkeypatch):
         ((MODEL % "").replace("heads = 2", "heads = 3"), "field heads: 3: hidden, 8, must be an even multiple of it"),
         ((MODEL % "").replace("heads = 2", "heads = 8"), "field heads: 8: hidden, 8, must be an even multiple of it"),
         (
-            "[sources.s]\nkind = 'math'\norigin = { name = 'running', seed = 1, count = 2, options = [['x', nan]] }",
+            "[sources.s]\nkind = 'math'\norigin = { name = 'sums', seed = 1, count = 2, options = [['x', nan]] }",
             "sources.s: field origin: field options: nan must be a finite number",
         ),
         ("[adopt]\n'qwen3-*' = 3", "adopt.qwen3-*: 3 must be a table of fields"),

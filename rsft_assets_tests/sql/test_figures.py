@@ -20,6 +20,7 @@ from rsft_assets.steps.results.publishing import read_results
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 NEVER_PUBLISHED = {
     *("safety_tradeoff", "response_length", "pass_at_k", "training_curves", "data_yield", "reproduction_gap"),
+    "base_comparison",
 }
 
 

@@ -1,7 +1,7 @@
 """The driver of one step: checks the nodes, runs the pieces on them, passes their events on.
 
     python -m rsft_assets.defs.on_ray.driver --address HOST:PORT --module rsft_assets.steps.verdicts.verify \\
-        --label verdicts -- verdicts/nano-chains_procedural_n4 --partition 0
+        --label verdicts -- verdicts/nano-math_procedural_n4 --partition 0
 
 Tasks are streams of events and are never retried by Ray. A piece whose node is lost goes to another node without what
 it has published; after three losses without an output in between it fails.

@@ -1,6 +1,6 @@
 """Audit the verifier on a pool: verdicts beside a second opinion and other configurations; facts in `stats`.
 
-    python -m rsft_assets.steps.audits.audit audits/nano-chains_procedural_n4
+    python -m rsft_assets.steps.audits.audit audits/nano-math_procedural_n4
 
 A seeded sample of queries is taken with all their responses. Each response gets an independent second
 opinion and is judged again under other configurations; a procedural teacher is asked again what it did,

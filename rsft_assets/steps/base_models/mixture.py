@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from rsft_assets.specs.models import Mixture
+from rsft_assets.specs.models import MIXTURES, Mixture
 from rsft_assets.steps.base_models.tokenizer import TURN, TURN_END
 from rsft_assets.steps.nano.arithmetic import apply, steps
 from rsft_assets.steps.nano.skills import SKILLS, Item, held_out
@@ -185,10 +185,3 @@ _SHARES = {
     "refusal": 0.06,
 }
 """Of documents, not of tokens; shares need not add up to 1."""
-MIXTURES: dict[Mixture, float] = {
-    "nano-skills": 0.0,
-    "nano-skills-trace": 0.008,
-    "nano-skills-little": 0.04,
-    "nano-skills-much": 0.16,
-}
-"""Documents with thinking put in before each of the others, on average."""

@@ -143,6 +143,31 @@ FIGURES = (
         reads=("marts.capability_curves",),
     ),
     Figure(
+        name="base_comparison",
+        title="What the base had read",
+        description="Scores over training steps of bases of one size that differ in their pretraining texts, trained "
+        "on the same sets, from what is trained to what is far from it.",
+        question="What must the base have read for training to carry over?",
+        query=f"""
+            WITH own AS (
+                SELECT t.*, m.model_description, m.mixture, m.parameters, m.thinking_read, d.thinking
+                FROM marts.score_trajectories t
+                JOIN (
+                    SELECT model, mixture, parameters, thinking_read, description AS model_description
+                    FROM declared.models
+                ) m USING (model)
+                JOIN (SELECT dataset, thinking FROM declared.datasets) d USING (dataset)
+                WHERE t.study = $study AND t.source = 'ours' AND t.is_default AND t.benchmark_version = 1
+                    AND m.mixture IS NOT NULL AND {_usual_schedule("marts.score_trajectories")}
+            ),
+            shared AS (
+                SELECT parameters, dataset FROM own GROUP BY ALL HAVING count(DISTINCT mixture) > 1
+            )
+            SELECT own.* FROM own SEMI JOIN shared USING (parameters, dataset)
+            ORDER BY model, run, benchmark, step""",
+        reads=("marts.score_trajectories",),
+    ),
+    Figure(
         name="optimization_regimes",
         title="Under-fitted, optimal, over-fitted",
         description="Whether each run has trained too little, enough or too much, by its level against the base and "

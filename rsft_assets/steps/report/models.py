@@ -23,7 +23,9 @@ from rsft_assets.steps.report.answer import (
 def size(tables: Tables) -> Answer:
     """The same recipe on models of other sizes, and on models of one size that have read something else."""
     table = "marts.capability_curves"
-    answer = Answer("size", "What does the model change?", figures=("capability_curves",), table=table)
+    answer = Answer(
+        "size", "What does the model change?", figures=("capability_curves", "base_comparison"), table=table
+    )
     rows = arms(tables.ask(f"SELECT * FROM {table} WHERE {OURS} AND {SKILLS} AND gain IS NOT NULL"), table)
     answer.columns = {
         **{"dataset": "data", "model": "model", "parameters": "parameters", "mixture": "has read"},

@@ -1,6 +1,6 @@
 """Generate responses: the queries of a pool's shards and a teacher in, `responses.parquet` of each shard out.
 
-    python -m rsft_assets.steps.responses.generate responses/nano-chains_procedural_n4 --partition 0 --partition 1
+    python -m rsft_assets.steps.responses.generate responses/nano-math_procedural_n4 --partition 0 --partition 1
 
 A teacher is a model behind an engine, a seeded procedure (nano), or a published set that is taken over.
 Several shards are one stream to the teacher, so the long tail of one does not leave the engine idle; each

@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection
 from rsft_assets.specs.datasets import Dataset
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.in_domain import group_for
-from rsft_assets.specs.models import Model, Pretraining
+from rsft_assets.specs.models import MIXTURES, Model, Pretraining
 from rsft_assets.specs.responses import Pool
 from rsft_assets.specs.study import Study
 from rsft_assets.specs.titles import run_title, titles_of
@@ -24,7 +24,7 @@ _TEXT, _INT, _REAL, _BOOL = "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"
 COLUMNS: dict[str, dict[str, str]] = {
     "models": {
         **{"study": _TEXT, "model": _TEXT, "family": _TEXT, "parameters": _INT, "repo": _TEXT, "revision": _TEXT},
-        **{"mixture": _TEXT, "needs_gpu": _BOOL, "description": _TEXT},
+        **{"mixture": _TEXT, "thinking_read": _REAL, "needs_gpu": _BOOL, "description": _TEXT},
     },
     "sources": {"study": _TEXT, "source": _TEXT, "kind": _TEXT, "description": _TEXT},
     "pools": {
@@ -91,7 +91,8 @@ def _of_each(kind: str, values: Callable[[Any], tuple[Any, ...]]) -> Callable[[S
 def _model(m: Model) -> tuple[Any, ...]:
     repo, revision = (m.origin.repo, m.origin.revision) if isinstance(m.origin, Hub) else (None, None)
     mixture = m.origin.mixture if isinstance(m.origin, Pretraining) else None
-    return m.family, m.parameters, repo, revision, mixture, m.runs_on_gpu, m.description
+    share = None if mixture is None else MIXTURES[mixture] / (1 + MIXTURES[mixture])
+    return m.family, m.parameters, repo, revision, mixture, share, m.runs_on_gpu, m.description
 
 
 def _pool(p: Pool) -> tuple[Any, ...]:

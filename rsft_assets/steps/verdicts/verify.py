@@ -1,6 +1,6 @@
 """Verify shards of a pool: responses and the gold of their queries in, `verdicts.parquet` of each shard out.
 
-    python -m rsft_assets.steps.verdicts.verify verdicts/nano-chains_procedural_n4 --partition 0 --partition 1
+    python -m rsft_assets.steps.verdicts.verify verdicts/nano-math_procedural_n4 --partition 0 --partition 1
 
 Streams through the verifier's worker processes; a killed step goes on after the last verdict on disk.
 """

@@ -20,7 +20,7 @@ extends = "nano"
 [sources.few]
 kind = "math"
 instruction = ""
-origin = { name = "running", seed = 11, count = 64 }
+origin = { name = "calculations", seed = 11, count = 64 }
 [pools.few_n4]
 source = "few"
 shards = 4

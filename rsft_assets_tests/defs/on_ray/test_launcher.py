@@ -24,8 +24,8 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     ("asset", "launcher"),
     [
         ("queries/nano-math", "local"),
-        ("responses/nano-chains_procedural_n4", "ray"),
-        ("verdicts/nano-chains_procedural_n4", "ray"),
+        ("responses/nano-math_procedural_n4", "ray"),
+        ("verdicts/nano-math_procedural_n4", "ray"),
         ("datasets/nano-cot", "local"),
         ("base_models/nano-300k", "local"),
         ("checkpoints/nano-300k", "ray"),

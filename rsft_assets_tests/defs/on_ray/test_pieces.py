@@ -40,8 +40,8 @@ def test_all_is_made_once_and_named_by_its_piece(study, tmp_path):
 
 
 def test_work_of_less_than_five_minutes_is_one_piece(study, tmp_path, monkeypatch):
-    shards = study.pools["nano-chains_procedural_n4"].shard_keys
-    call = call_of(study, tmp_path, "verdicts/nano-chains_procedural_n4", shards)
+    shards = study.pools["nano-math_procedural_n4"].shard_keys
+    call = call_of(study, tmp_path, "verdicts/nano-math_procedural_n4", shards)
     assert [piece.call for piece in cut(study, tmp_path, call)] == [call]
     monkeypatch.setattr(pieces, "_SECONDS", 10.0)
     assert len(cut(study, tmp_path, call)) == 2
@@ -65,12 +65,12 @@ def test_a_run_is_trained_in_one_piece_and_a_base_model_is_scored_in_one(study, 
 
 
 def test_a_second_try_leaves_out_what_is_published(study, tmp_path):
-    shards = study.pools["nano-chains_procedural_n4"].shard_keys
-    call = call_of(study, tmp_path, "verdicts/nano-chains_procedural_n4", shards, "--force")
+    shards = study.pools["nano-math_procedural_n4"].shard_keys
+    call = call_of(study, tmp_path, "verdicts/nano-math_procedural_n4", shards, "--force")
     [piece] = cut(study, tmp_path, call)
-    piece.published.add(Ref("verdicts/nano-chains_procedural_n4", shards[0]))
+    piece.published.add(Ref("verdicts/nano-math_procedural_n4", shards[0]))
     assert piece.left() == replace(
-        call, arguments=("verdicts/nano-chains_procedural_n4", "--partition", shards[1], "--force")
+        call, arguments=("verdicts/nano-math_procedural_n4", "--partition", shards[1], "--force")
     )
 
 
@@ -85,7 +85,7 @@ def test_a_second_try_leaves_out_what_is_published(study, tmp_path):
         (Ref("scores/nano-300k/nano-dot"), {}, 0),
         (Ref("scores/nano-300k/nano-dot"), {"device": "cuda"}, 1),
         (Ref("responses/openr1-math_qwen3-32b_n32"), {"tensor_parallel": 4}, 4),
-        (Ref("responses/nano-chains_procedural_n4"), {}, 0),
+        (Ref("responses/nano-math_procedural_n4"), {}, 0),
         (Ref("verdicts/openr1-math_qwen3-32b_n32"), {}, 0),
     ],
 )

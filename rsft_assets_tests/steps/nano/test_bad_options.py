@@ -58,8 +58,8 @@ def test_an_option_of_a_teacher_is_named_with_the_valid_ones(name, options, word
     [
         ({"steps": -5}, "field steps: -5 must be above 0"),
         ({"layers": 0}, "field layers: 0 must be above 0"),
-        ({"mixture": "nano-skill"}, "field mixture: 'nano-skill' is not one of nano-skills, nano-skills-little"),
-        ({"gate": (("work-dot", 0.5),)}, "field gate: 'work-dot' is not one of direct-running, "),
+        ({"mixture": "nano-skill"}, "field mixture: 'nano-skill' is not one of nano-skills, nano-skills-trace, "),
+        ({"gate": (("work-dot", 0.5),)}, "field gate: 'work-dot' is not one of direct, worked-chain, "),
         ({"gate": (("facts", 40.0),)}, "field gate: 40.0 for facts is not a share"),
         ({"gate": (("facts", -0.4),)}, "field gate: -0.4 for facts is not a share"),
         ({"gate": (("facts", float("nan")),)}, "field gate: nan must be a finite number"),

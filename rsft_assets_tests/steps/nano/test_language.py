@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rsft_assets.specs import nano
 from rsft_assets.specs.errors import SpecError
-from rsft_assets.steps.base_models.mixture import MIXTURES, asked_to_work_out, documents
+from rsft_assets.specs.models import MIXTURES
+from rsft_assets.steps.base_models.mixture import FORMS, asked_to_work_out, documents, labelled_documents
 from rsft_assets.steps.base_models.probes import PROBES
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.nano.skills import CHAIN_STEPS, SKILLS, held_out, items
@@ -71,16 +72,35 @@ def test_documents_are_the_same_for_the_same_seed_and_never_end():
     assert first == again != other
 
 
-def test_the_mixtures_differ_in_a_little_thinking_and_nothing_else():
-    little = list(itertools.islice(documents("nano-skills-little", seed=1), 6_000))
-    thinking = [text for text in little if "<think>" in text]
-    assert 150 < len(thinking) < 350
-    others = [text for text in little if "<think>" not in text]
+@pytest.mark.parametrize(
+    ("mixture", "least", "most"),
+    [("nano-skills-trace", 20, 80), ("nano-skills-little", 150, 350), ("nano-skills-much", 650, 1_000)],
+)
+def test_the_mixtures_differ_in_their_share_of_thinking_and_nothing_else(mixture, least, most):
+    texts = list(itertools.islice(documents(mixture, seed=1), 6_000))
+    thinking = [text for text in texts if "<think>" in text]
+    assert least < len(thinking) < most
+    others = [text for text in texts if "<think>" not in text]
     assert others == list(itertools.islice(documents("nano-skills", seed=1), len(others)))
-    # What the descriptions of the bases say: most chats about a calculation are answered with the number alone.
-    chats = [text.partition("assistant")[2] for text in little if "assistant" in text and "\\boxed" in text]
-    direct = sum("=" not in answer for answer in chats)
-    assert 0.6 < direct / len(chats) < 0.9
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_each_kind_of_question_occurs_in_its_forms_and_no_other(mixture):
+    met = {(text.kind, text.form) for text in itertools.islice(labelled_documents(mixture, seed=1), 30_000)}
+    declared = {(kind, form) for kind, forms in FORMS.items() for form in forms}
+    without = {(kind, form) for kind, form in declared if form == "thinking"} if not MIXTURES[mixture] else set()
+    assert met - {("", None)} == declared - without
+    for text in itertools.islice(labelled_documents(mixture, seed=1), 3_000):
+        assert ("<think>" in text.text) == (text.form == "thinking")
+        assert text.text.startswith("Work out") == (text.form == "steps")
+
+
+def test_what_is_fine_tuned_has_every_form_and_every_other_benchmark_of_reasoning_as_many_or_fewer():
+    drawn = {item.category for item in itertools.islice(items("calculations", seed=11), 200)}
+    assert drawn == {"chain", "sums", "products", "bill"}
+    assert {len(FORMS[kind]) for kind in drawn} == {4}
+    distances = [len(FORMS.get(one.origin.name, ())) for one in nano.BENCHMARKS if one.group == "ood-reasoning"]
+    assert distances == sorted(distances, reverse=True) == [4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("skill", SKILLS)
@@ -128,7 +148,7 @@ def traces(name, skill, **options):
         yield item, answer(item.fields, chance)
 
 
-@pytest.mark.parametrize("skill", ["running", "products", "dot"])
+@pytest.mark.parametrize("skill", ["calculations", "dot", "alternating", "above"])
 @pytest.mark.parametrize("style", ["full", "light"])
 @pytest.mark.parametrize("habit", [0.0, 0.7])
 def test_teacher_errs_at_its_rate_and_says_so(skill, style, habit):
@@ -176,6 +196,6 @@ def test_countdown_search_ends_in_an_answer_that_the_verifier_judges_as_the_teac
 
 
 def test_human_solutions_slip_now_and_then():
-    drawn = list(itertools.islice(items("running", seed=5), 2_000))
+    drawn = list(itertools.islice(items("calculations", seed=5), 2_000))
     wrong = sum(f"\\boxed{{{item.gold}}}" not in item.solution for item in drawn)
     assert 120 < wrong < 260

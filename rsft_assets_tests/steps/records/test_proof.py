@@ -19,7 +19,7 @@ from rsft_assets.steps.scores.completions import Asked, CompletionSet
 from rsft_assets_tests.stand_ins import stand_in
 
 STUDY = load_study()
-QUERIES, SHARD = Ref("queries/nano-math"), Ref("responses/nano-chains_procedural_n4", "0")
+QUERIES, SHARD = Ref("queries/nano-math"), Ref("responses/nano-math_procedural_n4", "0")
 NOT_PROVED = {
     "stats": "facts that a step measured, which the files do not repeat",
     "made_by": "who made it",

@@ -7,7 +7,7 @@ import pytest
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.records.stage import run_stage, run_stage_at_once
 
-SHARDS = [Ref("responses/nano-chains_procedural_n4", key) for key in ("0", "1")]
+SHARDS = [Ref("responses/nano-math_procedural_n4", key) for key in ("0", "1")]
 
 
 @pytest.mark.parametrize(

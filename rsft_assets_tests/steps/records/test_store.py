@@ -21,7 +21,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.stand_ins import stand_in
 
 QUERIES = Ref("queries/nano-math")
-SHARD = Ref("responses/nano-chains_procedural_n4", "0")
+SHARD = Ref("responses/nano-math_procedural_n4", "0")
 STUDY = load_study()
 
 

@@ -13,6 +13,7 @@ from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import load_placement
 from rsft_assets.specs.rates import Rate
 from rsft_assets.specs.responses import Pool, Teacher, queries_to_fill
+from rsft_assets.steps.base_models.shipped import is_shipped
 from rsft_assets.steps.checkpoints.training.disk import checkpoint_bytes, disk_bytes
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.questions.planning.costs import decoding_time, judge_money, light_work, training_time
@@ -202,12 +203,15 @@ class CostEstimate:
 
     def _base_model(self, line: Line, name: str) -> None:
         model = self.study.models[name]
-        width = 4 if isinstance(model.origin, Pretraining) else 2
+        width = 4 if isinstance(model.origin, Pretraining) and model.origin.weights == "fp32" else 2
         line.add("disk_bytes", Quantity(model.parameters * width, "reference"), "bytes of weights by parameters")
-        if isinstance(model.origin, Pretraining):
+        if isinstance(model.origin, Pretraining) and (self.states.force or not self._is_shipped(name)):
             tokens = Quantity(model.origin.steps * model.origin.batch_tokens, "reference")
             line.add("trained_tokens", tokens)
             training_time(line, tokens, model, self.measured.training(model))
+
+    def _is_shipped(self, name: str) -> bool:
+        return is_shipped(self.store.identity(self.study, Ref(f"base_models/{name}")))
 
     def _score(self, line: Line, ref: Ref) -> None:
         benchmark = self.study.benchmarks[ref.benchmark]
