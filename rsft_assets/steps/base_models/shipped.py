@@ -8,6 +8,7 @@ same bytes on a machine of the same kind.
 """
 
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import load_study
 from rsft_assets.steps.records.identity import Identity, materialize_command
-from rsft_assets.steps.records.manifest import FILE_NAME
+from rsft_assets.steps.records.manifest import write_manifest
 from rsft_assets.steps.records.store import Build, Output, Store
 
 SHIPPED = Path(__file__).parents[2] / "shipped"
+_TOLD = ("command", "python", "versions", "commit", "code", "repeatable")
+"""What a shipped manifest tells of its making: not the machine and its user."""
 
 
 def shipped(identity: Identity) -> Output | None:
@@ -61,7 +64,7 @@ def adopt_shipped(build: Build, source: Output) -> None:
     build.adopted_from = {
         "package": f"rsft_assets {version('rsft_assets')}",
         "made_at": source.manifest.finished_at,
-        "made_with": source.manifest.made_by.get("packages"),
+        "made_with": source.manifest.made_by.get("versions"),
         "from_scratch": from_scratch_command(build.identity.ref),
     }
     build.publish(stats=source.stats)
@@ -85,9 +88,11 @@ def ship() -> list[Path]:
     for output in outputs:
         folder = SHIPPED / output.folder.relative_to(store.home)
         folder = folder.with_name(output.manifest.fingerprint[:SHORT])
-        for name in (FILE_NAME, *(record.path for record in output.manifest.files)):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(output.folder / name, folder / name)
+        for record in output.manifest.files:
+            (folder / record.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(output.folder / record.path, folder / record.path)
+        told = {name: value for name, value in output.manifest.made_by.items() if name in _TOLD}
+        write_manifest(folder, replace(output.manifest, made_by=told))
         folders.append(folder)
     return folders
 
