@@ -30,7 +30,7 @@ _SMALL = Pretraining(
     lr=3e-3,
     context=192,
     seed=1,
-    gate=(("worked-chain", 0.8), ("worked-dot", 0.9), ("facts", 0.8), ("format", 0.9), ("refusal", 0.95)),
+    gate=(("worked-chain", 0.8), ("worked-dot", 0.9), ("facts", 0.8), ("format", 0.8), ("refusal", 0.95)),
 )
 
 _model = partial(Model, family="qwen3", needs_gpu=False)
@@ -60,8 +60,8 @@ MODELS = (
     _model(
         name="nano-1m",
         parameters=857_344,
-        origin=replace(_SMALL, layers=4, hidden=128, lr=2e-3, steps=8_000),
-        description="A larger one, pretrained for longer on the texts of nano-300k.",
+        origin=replace(_SMALL, layers=4, hidden=128, lr=2e-3),
+        description="A larger one that has read the texts of nano-300k.",
     ),
 )
 
