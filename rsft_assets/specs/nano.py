@@ -1,6 +1,6 @@
 """The nano study: the paper's questions at a size that two CPU cores train in an hour, declared before it is run.
 
-Rows and batches are a sixteenth of the paper's, at the paper's number of steps, so that its settings keep their
+Rows and batches are a thirty-second of the paper's, at the paper's number of steps, so that its settings keep their
 proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows once,
 all for 640 steps. What decides here is how much thinking the base models have read: the small ones differ in nothing
 else. Every arm that decides a question has three training seeds. `DEMO_RUNS` is the smallest part that still shows
@@ -69,14 +69,14 @@ SOURCES = (
     QuerySource(
         name="nano-math",
         kind="math",
-        origin=Generator(name="calculations", seed=11, count=2_048),
+        origin=Generator(name="calculations", seed=11, count=1_024),
         instruction="",
         description="Chains of arithmetic, sums, sums of products and prices; with hurried human solutions.",
     ),
     QuerySource(
         name="nano-countdown",
         kind="countdown",
-        origin=Generator(name="countdown", seed=12, count=2_048),
+        origin=Generator(name="countdown", seed=12, count=1_024),
         instruction="",
         description="Three numbers to be added and subtracted until they make a target.",
     ),
@@ -123,7 +123,7 @@ POOLS = (
     ),
 )
 
-_ROWS = 1_280
+_ROWS = 640
 _dataset = partial(Dataset, rows=_ROWS)
 
 DATASETS = (
@@ -173,8 +173,8 @@ DATASETS = (
         description="Verified search traces.",
     ),
     Dataset(
-        name="nano-cot-160",
-        title="Nano-CoT-160",
+        name="nano-cot-80",
+        title="Nano-CoT-80",
         recipe="first-rows",
         rows=_ROWS // 8,
         like="nano-cot",
@@ -184,15 +184,15 @@ DATASETS = (
 
 SEEDS = (1, 2, 3)
 GRID = (20, 40, 80, 160, 320, 640, 1_280)
-SETTING_1 = Schedule(title="Setting 1", lr=3e-5, epochs=8, batch_size=16, precision="fp32", grid=GRID)
+SETTING_1 = Schedule(title="Setting 1", lr=3e-5, epochs=8, batch_size=8, precision="fp32", grid=GRID)
 """Many rows, repeated, in large batches, at a gentle rate: the default."""
-SETTING_2 = replace(SETTING_1, title="Setting 2", batch_size=2)
+SETTING_2 = replace(SETTING_1, title="Setting 2", batch_size=1)
 """Few rows, repeated: for a set of an eighth of the rows."""
-SETTING_3 = replace(SETTING_1, title="Setting 3", batch_size=2, epochs=1)
+SETTING_3 = replace(SETTING_1, title="Setting 3", batch_size=1, epochs=1)
 """Many rows, once."""
 SHORT = replace(SETTING_1, title="Short", epochs=1)
 FAST = replace(SETTING_1, title="Setting 1 at a higher rate", lr=1e-4)
-LONG = replace(SETTING_1, title="Long at a higher rate", lr=1e-4, epochs=16, batch_size=8)
+LONG = replace(SETTING_1, title="Long at a higher rate", lr=1e-4, epochs=16, batch_size=4)
 """Four times the steps, for a dip to end."""
 AGGRESSIVE = replace(SETTING_1, title="Aggressive", lr=1e-3, epochs=16, decay="constant")
 
@@ -218,7 +218,7 @@ RUNS = (
     *_seed_by_seed(*(_runs("nano-300k", dataset) for dataset in _COMPARED)),
     *_seed_by_seed(*(_runs(model, "nano-cot") for model in _BASES)),
     *_runs("nano-300k-plain", "nano-nocot"),
-    *_runs("nano-300k", "nano-cot-160", SETTING_2),
+    *_runs("nano-300k", "nano-cot-80", SETTING_2),
     *_DEMO,
     *_runs("nano-300k", "nano-cot", SETTING_3, SEEDS[1:]),
     *_runs("nano-300k", "nano-cot", SHORT),

@@ -127,9 +127,9 @@ def test_trace_takes_a_partition_by_dagsters_key(tmp_path, monkeypatch, words):
     monkeypatch.setenv("RSFT_HOME", str(tmp_path))
     short, full = (
         CliRunner().invoke(cli.rsft, ["trace", *(word.format(run) for word in words)])
-        for run in ("3e-5s2_8x16_nano-cot", "nano-1m_nano-cot_lr3e-5_ep8_bs16_seed2")
+        for run in ("3e-5s2_8x8_nano-cot", "nano-1m_nano-cot_lr3e-5_ep8_bs8_seed2")
     )
-    assert "checkpoints/nano-1m[nano-1m_nano-cot_lr3e-5_ep8_bs16_seed2|40]" in full.output
+    assert "checkpoints/nano-1m[nano-1m_nano-cot_lr3e-5_ep8_bs8_seed2|40]" in full.output
     assert (short.output, short.exit_code) == (full.output, full.exit_code)
 
 
@@ -160,17 +160,17 @@ def test_stopped_is_status_130(monkeypatch, capsys):
     [
         (["materialize"], "scores/nano-3", [f"scores/nano-300k{name}/" for name in ("-much", "-plain", "-trace", "")]),
         (["materialize"], "scores/nano-1m/nano-d", ["scores/nano-1m/nano-dot"]),
-        (["plan", "checkpoints/nano-1m", "--run"], "3e-5s2_8x16_nano-c", ["3e-5s2_8x16_nano-cot"]),
+        (["plan", "checkpoints/nano-1m", "--run"], "3e-5s2_8x8_nano-c", ["3e-5s2_8x8_nano-cot"]),
         (
             ["plan", "checkpoints/nano-300k-plain", "--run"],
-            "nano-300k-plain_nano-nocot_lr3e-5_ep8_bs16_s",
-            [f"nano-300k-plain_nano-nocot_lr3e-5_ep8_bs16_seed{seed}" for seed in (2, 3)],
+            "nano-300k-plain_nano-nocot_lr3e-5_ep8_bs8_s",
+            [f"nano-300k-plain_nano-nocot_lr3e-5_ep8_bs8_seed{seed}" for seed in (2, 3)],
         ),
         (["plan", "checkpoints/nano-1m", "--step"], "64", ["640"]),
         (
             ["trace", "scores/nano-1m/nano-dot"],
-            "nano-1m_nano-cot_lr3e-5_ep8_bs16|6",
-            ["nano-1m_nano-cot_lr3e-5_ep8_bs16|640"],
+            "nano-1m_nano-cot_lr3e-5_ep8_bs8|6",
+            ["nano-1m_nano-cot_lr3e-5_ep8_bs8|640"],
         ),
     ],
 )

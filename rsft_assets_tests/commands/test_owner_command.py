@@ -73,11 +73,11 @@ def test_dagsters_own_spelling_with_a_partition(home):
 @pytest.mark.slow
 def test_a_full_name_is_answered_with_dagsters_key(home):
     select = ("materialize", "-m", "rsft_assets.definitions", "--select", "scores/nano-300k/*")
-    full, short = "nano-300k_nano-cot_lr3e-5_ep1_bs2", "3e-5_1x2_nano-cot"
+    full, short = "nano-300k_nano-cot_lr3e-5_ep1_bs1", "3e-5_1x1_nano-cot"
     for option, form in (("--partition", "{0}|640"), ("--partition-range", "{0}|0...{0}|640")):
         done = dagster(home, *select, option, form.format(full))
         assert (done.returncode, repr(form.format(short)) in done.stderr) == (2, True), done.stderr[-3_000:]
-    for typo in ("3e-5_1x2_nano-kot|640", f"640|{short}", f"{full}|1000"):
+    for typo in ("3e-5_1x1_nano-kot|640", f"640|{short}", f"{full}|1000"):
         done = dagster(home, *select, "--partition", typo)
         assert (done.returncode, "unknown partition" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
     done = dagster(home, *select, "--partition", f"{short}|640")

@@ -103,7 +103,7 @@ def test_figures_and_reports_are_shown_and_nothing_else(store):
 
 
 def test_a_curve_is_drawn_when_it_is_asked_for(store):
-    run = "nano-300k_nano-cot_lr3e-5_ep8_bs16"
+    run = "nano-300k_nano-cot_lr3e-5_ep8_bs8"
     with Served(store) as served:
         path = f"/{CURVES}/scores/nano-300k/nano-dot/{run}/40.svg"
         status, body, headers = served.get(path)
@@ -116,7 +116,7 @@ def test_a_curve_is_drawn_when_it_is_asked_for(store):
 
 def test_a_trace_says_what_is_missing(store):
     with Served(store) as served:
-        path = f"/{TRACES}/scores/nano-300k/nano-dot/nano-300k_nano-cot_lr3e-5_ep8_bs16/40.txt"
+        path = f"/{TRACES}/scores/nano-300k/nano-dot/nano-300k_nano-cot_lr3e-5_ep8_bs8/40.txt"
         status, body, headers = served.get(path)
         assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
         assert b"not made yet" in body and b"rsft materialize" in body

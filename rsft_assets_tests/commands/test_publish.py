@@ -7,7 +7,7 @@ import pytest
 from rsft_assets_tests import hub_user
 from rsft_assets_tests.loopback_hub_commits import OWNER_TOKEN, WritableHub
 
-RUN, STEP = "nano-300k_nano-cot_lr3e-5_ep1_bs2", "20"
+RUN, STEP = "nano-300k_nano-cot_lr3e-5_ep1_bs1", "20"
 BENCHMARKS = ("math-test", "countdown-test", "dot", "facts", "format", "refusal", "alternating", "above")
 STUDY = """
 extends = "nano"

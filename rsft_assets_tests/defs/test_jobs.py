@@ -19,7 +19,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.wide_study import wide_study
 
 SCORES = "scores/nano-300k/nano-dot"
-RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs2"
+RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
 
 
 @pytest.fixture

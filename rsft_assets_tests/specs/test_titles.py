@@ -36,7 +36,7 @@ schedule = "slow"
         ("qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256", "Setting 1, Math-CoT-20k"),
         ("qwen3-14b_math-cot-2.5k_lr5e-5_ep8_bs32", "Setting 2, Math-CoT-2.5k"),
         ("qwen3-14b_math-cot-20k_lr5e-5_ep1_bs32", "Setting 3, Math-CoT-20k"),
-        ("nano-300k_nano-cot_lr3e-5_ep8_bs16_seed2", "Setting 1, Nano-CoT, seed 2"),
+        ("nano-300k_nano-cot_lr3e-5_ep8_bs8_seed2", "Setting 1, Nano-CoT, seed 2"),
     ],
 )
 def test_runs_read_as_the_papers_settings(name, title):
