@@ -221,8 +221,8 @@ RUNS = (
     *_runs("nano-300k", "nano-cot-80", SETTING_2),
     *_DEMO,
     *_runs("nano-300k", "nano-cot", SETTING_3, SEEDS[1:]),
-    *_runs("nano-300k", "nano-cot", SHORT),
     *_runs("nano-300k", "nano-cot", FAST),
+    *_runs("nano-300k", "nano-cot", SHORT),
     *_seed_by_seed(*(_runs(model, "nano-cot", LONG) for model in ("nano-300k-plain", "nano-300k-trace"))),
     *_runs("nano-300k", "nano-cot", AGGRESSIVE, SEEDS[:1]),
 )
