@@ -15,6 +15,8 @@ import importlib
 import json
 import logging
 import shutil
+from concurrent.futures import as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +27,11 @@ from rsft_assets.specs.study import Study, load_study
 from rsft_assets.specs.titles import titles_of, with_runs, with_words
 from rsft_assets.steps.figures.catalogue import FIGURES, Figure, label_of
 from rsft_assets.steps.processes.events import Progress
+from rsft_assets.steps.processes.hardware import cores
 from rsft_assets.steps.processes.program import run_step
 from rsft_assets.steps.records.identity import Identity
 from rsft_assets.steps.records.manifest import InputRecord, read_json, write_json
+from rsft_assets.steps.records.side_by_side import step_pool
 from rsft_assets.steps.records.stage import parser_of_all
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.results.publishing import open_results
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
+_LEAST_OF_A_PROCESS = 3
+"""Figures for which starting another process pays."""
 Rows = list[dict[str, Any]]
 RECEIPT = "receipt.json"
 
@@ -48,17 +54,36 @@ def draw_figures(study: Study, store: Store, names: tuple[str, ...] = (), *, for
     """Draw every figure, or those named (`figures/<name>` or `<name>`); the outputs, new or kept."""
     wanted = [_figure(name) for name in names] or list(FIGURES)
     progress = Progress("figures", len(wanted), "figures")
-    outputs, failed = [], []
+    outputs: list[Output] = []
+    failed: list[str] = []
+    new: list[Figure] = []
     with open_results(store) as db:
         for figure in wanted:
             try:
-                outputs.append(_draw(db, study, store, figure, force=force))
+                kept = None if force else store.keep(_planned(db, study, figure).identity)
             except MissingTable as error:
                 failed.append(str(error))
+            else:
+                if kept is None:
+                    new.append(figure)
+                    continue
+                outputs.append(kept)
             progress.step(1, figure.name)
+    processes = min(cores(), len(new) // _LEAST_OF_A_PROCESS)
+    if processes < 2:
+        outputs += (_drawn(figure, progress, _draw(study, store, figure, force)) for figure in new)
+    else:
+        with step_pool(processes, "a drawing process died; finished figures are kept, run it again") as pool:
+            futures = {pool.submit(_draw, study, store, figure, force): figure for figure in new}
+            outputs += (_drawn(futures[future], progress, future.result()) for future in as_completed(futures))
     if failed:
         raise StepError("; ".join(failed))
     return outputs
+
+
+def _drawn(figure: Figure, progress: Progress, output: Output) -> Output:
+    progress.step(1, figure.name)
+    return output
 
 
 def _figure(name: str) -> Figure:
@@ -97,12 +122,21 @@ def _rounded(value: Any, digits: int) -> Any:
     return {key: _rounded(item, digits) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, *, force: bool) -> Output:
+@dataclass(frozen=True)
+class _Planned:
+    """A figure's numbers, how they are to look, and the identity that both give."""
+
+    identity: Identity
+    rows: dict[str, Rows]
+    places: dict[str, int]
+    titles: dict[str, dict[str, str]]
+
+
+def _planned(db: "DuckDBPyConnection", study: Study, figure: Figure) -> _Planned:
     rows = {study_name: rows_of(db, figure, study_name) for study_name in sorted(set(study.member_of.values()))}
-    ref = Ref(figure.key)
     places, titles = _places(study), {name: _titles(study, name) for name in rows}
     identity = Identity(
-        ref,
+        Ref(figure.key),
         {
             **{"figure": figure.name, "title": figure.title, "question": figure.question},
             **{"query": figure.query, "code": _code(figure), "places": places},
@@ -113,13 +147,20 @@ def _draw(db: "DuckDBPyConnection", study: Study, store: Store, figure: Figure, 
             for study_name in rows
         ),
     )
-    with store.building(ref, lambda: identity, force=force) as build:
+    return _Planned(identity, rows, places, titles)
+
+
+def _draw(study: Study, store: Store, figure: Figure, force: bool) -> Output:
+    with open_results(store) as db:
+        planned = _planned(db, study, figure)
+    identity, rows = planned.identity, planned.rows
+    with store.building(identity.ref, lambda: identity, force=force) as build:
         if build.finished is None:
             last = None if force else _last(store, identity)
             drawn = [
-                study_name
-                for study_name in rows
-                if _draw_one(figure, study_name, rows[study_name], build.folder, last, (places, titles[study_name]))
+                name
+                for name in rows
+                if _draw_one(figure, name, rows[name], build.folder, last, (planned.places, planned.titles[name]))
             ]
             write_json(build.folder / RECEIPT, _receipt(figure, rows, drawn))
             stats = {

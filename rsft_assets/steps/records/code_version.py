@@ -40,6 +40,7 @@ PLUMBING = {
     "pointers": "which output is in use",
     "proof": "whether a manifest can be true",
     "provenance": "who made an output",
+    "side_by_side": "does parts at the same time",
     "stage": "starts a program",
     "store": "where an output lies",
 }

@@ -9,10 +9,8 @@ share of the checkpoints. Completions have a store of their own (`completions.py
 not generate again. What fails is named at the end; the rest is done.
 """
 
-import multiprocessing
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import replace
 
 from rsft_assets.specs.errors import StepError
@@ -21,14 +19,10 @@ from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.engines.opening import engine_kind
 from rsft_assets.steps.processes import hardware
-from rsft_assets.steps.processes.child import end, spawn_context
-from rsft_assets.steps.processes.program import log_to_stderr
-from rsft_assets.steps.records.provenance import command, publish_for
+from rsft_assets.steps.records.side_by_side import step_pool
 from rsft_assets.steps.records.stage import run_stage_at_once
 from rsft_assets.steps.records.store import Output, Store
 from rsft_assets.steps.scores.scoring import score_checkpoints
-
-_GRACE_SECONDS = 20.0
 
 
 def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = False) -> list[Output]:
@@ -65,11 +59,6 @@ def processes_for(placement: Placement, *, needs_gpu: bool) -> int:
     return hardware.how_many_at_once(placement, 1, machine, needs_gpu=needs_gpu)
 
 
-def _begin(step_command: str) -> None:
-    log_to_stderr()
-    publish_for(step_command)
-
-
 def _side_by_side(
     study: Study, store: Store, checkpoints: Sequence[list[Ref]], placement: Placement, shares: int, *, force: bool
 ) -> tuple[list[Output], list[str]]:
@@ -79,19 +68,12 @@ def _side_by_side(
     each = replace(placement, workers=max(1, placement.workers // shares))
     done: list[Output] = []
     failed: list[str] = []
-    with ProcessPoolExecutor(shares, mp_context=spawn_context(), initializer=_begin, initargs=(command(),)) as pool:
-        try:
-            futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
-            for future in as_completed(futures):
-                found = future.result()
-                done += found[0]
-                failed += found[1]
-        except BaseException as error:
-            # Finished scores are kept; nobody waits for the rest.
-            end(multiprocessing.active_children(), seconds=_GRACE_SECONDS)
-            if isinstance(error, BrokenProcessPool):
-                raise StepError("a scoring process died; finished scores are kept, run it again") from error
-            raise
+    with step_pool(shares, "a scoring process died; finished scores are kept, run it again") as pool:
+        futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
+        for future in as_completed(futures):
+            found = future.result()
+            done += found[0]
+            failed += found[1]
     return done, failed
 
 
