@@ -108,7 +108,7 @@ def test_a_checkpoint_that_cannot_end_its_answers_is_not_scored(world, monkeypat
     assert not result.success and recorded(instance, score) == set()
     assert recorded(instance, "checkpoints/tiny") == {f"{LONG}|10"}, "it is there to look at"
     words = failure_of(result)
-    assert words.startswith("checkpoints/tiny[tiny_nano-cot_lr1e-3_ep2_bs64|10]: asset check end_token: 900 of 1,000")
+    assert words.startswith("checkpoints/tiny[tiny_nano-cot_lr1e-3_ep2_bs32|10]: asset check end_token: 900 of 1,000")
     assert "raise max_length" in words
 
 

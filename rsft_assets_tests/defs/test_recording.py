@@ -29,12 +29,12 @@ origin = { repo = "me/tiny", revision = "0123456789abcdef0123456789abcdef0123456
 [schedules.long]
 lr = 1e-3
 epochs = 2
-batch_size = 64
+batch_size = 32
 grid = [10, 20]
 [schedules.short]
 lr = 1e-3
 epochs = 1
-batch_size = 128
+batch_size = 64
 grid = [10, 20]
 [[runs]]
 model = "tiny"
@@ -45,9 +45,9 @@ model = "tiny"
 dataset = "nano-cot"
 schedule = "short"
 """
-LONG = "1e-3_2x64_nano-cot"
-SHORT = "1e-3_1x128_nano-cot"
-LONG_NAME = "tiny_nano-cot_lr1e-3_ep2_bs64"
+LONG = "1e-3_2x32_nano-cot"
+SHORT = "1e-3_1x64_nano-cot"
+LONG_NAME = "tiny_nano-cot_lr1e-3_ep2_bs32"
 
 
 class WritingLauncher:
