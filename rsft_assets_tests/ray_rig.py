@@ -122,7 +122,6 @@ class RayRig:
         log = (self.folder / f"{name}.log").open("wb")
         holder = subprocess.Popen(
             [*self.inside, *namespaces, "sh", "-c", script, name],
-            cwd=self.folder,
             env=self.environment({}),
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -136,8 +135,6 @@ class RayRig:
         log = (self.folder / f"{host.name}.log").open("wb")
         host.ray = subprocess.Popen(
             [*host.inside, *host.join],
-            # The folder that a process starts in is on Python's path.
-            cwd=self.folder,
             env=self.environment(host.environment),
             stdout=log,
             stderr=subprocess.STDOUT,
