@@ -5,6 +5,7 @@ brought back, and the command started again whenever it has ended. A study that 
 reference, which one machine has made, and where kills are left the round begins anew in an empty home.
 """
 
+import importlib.util
 import json
 import random
 import shutil
@@ -76,9 +77,7 @@ class Kill:
 
 def missing() -> str:
     """What keeps this machine from running a cluster; empty if nothing does."""
-    try:
-        import ray  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("ray") is None:
         return "it needs ray: pip install 'rsft_assets[ray]'"
     return juicefs.missing()
 
