@@ -98,8 +98,19 @@ class RayRig:
         [sleeper] = psutil.Process(self._network.pid).children()
         return ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
 
-    def add(self, name: str, *, cores: int, gpus: int = 0, setup: str = "true", **environment: str) -> Host:
-        """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts."""
+    def add(
+        self,
+        name: str,
+        *,
+        cores: int,
+        gpus: int = 0,
+        setup: str = "true",
+        on_core: int | None = None,
+        **environment: str,
+    ) -> Host:
+        """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts;
+        `on_core` keeps its steps on one core of this machine.
+        """
         self._added += 1
         joined = ["--head", "--port=6379"] if name == "head" else [f"--address={ADDRESS}"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *joined, "--block", "--disable-usage-stats"]
@@ -111,7 +122,8 @@ class RayRig:
         ]
         ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
         host = self.hold(name, setup)
-        host.join, host.environment = ray, environment
+        pinned = [] if on_core is None else ["taskset", "--cpu-list", str(on_core)]
+        host.join, host.environment = [*pinned, *ray], environment
         self.join(host)
         return host
 
