@@ -54,10 +54,15 @@ class Volume:
 
     def setup(self, name: str) -> str:
         """The shell command that mounts it on a host of this name."""
-        mount = [_program(), "mount", "-d", "--no-syslog", "--no-usage-report", "--log", f"{self.folder}/{name}.log"]
-        mount += ["--heartbeat", f"{_HEARTBEAT_SECONDS}s", "--backup-meta", "0", "--buffer-size", "64"]
-        mount += ["--cache-size", "64", "--cache-dir", f"{self.folder}/cache-{name}"]
-        return shlex.join([*mount, self._metadata, str(self.point)])
+        mount = [_program(), "mount", "--no-syslog", "--no-usage-report", "--backup-meta", "0"]
+        mount += ["--heartbeat", f"{_HEARTBEAT_SECONDS}s", "--buffer-size", "64"]
+        mount += ["--cache-size", "64", "--cache-dir", f"{self.folder}/cache-{name}", self._metadata, str(self.point)]
+        log, point = (shlex.quote(str(path)) for path in (self.folder / f"{name}.log", self.point))
+        # In the background by itself, it waits for no more than ten seconds.
+        return (
+            f"{{ {shlex.join(mount)} >{log} 2>&1 </dev/null & "
+            f"until mountpoint -q {point}; do kill -0 $! || exit 1; sleep 0.1; done; }}"
+        )
 
     def mounted(self, host: Host) -> bool:
         return bool(self._processes(host))
