@@ -6,8 +6,9 @@
         rig.kill(one)
 
 All is in a network namespace with nothing but `lo`: elsewhere Ray looks for an outside address and rewrites loopback.
-Each host has a hostname, an address and a PID namespace of its own, so that all of it can be killed at once. The head
-is the host that commands are run on; it has no cores for tasks.
+Each host has a hostname, an address, mounts and a PID namespace of its own, so that all of it can be killed at once.
+The head has no cores for tasks. Commands join the cluster through it; they run in its network, or on a host that is
+named.
 """
 
 import contextlib
@@ -34,14 +35,32 @@ _STORE_BYTES = "80000000"
 
 @dataclass
 class Host:
-    """One host: the process that holds its namespaces."""
+    """One host: the process that holds its namespaces, and the command that makes it a node of the cluster."""
 
     name: str
     holder: subprocess.Popen[bytes]
+    join: list[str]
+    environment: dict[str, str]
+    ray: subprocess.Popen[bytes] | None = None
+    """That command at work; it ends where its raylet does."""
+
+    @property
+    def first(self) -> psutil.Process:
+        """The first process of its PID namespace, with which all others end."""
+        [first] = psutil.Process(self.holder.pid).children()
+        return first
+
+    @property
+    def inside(self) -> list[str]:
+        """What stands before a command that runs on it."""
+        spaces = ("--user", "--net", "--uts", "--mount", "--pid")
+        return ["nsenter", "--preserve-credentials", *spaces, "--target", str(self.first.pid), *_WITH_US]
 
     def processes(self, word: str = "") -> list[psutil.Process]:
         """What runs on it, with this word in its command line."""
-        return [one for one in _descendants(self.holder.pid) if word in " ".join(_command(one))]
+        space = _pid_space(self.first)
+        found = [one for one in psutil.process_iter() if one != self.first and _pid_space(one) == space]
+        return [one for one in found if word in " ".join(_command(one))]
 
 
 class RayRig:
@@ -75,12 +94,23 @@ class RayRig:
 
     @property
     def inside(self) -> list[str]:
-        """What stands before a command that runs in the network, on the host of the head."""
+        """What stands before a command that runs in the network, with the processes and files of this machine."""
         [sleeper] = psutil.Process(self._network.pid).children()
         return ["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(sleeper.pid)]
 
-    def add(self, name: str, *, cores: int, gpus: int = 0, setup: str = "true", **environment: str) -> Host:
-        """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts."""
+    def add(
+        self,
+        name: str,
+        *,
+        cores: int,
+        gpus: int = 0,
+        setup: str = "true",
+        on_core: int | None = None,
+        **environment: str,
+    ) -> Host:
+        """Start a host, and wait until it is a node of the cluster. `setup` is a shell command, in its own mounts;
+        `on_core` keeps its steps on one core of this machine.
+        """
         self._added += 1
         joined = ["--head", "--port=6379"] if name == "head" else [f"--address={ADDRESS}"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *joined, "--block", "--disable-usage-stats"]
@@ -91,33 +121,47 @@ class RayRig:
             f"--object-store-memory={_STORE_BYTES}",
         ]
         ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
+        host = self.hold(name, setup)
+        pinned = [] if on_core is None else ["taskset", "--cpu-list", str(on_core)]
+        host.join, host.environment = [*pinned, *ray], environment
+        self.join(host)
+        return host
+
+    def hold(self, name: str, setup: str = "true") -> Host:
+        """Start a host that is no node of the cluster."""
         namespaces = [*_WITH_US, "unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        script = f'hostname "$0" && {setup} && exec "$@"'
+        script = f'hostname "$0" && {setup} && echo host is up && exec sleep infinity'
         log = (self.folder / f"{name}.log").open("wb")
         holder = subprocess.Popen(
-            [*self.inside, *namespaces, "sh", "-c", script, name, *ray],
-            # The folder that a process starts in is on Python's path.
-            cwd=self.folder,
-            env=self.environment(environment),
+            [*self.inside, *namespaces, "sh", "-c", script, name],
+            env=self.environment({}),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        host = self.hosts[name] = Host(name, holder)
-        until = time.monotonic() + _START_SECONDS
-        while b"Ray runtime started" not in Path(log.name).read_bytes():
-            assert holder.poll() is None and time.monotonic() < until, Path(log.name).read_text()
-            time.sleep(0.1)
+        host = self.hosts[name] = Host(name, holder, [], {})
+        _await_line("host is up", holder, Path(log.name))
         return host
+
+    def join(self, host: Host) -> None:
+        """Make a host a node of the cluster, at first or again, and wait for that."""
+        log = (self.folder / f"{host.name}.log").open("wb")
+        host.ray = subprocess.Popen(
+            [*host.inside, *host.join],
+            env=self.environment(host.environment),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        _await_line("Ray runtime started", host.ray, Path(log.name))
 
     def kill(self, host: Host) -> None:
         """All of a host at once, as if its power were cut."""
-        doomed = host.processes()
-        for one in doomed:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+            doomed = [host.first, *host.processes()]
+            host.first.kill()
+            psutil.wait_procs(doomed, timeout=20)
         host.holder.kill()
-        host.holder.wait()
-        psutil.wait_procs(doomed, timeout=20)
+        for process in filter(None, (host.holder, host.ray)):
+            process.wait()
         self.hosts.pop(host.name, None)
 
     def environment(self, others: Mapping[str, str]) -> dict[str, str]:
@@ -128,10 +172,10 @@ class RayRig:
         # On busy cores a raylet does not start within Ray's 30 seconds.
         return {**plain, **fixed, "RAY_raylet_start_wait_time_s": str(_START_SECONDS), **others}
 
-    def start(self, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-        """A command on the head's host, not waited for."""
+    def start(self, command: Sequence[str], on: Host | None = None, **environment: str) -> subprocess.Popen[str]:
+        """A command in the network, or on a host; not waited for."""
         return subprocess.Popen(
-            [*self.inside, *command],
+            [*(on.inside if on else self.inside), *command],
             env=self.environment(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -139,9 +183,11 @@ class RayRig:
             text=True,
         )
 
-    def run(self, command: Sequence[str], seconds: float = 300.0, **environment: str) -> tuple[int, str]:
+    def run(
+        self, command: Sequence[str], seconds: float = 300.0, on: Host | None = None, **environment: str
+    ) -> tuple[int, str]:
         """(exit status, what it said)."""
-        process = self.start(command, **environment)
+        process = self.start(command, on, **environment)
         try:
             said = process.communicate(timeout=seconds)[0]
         finally:
@@ -159,3 +205,16 @@ def _command(process: psutil.Process) -> list[str]:
     with contextlib.suppress(psutil.Error):
         return process.cmdline()
     return []
+
+
+def _pid_space(process: psutil.Process) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{process.pid}/ns/pid").readlink())
+    return ""
+
+
+def _await_line(words: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while words.encode() not in log.read_bytes():
+        assert process.poll() is None and time.monotonic() < until, log.read_text()
+        time.sleep(0.1)

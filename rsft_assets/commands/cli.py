@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from rsft_assets.commands.selecting import assets, partitions, selecting
-from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.errors import SpecError, StepError, lost_home
 from rsft_assets.specs.lock import FROZEN_SETTING
 
 FAILED, WRONG_USAGE, STOPPED = 1, 2, 130
@@ -257,12 +257,23 @@ def main() -> None:
             click.echo("rsft: the working directory has been deleted; change to another one", err=True)
             sys.exit(FAILED)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _tell_lost_home(error)
             raise
         click.echo(f"rsft: {error.strerror}; finished work is kept, free some disk space and run it again", err=True)
         sys.exit(FAILED)
     except (click.Abort, KeyboardInterrupt):
         click.echo("rsft: stopped; finished work is kept, run the same command to resume", err=True)
         sys.exit(STOPPED)
+    except Exception as error:
+        _tell_lost_home(error)
+        raise
+
+
+def _tell_lost_home(error: Exception) -> None:
+    """End with the remedy where the home's file system is gone; Dagster's database is there, too."""
+    if words := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
+        click.echo(f"rsft: {words}", err=True)
+        sys.exit(FAILED)
 
 
 def _open_standard_streams() -> None:

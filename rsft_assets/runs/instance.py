@@ -11,7 +11,7 @@ import yaml
 from rsft_assets.defs.dagster_private import CheckError
 from rsft_assets.runs.database import dagster_folder, database_errors, database_words, postgres
 from rsft_assets.runs.dead_runs import end_dead_runs
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import StepError, lost_home
 from rsft_assets.steps.records.locks import exclusive
 from rsft_assets.steps.records.store import Store
 
@@ -65,7 +65,8 @@ def dagster_home(store: Store) -> Path:
             aside.rename(settings)
     except OSError as error:
         raise StepError(
-            f"Dagster's folder {home} cannot be used ({error.strerror}); set DAGSTER_HOME to a folder, or unset it"
+            lost_home(store.home, error)
+            or f"Dagster's folder {home} cannot be used ({error.strerror}); set DAGSTER_HOME to a folder, or unset it"
         ) from error
     return home
 

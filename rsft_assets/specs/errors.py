@@ -1,7 +1,13 @@
 """The exceptions that cross a boundary; each message names the value, the place and the remedy."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+_GONE = (errno.ENOTCONN, errno.ESTALE, errno.EIO)
+"""What a file system answers whose server, disk or mounting process is gone."""
 
 
 class SpecError(ValueError):
@@ -18,6 +24,28 @@ class Unavailable(StepError):
 
 class NoAccess(Unavailable):
     """The material is gated or absent: asking for access, or a mirror that holds it, is the remedy."""
+
+
+def lost_home(home: Path, error: Exception) -> str:
+    """Words for a home whose file system has failed; empty where that is not behind an error.
+
+    Libraries report it in errors of their own, so the home is asked, too.
+    """
+    cause = error if isinstance(error, OSError) and error.errno in _GONE else _answer_of(home)
+    if cause is None:
+        return ""
+    return (
+        f"{cause.strerror}: {cause.filename or home}; the file system of RSFT_HOME={home} has failed: mount it again, "
+        "then run the same command again; finished work is kept"
+    )
+
+
+def _answer_of(home: Path) -> OSError | None:
+    try:
+        os.statvfs(home)
+    except OSError as error:
+        return error if error.errno in _GONE else None
+    return None
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

@@ -13,6 +13,17 @@ from click.testing import CliRunner
 
 from rsft_assets.commands import cli
 
+DEAD_MOUNT = """
+import ctypes, os, sys
+place, *command = sys.argv[1:]
+server = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={server},rootmode=40000,user_id=0,group_id=0"
+assert ctypes.CDLL(None).mount(b"gone", place.encode(), b"fuse", 0, options.encode()) == 0
+os.close(server)
+os.execv(command[0], command)
+"""
+"""A mount whose serving process has ended."""
+
 
 def rsft(home, *words, **settings):
     environment = {**os.environ, "RSFT_HOME": str(home), **settings}
@@ -51,6 +62,24 @@ def test_a_home_that_is_a_loop_of_links_is_status_1(tmp_path):
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs /dev/fuse")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rsft_assets.commands.cli", "materialize", "queries/nano-math"),
+        ("rsft_assets.steps.queries.fetch", "queries/nano-math"),
+    ],
+)
+def test_a_home_whose_mount_is_dead_is_named_with_the_remedy(tmp_path, words):
+    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", DEAD_MOUNT, str(tmp_path)]
+    command += [sys.executable, "-m", *words]
+    environment = {**os.environ, "RSFT_HOME": str(tmp_path)}
+    environment.pop("DAGSTER_HOME", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert f"the file system of RSFT_HOME={tmp_path} has failed: mount it again, then run" in done.stderr
 
 
 @pytest.mark.parametrize("words", [("materialize", "queries/nano-math"), ("doctor",)])

@@ -3,6 +3,7 @@
     python -m rsft_assets_tests.proof                                   # every attack, an hour in all
     python -m rsft_assets_tests.proof chaos --seed 7 --minutes 60       # run it again and it resumes
     python -m rsft_assets_tests.proof corruption --seed 7 --case '*items.parquet flip'
+    python -m rsft_assets_tests.proof ray --seed 7 --kills 30 --minutes 300
     python -m rsft_assets_tests.proof --table 7.json 8.json             # the README's table, from what was written
 
 Every case has its own random numbers, from the seed and its name. Exit status: 0, or 1 where anything was lost.
@@ -24,7 +25,7 @@ from typing import Any
 from rsft_assets_tests.proof.cases import Bench, Clock, Outcome, outcome_of
 from rsft_assets_tests.proof.pipeline import reference
 
-ATTACKS = ("hostile", "selections", "corruption", "chaos", "surroundings", "load")
+ATTACKS = ("hostile", "selections", "corruption", "chaos", "surroundings", "load", "ray")
 SHORT_MINUTES = 2.0
 
 
@@ -34,10 +35,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(table([json.loads(file.read_text(encoding="utf-8")) for file in arguments.table]))
         return 0
     minutes = arguments.minutes or (SHORT_MINUTES if arguments.short else 60.0)
-    bench = Bench(arguments.home.resolve(), arguments.seed, arguments.short)
+    bench = Bench(arguments.home.resolve(), arguments.seed, arguments.short, arguments.kills)
     bench.home.mkdir(parents=True, exist_ok=True)
     names = arguments.attacks or list(ATTACKS)
-    if {"selections", "corruption", "chaos", "surroundings"} & set(names):
+    if {"selections", "corruption", "chaos", "surroundings", "ray"} & set(names):
         reference(bench)  # takes minutes once, which are no attack's
     clock, found = Clock(60 * minutes), []
     for number, name in enumerate(names):
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="default: a new one")
     parser.add_argument("--minutes", type=float, help="for all attacks together; default: 60")
     parser.add_argument("--case", default="*", metavar="GLOB", help="only cases of these names, done before or not")
+    parser.add_argument("--kills", type=int, default=30, metavar="N", help="of ray; default: 30")
     parser.add_argument("--home", type=Path, default=Path("proof"), metavar="FOLDER", help="work folder, kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
     parser.add_argument("--short", action="store_true", help=f"a slice of {SHORT_MINUTES:g} minutes")

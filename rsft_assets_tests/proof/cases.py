@@ -38,6 +38,8 @@ class Bench:
     home: Path
     seed: int
     short: bool = False
+    kills: int = 30
+    """Of the attack on a Ray cluster."""
 
     def random(self, name: str) -> random.Random:
         """A generator of this seed and case alone, so that a case can be repeated by itself."""

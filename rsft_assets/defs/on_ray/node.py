@@ -7,6 +7,7 @@ import ray
 
 from rsft_assets.defs.launchers import Event, LocalLauncher, StepCall, StepFailed
 from rsft_assets.defs.on_ray.probe import code_digest
+from rsft_assets.specs.errors import lost_home
 
 BEGAN, FAILED = "began", "piece failed"
 
@@ -23,3 +24,8 @@ def run_piece(call: StepCall, environment: Mapping[str, str | None], code: str) 
         yield from LocalLauncher(environment).run(call)
     except StepFailed as error:
         yield {"event": FAILED, "status": error.status, "words": str(error)}
+    except OSError as error:
+        # Its log and its events are there, too.
+        if not (words := lost_home(call.home, error)):
+            raise
+        yield {"event": FAILED, "status": 1, "words": words}

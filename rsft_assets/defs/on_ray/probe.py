@@ -63,9 +63,9 @@ def look(node: str, check: str, settings: Mapping[str, str]) -> dict[str, Any]:
 def home_problem(check: Path, node: str) -> str:
     """What keeps this node from using the home; empty if nothing does."""
     deadline = time.monotonic() + _APPEARS_SECONDS
-    while not check.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
     try:
+        while not check.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
         with check.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that
 """
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
@@ -12,9 +13,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
-from rsft_assets.specs.errors import SpecError, StepError
+from rsft_assets.specs.errors import SpecError, StepError, lost_home
 from rsft_assets.specs.lineage import Ref, parse_ref, partitions_of
 from rsft_assets.specs.study import Study
 from rsft_assets.steps.processes.events import send
@@ -75,6 +77,8 @@ def _failed(error: Exception) -> int:
         return _fail(str(error), 2)
     if isinstance(error, StepError):
         return _fail(str(error), 1)
+    if words := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
+        return _fail(words, 1)
     if isinstance(error, OSError):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise error
@@ -98,7 +102,9 @@ def _free_bytes() -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    send({"event": "failed", "message": message})
+    # The launcher's file can be in a home that is gone; it then finds that out itself.
+    with contextlib.suppress(OSError):
+        send({"event": "failed", "message": message})
     log.error("%s", message)
     return status
 

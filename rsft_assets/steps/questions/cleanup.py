@@ -36,8 +36,8 @@ _PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start
 _LOCK = ".lock"
 UNREADABLE = "\0"
 """In the place of a folder: what a manifest that cannot be read would name."""
-_UNNAMED_JSON = re.compile(r"\..+\.json\.\d+")
-"""See `write_json`."""
+_PASSING = re.compile(r"\..+\.json\.\d+|\.ray-.+")
+"""JSON that has no name yet (`write_json`), and what a launcher writes to see whether Ray's nodes share the home."""
 _YOUNG_SECONDS = 600.0
 
 
@@ -57,7 +57,7 @@ class Item:
 def survey(study: Study, store: Store) -> list[Item]:
     """All of it, largest first."""
     states = States(study, store)
-    items = [*_trainings(states), *_unfinished(store), *_left_in_publishing(store), *_superseded(states)]
+    items = [*_trainings(states), *_unfinished(store), *_left_by_kills(store), *_superseded(states)]
     return sorted(items, key=lambda item: (-item.bytes, item.path))
 
 
@@ -149,18 +149,18 @@ def _unfinished(store: Store) -> Iterator[Item]:
         yield _item(folder, folder.parent / _LOCK, finished, why)
 
 
-def _left_in_publishing(store: Store) -> Iterator[Item]:
-    """What a kill leaves beside what is published: the hidden files of a work folder, JSON that has no name yet."""
+def _left_by_kills(store: Store) -> Iterator[Item]:
+    """What a kill leaves beside what is published: the hidden files of a work folder, and `_PASSING`."""
     for path in sorted(store.home.rglob(".*")):
         published = (path.parent / FILE_NAME).is_file() and path.name != CHECKED
         if any(part.startswith(".") for part in path.parent.relative_to(store.home).parts):
             continue  # part of a work folder
-        if not published and not _UNNAMED_JSON.fullmatch(path.name):
+        if not published and not _PASSING.fullmatch(path.name):
             continue
         # A living process may have renamed it meanwhile.
         with contextlib.suppress(FileNotFoundError):
             young = time.time() - path.stat().st_mtime < _YOUNG_SECONDS
-            why = "may be in use: written just now" if young else "left by a process that was killed as it published"
+            why = "may be in use: written just now" if young else "left by a process that was killed"
             yield _item(path, (path.parent.parent if published else path.parent) / _LOCK, not young, why)
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsft_assets.specs.errors import StepError
+from rsft_assets.specs.errors import StepError, lost_home
 from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.judges import ROLES
 from rsft_assets.specs.lineage import Ref, inputs_of, spec_of
@@ -273,7 +273,8 @@ class Store:
             tempfile.TemporaryFile(dir=self.home).close()
         except OSError as error:
             raise StepError(
-                f"{HOME_SETTING}={self.home} cannot be written ({error.strerror}); "
+                lost_home(self.home, error)
+                or f"{HOME_SETTING}={self.home} cannot be written ({error.strerror}); "
                 f"set {HOME_SETTING} to a writable folder, or free space there"
             ) from error
 

@@ -101,6 +101,15 @@ def test_what_a_kill_left_beside_published_outputs(store, study):
     assert found(study, store) == {}
 
 
+def test_what_a_killed_check_of_a_clusters_nodes_left(store, study):
+    left = store.home / ".ray-0123456789ab-node.writing"
+    store.home.mkdir(exist_ok=True)
+    left.touch()
+    assert found(study, store) == {left.name: (False, "may be in use: written just now")}
+    os.utime(left, (0, 0))
+    assert [item.path for item in delete(survey(study, store))] == [left] and not left.exists()
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     train_to(study, store, 9)

@@ -1,0 +1,199 @@
+"""What steps on a Ray cluster cost beside local ones: verification, scoring, and pieces that do nothing.
+
+    python -m rsft_assets_tests.benchmarks.ray_speed [--rounds 5] [--json FILE]     # on idle cores
+    python -m rsft_assets_tests.benchmarks.ray_speed --size small --rounds 1        # the same table in a few minutes
+
+Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240; scoring takes every checkpoint of a
+run of the nano study, which is trained first. Each is done in turns by one local process on one core, on one node of
+one core, and on two nodes of one core each, every time from nothing. The nodes are the first and the second core of
+this machine; the head and the driver take what they need of both. Counted is the processor time of all: steps, the
+driver with what starts it, the rest of the nodes (raylets and workers), and the head.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.store import Build, Store
+from rsft_assets_tests.benchmarks.ray_speed_cluster import Cluster, Cost
+from rsft_assets_tests.benchmarks.synthetic_files import ids, write
+from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load_pool
+from rsft_assets_tests.proof.cases import Bench
+from rsft_assets_tests.proof.pipeline import study_file
+
+QUERIES = {"full": 640, "small": 20}
+SHARDS, EMPTY_SHARDS = 2, 8
+POOL, EMPTY_POOL = "measured_n32", "empty_n1"
+NANO_RUN = "nano-300k_nano-cot_lr1e-4_ep1_bs2"
+_POOL = """
+[pools.{name}]
+source = "measured"
+shards = {shards}
+teacher = {{ name = "procedural", origin = {{ name = "worked-steps", seed = 1, count = 4 }} }}
+sampling = {{ n = {n}, max_tokens = 160, seed = 1 }}
+"""
+_SOURCE = """
+[sources.measured]
+kind = "math"
+instruction = ""
+origin = {{ name = "running", seed = 1, count = {queries} }}
+"""
+
+
+def with_answers(cluster: Cluster, answers: Sequence[PoolAnswer]) -> None:
+    """Put the queries and responses of the pool into the home."""
+    with mock.patch.dict(os.environ, cluster.settings(0, 1)):
+        study, store = load_study(), Store(cluster.home)
+    golds = [answer.gold for answer in answers[::SAMPLES]]
+    names = ids("query", len(golds))
+    about = {"query_id": names, "kind": "math", "question": "?", "prompt": "?", "gold": golds, "fields": "{}"}
+    fill(study, store, Ref("queries/measured"), "queries", {**about, "source_row": np.arange(len(golds))})
+    for shard in range(SHARDS):
+        mine = np.arange(shard, len(golds), SHARDS)
+        sample, query = np.tile(np.arange(SAMPLES), len(mine)), np.repeat(mine, SAMPLES)
+        columns = {
+            "response_id": [f"{names[int(q)]}-{s}" for q, s in zip(query, sample, strict=True)],
+            "query_id": names.take(pa.array(query)),
+            "sample": sample,
+            "seed": sample,
+            "text": [answers[int(q) * SAMPLES + int(s)].whole for q, s in zip(query, sample, strict=True)],
+            "finish_reason": "stop",
+            "engine": "real answers",
+        }
+        fill(study, store, Ref(f"responses/{POOL}", str(shard)), "responses", columns)
+
+
+def fill(study, store: Store, ref: Ref, kind: str, columns: Mapping[str, object]) -> None:
+    with store.build(study, ref, seed=1, engine="real answers") as build:
+        if build.finished is None:
+            write(build.folder, kind, dict(columns))
+            build.publish(stats={"rows": rows_of(build)})
+
+
+def rows_of(build: Build) -> int:
+    [path] = build.folder.glob("*.parquet")
+    return pq.read_metadata(path).num_rows
+
+
+def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cost]:
+    with_answers(cluster, load_pool(data, QUERIES[size]))
+
+    def once(nodes: int) -> Cost:
+        shutil.rmtree(cluster.home / "verdicts", ignore_errors=True)
+        return cluster.measure("rsft_assets.steps.verdicts.verify", [f"verdicts/{POOL}"], nodes, SHARDS)
+
+    return once
+
+
+def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
+    """All checkpoints of a run; they are made here first."""
+    asked = ["scores/pico/small-*"] if size == "small" else ["scores/nano-300k/*", "--run", NANO_RUN]
+    make = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *asked, "--upstream"]
+    status, said = cluster.rig.run(make, 7_200.0, **cluster.settings(0, 1))
+    if status != 0:
+        raise SystemExit(said)
+    refs = [output.manifest.ref for output in Store(cluster.home).outputs() if output.manifest.ref.stage == "scores"]
+    words = sorted({ref.asset for ref in refs})
+    words += [word for key in sorted({ref.partition for ref in refs}) for word in ("--partition", key)]
+
+    def once(nodes: int) -> Cost:
+        for part in ("scores", "completions"):
+            shutil.rmtree(cluster.home / part, ignore_errors=True)
+        return cluster.measure("rsft_assets.steps.scores.score", words, nodes, SHARDS)
+
+    return once
+
+
+def in_turns(name: str, once: Callable[[int], Cost], rounds: int) -> dict[str, list[Cost]]:
+    """The same local, on one node and on two, `rounds` times; each round begins with another."""
+    ways = {"local": 0, "one node": 1, "two nodes": 2}
+    found: dict[str, list[Cost]] = {way: [] for way in ways}
+    for number in range(rounds):
+        order = list(ways)[number % 3 :] + list(ways)[: number % 3]
+        for way in order:
+            found[way].append(once(ways[way]))
+    print(f"\n{name}, {rounds} rounds: processor time over local, wall time of one node over this")
+    for way, costs in found.items():
+        wide = [cost.processor / local.processor for cost, local in zip(costs, found["local"], strict=True)]
+        fast = [one.wall / cost.wall for cost, one in zip(costs, found["one node"], strict=True)]
+        print(f"  {way:9}  processor x {spread(wide)}  speed x {spread(fast)}  {described(costs)}", flush=True)
+    return found
+
+
+def pieces(cluster: Cluster, rounds: int) -> dict[str, list[Cost]]:
+    """A step that does nothing: local, in one piece, and in eight."""
+    found: dict[str, list[Cost]] = {"local": [], "one piece": [], "eight pieces": []}
+    for _ in range(rounds):
+        for (nodes, number), costs in zip(((0, 1), (1, 1), (1, EMPTY_SHARDS)), found.values(), strict=True):
+            costs.append(cluster.measure("", [f"responses/{EMPTY_POOL}"], nodes, number))
+    print(f"\na step that does nothing, {rounds} rounds")
+    for way, costs in found.items():
+        print(f"  {way:12}  {described(costs)}")
+    for clock in ("wall", "processor"):
+        local, one, eight = ([getattr(cost, clock) for cost in costs] for costs in found.values())
+        of_step = [a - b for a, b in zip(one, local, strict=True)]
+        of_piece = [(a - b) / (EMPTY_SHARDS - 1) for a, b in zip(eight, one, strict=True)]
+        print(f"  {clock}: Ray takes {spread(of_step)} s for a step, {spread(of_piece)} s for each further piece")
+    return found
+
+
+def described(costs: Sequence[Cost]) -> str:
+    """Medians of all parts."""
+    middle = {name: statistics.median(asdict(cost)[name] for cost in costs) for name in asdict(costs[0])}
+    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in middle.items() if name != "wall" and seconds)
+    return f"wall {middle['wall']:.1f} s, processor: {parts} s"
+
+
+def spread(numbers: Sequence[float]) -> str:
+    return f"{statistics.median(numbers):.2f} ({min(numbers):.2f} to {max(numbers):.2f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about = "verification, scoring, pieces; default: all"
+    parser.add_argument("parts", nargs="*", metavar="PART", default=["verification", "scoring", "pieces"], help=about)
+    parser.add_argument("--size", choices=["full", "small"], default="full")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    data = Path(os.environ.get("RSFT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+    if not (data / "math_responses").is_dir():
+        print(f"{data}: no real answers there; set RSFT_TEST_DATA to the folder that holds math_responses")
+        return 2
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        study = study_file(Bench(folder, 0))
+        pools = [
+            _POOL.format(name=POOL, shards=SHARDS, n=SAMPLES),
+            _POOL.format(name=EMPTY_POOL, shards=EMPTY_SHARDS, n=1),
+        ]
+        study.write_text(study.read_text() + _SOURCE.format(queries=QUERIES[given.size]) + "".join(pools))
+        with Cluster(folder, study) as cluster:
+            if "verification" in given.parts:
+                found["verification"] = in_turns("verification", verification(cluster, data, given.size), given.rounds)
+            if "scoring" in given.parts:
+                found["scoring"] = in_turns("scoring", scoring(cluster, given.size), given.rounds)
+            if "pieces" in given.parts:
+                found["pieces"] = pieces(cluster, given.rounds)
+    if given.json:
+        given.json.write_text(json.dumps(found, default=asdict, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
