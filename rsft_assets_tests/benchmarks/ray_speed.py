@@ -38,7 +38,7 @@ from rsft_assets_tests.proof.pipeline import study_file
 QUERIES = {"full": 640, "small": 20}
 SHARDS, EMPTY_SHARDS = 2, 8
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
-NANO_RUN = "nano-300k_nano-cot_lr1e-4_ep1_bs2"
+NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
 _POOL = """
 [pools.{name}]
 source = "measured"
@@ -50,7 +50,7 @@ _SOURCE = """
 [sources.measured]
 kind = "math"
 instruction = ""
-origin = {{ name = "running", seed = 1, count = {queries} }}
+origin = {{ name = "calculations", seed = 1, count = {queries} }}
 """
 
 
