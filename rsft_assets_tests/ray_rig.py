@@ -30,6 +30,8 @@ _START_SECONDS = 300
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
 _NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
+_NOT_ON_THE_HEAD = ("--include-dashboard=false", "--no-monitor")
+"""What would start beside its raylet, which waits for its agents for less than a minute."""
 _STORE_BYTES = "80000000"
 
 
@@ -119,8 +121,9 @@ class RayRig:
             f"--num-cpus={cores}",
             f"--num-gpus={gpus}",
             f"--object-store-memory={_STORE_BYTES}",
+            "--include-log-monitor=false",
         ]
-        ray += ["--include-dashboard=false", f"--temp-dir={self.folder}"] if name == "head" else []
+        ray += [f"--temp-dir={self.folder}", *_NOT_ON_THE_HEAD] if name == "head" else []
         host = self.hold(name, setup)
         pinned = [] if on_core is None else ["taskset", "--cpu-list", str(on_core)]
         host.join, host.environment = [*pinned, *ray], environment
