@@ -216,7 +216,7 @@ schedule = "gentle"
 [[runs]]
 model = "my-base"
 dataset = "nano-nocot"
-schedule = "lr1e-4_ep8_bs16"
+schedule = "lr1e-4_ep8_bs8"
 """
 
 
