@@ -17,8 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -41,16 +42,12 @@ class Host:
 
     name: str
     holder: subprocess.Popen[bytes]
-    join: list[str]
-    environment: dict[str, str]
+    first: psutil.Process
+    """Of its PID namespace; all others end with it."""
+    join: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
     ray: subprocess.Popen[bytes] | None = None
-    """That command at work; it ends where its raylet does."""
-
-    @property
-    def first(self) -> psutil.Process:
-        """The first process of its PID namespace, with which all others end."""
-        [first] = psutil.Process(self.holder.pid).children()
-        return first
+    """`join` at work; it ends where its raylet does."""
 
     @property
     def inside(self) -> list[str]:
@@ -60,8 +57,11 @@ class Host:
 
     def processes(self, word: str = "") -> list[psutil.Process]:
         """What runs on it, with this word in its command line."""
-        space = _pid_space(self.first)
-        found = [one for one in psutil.process_iter() if one != self.first and _pid_space(one) == space]
+        space, found = _pid_space(self.first.pid), []
+        for pid in psutil.pids():
+            if space and pid != self.first.pid and _pid_space(pid) == space:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found.append(psutil.Process(pid))
         return [one for one in found if word in " ".join(_command(one))]
 
 
@@ -141,9 +141,14 @@ class RayRig:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        host = self.hosts[name] = Host(name, holder, [], {})
-        _await_line("host is up", holder, Path(log.name))
-        return host
+        try:
+            _await_line("host is up", holder, Path(log.name))
+        except BaseException:
+            holder.kill()
+            raise
+        [first] = psutil.Process(holder.pid).children()
+        self.hosts[name] = Host(name, holder, first)
+        return self.hosts[name]
 
     def join(self, host: Host) -> None:
         """Make a host a node of the cluster, at first or again, and wait for that."""
@@ -158,7 +163,7 @@ class RayRig:
 
     def kill(self, host: Host) -> None:
         """All of a host at once, as if its power were cut."""
-        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+        with contextlib.suppress(psutil.NoSuchProcess):
             doomed = [host.first, *host.processes()]
             host.first.kill()
             psutil.wait_procs(doomed, timeout=20)
@@ -175,12 +180,18 @@ class RayRig:
         # On busy cores a raylet does not start within Ray's 30 seconds.
         return {**plain, **fixed, "RAY_raylet_start_wait_time_s": str(_START_SECONDS), **others}
 
-    def start(self, command: Sequence[str], on: Host | None = None, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self,
+        command: Sequence[str],
+        on: Host | None = None,
+        output: IO[str] | int = subprocess.PIPE,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """A command in the network, or on a host; not waited for."""
         return subprocess.Popen(
             [*(on.inside if on else self.inside), *command],
             env=self.environment(environment),
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -210,10 +221,10 @@ def _command(process: psutil.Process) -> list[str]:
     return []
 
 
-def _pid_space(process: psutil.Process) -> str:
+def _pid_space(pid: int) -> int:
     with contextlib.suppress(OSError):
-        return str(Path(f"/proc/{process.pid}/ns/pid").readlink())
-    return ""
+        return Path(f"/proc/{pid}/ns/pid").stat().st_ino
+    return 0
 
 
 def _await_line(words: str, process: subprocess.Popen[bytes], log: Path) -> None:

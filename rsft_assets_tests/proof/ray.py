@@ -43,11 +43,11 @@ from rsft_assets_tests.proof.ray_cluster import VICTIMS, Cluster
 PROMISE = "Whatever part of a Ray cluster is killed, the same command goes on and ends as on one machine"
 STAGES = ("responses", "verdicts", "checkpoints", "scores")
 KILLS_A_ROUND, KILLS_SHORT = 3, 2
-_LONGEST_DELAY = 3.0
+_LONGEST_DELAY = 2.0
 _LONGEST_AWAY = 20.0
 _ANSWER_SECONDS = 600.0
 _COMMAND_SECONDS = 1_800.0
-_LOOK_EVERY_SECONDS = 0.3
+_LOOK_EVERY_SECONDS = 0.5
 _KEYS = {
     "responses.parquet": "response_id",
     "verdicts.parquet": "response_id",
@@ -170,7 +170,7 @@ class Attack:
         self.hit_since = True
         end, seconds = self.answer(set(there), started)
         said = self.command.said(from_here)
-        self.kills.append(Kill(victim, host, ", ".join(sorted(stages)) or "between stages", seconds, end, said))
+        self.kills.append(Kill(victim, host, ", ".join(sorted(stages)) or f"the end of {stage}", seconds, end, said))
         print(f"  {self.kills[-1]}", flush=True)
         if STACK in self.command.words(from_here):
             self.lose(f"the command said a stack; see {self.log}")

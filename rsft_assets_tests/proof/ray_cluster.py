@@ -1,7 +1,6 @@
-"""The Ray cluster that is attacked: a head, two nodes of one core, and the host that commands run on.
+"""The Ray cluster that is attacked: a head, two nodes of one core, and a node without one, where commands run.
 
-The nodes and the host of commands share the home as a JuiceFS volume. Every part can be killed, and `mend` brings back
-what is gone.
+All but the head share the home as a JuiceFS volume. Every part can be killed, and `mend` brings back what is gone.
 """
 
 import contextlib
@@ -51,20 +50,18 @@ class Cluster:
         """Start and mount again whatever is gone."""
         rig, hosts = self.rig, self.rig.hosts
         if "head" not in hosts or _left(hosts["head"]):
-            for name in {*NODES, "head"} & set(hosts):
+            for host in hosts.values():
                 # A node stays with the head that it has joined.
-                end_ray(hosts[name])
+                end_ray(host)
             if "head" not in hosts:
                 rig.add("head", cores=0)
         for name in (*NODES, COMMANDS):
             if name in hosts and not self.volume.mounted(hosts[name]):
                 self.volume.mount(rig, hosts[name])
-        if COMMANDS not in hosts:
-            rig.hold(COMMANDS, self.volume.setup(COMMANDS))
-        for name in NODES:
+        for name in (*NODES, COMMANDS):
             if name not in hosts:
-                rig.add(name, cores=1, setup=self.volume.setup(name))
-        for host in (hosts["head"], *self.nodes):
+                rig.add(name, cores=int(name in NODES), setup=self.volume.setup(name))
+        for host in hosts.values():
             if _left(host):
                 rig.join(host)
 
