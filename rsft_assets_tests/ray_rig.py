@@ -27,12 +27,14 @@ import rsft_assets
 
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
-_START_SECONDS = 300
+_START_SECONDS, _TRIES = 100, 3
+"""A raylet ends itself where its agents do not start within 45 seconds: on busy cores it is started again."""
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
 _NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
 _NOT_ON_THE_HEAD = ("--include-dashboard=false", "--no-monitor")
 """What would start beside its raylet, which waits for its agents for less than a minute."""
+_RAY = ("ray.scripts.scripts", "raylet/raylet", "gcs_server")
 _STORE_BYTES = "80000000"
 
 
@@ -142,7 +144,7 @@ class RayRig:
             stderr=subprocess.STDOUT,
         )
         try:
-            _await_line("host is up", holder, Path(log.name))
+            assert _says("host is up", holder, Path(log.name)), Path(log.name).read_text()
         except BaseException:
             holder.kill()
             raise
@@ -152,14 +154,26 @@ class RayRig:
 
     def join(self, host: Host) -> None:
         """Make a host a node of the cluster, at first or again, and wait for that."""
-        log = (self.folder / f"{host.name}.log").open("wb")
-        host.ray = subprocess.Popen(
-            [*host.inside, *host.join],
-            env=self.environment(host.environment),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        _await_line("Ray runtime started", host.ray, Path(log.name))
+        for _ in range(_TRIES):
+            log = (self.folder / f"{host.name}.log").open("wb")
+            host.ray = subprocess.Popen(
+                [*host.inside, *host.join],
+                env=self.environment(host.environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            if _says("Ray runtime started", host.ray, Path(log.name)):
+                return
+            self.leave(host)
+        raise AssertionError(Path(log.name).read_text())
+
+    def leave(self, host: Host) -> None:
+        """Kill the raylet of a host and what started it; its workers, and their steps, end by themselves."""
+        for process in [process for word in _RAY for process in host.processes(word)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if host.ray:
+            host.ray.wait()
 
     def kill(self, host: Host) -> None:
         """All of a host at once, as if its power were cut."""
@@ -227,8 +241,11 @@ def _pid_space(pid: int) -> int:
     return 0
 
 
-def _await_line(words: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
+def _says(words: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether a process writes this into its log before it ends, and in time."""
+    until = time.monotonic() + 1.5 * _START_SECONDS
     while words.encode() not in log.read_bytes():
-        assert process.poll() is None and time.monotonic() < until, log.read_text()
+        if process.poll() is not None or time.monotonic() >= until:
+            return False
         time.sleep(0.1)
+    return True

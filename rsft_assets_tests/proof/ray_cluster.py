@@ -20,7 +20,6 @@ NODES, COMMANDS = ("one", "two"), "login"
 PLACEMENT = f'[default]\nlauncher = "ray"\nray_address = "{ADDRESS}"\nray_pieces = 2\n'
 _STEP, _DRIVER = "-m rsft_assets.steps.", "-m rsft_assets.defs.on_ray.driver"
 _COMMAND, _WORKER = " materialize ", "ray::"
-_RAY = ("ray.scripts.scripts", "raylet/raylet", "gcs_server")
 _FROZEN_SECONDS = 75.0
 """The head takes a node for dead after a minute."""
 _ENDS_SECONDS = 30.0
@@ -52,7 +51,7 @@ class Cluster:
         if "head" not in hosts or _left(hosts["head"]):
             for host in hosts.values():
                 # A node stays with the head that it has joined.
-                end_ray(host)
+                rig.leave(host)
             if "head" not in hosts:
                 rig.add("head", cores=0)
         for name in (*NODES, COMMANDS):
@@ -85,15 +84,6 @@ class Cluster:
 
     def command(self) -> psutil.Process | None:
         return next((one for one in self.login.processes(_COMMAND) if _DRIVER not in " ".join(one.cmdline())), None)
-
-
-def end_ray(host: Host) -> None:
-    """Kill a raylet and what started it; its workers, and their steps, end by themselves."""
-    for process in [process for word in _RAY for process in host.processes(word)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    if host.ray:
-        host.ray.wait(_ENDS_SECONDS)
 
 
 def _left(host: Host) -> bool:
