@@ -48,6 +48,8 @@ _LONGEST_AWAY = 20.0
 _ANSWER_SECONDS = 600.0
 _COMMAND_SECONDS = 1_800.0
 _LOOK_EVERY_SECONDS = 0.5
+_FAILURES = 3
+"""Of commands that nothing has hit, one after another: nodes do not answer in time where other programs are busy."""
 _KEYS = {
     "responses.parquet": "response_id",
     "verdicts.parquet": "response_id",
@@ -117,6 +119,7 @@ class Attack:
         self.bench, self.cluster, self.numbers = bench, cluster, numbers
         self.log = bench.home / "ray.log"
         self.kills: list[Kill] = []
+        self.failures: list[str] = []
         self.homes = 0
         self.begin()
 
@@ -125,10 +128,8 @@ class Attack:
             while not self.hit(victim, stage):
                 pass
         self.cluster.mend()
-        if self.command.wait() != 0:
-            self.again()
-            self.command.wait()
-            self.require_done()
+        while self.command.wait() != 0:
+            self.go_on()
         self.check()
         return self.kills
 
@@ -141,10 +142,16 @@ class Attack:
     def again(self) -> None:
         self.hit_since, self.command = False, Command(self.bench, self.cluster, self.home, self.log)
 
-    def require_done(self) -> None:
-        """A command that nothing has hit succeeds."""
-        if not self.hit_since and self.command.status != 0:
-            self.lose(f"nothing was hit, and the command ended with {self.command.status}: {self.command.said()}")
+    def go_on(self) -> None:
+        """Start a command again that has failed."""
+        if self.hit_since:
+            self.failures.clear()
+        else:
+            self.failures.append(f"{self.command.status}: {self.command.said()}")
+        if len(self.failures) == _FAILURES:
+            self.lose(f"{_FAILURES} commands failed that nothing had hit: {'; '.join(self.failures)}")
+        self.cluster.mend()
+        self.again()
 
     def lose(self, words: str) -> None:
         raise Lost(f"after {'; '.join(map(str, self.kills)) or 'nothing'}: {words}")
@@ -152,14 +159,12 @@ class Attack:
     def hit(self, victim: str, stage: str) -> bool:
         """Hit once a step of this stage is at work on a node; whether there was something to hit."""
         while stage not in self.cluster.stages(self.cluster.nodes):
-            if self.command.status is not None:
-                self.require_done()
+            if self.command.status == 0:
+                self.check()
                 self.cluster.mend()
-                if self.command.status == 0:
-                    self.check()
-                    self.begin()
-                else:
-                    self.again()
+                self.begin()
+            elif self.command.status is not None:
+                self.go_on()
             time.sleep(_LOOK_EVERY_SECONDS)
         time.sleep(self.numbers.uniform(0.0, _LONGEST_DELAY))
         there, stages, from_here = self.cluster.steps(), self.cluster.stages(), self.log.stat().st_size
