@@ -8,6 +8,7 @@ reference, which one machine has made, and where kills are left the round begins
 import importlib.util
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -57,6 +58,7 @@ _KEYS = {
     "graded.parquet": "item_id, sample, grader, metric",
 }
 """What names a row of each file."""
+_TELLS = re.compile(r"is lost|has failed|exit status|locked by|pieces wait|cannot|did not answer|stopped")
 _LOOK = "import sys; from rsft_assets_tests.proof import ray; ray.look(*sys.argv[1:])"
 
 
@@ -252,9 +254,10 @@ class Command:
         return self.log.read_bytes()[self._start if start is None else start :].decode(errors="replace")
 
     def said(self, start: int | None = None) -> str:
-        """The last line."""
+        """The first line that tells of a problem, else the last."""
         lines = [line.strip() for line in self.words(start).splitlines() if line.strip()]
-        return lines[-1][:300] if lines else "nothing"
+        told = (line for line in lines if _TELLS.search(line))
+        return next(told, lines[-1] if lines else "nothing")[:300]
 
 
 def look(place: str, home: str) -> None:
