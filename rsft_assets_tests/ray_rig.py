@@ -17,8 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -26,12 +27,14 @@ import rsft_assets
 
 ADDRESS = "127.0.0.1:6379"
 _SOURCE = Path(rsft_assets.__file__).parents[1]
-_START_SECONDS = 300
+_START_SECONDS, _TRIES = 100, 3
+"""A raylet ends itself where its agents do not start within 45 seconds: on busy cores it is started again."""
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A namespace ends with its first process, that with `unshare`, and this with the test, even a killed one."""
 _NETWORK = (*_WITH_US, "unshare", "--map-root-user", "--net", "--fork", "--kill-child")
 _NOT_ON_THE_HEAD = ("--include-dashboard=false", "--no-monitor")
 """What would start beside its raylet, which waits for its agents for less than a minute."""
+_RAY = ("ray.scripts.scripts", "raylet/raylet", "gcs_server")
 _STORE_BYTES = "80000000"
 
 
@@ -41,16 +44,12 @@ class Host:
 
     name: str
     holder: subprocess.Popen[bytes]
-    join: list[str]
-    environment: dict[str, str]
+    first: psutil.Process
+    """Of its PID namespace; all others end with it."""
+    join: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
     ray: subprocess.Popen[bytes] | None = None
-    """That command at work; it ends where its raylet does."""
-
-    @property
-    def first(self) -> psutil.Process:
-        """The first process of its PID namespace, with which all others end."""
-        [first] = psutil.Process(self.holder.pid).children()
-        return first
+    """`join` at work; it ends where its raylet does."""
 
     @property
     def inside(self) -> list[str]:
@@ -60,8 +59,11 @@ class Host:
 
     def processes(self, word: str = "") -> list[psutil.Process]:
         """What runs on it, with this word in its command line."""
-        space = _pid_space(self.first)
-        found = [one for one in psutil.process_iter() if one != self.first and _pid_space(one) == space]
+        space, found = _pid_space(self.first.pid), []
+        for pid in psutil.pids():
+            if space and pid != self.first.pid and _pid_space(pid) == space:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found.append(psutil.Process(pid))
         return [one for one in found if word in " ".join(_command(one))]
 
 
@@ -141,24 +143,41 @@ class RayRig:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        host = self.hosts[name] = Host(name, holder, [], {})
-        _await_line("host is up", holder, Path(log.name))
-        return host
+        try:
+            assert _says("host is up", holder, Path(log.name)), Path(log.name).read_text()
+        except BaseException:
+            holder.kill()
+            raise
+        [first] = psutil.Process(holder.pid).children()
+        self.hosts[name] = Host(name, holder, first)
+        return self.hosts[name]
 
     def join(self, host: Host) -> None:
         """Make a host a node of the cluster, at first or again, and wait for that."""
-        log = (self.folder / f"{host.name}.log").open("wb")
-        host.ray = subprocess.Popen(
-            [*host.inside, *host.join],
-            env=self.environment(host.environment),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        _await_line("Ray runtime started", host.ray, Path(log.name))
+        for _ in range(_TRIES):
+            log = (self.folder / f"{host.name}.log").open("wb")
+            host.ray = subprocess.Popen(
+                [*host.inside, *host.join],
+                env=self.environment(host.environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            if _says("Ray runtime started", host.ray, Path(log.name)):
+                return
+            self.leave(host)
+        raise AssertionError(Path(log.name).read_text())
+
+    def leave(self, host: Host) -> None:
+        """Kill the raylet of a host and what started it; its workers, and their steps, end by themselves."""
+        for process in [process for word in _RAY for process in host.processes(word)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if host.ray:
+            host.ray.wait()
 
     def kill(self, host: Host) -> None:
         """All of a host at once, as if its power were cut."""
-        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+        with contextlib.suppress(psutil.NoSuchProcess):
             doomed = [host.first, *host.processes()]
             host.first.kill()
             psutil.wait_procs(doomed, timeout=20)
@@ -175,12 +194,18 @@ class RayRig:
         # On busy cores a raylet does not start within Ray's 30 seconds.
         return {**plain, **fixed, "RAY_raylet_start_wait_time_s": str(_START_SECONDS), **others}
 
-    def start(self, command: Sequence[str], on: Host | None = None, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self,
+        command: Sequence[str],
+        on: Host | None = None,
+        output: IO[str] | int = subprocess.PIPE,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """A command in the network, or on a host; not waited for."""
         return subprocess.Popen(
             [*(on.inside if on else self.inside), *command],
             env=self.environment(environment),
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -210,14 +235,17 @@ def _command(process: psutil.Process) -> list[str]:
     return []
 
 
-def _pid_space(process: psutil.Process) -> str:
+def _pid_space(pid: int) -> int:
     with contextlib.suppress(OSError):
-        return str(Path(f"/proc/{process.pid}/ns/pid").readlink())
-    return ""
+        return Path(f"/proc/{pid}/ns/pid").stat().st_ino
+    return 0
 
 
-def _await_line(words: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
+def _says(words: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether a process writes this into its log before it ends, and in time."""
+    until = time.monotonic() + 1.5 * _START_SECONDS
     while words.encode() not in log.read_bytes():
-        assert process.poll() is None and time.monotonic() < until, log.read_text()
+        if process.poll() is not None or time.monotonic() >= until:
+            return False
         time.sleep(0.1)
+    return True

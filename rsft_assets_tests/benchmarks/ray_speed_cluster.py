@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsft_assets_tests.proof.ray_cluster import end_ray
 from rsft_assets_tests.ray_rig import ADDRESS, Host, RayRig
 
 _LAUNCH = """
@@ -94,7 +93,7 @@ class Cluster:
         two = self.rig.hosts["two"]
         at_work = two.ray is not None and two.ray.poll() is None
         if nodes < 2 and at_work:
-            end_ray(two)
+            self.rig.leave(two)
         elif nodes == 2 and not at_work:
             self.rig.join(two)
 

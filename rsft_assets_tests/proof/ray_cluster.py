@@ -1,7 +1,6 @@
-"""The Ray cluster that is attacked: a head, two nodes of one core, and the host that commands run on.
+"""The Ray cluster that is attacked: a head, two nodes of one core, and a node without one, where commands run.
 
-The nodes and the host of commands share the home as a JuiceFS volume. Every part can be killed, and `mend` brings back
-what is gone.
+All but the head share the home as a JuiceFS volume. Every part can be killed, and `mend` brings back what is gone.
 """
 
 import contextlib
@@ -21,7 +20,6 @@ NODES, COMMANDS = ("one", "two"), "login"
 PLACEMENT = f'[default]\nlauncher = "ray"\nray_address = "{ADDRESS}"\nray_pieces = 2\n'
 _STEP, _DRIVER = "-m rsft_assets.steps.", "-m rsft_assets.defs.on_ray.driver"
 _COMMAND, _WORKER = " materialize ", "ray::"
-_RAY = ("ray.scripts.scripts", "raylet/raylet", "gcs_server")
 _FROZEN_SECONDS = 75.0
 """The head takes a node for dead after a minute."""
 _ENDS_SECONDS = 30.0
@@ -51,20 +49,18 @@ class Cluster:
         """Start and mount again whatever is gone."""
         rig, hosts = self.rig, self.rig.hosts
         if "head" not in hosts or _left(hosts["head"]):
-            for name in {*NODES, "head"} & set(hosts):
+            for host in hosts.values():
                 # A node stays with the head that it has joined.
-                end_ray(hosts[name])
+                rig.leave(host)
             if "head" not in hosts:
                 rig.add("head", cores=0)
         for name in (*NODES, COMMANDS):
             if name in hosts and not self.volume.mounted(hosts[name]):
                 self.volume.mount(rig, hosts[name])
-        if COMMANDS not in hosts:
-            rig.hold(COMMANDS, self.volume.setup(COMMANDS))
-        for name in NODES:
+        for name in (*NODES, COMMANDS):
             if name not in hosts:
-                rig.add(name, cores=1, setup=self.volume.setup(name))
-        for host in (hosts["head"], *self.nodes):
+                rig.add(name, cores=int(name in NODES), setup=self.volume.setup(name))
+        for host in hosts.values():
             if _left(host):
                 rig.join(host)
 
@@ -88,15 +84,6 @@ class Cluster:
 
     def command(self) -> psutil.Process | None:
         return next((one for one in self.login.processes(_COMMAND) if _DRIVER not in " ".join(one.cmdline())), None)
-
-
-def end_ray(host: Host) -> None:
-    """Kill a raylet and what started it; its workers, and their steps, end by themselves."""
-    for process in [process for word in _RAY for process in host.processes(word)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    if host.ray:
-        host.ray.wait(_ENDS_SECONDS)
 
 
 def _left(host: Host) -> bool:
