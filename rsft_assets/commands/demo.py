@@ -59,10 +59,10 @@ def demo_plan(study: Study, store: Store, *, full: bool) -> Plan:
 
 
 def bases_to_pretrain(study: Study, store: Store, *, full: bool) -> list[Ref]:
-    """The demo's base models that were not made in this home: missing, or adopted from the package."""
+    """The demo's base models that were not pretrained in this home as they are declared now."""
     models = dict.fromkeys(study.runs[name].model for name in demo_runs(study, full=full))
-    made = {ref: store.sound(ref) for ref in (Ref(f"base_models/{model}") for model in models)}
-    return [ref for ref, output in made.items() if output is None or output.manifest.origin != "computed"]
+    kept = {ref: store.kept(store.identity(study, ref)) for ref in (Ref(f"base_models/{model}") for model in models)}
+    return [ref for ref, output in kept.items() if output is None or output.manifest.origin != "computed"]
 
 
 def run_demo(*, full: bool = False, from_scratch: bool = False, as_json: bool) -> int:
@@ -170,8 +170,6 @@ def _score_table(rows: list[dict[str, Any]]) -> Table:
     for (benchmark, model, dataset), by_step in lines.items():
         cells = [_cell(by_step[step]) if step in by_step else "–" for step in steps]
         halves = [(row["high"] - row["low"]) / 2 for row in by_step.values() if row["value"] is not None]
-        if benchmark != shown and shown:
-            table.add_section()
         widest = f"{100 * max(halves):.0f}" if halves else "–"
         table.add_row("" if benchmark == shown else benchmark, model, dataset, *cells, widest)
         shown = benchmark

@@ -29,15 +29,19 @@ class NoAccess(Unavailable):
 def lost_home(home: Path, error: Exception) -> str:
     """Words for a home whose file system has failed; empty where that is not behind an error.
 
-    Libraries report it in errors of their own, so the home is asked, too.
+    Libraries report it in errors of their own, so the home is asked, unless the error names a file of it.
     """
-    cause = error if isinstance(error, OSError) and error.errno in _GONE else _answer_of(home)
+    cause = error if isinstance(error, OSError) and _is_of(home, error) else _answer_of(home)
     if cause is None:
         return ""
     return (
         f"{cause.strerror}: {cause.filename or home}; the file system of RSFT_HOME={home} has failed: mount it again, "
         "then run the same command again; finished work is kept"
     )
+
+
+def _is_of(home: Path, error: OSError) -> bool:
+    return error.errno in _GONE and isinstance(error.filename, str) and Path(error.filename).is_relative_to(home)
 
 
 def _answer_of(home: Path) -> OSError | None:

@@ -1,4 +1,4 @@
-"""The nano study: the paper's questions at a size that two CPU cores train in an hour, declared before it is run.
+"""The nano study: the paper's questions at a size that two CPU cores train, declared before it is run.
 
 Rows and batches are a thirty-second of the paper's, at the paper's number of steps, so that its settings keep their
 proportions: Setting 1 repeats many rows in large batches, Setting 2 repeats few rows, Setting 3 sees many rows once,

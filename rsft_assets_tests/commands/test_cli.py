@@ -1,5 +1,6 @@
 """The `rsft` command as a person types it: exit status, messages, JSON."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from rsft_assets.commands import cli
+from rsft_assets.specs.errors import lost_home
 
 DEAD_MOUNT = """
 import ctypes, os, sys
@@ -80,6 +82,14 @@ def test_a_home_whose_mount_is_dead_is_named_with_the_remedy(tmp_path, words):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert f"the file system of RSFT_HOME={tmp_path} has failed: mount it again, then run" in done.stderr
+
+
+def test_only_an_error_of_the_home_is_told_as_a_home_that_has_failed(tmp_path):
+    told = f"Input/output error: {tmp_path}/a; the file system of RSFT_HOME={tmp_path} has failed"
+    assert lost_home(tmp_path, OSError(errno.EIO, "Input/output error", f"{tmp_path}/a")).startswith(told)
+    for other in ("/dev/tty", None):
+        assert lost_home(tmp_path, OSError(errno.EIO, "Input/output error", other)) == ""
+    assert lost_home(tmp_path, ValueError("no file at all")) == ""
 
 
 @pytest.mark.parametrize("words", [("materialize", "queries/nano-math"), ("doctor",)])

@@ -1,14 +1,18 @@
 """What the demo makes, how it ends, and what it was kept under."""
 
+from dataclasses import replace
+
 import pytest
 
 from rsft_assets.commands import demo
-from rsft_assets.commands.demo import demo_plan, demo_runs, run_demo
+from rsft_assets.commands.demo import bases_to_pretrain, demo_plan, demo_runs, run_demo
 from rsft_assets.specs.lineage import TABLE_OF, Ref, inputs_of, score_ref
 from rsft_assets.specs.nano import DEMO_BENCHMARKS, DEMO_RUNS
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.base_models.make import make_base_model
 from rsft_assets.steps.questions.planning.actuals import last_plan
 from rsft_assets.steps.records.store import Store
+from rsft_assets_tests.stand_ins import stand_in
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,35 @@ def test_a_demo_that_fails_says_so_last(store, monkeypatch, capsys, full, failed
     assert run_demo(full=full, as_json=False) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(last)
     assert last_plan(store)["selection"] == (["demo", "--full"] if full else ["demo"])
+
+
+def adopted(study, store, ref):
+    return make_base_model(study, store, ref).manifest.origin == "adopted"
+
+
+def test_from_scratch_pretrains_what_this_home_has_not_pretrained_as_declared(study, store):
+    first, second = bases = [Ref("base_models/nano-300k"), Ref("base_models/nano-300k-plain")]
+    assert bases_to_pretrain(study, store, full=False) == bases
+    assert all(adopted(study, store, ref) for ref in bases)
+    assert bases_to_pretrain(study, store, full=False) == bases, "bases of the package were not pretrained here"
+    with store.build(study, first, force=True) as build:
+        stand_in(build.folder, first)
+        build.publish()
+    assert bases_to_pretrain(study, store, full=False) == [second]
+    changed = replace(study.models["nano-300k"].origin, seed=2)
+    other = replace(study, models={**study.models, "nano-300k": replace(study.models["nano-300k"], origin=changed)})
+    assert bases_to_pretrain(other, store, full=False) == bases, "another declaration is another base"
+
+
+def test_from_scratch_forces_the_bases_alone_and_ends_where_one_fails(store, monkeypatch, capsys):
+    plans = []
+
+    def fails(store, plan, *, vital, force=False):
+        plans.append((force, {ref.asset for ref in plan.refs}))
+        return 1, [{"assets": ["base_models/nano-300k"], "ok": False}], "1 of 2 not done"
+
+    monkeypatch.setattr(demo, "run_plan", fails)
+    assert run_demo(from_scratch=True, as_json=False) == 1
+    assert plans == [(True, {"base_models/nano-300k", "base_models/nano-300k-plain"})]
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stopped: base_models/nano-300k failed")
+    assert last_plan(store)["selection"] == ["demo", "--from-scratch"]

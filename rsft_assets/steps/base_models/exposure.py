@@ -24,6 +24,7 @@ from rsft_assets.steps.nano.skills import items
 
 _EQUATION = re.compile(r"\d+[-+*]\d+=\d+")
 _TOKENS_PER_TEXT = 45
+"""On average."""
 _PER = 10_000
 
 

@@ -17,6 +17,7 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.study import load_study
+from rsft_assets.steps.records.checked import difference
 from rsft_assets.steps.records.identity import Identity, materialize_command
 from rsft_assets.steps.records.manifest import write_manifest
 from rsft_assets.steps.records.store import Build, Output, Store
@@ -32,7 +33,8 @@ def shipped(identity: Identity) -> Output | None:
     if not folder.exists():
         return None
     output = Output.at(folder)
-    if problem := output.damage(content=True):
+    # Not `damage(content=True)`, which notes beside the files that they were read: the package is not written to.
+    if problem := output.damage(content=False) or difference(folder, output.manifest.files):
         raise StepError(
             f"{identity.ref}: the model that comes with the package is damaged: {problem}; install the package again, "
             f"or make the model from scratch: {from_scratch_command(identity.ref)}"

@@ -54,12 +54,5 @@ def _draw_panel(axes: Axes, rows: Rows, colours: dict[str, Any], lines: dict[str
     style.share_axis(axes, rows[0]["unit"])
     axes.set_xlabel("optimizer step")
     for arm in by_arm(rows).values():
-        line = max(by(arm, "run").values(), key=len)
-        value, low, high = ("arm_value", "arm_low", "arm_high") if line[0]["seeds"] > 1 else ("value", "low", "high")
-        look = colours[line[0]["model"]] | lines[line[0]["dataset"]]
-        x = [places[row["step"]] for row in line]
-        axes.plot(x, [row[value] for row in line], marker="o", markersize=3, **look)
-        if all(row[low] is not None for row in line):
-            bounds = [row[low] for row in line], [row[high] for row in line]
-            axes.fill_between(x, *bounds, color=look["color"], alpha=0.1, linewidth=0)
+        style.arm_over_steps(axes, arm, places, colours[arm[0]["model"]] | lines[arm[0]["dataset"]])
     style.benchmark_title(axes, rows[0])

@@ -71,15 +71,9 @@ def _draw_panel(axes: Axes, rows: Rows, sets: dict[str, Any], models: dict[str, 
     arms = by_arm(rows)
     dips = 0
     for arm in arms.values():
-        line = max(by(arm, "run").values(), key=len)
-        value, low, high = ("arm_value", "arm_low", "arm_high") if line[0]["seeds"] > 1 else ("value", "low", "high")
-        look = sets[line[0]["dataset"]] | models[line[0]["model"]]
-        x = [places[row["step"]] for row in line]
-        axes.plot(x, [row[value] for row in line], marker="o", markersize=3, **look)
-        if all(row[low] is not None for row in line):
-            bounds = [row[low] for row in line], [row[high] for row in line]
-            axes.fill_between(x, *bounds, color=look["color"], alpha=0.12, linewidth=0)
-        for row in (row for row in line if row["is_valley"]):
-            dips += 1
-            style.mark_dip(axes, places[row["step"]], row[value], look["color"])
+        look = sets[arm[0]["dataset"]] | models[arm[0]["model"]]
+        for row, value in style.arm_over_steps(axes, arm, places, look):
+            if row["is_valley"]:
+                dips += 1
+                style.mark_dip(axes, places[row["step"]], value, look["color"])
     style.benchmark_title(axes, rows[0], f"{dips} of {len(arms)} dip and recover")

@@ -217,6 +217,20 @@ def whisker(
     axes.plot([x], [y], linestyle="none", alpha=0.4 if pale else 1, **look)
 
 
+def arm_over_steps(
+    axes: Axes, arm: Rows, places: Mapping[int, int], look: Mapping[str, Any]
+) -> list[tuple[dict[str, Any], float]]:
+    """A line with its 95 % band: the mean over an arm's seeds, or its only run. Returns each row with its value."""
+    line = max(by(arm, "run").values(), key=len)
+    value, low, high = ("arm_value", "arm_low", "arm_high") if line[0]["seeds"] > 1 else ("value", "low", "high")
+    x = [places[row["step"]] for row in line]
+    axes.plot(x, [row[value] for row in line], marker="o", markersize=3, **look)
+    if all(row[low] is not None for row in line):
+        bounds = [row[low] for row in line], [row[high] for row in line]
+        axes.fill_between(x, *bounds, color=look["color"], alpha=0.12, linewidth=0)
+    return [(row, row[value]) for row in line]
+
+
 def mark_dip(axes: Axes, x: float, y: float, colour: str) -> None:
     """A triangle over the step at which a run has dipped."""
     axes.annotate(

@@ -36,7 +36,7 @@ _PARTS = ("state-*", ".writing-*", "*.writing", "tokens-*", "held-out-*", "start
 _LOCK = ".lock"
 UNREADABLE = "\0"
 """In the place of a folder: what a manifest that cannot be read would name."""
-_PASSING = re.compile(r"\..+\.json\.\d+|\.ray-.+")
+_TEMPORARY = re.compile(r"\..+\.json\.\d+|\.ray-.+")
 """JSON that has no name yet (`write_json`), and what a launcher writes to see whether Ray's nodes share the home."""
 _YOUNG_SECONDS = 600.0
 
@@ -150,12 +150,12 @@ def _unfinished(store: Store) -> Iterator[Item]:
 
 
 def _left_by_kills(store: Store) -> Iterator[Item]:
-    """What a kill leaves beside what is published: the hidden files of a work folder, and `_PASSING`."""
+    """What a kill leaves beside what is published: the hidden files of a work folder, and `_TEMPORARY`."""
     for path in sorted(store.home.rglob(".*")):
         published = (path.parent / FILE_NAME).is_file() and path.name != CHECKED
         if any(part.startswith(".") for part in path.parent.relative_to(store.home).parts):
             continue  # part of a work folder
-        if not published and not _PASSING.fullmatch(path.name):
+        if not published and not _TEMPORARY.fullmatch(path.name):
             continue
         # A living process may have renamed it meanwhile.
         with contextlib.suppress(FileNotFoundError):

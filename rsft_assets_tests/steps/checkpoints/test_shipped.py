@@ -56,13 +56,15 @@ def test_the_weights_are_small():
     assert sum(path.stat().st_size for path in shipped.SHIPPED.rglob("*.safetensors")) < 5_000_000
 
 
-def test_a_shipped_base_is_adopted_and_has_the_digest_of_the_one_that_was_made(study, store):
+def test_a_shipped_base_is_adopted_and_has_the_digest_of_the_one_that_was_made(study, store, package):
+    files = sorted(package.rglob("*"))
     output = make_base_model(study, store, REF)
     assert output.manifest.origin == "adopted"
     assert output.manifest.adopted_from["package"].startswith("rsft_assets ")
     assert output.manifest.adopted_from["from_scratch"] == "rsft materialize base_models/nano-300k --force"
     assert output.digest == shipped.shipped(store.identity(study, REF)).digest
     assert output.damage(content=True) is None
+    assert sorted(package.rglob("*")) == files, "the package is not written to"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "manifest.json"])

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from rsft_assets.specs import nano
 from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.models import MIXTURES
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.base_models.exposure import table
 from rsft_assets.steps.base_models.mixture import FORMS, asked_to_work_out, documents, labelled_documents
 from rsft_assets.steps.base_models.probes import PROBES
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
@@ -93,6 +96,20 @@ def test_each_kind_of_question_occurs_in_its_forms_and_no_other(mixture):
     for text in itertools.islice(labelled_documents(mixture, seed=1), 3_000):
         assert ("<think>" in text.text) == (text.form == "thinking")
         assert text.text.startswith("Work out") == (text.form == "steps")
+
+
+def test_the_table_of_what_a_base_has_read_tells_the_distances():
+    study = load_study()
+    model = study.models["nano-300k-much"]
+    short = replace(model, origin=replace(model.origin, steps=40))
+    lines = table(replace(study, models={"nano-300k-much": short}), "nano-300k-much")
+    cells = {line.split(" | ")[0].removeprefix("| "): line.strip("| ").split(" | ")[1:] for line in lines[2:]}
+    read = {name: [count != "0" for count in counts[:4]] for name, counts in cells.items()}
+    assert read["Nano math"] == read["Nano dot product"] == [True] * 4
+    assert read["Nano alternating sum"] == [True, True, True, False]
+    assert read["Nano numbers above"] == [True, True, False, False]
+    assert read["Nano countdown"] == read["Nano facts"] == [True, False, False, False]
+    assert 0 < int(cells["Nano math"][4].rstrip("%")) <= 100 and cells["Nano facts"][4:] == ["–", "–"]
 
 
 def test_what_is_fine_tuned_has_every_form_and_every_other_benchmark_of_reasoning_as_many_or_fewer():

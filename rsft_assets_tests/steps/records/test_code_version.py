@@ -21,7 +21,7 @@ NO_STAGE = (
     *("steps/processes", "steps/questions", "steps/questions/planning", "steps/questions/tracing"),
     *("steps/results", "steps/figures", "steps/report", "steps/publish"),
 )
-"""Folders that make nothing of a stage."""
+"""Folders that make nothing of a stage; nor do base models that come with the package, whose digests are recorded."""
 STAGES_OF = {
     "steps/queries": {"queries"},
     "steps/responses": {"responses"},
@@ -66,7 +66,7 @@ def expected(path: str) -> set[str]:
         return {"scores"}
     if path in READING:
         return {"scores", "benchmarks"}
-    return set() if folder in NO_STAGE else STAGES_OF[folder]
+    return set() if folder in NO_STAGE or path.startswith("shipped/") else STAGES_OF[folder]
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def test_every_file_drifts_exactly_the_stages_that_it_makes(package):
     assert len(files) > 240, "the walk must see the package"
     wrong = {}
     for path in files:
-        text = path.read_text()
-        path.write_text(f"{text}\nCHANGED = 1\n")
+        content = path.read_bytes()
+        path.write_bytes(content + b"\nCHANGED = 1\n")
         after = versions(package)
-        path.write_text(text)
+        path.write_bytes(content)
         name = path.relative_to(package).as_posix()
         drifted = {stage for stage in TABLE_OF if after[stage] != before[stage]}
         if drifted != expected(name):
