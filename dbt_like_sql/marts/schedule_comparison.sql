@@ -1,5 +1,6 @@
 -- Does it pay to repeat data? Runs of one model on the same data (or its first rows), as many steps long, at
--- their ends: the paper's Table 1. The reference is the setting that reads the most rows, on the most passes.
+-- their ends: the paper's Table 1. The reference is the setting that reads the most rows, on the most passes; of several
+-- such, the one that the study uses most.
 -- Where rows repeated stand against more rows seen less often, in the same batches at the same rate, so that both read
 -- as much, nothing else differs: `fresh` is the arm that repeats least, and the difference to it is repetition's own.
 -- An arm that is shorter or longer than the study's usual schedule on the same set stands beside that: `usual`.
@@ -33,7 +34,8 @@ ranked AS (
     SELECT
         *,
         first_value(arm) OVER (
-            PARTITION BY model, data_family, total_steps, precision ORDER BY rows_read DESC, epochs DESC, arm
+            PARTITION BY model, data_family, total_steps, precision
+            ORDER BY rows_read DESC, epochs DESC, schedule_runs DESC, arm
         ) AS reference,
         first_value(arm) OVER (
             PARTITION BY model, data_family, total_steps, precision, batch_size, lr, decay ORDER BY epochs, arm

@@ -31,7 +31,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     for axes, panel in zip(grid.flat, panels, strict=False):
         _draw_panel(axes, panel, colours, lines)
     handles, names = style.legend_of(colours, lines)
-    grid[0][0].legend(handles, names, loc="best", fontsize=7.5)
+    canvas.legend(handles, names, loc="outside upper center", ncols=len(names))
     words = {row["model"]: row["model_description"] for row in shown}
     caption = " ".join(f"{model}: {words[model]}" for _, model in bases if words[model])
     style.note(canvas, f"{caption} Lines: means over training seeds. Bands: 95 % intervals.", 52 * across)
@@ -39,12 +39,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 
 def _panels(rows: Rows) -> list[Rows]:
-    """Of each group of benchmarks at most three: the first, the middle one and the last, as the study orders them."""
+    """Of each group of benchmarks at most three: the first two and the last, as the study orders them."""
     panels: list[Rows] = []
     for of_group in by(style.in_group_order(rows), "benchmark_group").values():
         benchmarks = list(by(of_group, "benchmark").values())
         if len(benchmarks) > _MOST_OF_A_GROUP:
-            benchmarks = [benchmarks[0], benchmarks[len(benchmarks) // 2], benchmarks[-1]]
+            benchmarks = [*benchmarks[:2], benchmarks[-1]]
         panels += benchmarks
     return panels
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from rsft_assets.steps.figures import style
-from rsft_assets.steps.figures.style import GREY, LINES, Rows, by, by_arm
+from rsft_assets.steps.figures.style import GREY, LINES, MARKERS, Rows, by, by_arm
 
 
 def draw(rows: Rows, study: str) -> Canvas | None:
@@ -41,8 +41,9 @@ def _panel(
     axes.axhline(0, color=GREY, linewidth=0.9)
     datasets = list(looks)
     for (source, dataset, family, mixture), line in by(rows, "source", "dataset", "family", "mixture").items():
-        look = looks[dataset]
         place = families.index((family, mixture))
+        # A family of one model has no line to tell it by.
+        look = looks[dataset] | ({"marker": MARKERS[place % len(MARKERS)]} if len(families) > 1 else {})
         # A hair's breadth apart, so that intervals at one size can be told apart.
         nudge = 1 + 0.035 * (datasets.index(dataset) - (len(datasets) - 1) / 2) + 0.05 * place * (mixture is not None)
         means = [own[0] for own in by_arm(line).values()]

@@ -114,7 +114,7 @@ FIGURES = (
         query="""
             SELECT * FROM marts.schedule_comparison
             WHERE study = $study AND is_default
-            ORDER BY source, model, total_steps, rows_read DESC, run, position""",
+            ORDER BY source, model, total_steps, is_reference DESC, rows_read DESC, run, position""",
         reads=("marts.schedule_comparison",),
     ),
     Figure(

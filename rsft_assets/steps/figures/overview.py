@@ -47,8 +47,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 
 def _panels(rows: Rows) -> list[Rows]:
-    """For each kind of benchmark the one with the most scores and items, for the model with the most arms."""
-    panels = []
+    """For each kind of benchmark the first with the most scores and items, for the model with the most arms."""
+    rows, panels = style.in_group_order(rows), []
     for group in GROUPS:
         of_group = by([row for row in rows if row["benchmark_group"] == group], "benchmark")
         if of_group:

@@ -1,12 +1,17 @@
-"""Settings of one model at equal steps: a panel for each benchmark, a point with its interval for each setting."""
+"""Settings of one model at equal steps: panels for benchmarks, points with intervals for settings."""
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from rsft_assets.steps.figures import style
 from rsft_assets.steps.figures.style import GREY, MARKERS, Rows, by, by_arm
+
+_ACROSS = 4
+_BELOW = 1.2
+"""How far below a setting stands what its repetition alone changes."""
 
 
 def draw(rows: Rows, study: str) -> Canvas | None:
@@ -14,14 +19,28 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     rows = [row for group in _comparable(rows) for row in group]
     if not rows:
         return None
-    panels = by(style.in_group_order(rows), "model", "total_steps", "benchmark")
-    tall = max(len(by_arm(own)) + 1.4 * len(_repeated(own)) for own in panels.values())
-    canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=0.8 + 0.35 * tall)
-    several = len({(model, steps) for model, steps, _ in panels}) > 1
+    lines = []
+    for (model, steps), own in by(style.in_group_order(rows), "model", "total_steps").items():
+        panels = list(by(own, "benchmark").values())
+        lines += [(f"{model},\n{steps} steps", own, panels[i : i + _ACROSS]) for i in range(0, len(panels), _ACROSS)]
+    across = max(len(panels) for *_, panels in lines)
+    heights = [0.9 + 0.3 * (len(by_arm(own)) + 1.4 * len(_repeated(own))) for _, own, _ in lines]
+    canvas, grid = plt.subplots(
+        len(lines), across, figsize=(2.6 + 2.1 * across, sum(heights)), height_ratios=heights, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes in grid.flat:
+        axes.axis("off")
+    several = len({title for title, *_ in lines}) > 1
     looks = style.set_looks(row["dataset"] for row in rows)
-    for axes, ((model, steps, _), of) in zip(grid, panels.items(), strict=True):
-        _panel(axes, of, looks)
-        style.benchmark_title(axes, of[0], f"{model}, {steps} steps" if several else "")
+    for line, (title, own, panels) in zip(grid, lines, strict=True):
+        places, ticks = _places(own)
+        for axes, of in zip(line, panels, strict=False):
+            axes.axis("on")
+            _panel(axes, of, places, ticks, looks)
+            axes.tick_params(axis="y", labelleft=axes is line[0])
+            style.benchmark_title(axes, of[0])
+        line[0].set_ylabel(title if several else "", fontweight="bold")
     caption = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
         "setting of the set, which the dotted line continues, each by itself. "
@@ -33,7 +52,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
             "size; the short upright line is the score of the latter."
         )
     caption += style.seed_words(rows, " * published by the paper.")
-    style.note(canvas, caption, 48 * min(3, len(panels)))
+    style.note(canvas, caption, 40 + 32 * across)
     return canvas
 
 
@@ -52,22 +71,33 @@ def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
     return {arm: of[0] for arm, of in found.items() if of}
 
 
-def _panel(axes: Axes, rows: Rows, looks: dict[str, dict[str, Any]]) -> None:
-    style.share_axis(axes, rows[0]["unit"], flat=True)
+def _places(rows: Rows) -> tuple[dict[Any, float], dict[float, str]]:
+    """Where each setting stands, the same in every panel of a line, and what is written there."""
     arms, repeated = by_arm(rows), _repeated(rows)
-    labels = dict(zip(arms, _labels([arm[0] for arm in arms.values()]), strict=True))
+    places: dict[Any, float] = {}
     ticks: dict[float, str] = {}
     y = 0.0
-    for place, (name, arm) in enumerate(arms.items()):
-        look = looks[arm[0]["dataset"]] | {"marker": MARKERS[place % len(MARKERS)]}
-        ticks[y] = labels[name]
-        _setting(axes, arm, y, look)
+    for name, label in zip(arms, _labels([arm[0] for arm in arms.values()]), strict=True):
+        places[name] = y
+        ticks[y] = label
         if name in repeated:
-            y -= 1.2
-            ticks[y] = f"repetition alone: {_few(repeated[name])}"
-            _repetition(axes, repeated[name], y, look)
-            y -= 0.2
+            ticks[y - _BELOW] = f"repetition alone: {_few(repeated[name])}"
+            y -= _BELOW + 0.2
         y -= 1
+    return places, ticks
+
+
+def _panel(
+    axes: Axes, rows: Rows, places: dict[Any, float], ticks: dict[float, str], looks: dict[str, dict[str, Any]]
+) -> None:
+    style.share_axis(axes, rows[0]["unit"], flat=True)
+    repeated = _repeated(rows)
+    for name, arm in by_arm(rows).items():
+        place = list(places).index(name)
+        look = looks[arm[0]["dataset"]] | {"marker": MARKERS[place % len(MARKERS)]}
+        _setting(axes, arm, places[name], look)
+        if name in repeated:
+            _repetition(axes, repeated[name], places[name] - _BELOW, look)
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.set_ylim(min(ticks) - 0.6, 0.6)
     axes.grid(axis="x")
