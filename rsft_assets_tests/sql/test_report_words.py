@@ -362,6 +362,13 @@ def test_repetition_alone_has_a_row_of_its_own():
     assert labels == ["160 rows × 1", "40 rows × 4", "repetition alone: \n40 × 4 against 160 × 1"]
     upright = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_ydata())) == 2]
     assert upright == [pytest.approx(0.5)]
+    third = few | {"dataset": "third", "benchmark": "c", "position": 2}
+    with house_style():
+        canvas = schedule_comparison.draw([once, few, once | {"benchmark": "c", "position": 2}, third], "s")
+    named, other = canvas.axes
+    assert [axes.yaxis.get_tick_params()["labelleft"] for axes in canvas.axes] == [True, False]
+    assert list(named.get_yticks()) == list(other.get_yticks()), "a setting stands at one height in every panel"
+    assert len(named.get_yticks()) == 5
 
 
 @pytest.mark.parametrize(
