@@ -26,6 +26,7 @@ from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.store import Output, Store
 
 _RETRIES = 3
+_NAMED = 4
 
 
 @dataclass
@@ -178,8 +179,8 @@ def materialize_stage(
     store = Store.from_env()
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))
-    for ref in past_the_end:
-        context.log.warning(f"skipped {ref}: the run ends before step {ref.step}")
+    if past_the_end:
+        context.log.warning(f"skipped, since their runs end before these steps: {_named(past_the_end)}")
     try:
         store.check_writable()
         left = run.keep_finished(refs)
@@ -213,5 +214,9 @@ def _failure(
 ) -> dg.Failure:
     """What a person needs to see: which partitions, why, and what else there is to read or to click."""
     missing = [ref for ref in refs if ref not in run.recorded]
-    names = ", ".join(map(str, missing[:4])) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+    names = _named(missing)
     return failure(": ".join(filter(None, (names, message))), **metadata, **{"not made": names or "nothing"})
+
+
+def _named(refs: Sequence[Ref]) -> str:
+    return ", ".join(map(str, refs[:_NAMED])) + (f" and {len(refs) - _NAMED} more" if len(refs) > _NAMED else "")

@@ -102,7 +102,7 @@ def _range_of(batch: Batch) -> dict[str, str]:
     if batch.partitions == ("",):
         return {}
     study = load_study()
-    first, last = (dagster_key(study, Ref(batch.assets[0], batch.partitions[place])) for place in (0, -1))
+    first, last = (dagster_key(study, Ref(batch.assets[0], corner)) for corner in batch.corners)
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 

@@ -1,4 +1,4 @@
-"""Several runs trained at the same time on one machine: each in processes of its own, each on a GPU or a core.
+"""Several runs trained at the same time on one machine: each in other processes, each on a GPU or a core.
 
     side_by_side(names, at_once, train_one)     # train_one(name, beside) -> outputs
 
@@ -6,6 +6,7 @@ All end before this returns. If a run fails, the others finish, and the error na
 and on an unexpected error, which is raised as it is, each run saves its state.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -27,21 +28,24 @@ TrainOne = Callable[[str, RunSlot], list[Output]]
 def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train_one: TrainOne) -> list[Output]:
     """Every output, in the order of the names; raises one `StepError` that names each run that failed."""
     stop, preparing = threading.Event(), threading.Lock()
-    devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    for device in _devices(placement, at_once):
-        devices.put(device)
+    slots = [RunSlot(stop, preparing, device) for device in _devices(placement, at_once)]
+    free: queue.SimpleQueue[RunSlot] = queue.SimpleQueue()
+    for slot in slots:
+        free.put(slot)
 
     def one(name: str) -> list[Output]:
-        device = devices.get()
+        slot = free.get()
         try:
             if stop.is_set():
                 raise Stopped("the runs beside it")
-            return train_one(name, RunSlot(stop, preparing, device))
+            return train_one(name, slot)
         finally:
-            devices.put(device)
+            free.put(slot)
 
     log.info("%d runs, %d at a time", len(names), at_once)
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
+    with contextlib.ExitStack() as ending, ThreadPoolExecutor(max_workers=at_once) as pool:
+        for slot in slots:
+            ending.callback(slot.close)
         failed: dict[str, str] = {}
         try:
             futures = {pool.submit(one, name): name for name in names}

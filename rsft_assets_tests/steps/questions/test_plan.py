@@ -47,12 +47,14 @@ def test_a_glob_that_matches_nothing_is_answered_with_the_nearest(selection, wor
         select(STUDY, [selection])
 
 
-def test_all_scores_of_a_model_are_one_batch_a_block(store):
+def test_all_runs_of_a_model_are_one_batch_however_long_they_are(store):
     plan = make_plan(STUDY, store, Selection(("scores/nano-300k/*",), upstream=True))
-    scores = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
-    # Runs of one length are one block, and one engine serves all benchmarks of it.
-    assert len(scores) == len({STUDY.steps_of(run) for run in STUDY.runs_of("nano-300k")})
-    assert {len(batch.assets) for batch in scores} == {len(STUDY.benchmarks_of("nano-300k"))}
+    [scores] = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
+    [checkpoints] = [batch for batch in plan.batches if batch.assets == ("checkpoints/nano-300k",)]
+    assert len({STUDY.steps_of(run)[-1] for run in STUDY.runs_of("nano-300k")}) > 1
+    assert scores.partitions == checkpoints.partitions == tuple(partitions_of(STUDY, "checkpoints/nano-300k"))
+    # One engine serves all benchmarks.
+    assert len(scores.assets) == len(STUDY.benchmarks_of("nano-300k"))
     stages = [Ref(batch.assets[0]).stage for batch in plan.batches]
     assert stages.index("queries") < stages.index("datasets") < stages.index("checkpoints") < stages.index("scores")
 
@@ -126,7 +128,7 @@ def test_blocks_hold_every_cell_asked_for_and_nothing_else_that_exists(asset):
     grid = partitions_definition(STUDY, asset)
     for wanted in (valid, valid[::2], valid[1:4], valid[-1:]):
         found = blocks(STUDY, asset, wanted)
-        corners = [tuple(dagster_key(STUDY, Ref(asset, block[place])) for place in (0, -1)) for block in found]
+        corners = [[dagster_key(STUDY, Ref(asset, key)) for key in Batch((asset,), block).corners] for block in found]
         held = [
             names[key]
             for first, last in corners

@@ -5,7 +5,7 @@
 
 One process trains in this one, unless other runs train beside it. Several are started here, all but the first with
 a log of their own; the first failure ends the others, and its message becomes ours. A signal to stop is passed on
-and waited for.
+and waited for. Where runs train side by side, each in one process, that process trains the next run as well.
 
 On several machines, start the step itself under torchrun on each, with RSFT_HOME on a shared disk; the first
 process then plans, and the others follow it:
@@ -21,12 +21,14 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsft_assets.specs.errors import SpecError, StepError
@@ -43,11 +45,12 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.05
 _LOG_LINES = 8
+_DONE = b"done\n"
 
 
 @dataclass(frozen=True)
 class RunSlot:
-    """The place of one run among several that train side by side."""
+    """A place where one run after another is trained, beside others."""
 
     stop: threading.Event
     """Set where all of them are to stop."""
@@ -55,6 +58,13 @@ class RunSlot:
     """Held while one of them prepares its training."""
     gpu: str | None = None
     """The only devices that its processes see, as CUDA_VISIBLE_DEVICES names them; None leaves what is visible."""
+    kept: list["TrainingProcess"] = field(default_factory=list)
+    """The process that has trained here, and waits for the next run."""
+
+    def close(self) -> None:
+        """End the process that waits."""
+        if self.kept:
+            _dismiss([self.kept.pop()])
 
 
 @contextlib.contextmanager
@@ -71,16 +81,23 @@ def trainer(folder: Path, placement: Placement, slot: RunSlot | None = None) -> 
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / MEETING_POINT, folder / JOB_FILE, *folder.glob("error-*.json")):
         old.unlink(missing_ok=True)
-    processes = [_start(folder, placement, rank, slot) for rank in range(placement.processes)]
+    if slot is not None and slot.kept:
+        processes = [slot.kept.pop()]
+    else:
+        processes = [TrainingProcess(folder, placement, rank, slot) for rank in range(placement.processes)]
 
     def train_to_the_end(job: Job) -> None:
-        job.write()
+        for process in processes:
+            process.give(job.write())
         try:
             _watch(processes, job, slot)
         except (Stopped, KeyboardInterrupt) as stop:
             # Saving needs all of them: if one has ended, the others would wait for it.
             end(processes, seconds=_GRACE_SECONDS, after_first=True)
             raise Stopped(str(stop) or "Ctrl-C") from None
+        if slot is not None and len(processes) == 1:
+            slot.kept.append(processes.pop())
+        _dismiss(processes)
 
     try:
         yield train_to_the_end
@@ -139,44 +156,70 @@ def dismiss_followers(placement: Placement, home: Path) -> None:
         _tell(None)
 
 
-def _start(folder: Path, placement: Placement, rank: int, slot: RunSlot | None) -> Child:
-    environment = {
-        **os.environ,
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(placement.processes),
-        "OMP_NUM_THREADS": str(placement.threads),
-    }
-    if slot is not None and slot.gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
-    if sys.platform == "linux" and not _uses_gpus(placement):
-        # The machine's name need not resolve, and its own processes need no network.
-        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch", str(folder)]
-    # The first process logs for all, in this process's log.
-    with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
-        return Child(command, env=environment, stdout=own or 2, stderr=own)
+class TrainingProcess(Child):
+    """One training process: it is given jobs, and answers when each has ended well."""
+
+    def __init__(self, folder: Path, placement: Placement, rank: int, slot: RunSlot | None) -> None:
+        environment = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(placement.processes),
+            "OMP_NUM_THREADS": str(placement.threads),
+        }
+        if slot is not None and slot.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
+        if sys.platform == "linux" and not _uses_gpus(placement):
+            # The machine's name need not resolve, and its own processes need no network.
+            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        command = [sys.executable, "-m", "rsft_assets.steps.checkpoints.training.launch"]
+        # The first process logs for all, in this process's log.
+        with (folder / f"process-{rank}.log").open("wb") if rank else contextlib.nullcontext() as own:
+            pipe = subprocess.PIPE
+            super().__init__(command, env=environment, stdin=pipe, stdout=pipe, stderr=own)
+
+    def give(self, job: Path) -> None:
+        """Let it train this job; of a process that has ended, the exit status tells."""
+        assert self.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(f"{job}\n".encode())
+            self.stdin.flush()
+
+    def has_answered(self) -> bool:
+        """Whether its job has ended well."""
+        assert self.stdout is not None
+        return bool(select.select([self.stdout], [], [], 0)[0]) and self.stdout.readline() == _DONE
 
 
 def _uses_gpus(placement: Placement) -> bool:
     return placement.device != "cpu" and bool(gpus())
 
 
-def _watch(processes: list[Child], job: Job, slot: RunSlot | None) -> None:
-    """Wait until all have ended well, or one has failed."""
+def _dismiss(processes: list[TrainingProcess]) -> None:
+    """Let processes end that have trained all they were given."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    end(processes, seconds=_GRACE_SECONDS, ask=False)
+
+
+def _watch(processes: list[TrainingProcess], job: Job, slot: RunSlot | None) -> None:
+    """Wait until all have trained the job, or one has failed."""
+    at_work = list(processes)
     while True:
         if slot is not None and slot.stop.is_set():
             raise Stopped("the runs beside it")
-        codes = [process.poll() for process in processes]
-        failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
-        if failed:
-            _raise_failure(processes, failed[0], job)
-        if all(code == 0 for code in codes):
+        # In this order: one that has answered may be told to end, and end well, at any time.
+        at_work = [process for process in at_work if not process.has_answered()]
+        if not at_work:
             return
+        ended = [process for process in at_work if process.poll() is not None and not process.has_answered()]
+        if ended:
+            _raise_failure(processes, processes.index(ended[0]), job)
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
+def _raise_failure(processes: list[TrainingProcess], rank: int, job: Job) -> None:
     # The process that ended first may not have the cause: others fail when it ends.
     end(processes, seconds=_GRACE_SECONDS)
     if all(process.returncode in (TRY_AGAIN, -signal.SIGTERM) for process in processes):
@@ -199,33 +242,35 @@ def _raise_failure(processes: list[Child], rank: int, job: Job) -> None:
     )
 
 
-def main(folder: Path) -> int:
-    """One training process, from the job that its folder holds or will hold; the exit status says how it ended."""
+def main() -> int:
+    """One training process, for each job whose file is named to it; the exit status says how the last one ended."""
     # SIGTERM ends this process unless the loop runs and has a state to save: no handler of ours would be called while
     # processes wait for each other.
     end_with_parent(int(os.environ[PARENT_SETTING]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # Libraries print to descriptor 1, of which only answers may come.
+    answers = os.dup(1)
+    os.dup2(2, 1)
     from rsft_assets.steps.checkpoints.training.process import load_libraries, run_job
 
     load_libraries()
-    while not (folder / JOB_FILE).exists():
-        time.sleep(_LOOK_EVERY_SECONDS)
     rank = os.environ["RANK"]
-    try:
-        job = Job.read(folder / JOB_FILE)
-        publish_for(job.command)
-        run_job(job)
-    except (StepError, SpecError) as error:
-        write_json(
-            folder / f"error-{rank}.json", {"message": str(error), "out_of_memory": isinstance(error, OutOfMemory)}
-        )
-        log.error("%s", error)
-        return 1
-    except (Stopped, KeyboardInterrupt) as error:
-        log.warning("stopped: %s", error)
-        return TRY_AGAIN
+    for line in sys.stdin:
+        job = Job.read(Path(line.rstrip("\n")))
+        try:
+            publish_for(job.command)
+            run_job(job)
+        except (StepError, SpecError) as error:
+            facts = {"message": str(error), "out_of_memory": isinstance(error, OutOfMemory)}
+            write_json(job.folder / f"error-{rank}.json", facts)
+            log.error("%s", error)
+            return 1
+        except (Stopped, KeyboardInterrupt) as error:
+            log.warning("stopped: %s", error)
+            return TRY_AGAIN
+        os.write(answers, _DONE)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())

@@ -58,10 +58,10 @@ def run_job(job: Job) -> None:
             _Training(job, device).go()
     except torch.OutOfMemoryError as error:
         cause = str(error).split(" GPU ")[0].rstrip(". ")
-    if cause or device != "cpu":
-        # For the next training of this process; DeepSpeed's flat weights are let go of by a second pass only.
-        gc.collect()
-        gc.collect()
+    # For the next training of this process; DeepSpeed's flat weights are let go of by a second pass only.
+    gc.collect()
+    gc.collect()
+    if device != "cpu":
         torch.cuda.empty_cache()
     if cause:
         raise _out_of_memory(job, device, cause)

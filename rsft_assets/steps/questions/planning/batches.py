@@ -1,6 +1,7 @@
 """Cells of a plan in batches: assets of one op with a block of partitions, each batch one Dagster run."""
 
 import itertools
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,6 +10,8 @@ from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.study import Study
 
 _T = TypeVar("_T")
+_GRID = ("checkpoints", "scores")
+_TO_THE_END = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,15 @@ class Batch:
 
     assets: tuple[str, ...]
     partitions: tuple[str, ...] = ("",)
-    """In order; the first and the last are the corners of the block."""
+    """In order."""
+
+    @property
+    def corners(self) -> tuple[str, str]:
+        """First and last cell of the block; the last one may lie past the end of its run."""
+        first, last = self.partitions[0], Ref(self.assets[0], self.partitions[-1])
+        if last.stage not in _GRID:
+            return first, last.partition
+        return first, f"{last.run}|{max(Ref(last.asset, partition).step for partition in self.partitions)}"
 
     @property
     def title(self) -> str:
@@ -51,16 +62,19 @@ def blocks(study: Study, asset: str, partitions: Sequence[str]) -> list[tuple[st
     """These partitions in the fewest ranges that hold them and, but for cells past an end, no others."""
     if tuple(partitions) == ("",):
         return [("",)]
-    if Ref(asset).stage not in ("checkpoints", "scores"):
+    if Ref(asset).stage not in _GRID:
         return [tuple(part) for part in _neighbours(partitions_of(study, asset), set(partitions))]
     by_run: dict[str, set[int]] = {}
     for ref in (Ref(asset, partition) for partition in partitions):
         by_run.setdefault(ref.run, set()).add(ref.step)
-    # Cells past the end of a short run may lie inside a block: they are skipped there.
+    # Cells past the end of a short run may lie inside a block: they are skipped there. So what is wanted to the end of
+    # each run is one block, however long the runs are.
     spans: dict[tuple[int, int], dict[str, list[int]]] = {}
     for run, steps in by_run.items():
-        for span in _neighbours(study.steps_of(study.runs[run]), steps):
-            spans.setdefault((span[0], span[-1]), {})[run] = span
+        kept = study.steps_of(study.runs[run])
+        for span in _neighbours(kept, steps):
+            last = _TO_THE_END if span[-1] == kept[-1] else span[-1]
+            spans.setdefault((span[0], last), {})[run] = span
     order = [run.name for run in study.runs_of(Ref(asset).name)]
     return [
         tuple(f"{run}|{step}" for run in runs for step in spans[corners][run])
