@@ -11,6 +11,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.models import Model, Pretraining
 from rsft_assets.specs.placement import Placement, load_placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.base_models.gate import Level, refuse_below
 from rsft_assets.steps.base_models.shipped import adopt_shipped, shipped
 from rsft_assets.steps.records.stage import run_stage
 from rsft_assets.steps.records.store import Build, Output, Store
@@ -35,8 +36,6 @@ def make_base_model(
                 build.publish(stats=pretrain(study, build, model.origin, chosen, force=force))
                 forget(build)
     if isinstance(model.origin, Pretraining):
-        from rsft_assets.steps.base_models.probes import Level, refuse_below
-
         # The gate may have been raised since the base model was made.
         levels = {name: Level(**level) for name, level in build.output.stats.get("skills", {}).items()}
         refuse_below(levels, model.origin.gate, model.name)

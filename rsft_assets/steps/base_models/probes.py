@@ -1,21 +1,20 @@
-"""What a base model of the nano study can do before any fine-tuning, and the gate that it must pass.
+"""What a base model of the nano study can do before any fine-tuning.
 
     levels = measure(folder, placement)     # {"worked-dot": Level(right=171, asked=200), ...}
-    refuse_below(levels, gate, "nano-300k")
 
 Questions are those of the part "probe", which neither training texts nor benchmarks hold; answers are greedy.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Skill
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
+from rsft_assets.steps.base_models.gate import Level
 from rsft_assets.steps.base_models.mixture import asked_to_work_out
 from rsft_assets.steps.engines.local import LocalEngine
 from rsft_assets.steps.engines.protocol import Request
@@ -24,18 +23,6 @@ from rsft_assets.steps.nano.skills import Item, items
 ASKED = 200
 _SEED = 77
 _SAMPLING = Sampling(temperature=0.0, max_tokens=96)
-
-
-@dataclass(frozen=True)
-class Level:
-    """Right answers among those asked for."""
-
-    right: int
-    asked: int
-
-    @property
-    def share(self) -> float:
-        return self.right / self.asked
 
 
 @dataclass(frozen=True)
@@ -87,22 +74,3 @@ def measure(folder: Path, placement: Placement) -> dict[str, Level]:
             total[name] += 1
             right[name] += PROBES[name].right(item, completion.text)
     return {name: Level(right[name], total[name]) for name in PROBES}
-
-
-def refuse_below(levels: Mapping[str, Level], gate: Sequence[tuple[str, float]], model: str) -> None:
-    """Stop where a skill is below the level that the study needs, or was not measured."""
-    unknown = [name for name, _ in gate if name not in levels]
-    if unknown:
-        raise StepError(
-            f"base_models/{model}: {', '.join(unknown)} was not measured when it was made; make it again with --force"
-        )
-    short = [(name, least) for name, least in gate if levels[name].share < least]
-    if short:
-        missed = "; ".join(
-            f"{name} {levels[name].right} of {levels[name].asked} ({levels[name].share:.0%}, needs {least:.0%})"
-            for name, least in short
-        )
-        raise StepError(
-            f"base_models/{model} did not reach the skills that the study needs: {missed}. No run is fine-tuned "
-            "from it, since its scores would be noise; pretrain it for more steps or at another rate"
-        )
