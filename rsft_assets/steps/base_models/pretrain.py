@@ -17,9 +17,9 @@ from rsft_assets.specs.fingerprint import SHORT
 from rsft_assets.specs.models import Pretraining
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import Study
+from rsft_assets.steps.base_models.gate import refuse_below
 from rsft_assets.steps.base_models.mixture import documents, texts_digest
 from rsft_assets.steps.base_models.new_model import new_qwen3
-from rsft_assets.steps.base_models.gate import refuse_below
 from rsft_assets.steps.base_models.probes import measure
 from rsft_assets.steps.base_models.tokenizer import build_tokenizer
 from rsft_assets.steps.checkpoints.training.cards import repeats

@@ -82,7 +82,9 @@ def train(
     needs_gpu = study.get("models", refs[0].name).runs_on_gpu
     at_once = min(len(asked), how_many_at_once(chosen, chosen.processes, machine, needs_gpu=needs_gpu))
     if at_once > 1 and not under_torchrun():
-        done = side_by_side(list(asked), at_once, chosen, train_one)
+        # The longest first, so that all places end at about the same time.
+        rows = {name: max(steps) * study.runs[name].schedule.batch_size for name, steps in asked.items()}
+        done = side_by_side(sorted(asked, key=lambda name: -rows[name]), at_once, chosen, train_one)
     else:
         done = [output for name in asked for output in train_one(name)]
     dismiss_followers(chosen, store.home)

@@ -17,6 +17,7 @@ from rsft_assets.specs.models import Model
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.engines.chat import ModelEngine, needs_gpu
 from rsft_assets.steps.engines.decoding_batch import Row, Slots
+from rsft_assets.steps.engines.grouped_attention import install
 from rsft_assets.steps.engines.protocol import Completion, Request
 from rsft_assets.steps.processes.events import Progress
 from rsft_assets.steps.processes.torch_device import torch_device
@@ -88,6 +89,8 @@ class LocalEngine(ModelEngine):
         except (OSError, ValueError, KeyError) as error:
             raise StepError(f"{model_folder}: cannot be loaded as a language model ({error})") from error
         self._model = model.to(self._device).eval()
+        if self._device == "cpu":
+            install(self._model)
         # Looked at once: later, torch keeps what the cache of finished rows took.
         free = None if self._device == "cpu" else torch.cuda.mem_get_info()[0]
         self._room = Room.of(model.config.get_text_config(), free)

@@ -9,8 +9,8 @@ import pytest
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.models import Mixture, Skill
-from rsft_assets.steps.base_models.mixture import MIXTURES
 from rsft_assets.steps.base_models.gate import Level, refuse_below
+from rsft_assets.steps.base_models.mixture import MIXTURES
 from rsft_assets.steps.base_models.probes import PROBES
 from rsft_assets.steps.nano.skills import SKILLS
 

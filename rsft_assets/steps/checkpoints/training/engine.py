@@ -136,6 +136,9 @@ class Session:
         self.engine, *_ = deepspeed.initialize(
             model=trainee, optimizer=adam, config=self._config(), dist_init_required=False
         )
+        if self.stage == 0 and self.world == 1:
+            # It would copy all gradients into one tensor, add up nothing, and copy them back.
+            self.engine.enable_backward_allreduce = False
         self.adam = adam
         self.meter = Meter(model, device, self.world)
 
