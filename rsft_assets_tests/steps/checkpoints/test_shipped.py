@@ -1,6 +1,9 @@
 """Base models that come with the package: adopted, checked, refused where they are damaged, made again on demand."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -55,6 +58,21 @@ def test_every_nano_base_comes_with_the_package_and_stems_from_texts_as_they_are
 
 def test_the_weights_are_small():
     assert sum(path.stat().st_size for path in shipped.SHIPPED.rglob("*.safetensors")) < 5_000_000
+
+
+def test_a_shipped_base_is_adopted_without_an_engine(tmp_path):
+    program = """
+import sys
+from rsft_assets.specs.lineage import Ref
+from rsft_assets.specs.study import load_study
+from rsft_assets.steps.base_models.make import make_base_model
+from rsft_assets.steps.records.store import Store
+print(make_base_model(load_study(), Store.from_env(), Ref(sys.argv[1])).manifest.origin, "torch" in sys.modules)
+"""
+    environment = os.environ | {"RSFT_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", program, str(REF)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said == "adopted False\n"
 
 
 def test_a_shipped_base_is_adopted_and_has_the_digest_of_the_one_that_was_made(study, store, package, monkeypatch):

@@ -12,15 +12,17 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.lineage import Ref, checkpoint_ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints import side_by_side as module
+from rsft_assets.steps.checkpoints import train as training
 from rsft_assets.steps.checkpoints.side_by_side import side_by_side
 from rsft_assets.steps.checkpoints.train import train
+from rsft_assets.steps.checkpoints.training import launch
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped
 from rsft_assets.steps.records.provenance import command
 from rsft_assets_tests.steps.checkpoints.test_processes import finish, start
 from rsft_assets_tests.steps.checkpoints.tiny import CPU, SCHEDULE, tiny_study
 
-THREE = replace(CPU, runs=3)
+TWO = replace(CPU, runs=2)
 
 
 def test_each_run_has_cards_of_its_own(monkeypatch):
@@ -112,17 +114,74 @@ def test_a_stop_reaches_all_of_them():
     assert seen and all(seen)
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """Every training process that is started, in order."""
+
+    class Noted(launch.TrainingProcess):
+        def __init__(self, *words):
+            super().__init__(*words)
+            processes.append(self)
+
+    processes = []
+    monkeypatch.setattr(launch, "TrainingProcess", Noted)
+    return processes
+
+
 @pytest.mark.slow
-def test_side_by_side_is_bit_equal_to_one_after_the_other(store):
-    study = tiny_study(seeds=(1, 2, 3))
+def test_side_by_side_is_bit_equal_to_one_after_the_other(store, started):
+    study = tiny_study(seeds=(1, 2, 3, 4))
     refs = [checkpoint_ref(run, step) for run in study.runs.values() for step in (0, 9)]
-    together = [output.digest for output in train(study, store, refs, placement=THREE)]
+    together = [output.digest for output in train(study, store, refs, placement=TWO)]
+    assert len(started) == 2, "a process trains one run after another"
+    assert [process.returncode for process in started] == [0, 0]
     for run in study.runs.values():
         folder = store.slot(Ref(f"checkpoints/{run.model}", run.name))
         folder.rename(folder.with_name(f".{folder.name}"))
     alone = [output.digest for output in train(study, store, refs, placement=replace(CPU, runs=1))]
     assert together == alone
-    assert len(set(together)) == 4
+    assert len(set(together)) == 5
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_costs_the_run_at_hand_and_no_later_one(store, started, monkeypatch):
+    def give(process, job):
+        given.append(job.parent.parent.name)
+        if len(given) == 3:
+            process.kill()
+        original(process, job)
+
+    given, original = [], launch.TrainingProcess.give
+    monkeypatch.setattr(launch.TrainingProcess, "give", give)
+    study = tiny_study(seeds=(1, 2, 3, 4, 5))
+    refs = [checkpoint_ref(run, 9) for run in study.runs.values()]
+    with pytest.raises(StepError, match="ended with signal SIGKILL") as failed:
+        train(study, store, refs, placement=TWO)
+    assert len(started) == 3
+    made = [run.name for run in study.runs.values() if store.current(checkpoint_ref(run, 9))]
+    assert sorted([*made, given[2]]) == sorted(study.runs)
+    assert str(failed.value).startswith(f"{given[2]}: ")
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_the_next_one_a_process(store, started):
+    study = tiny_study(replace(SCHEDULE, lr=1e30), seeds=(1, 2, 3))
+    refs = [checkpoint_ref(run, 9) for run in study.runs.values()]
+    with pytest.raises(StepError) as failed:
+        train(study, store, refs, placement=TWO)
+    assert len(started) == 3
+    assert [line.partition(":")[0] for line in str(failed.value).splitlines()] == list(study.runs)
+    assert str(failed.value).count("is not finite") == 3
+
+
+def test_the_longest_runs_come_first(store, monkeypatch):
+    study = tiny_study(seeds=(1, 2, 3))
+    first, second, third = study.runs.values()
+    refs = [checkpoint_ref(first, 2), checkpoint_ref(second, 9), checkpoint_ref(third, 4), checkpoint_ref(first, 4)]
+    order = []
+    monkeypatch.setattr(training, "side_by_side", lambda names, *_: order.extend(names) or [])
+    train(study, store, refs, placement=TWO)
+    assert order == [second.name, first.name, third.name]
 
 
 @pytest.mark.slow
