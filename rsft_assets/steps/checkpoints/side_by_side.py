@@ -6,13 +6,12 @@ All end before this returns. If a run fails, the others finish, and the error na
 and on an unexpected error, which is raised as it is, each run saves its state.
 """
 
-import contextlib
 import logging
 import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.placement import Placement
@@ -43,12 +42,11 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
             free.put(slot)
 
     log.info("%d runs, %d at a time", len(names), at_once)
-    with contextlib.ExitStack() as ending, ThreadPoolExecutor(max_workers=at_once) as pool:
-        for slot in slots:
-            ending.callback(slot.close)
+    futures: dict[Future[list[Output]], str] = {}
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
         failed: dict[str, str] = {}
         try:
-            futures = {pool.submit(one, name): name for name in names}
+            futures |= {pool.submit(one, name): name for name in names}
             for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, StepError):
@@ -57,9 +55,14 @@ def side_by_side(names: Sequence[str], at_once: int, placement: Placement, train
                 elif error is not None:
                     raise error
         except BaseException:
-            # The pool waits for its threads, which wait for processes that save their state.
+            # Threads wait for processes that save their state.
             stop.set()
             raise
+        finally:
+            wait(futures)
+            # While the threads live: a process ends with the thread that started it.
+            for slot in slots:
+                slot.close()
     if failed:
         raise StepError("\n".join(f"{name}: {failed[name]}" for name in names if name in failed))
     return [output for future in futures for output in future.result()]

@@ -163,17 +163,6 @@ def test_a_process_that_dies_costs_the_run_at_hand_and_no_later_one(store, start
     assert str(failed.value).startswith(f"{given[2]}: ")
 
 
-@pytest.mark.slow
-def test_a_run_that_fails_leaves_the_next_one_a_process(store, started):
-    study = tiny_study(replace(SCHEDULE, lr=1e30), seeds=(1, 2, 3))
-    refs = [checkpoint_ref(run, 9) for run in study.runs.values()]
-    with pytest.raises(StepError) as failed:
-        train(study, store, refs, placement=TWO)
-    assert len(started) == 3
-    assert [line.partition(":")[0] for line in str(failed.value).splitlines()] == list(study.runs)
-    assert str(failed.value).count("is not finite") == 3
-
-
 def test_the_longest_runs_come_first(store, monkeypatch):
     study = tiny_study(seeds=(1, 2, 3))
     first, second, third = study.runs.values()
