@@ -4,6 +4,7 @@ import math
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.results.publishing import open_results, read_results
-from rsft_assets.steps.results.sql_files import macros, sql_folder
+from rsft_assets.steps.results.sql_files import macros, sql_folder, tables
 
 COT = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 NOCOT = "tiny-1m_tiny-nocot_lr1e-3_ep4_bs16"
@@ -262,6 +263,26 @@ def test_schedules_are_compared_at_equal_steps(ask):
     assert {row["method"] for row in rows if row["reference_run"] is None} == {"reference not scored"}
 
 
+def test_of_settings_that_read_as_much_the_one_that_the_study_uses_most_is_the_reference():
+    [mart] = [table for table in tables() if table.table == "marts.schedule_comparison"]
+    ranked = mart.text[mart.text.index("WITH") : mart.text.index("referred AS")].rstrip().removesuffix(",")
+    db = duckdb.connect()
+    db.execute("CREATE SCHEMA declared")
+    db.execute("CREATE TABLE declared.datasets AS SELECT 'd' AS dataset, 'all' AS recipe, NULL AS based_on")
+    rows = [("m", schedule, lr, 8) for schedule, lr in (("a-hasty", 1e-3), ("usual", 1e-4), ("z-slow", 1e-5))]
+    rows += [("n", "usual", 1e-4, 8), ("m", "more", 1e-3, 16), ("k", "more", 1e-3, 16)]
+    runs = pd.DataFrame(rows, columns=["model", "schedule", "lr", "epochs"])
+    runs["arm"] = runs["model"] + "_" + runs["schedule"]
+    same = {"study": "s", "dataset": "d", "seed": 1, "rows": 640, "precision": "fp32", "batch_size": 8}
+    runs = runs.assign(**same, decay="cosine", run=runs["arm"], total_steps=runs["epochs"] * 80)
+    db.execute("CREATE TABLE declared.runs AS FROM runs")
+    found = dict(db.execute(f"{ranked} SELECT arm, reference FROM ranked").fetchall())
+    assert found == {
+        **dict.fromkeys(("m_a-hasty", "m_usual", "m_z-slow"), "m_usual"),
+        **{"n_usual": "n_usual", "m_more": "m_more", "k_more": "k_more"},
+    }
+
+
 def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
     rows = ask(
         """WITH RECURSIVE below AS (
@@ -282,9 +303,9 @@ def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
 
 
 def test_every_table_has_one_row_for_each_of_its_grain(ask):
-    tables = ask("SELECT schema || '.' || name AS full_name, grain FROM build.tables")
-    assert len(tables) > 30
-    for table in tables:
+    found = ask("SELECT schema || '.' || name AS full_name, grain FROM build.tables")
+    assert len(found) > 30
+    for table in found:
         columns = ", ".join(f'"{column}"' for column in table["grain"].split(", "))
         twice = f"SELECT {columns} FROM {table['full_name']} GROUP BY ALL HAVING count(*) > 1"
         assert ask(twice) == [], table["full_name"]
