@@ -87,8 +87,9 @@ def trainer(folder: Path, placement: Placement, slot: RunSlot | None = None) -> 
         processes = [TrainingProcess(folder, placement, rank, slot) for rank in range(placement.processes)]
 
     def train_to_the_end(job: Job) -> None:
+        path = job.write()
         for process in processes:
-            process.give(job.write())
+            process.give(path)
         try:
             _watch(processes, job, slot)
         except (Stopped, KeyboardInterrupt) as stop:
@@ -209,13 +210,15 @@ def _watch(processes: list[TrainingProcess], job: Job, slot: RunSlot | None) -> 
     while True:
         if slot is not None and slot.stop.is_set():
             raise Stopped("the runs beside it")
-        # In this order: one that has answered may be told to end, and end well, at any time.
-        at_work = [process for process in at_work if not process.has_answered()]
+        for process in list(at_work):
+            # Looked at first: what a process answered before it ended is there then.
+            over = process.poll() is not None
+            if process.has_answered():
+                at_work.remove(process)
+            elif over:
+                _raise_failure(processes, processes.index(process), job)
         if not at_work:
             return
-        ended = [process for process in at_work if process.poll() is not None and not process.has_answered()]
-        if ended:
-            _raise_failure(processes, processes.index(ended[0]), job)
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
