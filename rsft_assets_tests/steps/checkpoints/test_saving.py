@@ -315,8 +315,8 @@ def ask_within(monkeypatch, owner, name, call):
 STOPS = {
     "between two micro-batches": (Session, "backward", 4, 3, False),
     "at the end of the step": (Session, "apply", 4, 4, False),
-    "before the held-out loss": (loop, "held_out_loss", 2, 4, False),
-    "before the divergence from the base": (loop, "base_kl", 2, 4, False),
+    "before the held-out loss": (loop, "held_out", 2, 4, False),
+    "after the held-out loss": (loop, "_refuse_broken_weights", 2, 4, False),
     "before the state is copied": (Saver, "save", 2, 4, False),
     "while the state is written": (Saver, "_publish", 2, 4, False),
     "while the checkpoint is handed over": (_Training, "kept_step", 2, 4, True),

@@ -121,7 +121,7 @@ def test_without_held_out_rows_there_is_no_such_loss(store, study):
 def test_a_held_out_loss_that_is_not_finite_stops_before_its_weights_are_kept(store, study, monkeypatch):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     train_to(study, store, 2)
-    monkeypatch.setattr("rsft_assets.steps.checkpoints.training.loop.held_out_loss", lambda *_: float("inf"))
+    monkeypatch.setattr("rsft_assets.steps.checkpoints.training.loop.held_out", lambda *_: (float("inf"), None))
     with pytest.raises(StepError, match="the held-out loss after step 4 is not finite"):
         train_to(study, store, 4)
     assert [state.step for state in states.saved_states(resume_folder(store, study))] == [2]

@@ -199,22 +199,25 @@ class Session:
         return norm
 
     @torch.no_grad()
-    def loss_sum(self, micros: Sequence[MicroBatch]) -> float:
-        """Summed token losses over all processes, without training."""
+    def held_out_sums(self, micros: Sequence[MicroBatch], base: Trainee | None) -> tuple[float, float | None]:
+        """Over all processes, without training: summed token losses, and summed KL divergence from the base, None where
+        a process does not hold the base.
+        """
         self.engine.eval()
+        trainee: Trainee = self.engine.module
+        loss = divergence = 0.0
         # Every process runs every one of its micro-batches: under ZeRO-3 each forward pass is a collective call.
-        losses = [(float(self.engine(micro)[1][0]), micro.counted) for micro in self._each(micros)]
-        total = sum(loss for loss, counted in losses if counted)
-        return self.sum_over_processes([total])[0]
-
-    @torch.no_grad()
-    def divergence_sum(self, micros: Sequence[MicroBatch], base: Trainee | None) -> float | None:
-        """Summed KL divergence from the base over all processes; None where one of them does not hold the base."""
-        self.engine.eval()
-        each = self._each(micros)
-        of_each = [self.engine.module.divergence(m, base) for m in each if m.counted] if base is not None else []
-        total, missing = self.sum_over_processes([sum(of_each), float(base is None)])
-        return None if missing else total
+        for micro in self._each(micros):
+            if base is None:
+                of_micro, apart = self.engine(micro)[1][0], 0.0
+            else:
+                hidden = trainee.chosen(micro)
+                of_micro = trainee.head(hidden, micro.targets, micro.weights)[1][0]
+                apart = trainee.divergence(hidden, micro, base) if micro.counted else 0.0
+            loss += float(of_micro) if micro.counted else 0.0
+            divergence += apart
+        loss, divergence, missing = self.sum_over_processes([loss, divergence, float(base is None)])
+        return loss, None if missing else divergence
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
         if self.world == 1:

@@ -148,11 +148,9 @@ def _try_held_out(session: Session, work: Work, position: Position, bounds: Boun
         return
     entry = position.curves[-1]
     if entry.get("held_out_loss") is None:
-        loss = held_out_loss(session, work.held_out, bounds)
+        loss, divergence = held_out(session, work.held_out, bounds)
         _refuse_broken_weights(work, position.step, loss)
-        # Both or none: a stop may come between them.
-        entry["base_kl"] = base_kl(session, work.held_out, bounds)
-        entry["held_out_loss"] = loss
+        entry |= {"held_out_loss": loss, "base_kl": divergence}
         if session.rank == 0:
             log.info("%s: held-out loss %.4f at step %d", work.what, entry["held_out_loss"], position.step)
 
@@ -218,19 +216,14 @@ def _refuse_broken_weights(work: Work, step: int, loss: float) -> None:
         )
 
 
-def held_out_loss(session: Session, held_out: Tokens, bounds: Bounds) -> float:
-    """Mean loss over the trained tokens of rows that are never trained on."""
-    return session.loss_sum(_held_out(session, held_out, bounds)) / max(1, int(held_out.trained.sum()))
-
-
-def base_kl(session: Session, held_out: Tokens, bounds: Bounds) -> float | None:
-    """Mean divergence from the base over the same tokens; None where some process does not hold the base."""
-    total = session.divergence_sum(_held_out(session, held_out, bounds), bounds.base())
-    return None if total is None else total / max(1, int(held_out.trained.sum()))
-
-
-def _held_out(session: Session, held_out: Tokens, bounds: Bounds) -> list[MicroBatch]:
-    return _batch(session, bounds, held_out, range(len(held_out)), lambda trained: [1.0] * len(trained))[0]
+def held_out(session: Session, rows: Tokens, bounds: Bounds) -> tuple[float, float | None]:
+    """Of rows that are never trained on, over their trained tokens: the mean loss, and the mean divergence from the
+    base, None where some process does not hold the base.
+    """
+    micros = _batch(session, bounds, rows, range(len(rows)), lambda trained: [1.0] * len(trained))[0]
+    loss, divergence = session.held_out_sums(micros, bounds.base())
+    trained = max(1, int(rows.trained.sum()))
+    return loss / trained, None if divergence is None else divergence / trained
 
 
 def _note(entry: dict[str, Any], meter: Meter) -> str:

@@ -155,14 +155,15 @@ class Trainee(nn.Module):
 
     def forward(self, micro: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """(weighted loss, sums of loss and entropy) of a `packing.MicroBatch`."""
-        loss: tuple[torch.Tensor, torch.Tensor] = self.head(
-            self.hidden(micro).index_select(0, micro.chosen), micro.targets, micro.weights
-        )
+        loss: tuple[torch.Tensor, torch.Tensor] = self.head(self.chosen(micro), micro.targets, micro.weights)
         return loss
 
-    def divergence(self, micro: Any, base: "Trainee") -> float:
-        """KL divergence of the next token from the base model's, in nats, summed over the trained tokens."""
-        ours, theirs = (one.hidden(micro).index_select(0, micro.chosen) for one in (self, base))
+    def divergence(self, ours: torch.Tensor, micro: Any, base: "Trainee") -> float:
+        """KL divergence of the next token from the base model's, in nats, summed over the trained tokens.
+
+        `ours` are this model's hidden states there.
+        """
+        theirs = base.chosen(micro)
         chunk = max(1, CHUNK_BYTES // LOGIT_BYTES // 2 // self.head.weight.shape[0])
         total = 0.0
         for start in range(0, len(ours), chunk):
@@ -172,6 +173,10 @@ class Trainee(nn.Module):
             )
             total += float(nn.functional.kl_div(other, mine, reduction="sum", log_target=True))
         return total
+
+    def chosen(self, micro: Any) -> torch.Tensor:
+        """Last hidden states that predict trained tokens, (tokens, size)."""
+        return self.hidden(micro).index_select(0, micro.chosen)
 
     def hidden(self, micro: Any) -> torch.Tensor:
         """Last hidden states, (tokens, size), padding included."""
