@@ -253,7 +253,12 @@ def test_running_out_of_memory_again_is_an_error_with_advice(store, study, monke
 def test_one_of_several_processes_tells_that_memory_ran_out(tmp_path, kind):
     facts = {"message": "it", "out_of_memory": kind is OutOfMemory}
     (tmp_path / "error-1.json").write_text(json.dumps(facts))
-    processes = [Child([sys.executable, "-c", "raise SystemExit(1)"], env={}) for _ in range(2)]
+
+    class Failing(Child):
+        def has_answered(self):
+            return False
+
+    processes = [Failing([sys.executable, "-c", "raise SystemExit(1)"], env={}) for _ in range(2)]
     with pytest.raises(StepError, match="it") as caught:
         launch._watch(processes, SimpleNamespace(folder=tmp_path), None)
     assert type(caught.value) is kind

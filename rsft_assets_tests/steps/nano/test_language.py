@@ -131,9 +131,11 @@ def test_test_items_are_held_out_whatever_the_seed(skill):
 
 
 BENCHMARKS = tuple((one.origin.name, one.origin.seed) for one in nano.BENCHMARKS)
+MOST = "nano-skills-much"
+"""The mixture with all kinds of texts."""
 
 
-@pytest.mark.parametrize("mixture", MIXTURES)
+@pytest.mark.parametrize("mixture", [*[pytest.param(m, marks=pytest.mark.slow) for m in MIXTURES if m != MOST], MOST])
 def test_no_pretraining_text_holds_a_question_that_is_measured(mixture):
     """Asked in a chat or worked out as a text: countdown, facts, formats and requests stand in chats alone."""
     measured = {
