@@ -4,6 +4,11 @@ A patch of Dagster may change them. `rsft_assets_tests/defs/test_dagster_private
 changes its behaviour, and CI runs it on the newest patch.
 """
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import dagster._core.storage.event_log.sqlite.sqlite_event_log as _sqlite_log
 from dagster._check import CheckError as CheckError
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as AssetCheckEvaluationTargetMaterializationData,
@@ -16,3 +21,39 @@ from dagster._core.definitions.source_asset import (
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
 )
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as NOT_FINISHED_STATUSES
+
+_ENGINES_KEPT = 8
+
+
+def keep_sqlite_engines() -> None:
+    """From now on Dagster's event log on SQLite has one database engine for each of its files, in this process.
+
+    Dagster makes one for every event, compiles its statements again and opens the file again: two thirds of what it
+    takes to record an output.
+    """
+    make: Any = _sqlite_log.create_engine
+    if isinstance(make, _KeptEngines):
+        return
+    _sqlite_log.create_engine = _KeptEngines(make)  # type: ignore[assignment]
+
+
+class _KeptEngines:
+    """SQLAlchemy's `create_engine`, for files that are asked for again and again."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._kept: dict[str, tuple[Any, Callable[[], None]]] = {}
+        """Engines with what really ends them, the one that was not used for longest first."""
+
+    def __call__(self, url: str, **options: Any) -> Any:
+        with self._lock:
+            if url in self._kept:
+                engine, end = self._kept.pop(url)
+            else:
+                # Instead of a pool that keeps no connection.
+                engine = self._make(url, **{name: value for name, value in options.items() if name != "poolclass"})
+                end, engine.dispose = engine.dispose, lambda *_, **__: None
+            self._kept[url] = engine, end
+            if len(self._kept) > _ENGINES_KEPT:
+                self._kept.pop(next(iter(self._kept)))[1]()
+            return engine

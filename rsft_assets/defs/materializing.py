@@ -9,6 +9,7 @@ import dagster as dg
 
 from rsft_assets.defs.cell_checks import cell_check_results, silent_check_outputs
 from rsft_assets.defs.checks import dataset_check_results
+from rsft_assets.defs.dagster_private import keep_sqlite_engines
 from rsft_assets.defs.failures import failure, show_traces
 from rsft_assets.defs.jobs import launchpad_path
 from rsft_assets.defs.launchers import Event, StepCall, StepFailed, here, launch, placement_of, refuse_what_cannot_run
@@ -176,6 +177,7 @@ def materialize_stage(
 ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
     """The body of every stage's op; `assets` maps the selected asset keys to their output names."""
     show_traces()
+    keep_sqlite_engines()
     store = Store.from_env()
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))

@@ -76,3 +76,31 @@ def test_a_run_that_is_over_is_not_among_those_that_are_not():
     over = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     unfinished = set(dagster_private.NOT_FINISHED_STATUSES)
     assert {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED} <= unfinished and not unfinished & over
+
+
+def test_one_engine_for_each_file_of_the_event_log_and_what_is_recorded_is_seen_elsewhere(tmp_path, monkeypatch):
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+
+    made, real = [], sqlite_event_log.create_engine
+
+    def make(url, **options):
+        made.append(url)
+        return real(url, **options)
+
+    @dg.asset
+    def many(context: dg.AssetExecutionContext):
+        for number in range(30):
+            context.log_event(dg.AssetMaterialization("many", metadata={"number": number}))
+
+    monkeypatch.setattr(sqlite_event_log, "create_engine", make)
+    dagster_private.keep_sqlite_engines()
+    dagster_private.keep_sqlite_engines()
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for _ in range(2 * dagster_private._ENGINES_KEPT):
+            assert dg.materialize([many], instance=instance).success
+        runs = instance.get_runs()
+    assert len(made) == len(set(made)) == len(runs) + 1, "each run has a file, and there is one of all"
+    monkeypatch.setattr(sqlite_event_log, "create_engine", real)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as elsewhere:
+        records = elsewhere.fetch_materializations(dg.AssetKey("many"), limit=1_000).records
+        assert len(records) == len(runs) * 31
