@@ -29,7 +29,7 @@ def rsft() -> None:
 
 
 @rsft.command()
-@click.option("--full", is_flag=True, help="The whole nano study: every base, set, schedule and seed; 90 minutes.")
+@click.option("--full", is_flag=True, help="The whole nano study: every base, set, schedule and seed; 75 minutes.")
 @click.option("--from-scratch", is_flag=True, help="Pretrain the base models, too, which otherwise come with rsft.")
 @_json
 def demo(full: bool, from_scratch: bool, as_json: bool) -> None:

@@ -122,7 +122,7 @@ def jobs(study: Study) -> list[dg.JobDefinition]:
     if "nano-300k" in study.models:
         everything = MaterializeConfig(select=["audits/nano-*", "scores/nano-*/*", *RESULTS])
         wanted.append(
-            _job("nano_study", "The whole nano study, to its report: about 90 minutes on two cores.", everything)
+            _job("nano_study", "The whole nano study, to its report: about 75 minutes on two cores.", everything)
         )
     if set(_TABLE_1) <= {run.short_name for run in study.runs_of("qwen3-14b")}:
         table = MaterializeConfig(select=["scores/qwen3-14b/*", *RESULTS], run=list(_TABLE_1), step=[0, 640])
