@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import dagster._core.storage.event_log.sqlite.sqlite_event_log as _sqlite_log
 from dagster._check import CheckError as CheckError
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as AssetCheckEvaluationTargetMaterializationData,
@@ -31,10 +30,11 @@ def keep_sqlite_engines() -> None:
     Dagster makes one for every event, compiles its statements again and opens the file again: two thirds of what it
     takes to record an output.
     """
-    make: Any = _sqlite_log.create_engine
-    if isinstance(make, _KeptEngines):
-        return
-    _sqlite_log.create_engine = _KeptEngines(make)  # type: ignore[assignment]
+    import dagster._core.storage.event_log.sqlite.sqlite_event_log as log
+
+    make: Any = log.create_engine
+    if not isinstance(make, _KeptEngines):
+        log.create_engine = _KeptEngines(make)  # type: ignore[assignment]
 
 
 class _KeptEngines:
