@@ -89,18 +89,19 @@ def test_one_engine_for_each_file_of_the_event_log_and_what_is_recorded_is_seen_
 
     @dg.asset
     def many(context: dg.AssetExecutionContext):
-        for number in range(30):
+        for number in range(9):
             context.log_event(dg.AssetMaterialization("many", metadata={"number": number}))
 
     monkeypatch.setattr(sqlite_event_log, "create_engine", make)
+    monkeypatch.setattr(dagster_private, "_ENGINES_KEPT", 2)
     dagster_private.keep_sqlite_engines()
     dagster_private.keep_sqlite_engines()
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        for _ in range(2 * dagster_private._ENGINES_KEPT):
+        for _ in range(4):
             assert dg.materialize([many], instance=instance).success
         runs = instance.get_runs()
     assert len(made) == len(set(made)) == len(runs) + 1, "each run has a file, and there is one of all"
     monkeypatch.setattr(sqlite_event_log, "create_engine", real)
     with dg.DagsterInstance.local_temp(str(tmp_path)) as elsewhere:
         records = elsewhere.fetch_materializations(dg.AssetKey("many"), limit=1_000).records
-        assert len(records) == len(runs) * 31
+        assert len(records) == len(runs) * 10
