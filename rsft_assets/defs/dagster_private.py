@@ -6,6 +6,7 @@ changes its behaviour, and CI runs it on the newest patch.
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dagster._check import CheckError as CheckError
@@ -30,11 +31,11 @@ def keep_sqlite_engines() -> None:
     Dagster makes one for every event, compiles its statements again and opens the file again: two thirds of what it
     takes to record an output.
     """
-    import dagster._core.storage.event_log.sqlite.sqlite_event_log as log
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
-    make: Any = log.create_engine
-    if not isinstance(make, _KeptEngines):
-        log.create_engine = _KeptEngines(make)  # type: ignore[assignment]
+    log: Any = sqlite_event_log
+    if not isinstance(log.create_engine, _KeptEngines):
+        log.create_engine = _KeptEngines(log.create_engine)
 
 
 class _KeptEngines:
@@ -42,18 +43,31 @@ class _KeptEngines:
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make, self._lock = make, threading.Lock()
-        self._kept: dict[str, tuple[Any, Callable[[], None]]] = {}
-        """Engines with what really ends them, the one that was not used for longest first."""
+        self._kept: dict[str, tuple[Any, Callable[[], None], int]] = {}
+        """Engines with what really ends them and the file's number, the one that was not used for longest first."""
 
     def __call__(self, url: str, **options: Any) -> Any:
         with self._lock:
-            if url in self._kept:
-                engine, end = self._kept.pop(url)
+            kept, now = self._kept.pop(url, None), _file_number(url)
+            if kept is not None and kept[2] not in (0, now):
+                # The file was deleted, and perhaps made anew.
+                kept[1]()
+                kept = None
+            if kept is not None:
+                engine, end, _ = kept
             else:
                 # Instead of a pool that keeps no connection.
                 engine = self._make(url, **{name: value for name, value in options.items() if name != "poolclass"})
                 end, engine.dispose = engine.dispose, lambda *_, **__: None
-            self._kept[url] = engine, end
+            self._kept[url] = engine, end, now
             if len(self._kept) > _ENGINES_KEPT:
                 self._kept.pop(next(iter(self._kept)))[1]()
             return engine
+
+
+def _file_number(url: str) -> int:
+    """0 where there is no file yet."""
+    try:
+        return Path(url.removeprefix("sqlite:///")).stat().st_ino
+    except OSError:
+        return 0
