@@ -26,10 +26,9 @@ _ENGINES_KEPT = 8
 
 
 def keep_sqlite_engines() -> None:
-    """From now on Dagster's event log on SQLite has one database engine for each of its files, in this process.
+    """From now on this process keeps one database engine for each file of Dagster's event log on SQLite.
 
-    Dagster makes one for every event, compiles its statements again and opens the file again: two thirds of what it
-    takes to record an output.
+    Dagster makes a new engine for every event, which opens the file and compiles all statements again.
     """
     from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
@@ -44,11 +43,11 @@ class _KeptEngines:
     def __init__(self, make: Callable[..., Any]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._kept: dict[str, tuple[Any, Callable[[], None], int]] = {}
-        """Engines with what really ends them and the file's number, the one that was not used for longest first."""
+        """Engines with what really ends them and their file's inode, the least recently used first."""
 
     def __call__(self, url: str, **options: Any) -> Any:
         with self._lock:
-            kept, now = self._kept.pop(url, None), _file_number(url)
+            kept, now = self._kept.pop(url, None), _inode(url)
             if kept is not None and kept[2] not in (0, now):
                 # The file was deleted, and perhaps made anew.
                 kept[1]()
@@ -65,7 +64,7 @@ class _KeptEngines:
             return engine
 
 
-def _file_number(url: str) -> int:
+def _inode(url: str) -> int:
     """0 where there is no file yet."""
     try:
         return Path(url.removeprefix("sqlite:///")).stat().st_ino

@@ -3,6 +3,7 @@
 When a test fails after an upgrade of Dagster, change `rsft_assets/defs/dagster_private.py` and what imports it.
 """
 
+import shutil
 import warnings
 
 import dagster as dg
@@ -105,3 +106,19 @@ def test_one_engine_for_each_file_of_the_event_log_and_what_is_recorded_is_seen_
     with dg.DagsterInstance.local_temp(str(tmp_path)) as elsewhere:
         records = elsewhere.fetch_materializations(dg.AssetKey("many"), limit=1_000).records
         assert len(records) == len(runs) * 10
+
+
+def test_a_deleted_file_of_the_event_log_gets_a_new_engine(tmp_path, monkeypatch):
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+
+    @dg.asset
+    def one() -> None: ...
+
+    monkeypatch.setattr(sqlite_event_log, "create_engine", sqlite_event_log.create_engine)
+    dagster_private.keep_sqlite_engines()
+    for _ in range(2):
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+            assert dg.materialize([one], instance=instance).success
+            assert len(instance.fetch_materializations(dg.AssetKey("one"), limit=9).records) == 1
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()

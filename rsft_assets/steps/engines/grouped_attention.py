@@ -1,22 +1,22 @@
 """Attention on a CPU in which several query heads read one key-value head, without a copy of the cache for each.
 
-`install(model)` makes it the model's attention. With a mask, Transformers repeats keys and values for every query head
-first, at each token anew, since a GPU's kernels need that; PyTorch's CPU kernel reads them where they are.
+`install(model)` makes it the model's attention. With a mask, Transformers copies keys and values once for every query
+head, at every token, since kernels for GPUs need that. PyTorch's CPU kernel does not.
 """
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 _NAME = "rsft_grouped"
 
 
 def install(model: Any) -> None:
     """Make it this model's attention, where the model's code takes one from outside."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
     if getattr(model, "_supports_attention_backend", False):
         AttentionInterface.register(_NAME, grouped_attention)
         AttentionMaskInterface.register(_NAME, sdpa_mask)
@@ -34,10 +34,8 @@ def grouped_attention(
     position_bias: torch.Tensor | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As Transformers' attention for `sdpa`, which it leaves all but the plain case with a mask to."""
-    if attention_mask is None or position_bias is not None or query.is_cuda:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
+    """What Transformers' `sdpa_attention_forward` computes; without a mask, or with a bias, that function does."""
+    if attention_mask is None or position_bias is not None:
         more |= {"dropout": dropout, "scaling": scaling, "position_bias": position_bias}
         attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **more)
         return attended, None

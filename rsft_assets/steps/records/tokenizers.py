@@ -1,6 +1,5 @@
 """The tokenizer of a model folder, and the user's permission to run code that comes with a model."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ REMOTE_CODE_SETTING = "RSFT_ALLOW_REMOTE_CODE"
 
 def load_tokenizer(folder: Path | str, *, remote_code: bool = False) -> Any:
     """The tokenizer of a model folder, with an end token; no other place is searched."""
+    from transformers import AutoTokenizer
+
     try:
-        tokenizer = _class_of(Path(folder)).from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=remote_code
-        )
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise StepError(f"{folder}: no usable tokenizer ({error}); is this a Hugging Face model folder?") from error
     # How it was loaded would be saved with it.
@@ -24,24 +23,6 @@ def load_tokenizer(folder: Path | str, *, remote_code: bool = False) -> Any:
     if tokenizer.eos_token_id is None:
         raise StepError(f"{folder}: the tokenizer has no end token, so answers would never end; set eos_token")
     return tokenizer
-
-
-def _class_of(folder: Path) -> Any:
-    """Transformers' own class for any tokenizer where the folder names it: `AutoTokenizer` gives the same one, after
-    importing the code of models, which takes seconds.
-    """
-    try:
-        config = json.loads((folder / "tokenizer_config.json").read_bytes())
-        named = config.get("tokenizer_class") if "auto_map" not in config else None
-    except (OSError, ValueError, TypeError, AttributeError):
-        named = None
-    if named == "TokenizersBackend":
-        from transformers import TokenizersBackend
-
-        return TokenizersBackend
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer
 
 
 def allow_remote_code(model: Model | None) -> bool:

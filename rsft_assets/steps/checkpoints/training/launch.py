@@ -211,7 +211,7 @@ def _watch(processes: list[TrainingProcess], job: Job, slot: RunSlot | None) -> 
         if slot is not None and slot.stop.is_set():
             raise Stopped("the runs beside it")
         for process in list(at_work):
-            # Looked at first: what a process answered before it ended is there then.
+            # Asked before its answer is read: it may answer and end in between.
             over = process.poll() is not None
             if process.has_answered():
                 at_work.remove(process)
@@ -246,12 +246,12 @@ def _raise_failure(processes: list[TrainingProcess], rank: int, job: Job) -> Non
 
 
 def main() -> int:
-    """One training process, for each job whose file is named to it; the exit status says how the last one ended."""
+    """One training process: it reads the paths of job files, one a line, and trains each; 0 if all ended well."""
     # SIGTERM ends this process unless the loop runs and has a state to save: no handler of ours would be called while
     # processes wait for each other.
     end_with_parent(int(os.environ[PARENT_SETTING]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # Libraries print to descriptor 1, of which only answers may come.
+    # What libraries print goes to stderr: stdout is for answers only.
     answers = os.dup(1)
     os.dup2(2, 1)
     from rsft_assets.steps.checkpoints.training.process import load_libraries, run_job

@@ -67,8 +67,7 @@ def blocks(study: Study, asset: str, partitions: Sequence[str]) -> list[tuple[st
     by_run: dict[str, set[int]] = {}
     for ref in (Ref(asset, partition) for partition in partitions):
         by_run.setdefault(ref.run, set()).add(ref.step)
-    # Cells past the end of a short run may lie inside a block: they are skipped there. So what is wanted to the end of
-    # each run is one block, however long the runs are.
+    # Runs that are wanted up to their ends share a block whatever their lengths: cells past an end are skipped.
     spans: dict[tuple[int, int], dict[str, list[int]]] = {}
     for run, steps in by_run.items():
         kept = study.steps_of(study.runs[run])
