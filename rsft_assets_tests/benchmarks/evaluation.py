@@ -1,8 +1,9 @@
 """Evaluation: ratios side by side of what the scoring step does against doing it the plain way.
 
-    python -m rsft_assets_tests.benchmarks.evaluation [engine] [groups] [grading] [programs] [starts]
+    python -m rsft_assets_tests.benchmarks.evaluation [engine] [attention] [groups] [grading] [programs] [starts]
 
 `engine`    our Transformers engine against `model.generate` in static batches, same model, prompts and limits
+`attention` the engine with its attention on a CPU against Transformers' own, on a base of the nano study
 `groups`    texts that differ when others are asked beside them, and the time, by engine and number of threads
 `grading`   1,500 completions of mathematics, both graders; wants the real answers of RSFT_TEST_DATA
 `programs`  500 programs with ten tests each, two workers, against the sum of their own run times
@@ -15,6 +16,7 @@ import importlib.util
 import itertools
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,8 +29,12 @@ from rsft_assets.specs.lineage import Ref, partitions_of
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.responses import Sampling
 from rsft_assets.specs.study import Study, load_study
+from rsft_assets.steps.base_models.mixture import asked_to_work_out
+from rsft_assets.steps.base_models.shipped import SHIPPED
 from rsft_assets.steps.benchmarks.lock import lock_benchmark
 from rsft_assets.steps.engines import Engine, Request, open_engine
+from rsft_assets.steps.engines.local import LocalEngine
+from rsft_assets.steps.nano.skills import items
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.steps import small_chain
 from rsft_assets_tests.steps.engines.tiny_model import make_tiny_model
@@ -73,6 +79,29 @@ def engine() -> None:
 def _requests(render: Callable[..., str], group: str = "") -> list[Request]:
     turns = [[{"role": "user", "content": f"What is {group}{i}+{i * i}?"}] for i in range(PROMPTS)]
     return [Request(f"{group}{i}", render(turn, SAMPLING), SAMPLING, i, group) for i, turn in enumerate(turns)]
+
+
+def attention() -> None:
+    """Seconds of processor time, since both do the same on one thread."""
+    study = load_study()
+    [folder] = (SHIPPED / "base_models" / NANO).iterdir()
+    with open_engine(Placement(engine="transformers", device="cpu"), study.models[NANO]) as local:
+        assert isinstance(local, LocalEngine)
+        local.load(folder)
+        questions = itertools.islice(items("dot", seed=1, part="probe"), PROMPTS)
+        wanted = [Request(str(i), asked_to_work_out(q), SAMPLING, i) for i, q in enumerate(questions)]
+        ours = local._model.config._attn_implementation
+        took: dict[str, list[float]] = {ours: [], "sdpa": []}
+        for name in (*took, *took, *took, *took):
+            local._model.set_attn_implementation(name)
+            started = time.process_time()
+            list(local.generate(wanted))
+            took[name].append(time.process_time() - started)
+    ratios = sorted(theirs / mine for mine, theirs in zip(took[ours][1:], took["sdpa"][1:], strict=True))
+    print(
+        f"attention: {PROMPTS} answers in {statistics.median(took[ours][1:]):.2f} s, with Transformers' own "
+        f"{ratios[1]:.2f} times that ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
 
 
 def groups() -> None:
@@ -190,7 +219,14 @@ def _scoring(scratch: Path, name: str, study: Study, benchmarks: Iterable[str], 
     return time.monotonic() - started
 
 
-PARTS = {"engine": engine, "groups": groups, "grading": grading, "programs": programs, "starts": starts}
+PARTS = {
+    "engine": engine,
+    "attention": attention,
+    "groups": groups,
+    "grading": grading,
+    "programs": programs,
+    "starts": starts,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ("engine", "grading", "programs"):

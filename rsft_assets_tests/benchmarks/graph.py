@@ -4,10 +4,13 @@
 
 Loading `rsft_assets.definitions` and commands that run nothing are set beside `import dagster` alone, in fresh
 interpreters: processor time, which depends less on what else runs. A finished partition inside one range is set beside
-the same partition as a Dagster run of its own.
+the same partition as a Dagster run of its own, and both beside Dagster's event log as it comes, which makes a database
+engine for every event.
 """
 
 import argparse
+import contextlib
+import itertools
 import os
 import resource
 import statistics
@@ -16,8 +19,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
 from rsft_assets_tests.stand_ins import stand_in
 
@@ -40,6 +45,7 @@ schedule = "many"
 """
 
 
+KEPT, PLAIN = "engines kept", "an engine for every event"
 RSFT = ("-m", "rsft_assets.commands.cli")
 CELL = ("scores/qwen3-14b/math500", "--run", "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256", "--step", "640")
 STARTS = {
@@ -127,15 +133,23 @@ def main() -> None:
         study.write_text(OWN % ", ".join(map(str, range(1, arguments.partitions))))
         os.environ |= {"RSFT_STUDY": str(study), "RSFT_HOME": f"{folder}/home"}
         os.environ.pop("DAGSTER_HOME", None)
-        each, alone = zip(
-            *(partition_seconds(Path(folder) / "home", arguments.partitions) for _ in range(arguments.repeat)),
-            strict=True,
+        real = sqlite_event_log.create_engine
+        found: dict[str, list[tuple[float, float]]] = {KEPT: [], PLAIN: []}
+        for _, (name, took) in itertools.product(range(arguments.repeat), found.items()):
+            with contextlib.ExitStack() as patches:
+                patches.enter_context(mock.patch.object(sqlite_event_log, "create_engine", real))
+                if name == PLAIN:
+                    patches.enter_context(mock.patch("rsft_assets.defs.materializing.keep_sqlite_engines"))
+                took.append(partition_seconds(Path(folder) / "home", arguments.partitions))
+    for name, took in found.items():
+        each, alone = zip(*took, strict=True)
+        print(
+            f"a finished partition in a range, {name}: {1000 * statistics.median(each):.1f} ms "
+            f"({1000 * min(each):.1f} to {1000 * max(each):.1f}); as a run of its own: "
+            f"{1000 * statistics.median(alone):.0f} ms"
         )
-    print(
-        f"a finished partition in a range: {1000 * statistics.median(each):.1f} ms "
-        f"({1000 * min(each):.1f} to {1000 * max(each):.1f}); as a run of its own: "
-        f"{statistics.median(alone) / statistics.median(each):.0f} times that"
-    )
+    ratios = [slow / fast for (fast, _), (slow, _) in zip(found[KEPT], found[PLAIN], strict=True)]
+    print(f"{KEPT}: {statistics.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})")
 
 
 if __name__ == "__main__":
