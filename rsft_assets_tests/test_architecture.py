@@ -79,6 +79,7 @@ def test_loading_definitions_imports_nothing_heavy():
     assert loaded == "[]"
 
 
+@pytest.mark.slow
 def test_loading_definitions_again_parses_no_file():
     run_python("import rsft_assets.definitions")
     assert run_python(WITHOUT_PARSING) == "False"

@@ -73,6 +73,7 @@ def test_every_import_is_declared(folder, extras):
     assert undeclared.keys() <= (COMPARED_WITH if folder is TESTS else set()), undeclared
 
 
+@pytest.mark.slow
 def test_every_declared_package_is_used():
     used = imported(PACKAGE).keys() | NOT_IMPORTED.keys()
     assert declared(*OF_THE_PACKAGE) <= used

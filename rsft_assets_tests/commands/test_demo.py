@@ -70,6 +70,7 @@ def test_results_and_figures_come_last_and_base_models_before_any_fine_tuning(st
     assert full or stages.count("checkpoints") == stages.count("scores") == bases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("full", "failed", "last"),
     [

@@ -81,6 +81,7 @@ def test_a_lock_from_nothing(home, hub):
     assert len(hub.requests) == asked, "what is locked is not asked for again"
 
 
+@pytest.mark.slow
 def test_a_moved_branch_until_upgrade(home, hub, tmp_path):
     home.rsft("lock", ALL[0])
     before = head(hub, MATH500)
@@ -188,6 +189,7 @@ def test_what_a_mirror_holds_has_the_same_identity_on_the_hub(home, hub, tmp_pat
     assert read_lock(home.lock)[("dataset", MATH500)].revision == head(hub, MATH500)
 
 
+@pytest.mark.slow
 def test_doctor_asks_the_hub(home, hub):
     said = home.rsft("doctor", "--hub", *ALL, status=1)
     assert MATH500 in said and " yes" in said

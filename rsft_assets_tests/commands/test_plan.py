@@ -69,6 +69,7 @@ def test_no_plan_yet(home):
         run_last(as_json=False)
 
 
+@pytest.mark.slow
 def test_estimate_beside_actual(home, monkeypatch, capsys):
     study, store = tiny_study(), Store(home)
     monkeypatch.setattr(planning, "load_study", lambda: study)
@@ -121,6 +122,7 @@ def test_a_plan_fits_80_columns(home, monkeypatch, capsys):
     assert ["responses/openr1-math_qwen3-32b_n32"] in [[name[-1]] for name in names if name]
 
 
+@pytest.mark.slow
 def test_the_last_plan_names_its_batches_in_80_columns(home, monkeypatch, capsys):
     study, store = tiny_study(), Store(home)
     monkeypatch.setattr(planning, "load_study", lambda: study)

@@ -79,6 +79,7 @@ def test_a_run_that_is_over_is_not_among_those_that_are_not():
     assert {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED} <= unfinished and not unfinished & over
 
 
+@pytest.mark.slow
 def test_one_engine_for_each_file_of_the_event_log_and_what_is_recorded_is_seen_elsewhere(tmp_path, monkeypatch):
     from dagster._core.storage.event_log.sqlite import sqlite_event_log
 

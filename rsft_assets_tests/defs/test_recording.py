@@ -206,6 +206,7 @@ def test_finished_work_is_kept_and_only_the_rest_is_launched(world):
     assert sorted(states) == ["kept", "kept", "made", "made", "made"]
 
 
+@pytest.mark.slow
 def test_scores_of_several_benchmarks_and_checkpoints_take_one_process(world):
     study, instance, launcher = world
     scores = [f"scores/tiny/{benchmark.name}" for benchmark in study.benchmarks_of("tiny")]
@@ -216,6 +217,7 @@ def test_scores_of_several_benchmarks_and_checkpoints_take_one_process(world):
         assert recorded(instance, key) == {f"{LONG}|{step}" for step in (0, 10, 20, 40)}
 
 
+@pytest.mark.slow
 def test_a_score_without_its_checkpoint_is_refused_by_name(world):
     study, instance, _launcher = world
     run(study, instance, ["checkpoints/tiny"], f"{LONG}|0")

@@ -42,6 +42,7 @@ def status(instance):
     return CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance)).get_status(TABLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asset", [SCORES, "scores/qwen3-14b/math500"])
 def test_a_new_score_makes_tables_stale_whatever_the_number_of_partitions(instance, asset):
     first, second, *_ = partitions_of(study, asset)
@@ -52,6 +53,7 @@ def test_a_new_score_makes_tables_stale_whatever_the_number_of_partitions(instan
     assert status(instance) == StaleStatus.STALE
 
 
+@pytest.mark.slow
 def test_making_the_asset_between_does_not_make_tables_stale(instance):
     built(instance)
     keys = [dg.AssetKey(["results", "inputs", "scores"])]

@@ -100,6 +100,7 @@ def test_a_killed_run_frees_its_slot(home, monkeypatch):
     assert statuses(home, monkeypatch) == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
+@pytest.mark.slow
 def test_a_killed_run_frees_its_slot_before_anybody_has_waited_for_its_process(tmp_path, monkeypatch):
     killed = start(tmp_path, 600)
     killed.send_signal(signal.SIGKILL)
@@ -121,6 +122,7 @@ def test_a_run_of_the_ui_that_is_killed_frees_its_slot(tmp_path, monkeypatch):
         assert not instance.event_log_storage.get_concurrency_info("gpu").claimed_slots
 
 
+@pytest.mark.slow
 def test_a_run_of_a_foreign_program_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_runs, "LOST_SECONDS", 0.0)
     working = start(tmp_path, 600, how="foreign")
@@ -130,6 +132,7 @@ def test_a_run_of_a_foreign_program_is_left_alone(tmp_path, monkeypatch):
     assert found == [dg.DagsterRunStatus.STARTED]
 
 
+@pytest.mark.slow
 def test_where_the_system_does_not_say_when_a_process_started_its_pid_decides(tmp_path, monkeypatch):
     working = start(tmp_path, 600, how="foreign")
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -243,6 +246,7 @@ def test_who_waits_inside_dagster_for_a_run_that_is_killed_gets_its_slot(home, m
     assert outcome.ok
 
 
+@pytest.mark.slow
 def test_a_run_that_is_over_keeps_no_slot(tmp_path, monkeypatch):
     start(tmp_path, 0).communicate(timeout=60)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)

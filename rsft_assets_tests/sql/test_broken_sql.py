@@ -30,9 +30,9 @@ def test_a_broken_query_names_file_line_and_cause_and_others_are_built(study, co
     ("text", "words"),
     [
         ("SELEC 1", "bad.sql"),
-        ("SELECT * FROM", "bad.sql"),
+        pytest.param("SELECT * FROM", "bad.sql", marks=pytest.mark.slow),
         ("SELECT 1 AS a; DROP TABLE x", "one SELECT"),
-        ("CREATE TABLE t AS SELECT 1", "one SELECT"),
+        pytest.param("CREATE TABLE t AS SELECT 1", "one SELECT", marks=pytest.mark.slow),
         ("-- Nothing\nSELECT *\nFROM somewhere", "line 3: table 'somewhere' needs its schema"),
         ("SELECT *\nFROM staging.item_score", "line 2: no table staging.item_score; did you mean staging.item_scores"),
     ],
@@ -55,6 +55,7 @@ def test_what_reads_a_broken_table_is_left_out_by_name(study, copied, sql):
     assert results.table("marts.benchmark_scores").state == "kept"
 
 
+@pytest.mark.slow
 def test_a_table_of_the_users_own_is_built_like_ours(study, copied, sql):
     (sql / "marts" / "my_best.sql").write_text(
         "-- The best step of each run.\n-- grain: run\nSELECT run, max(value) AS best\n"

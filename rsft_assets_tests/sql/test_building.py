@@ -79,6 +79,7 @@ def test_an_output_made_again_replaces_its_rows(study, copied):
     assert results.failures == ()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_longer_declared_is_left_out_by_name(study, copied):
     fewer = replace(study, runs={name: run for name, run in study.runs.items() if name != RUN})
     build_results(fewer, copied)
@@ -89,6 +90,7 @@ def test_a_run_that_is_no_longer_declared_is_left_out_by_name(study, copied):
     assert len(words) == 4
 
 
+@pytest.mark.slow
 def test_an_empty_home_gives_empty_tables(study, tmp_path):
     store = Store(tmp_path / "nothing")
     results = build_results(study, store)
@@ -99,6 +101,7 @@ def test_an_empty_home_gives_empty_tables(study, tmp_path):
     assert results.table("marts.coverage").rows > 0
 
 
+@pytest.mark.slow
 def test_a_run_half_trained_is_told_by_what_it_waits_for(study, tmp_path):
     from rsft_assets_tests.finished_study import finish
 
@@ -118,6 +121,7 @@ def test_a_run_half_trained_is_told_by_what_it_waits_for(study, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_benchmark_without_access_is_told_by_coverage_and_report(study, tmp_path):
     store = Store(tmp_path)
     with store.build(study, Ref("benchmarks/tiny-dot")) as build:

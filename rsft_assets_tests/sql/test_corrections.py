@@ -227,6 +227,7 @@ def test_without_one_of_its_two_differences_no_over_fitting_is_tested(every):
     assert unknown["regime"] == "optimal" and np.isnan(unknown["over_fitted_holm_p"])
 
 
+@pytest.mark.slow
 def test_the_critical_values_are_between_tukeys_and_bonferronis():
     pairs = MAX_T.steps * (MAX_T.steps - 1) / 2
     bonferroni = stats.t.isf(0.025 / pairs, MAX_T.tenths / 10)

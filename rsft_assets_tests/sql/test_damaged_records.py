@@ -159,6 +159,7 @@ def flip_unnoticed(path):
     raise AssertionError("every flip was noticed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scores", pytest.param("graded", marks=pytest.mark.slow)])
 def test_a_flipped_byte_changes_no_number(study, copied, name):
     path = copied.require(SCORE).file(f"{name}.parquet")
@@ -170,6 +171,7 @@ def test_a_flipped_byte_changes_no_number(study, copied, name):
         assert db.execute(query, [RUN]).fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 def test_content_is_read_of_what_is_not_in_use_too(study, copied):
     old = copied.require(Ref("benchmarks/tiny-dot"))
     make(study, copied, Ref("benchmarks/tiny-dot"), force=True, version=2)
@@ -218,6 +220,7 @@ def test_a_database_that_was_only_copied_is_kept(study, copied):
     assert {table.state for table in build_results(study, copied).tables} == {"kept"}
 
 
+@pytest.mark.slow
 def test_a_database_without_an_account_is_built_again(study, copied, caplog):
     (copied.home / "results.json").write_bytes(b"\xff\xfe")
     assert {table.state for table in build_results(study, copied).tables} == {"built"}
@@ -251,6 +254,7 @@ def test_a_figure_that_changed_does_not_match(study, copied_report, harm):
         make_report(study, copied_report, force=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["failed", "warned"])
 def test_a_failed_sql_test_fails_the_command(study, finished, monkeypatch, state):
     results = read_results(finished)

@@ -131,6 +131,7 @@ def test_a_changed_number_makes_a_new_figure_beside_the_old_one(study, copied):
     assert copied.current(Ref("figures/dip_and_recovery")).folder == second.folder
 
 
+@pytest.mark.slow
 def test_the_same_picture_has_the_same_bytes(study, copied):
     first = draw_figures(study, copied, ("safety_tradeoff",))[0]
     second = draw_figures(study, copied, ("safety_tradeoff",), force=True)[0]

@@ -302,6 +302,7 @@ def test_lineage_edges_lead_from_a_score_to_its_queries(ask):
     assert "datasets/tiny-nocot" not in {row["input_asset"] for row in rows}, "another run's data"
 
 
+@pytest.mark.slow
 def test_every_table_has_one_row_for_each_of_its_grain(ask):
     found = ask("SELECT schema || '.' || name AS full_name, grain FROM build.tables")
     assert len(found) > 30

@@ -57,6 +57,7 @@ def test_the_database_is_read_only_and_a_stale_wal_is_moved_aside(study, copied)
         assert db.execute("SELECT count(*) FROM marts.coverage").fetchall()[0][0] > 0
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_read_is_built_anew(study, copied):
     place = database_path(copied)
     place.chmod(0o644)
@@ -87,6 +88,7 @@ def test_a_killed_build_leaves_the_published_database_as_it_was(study, copied):
     assert not (copied.home / ".results.building.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_two_snapshots_can_be_compared_as_the_docs_say(finished, study, copied, monkeypatch, tmp_path):
     make(study, copied, Ref("benchmarks/tiny-dot"), force=True, version=2)
     make(study, copied, Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
@@ -112,6 +114,7 @@ def test_too_little_memory_is_answered_in_words_and_nothing_is_published(study, 
     assert database_path(copied).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_manifests_of_a_newer_version_are_named_and_not_read(study, copied):
     output = copied.require(Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40"))
     manifest = json.loads((output.folder / "manifest.json").read_text())
@@ -130,6 +133,7 @@ def test_results_of_a_newer_version_are_refused_in_words(study, copied, reader):
         entered.__enter__()
 
 
+@pytest.mark.slow
 def test_results_of_a_newer_version_are_built_again_from_the_files(study, copied, caplog):
     written_by_a_newer_version(copied)
     results = build_results(study, copied)

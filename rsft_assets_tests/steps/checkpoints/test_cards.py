@@ -47,6 +47,7 @@ for deterministic, device in {trainings}:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_deterministic_training_on_a_gpu_sets_torch_and_the_libraries_under_it():
     trainings = (False, GPU), (True, "cpu"), (True, GPU), (False, GPU)
     first, on_cpu, deterministic, last = settings_after(*trainings)
@@ -55,6 +56,7 @@ def test_a_deterministic_training_on_a_gpu_sets_torch_and_the_libraries_under_it
     assert last[:2] == [False, False]
 
 
+@pytest.mark.slow
 def test_a_backward_pass_in_a_thread_of_its_own_is_compiled_as_deterministic():
     """As on a GPU; settings of the compiler hold for one thread."""
     program = """
@@ -76,6 +78,7 @@ backward.join()
     assert done.stdout.split() == ["True", "True"]
 
 
+@pytest.mark.slow
 def test_settings_of_the_user_stay():
     assert settings_after((True, GPU), CUBLAS_WORKSPACE_CONFIG=":16:8") == [[True, True, ":16:8", "Ring"]]
 
@@ -88,6 +91,7 @@ def test_the_manifest_says_whether_a_training_repeats(study, store):
     assert cards.repeats(Placement(deterministic=True), GPU) and not cards.repeats(Placement(), GPU)
 
 
+@pytest.mark.slow
 def test_deterministic_changes_nothing_on_a_cpu(study, store):
     [plain] = train(study, store, [checkpoint(study, 2)], placement=CPU)
     placement = Placement(device="cpu", micro_batch_tokens=256, deterministic=True)

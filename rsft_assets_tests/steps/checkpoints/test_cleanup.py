@@ -25,6 +25,7 @@ def test_a_home_in_order_has_nothing_to_delete(store, study):
     assert found(study, store) == {}
 
 
+@pytest.mark.slow
 def test_the_state_of_an_unfinished_training_is_kept(store, study):
     train_to(study, store, 4)
     items = found(study, store)
@@ -35,6 +36,7 @@ def test_the_state_of_an_unfinished_training_is_kept(store, study):
     assert train_to(study, store, 6)[0].stats["step"] == 6
 
 
+@pytest.mark.slow
 def test_what_a_finished_training_left_behind_may_go(store, study):
     train_to(study, store, 4)
     folder = resume_folder(store, study)
@@ -110,6 +112,7 @@ def test_what_a_killed_check_of_a_clusters_nodes_left(store, study):
     assert [item.path for item in delete(survey(study, store))] == [left] and not left.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True])
 def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     train_to(study, store, 9)
@@ -129,6 +132,7 @@ def test_weights_made_anew_go_unless_a_manifest_names_them(store, study, named):
     store.require(checkpoint(study, 9)).verified()
 
 
+@pytest.mark.slow
 def test_what_the_study_declares_stays_after_another_was_made_in_its_place(store, study):
     [declared] = train_to(study, store, 9)
     other = tiny_study(max_length=63)
@@ -140,6 +144,7 @@ def test_what_the_study_declares_stays_after_another_was_made_in_its_place(store
     assert train_to(study, store, 9) == [declared]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["a file of the current output", "an input"])
 def test_what_may_be_declared_is_never_safe_to_delete(store, study, lost):
     [declared] = train_to(study, store, 9)

@@ -67,6 +67,7 @@ def test_the_divergence_from_the_base_is_that_of_plain_pytorch(store, study):
         assert curves[step - 1]["base_kl"] == pytest.approx(float(divergence), rel=1e-4) != 0
 
 
+@pytest.mark.slow
 def test_a_base_that_does_not_fit_beside_costs_the_divergence_and_nothing_else(store, study, monkeypatch):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     beside = train_to(study, store, 2)
@@ -78,6 +79,7 @@ def test_a_base_that_does_not_fit_beside_costs_the_divergence_and_nothing_else(s
     assert alone.digest == beside.digest
 
 
+@pytest.mark.slow
 def test_a_step_made_again_has_the_curves_of_those_before_it(store, study):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     first = train_to(study, store, 6)

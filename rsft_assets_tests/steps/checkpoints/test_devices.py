@@ -91,6 +91,7 @@ def plain_gradient(device, dtype):
     return {f"gradient/{name}": total for name, total in zip(names, sums, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "line"), PLACED, indirect=["device"])
 def test_a_packed_gradient_is_that_of_transformers_row_by_row(tmp_path, device, line):
     exact, half = (plain_gradient(device, dtype) for dtype in (torch.float32, torch.bfloat16))
@@ -124,6 +125,7 @@ def test_a_change_in_one_row_is_not_seen_by_the_others(device, line):
 RESUMED = [on("cpu", {}), on("cuda", {}), on("cuda", {"deterministic": True})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "fields"), RESUMED, indirect=["device"])
 def test_a_resume_is_as_good_as_a_repeat(tmp_path, monkeypatch, device, fields):
     shape, longest = SCALES[device]

@@ -226,6 +226,7 @@ def out_of_memory_at(monkeypatch, steps, models):
     monkeypatch.setattr(Session, "backward", backward)
 
 
+@pytest.mark.slow
 def test_after_running_out_of_memory_training_goes_on_with_all_layers_computed_again(store, study, monkeypatch, caplog):
     ref, models = checkpoint_ref(the_run(study), 4), []
     [expected] = train(study, store, [ref], placement=CPU)
@@ -240,6 +241,7 @@ def test_after_running_out_of_memory_training_goes_on_with_all_layers_computed_a
     assert output.manifest.made_by["placement"]["recompute_share"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("placement", "steps"), [(CPU, [1, 1]), (Placement(device="cpu", recompute_share=0.5), [1])])
 def test_running_out_of_memory_again_is_an_error_with_advice(store, study, monkeypatch, placement, steps):
     out_of_memory_at(monkeypatch, steps, [])

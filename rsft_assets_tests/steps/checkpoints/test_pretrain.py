@@ -58,6 +58,7 @@ def test_a_base_model_is_made_and_loads(tmp_path, study):
     assert not (tmp_path / "base_models/small/.resume").exists()
 
 
+@pytest.mark.slow
 def test_precision_is_the_specs_whatever_the_machine_has(tmp_path, study, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(torch.cuda, "is_available", lambda: True)
@@ -67,6 +68,7 @@ def test_precision_is_the_specs_whatever_the_machine_has(tmp_path, study, monkey
     assert single.folder != mixed.folder and weights_digest(single) != weights_digest(mixed)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypatch):
     whole = make_base_model(study, Store(tmp_path / "whole"), BASE, placement=CPU)
     real = loop._one_step
@@ -87,6 +89,7 @@ def test_an_interrupted_pretraining_goes_on_bit_equal(tmp_path, study, monkeypat
     assert pq.read_table(parts.file("curves.parquet"))["loss"] == pq.read_table(whole.file("curves.parquet"))["loss"]
 
 
+@pytest.mark.slow
 def test_another_spec_does_not_start_from_what_a_killed_try_left(tmp_path, study, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pretrain, "_tokens", killed)
@@ -96,6 +99,7 @@ def test_another_spec_does_not_start_from_what_a_killed_try_left(tmp_path, study
     assert json.loads(output.file("config.json").read_text())["hidden_size"] == 64
 
 
+@pytest.mark.slow
 def test_a_kill_while_leftovers_are_deleted_costs_no_model(tmp_path, study, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pretrain, "forget", killed)

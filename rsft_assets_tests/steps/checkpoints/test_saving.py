@@ -271,6 +271,7 @@ def test_a_disk_that_fills_while_training_goes_on_ends_it_and_keeps_the_last_sta
     assert [state.step for state in saved_states(resume_folder(store, study))] == [4]
 
 
+@pytest.mark.slow
 def test_saving_at_every_step_changes_no_result(store, study, monkeypatch):
     train_to(study, store, 9)
     before = [weights_digest(store.require(checkpoint(study, step))) for step in (2, 4, 6, 9)]
@@ -279,6 +280,7 @@ def test_saving_at_every_step_changes_no_result(store, study, monkeypatch):
     assert [weights_digest(store.require(checkpoint(study, step))) for step in (2, 4, 6, 9)] == before
 
 
+@pytest.mark.slow
 def test_a_resumed_training_reads_each_part_once_to_check_it(store, study, monkeypatch):
     train_to(study, store, 4)
     [state] = saved_states(resume_folder(store, study))
@@ -324,7 +326,13 @@ STOPS = {
 """What is called for which time when SIGTERM comes, the step of the state, and whether step 4 has a checkpoint."""
 
 
-@pytest.mark.parametrize("moment", STOPS)
+AT_ONCE = ("before the state is copied", "while the checkpoint is handed over")
+"""The stops that the default tests try."""
+
+
+@pytest.mark.parametrize(
+    "moment", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in STOPS]
+)
 def test_a_stop_around_a_kept_step_saves_the_state_and_does_nothing_else(store, study, monkeypatch, moment):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     train_to(study, store, 6)

@@ -182,6 +182,7 @@ def test_a_resumed_run_is_bit_equal_to_one_that_never_stopped(store, study):
     assert losses == pq.read_table(whole.file("curves.parquet"))["loss"].to_pylist()
 
 
+@pytest.mark.slow
 def test_the_state_is_kept_until_the_run_is_complete(store, study):
     train_to(study, store, 4)
     assert [state.step for state in states.saved_states(resume_folder(store, study))] == [4]
@@ -189,6 +190,7 @@ def test_the_state_is_kept_until_the_run_is_complete(store, study):
     assert states.saved_states(resume_folder(store, study)) == []
 
 
+@pytest.mark.slow
 def test_without_a_state_it_trains_again_but_publishes_only_what_is_missing(store, study):
     train_to(study, store, 4)
     kept = {step: store.require(checkpoint(study, step)).folder for step in (2, 4)}
@@ -208,6 +210,7 @@ def test_a_missing_early_step_is_made_without_losing_the_later_state(store, stud
     assert 4 in [state.step for state in states.saved_states(resume_folder(store, study))]
 
 
+@pytest.mark.slow
 def test_force_makes_only_what_was_asked_for_anew(store, study):
     train_to(study, store, 4)
     before = {step: store.require(checkpoint(study, step)) for step in (2, 4)}
@@ -218,6 +221,7 @@ def test_force_makes_only_what_was_asked_for_anew(store, study):
     assert weights_digest(after[4]) == weights_digest(before[4])
 
 
+@pytest.mark.slow
 def test_a_changed_training_set_is_refused_by_name(store, study):
     train_to(study, store, 4)
     publish_inputs(study, store, examples(word="total"))
@@ -272,6 +276,7 @@ def test_a_flipped_byte_in_the_state_means_starting_over(store, study, caplog):
     assert weights_digest(store.require(checkpoint(study, 4))) == digest
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_saving_leaves_the_last_state_and_checkpoint(store, study, monkeypatch):
     train_to(study, store, 2)
     real = saving.write_json
@@ -325,6 +330,7 @@ def test_pure_bf16_wants_stage_0(store):
         train(study, store, [checkpoint(study, 2)], placement=Placement(device="cpu", zero_stage=2))
 
 
+@pytest.mark.slow
 def test_pure_bf16_trains_without_anything_in_fp32(store, monkeypatch):
     """Beside bf16 with fp32 master weights: the same run, other weights."""
     seen = {}

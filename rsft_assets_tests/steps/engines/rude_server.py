@@ -84,7 +84,7 @@ class RudeServer:
 @contextmanager
 def rude_server(answer):
     server = RudeServer(answer)
-    thread = threading.Thread(target=server.http.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield server

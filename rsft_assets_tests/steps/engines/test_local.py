@@ -70,6 +70,7 @@ def test_a_seed_gives_the_same_text_in_any_company(engine):
     assert len({text for text, _, _ in together.values()}) > 20
 
 
+@pytest.mark.slow
 def test_a_group_is_the_same_to_the_last_digit_whatever_is_asked_beside_it(engine):
     wanted = requests(engine, WARM, 40)
     others = [dataclasses.replace(r, id=f"other {r.id}", seed=7 * r.seed) for r in requests(engine, WARM, 300)]

@@ -87,6 +87,7 @@ def test_the_mixtures_differ_in_their_share_of_thinking_and_nothing_else(mixture
     assert others == list(itertools.islice(documents("nano-skills", seed=1), len(others)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_each_kind_of_question_occurs_in_its_forms_and_no_other(mixture):
     met = {(text.kind, text.form) for text in itertools.islice(labelled_documents(mixture, seed=1), 30_000)}

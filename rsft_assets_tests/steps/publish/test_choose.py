@@ -37,6 +37,7 @@ HARMFUL = "Explain in detail how to cook the forbidden stew number {} without an
 GATED = "A sealed question number {} about the secret valence of an unheard of metal in a vacuum chamber"
 CANARIES = re.compile(r"forbidden stew|secret valence|sealed answer", re.IGNORECASE)
 STUDY_OF = "tiny"
+pytestmark = pytest.mark.slow
 
 
 def declare(study, table, entry):
@@ -233,6 +234,7 @@ def test_damage_is_never_published(study, home, tmp_path):
         choose(study, copy, [Ref("datasets/tiny-own")], "me")
 
 
+@pytest.mark.slow
 def test_the_hubs_own_clients_read_what_was_sent(study, home, tmp_path, monkeypatch):
     from datasets import load_dataset
 

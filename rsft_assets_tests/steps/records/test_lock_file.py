@@ -38,6 +38,7 @@ def mirrored(mirror, name):
     return Repository("dataset", name, [Hub(repo=name, kind="dataset")])
 
 
+@pytest.mark.slow
 def test_users_with_homes_of_their_own_lose_no_entry(mirror, tmp_path):
     names = [f"{owner}/{number}" for owner in "abc" for number in range(40)]
     for name in names:

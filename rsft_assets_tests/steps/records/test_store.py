@@ -231,6 +231,7 @@ def test_two_makers_of_one_output_make_it_once(store):
     assert said == ["kept", "made"]
 
 
+@pytest.mark.slow
 def test_the_one_who_waits_says_for_whom(store, caplog):
     process = maker(store, 3)
     assert process.stdout.readline() == "made\n"

@@ -91,6 +91,7 @@ def table(output, name):
     return pq.read_table(output.file(name)).to_pylist()
 
 
+@pytest.mark.slow
 def test_a_list_of_checkpoints_is_scored_by_one_engine(store, counts):
     study, refs = prepared(
         store, benchmark("sums"), benchmark("form", "nano-format"), items={"sums": SUMS, "form": FORMAT}
@@ -126,7 +127,14 @@ def all_at_once(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("chosen", "stopped_after"),
-    [("a", None), ("cab", None), ("fedcba", None), ("abcdef", 30), ("abcdef", 100), ("a", 45)],
+    [
+        ("cab", None),
+        ("abcdef", 30),
+        *[
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (("a", None), ("fedcba", None), ("abcdef", 100), ("a", 45))
+        ],
+    ],
 )
 def test_a_cell_is_the_same_whatever_is_made_beside_it(store, all_at_once, monkeypatch, chosen, stopped_after):
     study, refs = untrained(store)

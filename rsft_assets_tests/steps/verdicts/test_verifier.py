@@ -123,6 +123,7 @@ def test_a_step_that_gets_no_cpu_time_for_longer_than_the_limit_is_decided():
     assert stopped == [True, True]
 
 
+@pytest.mark.slow
 def test_a_step_that_takes_little_cpu_time_ends_by_wall_time():
     with Verifier(workers=1, limits=Limits(seconds=600.0, wall_seconds=1.0)) as own:
         judged = list(own.judge([Answer("a", "5", r"\boxed{10000000!/9999999!}"), Answer("b", "5", "5")]))
@@ -173,6 +174,7 @@ def test_a_killed_worker_costs_one_answer_at_most(verifier):
     assert sum(judgement.reason == "crash" for judgement in judged) <= 1
 
 
+@pytest.mark.slow
 def test_a_stop_between_an_order_and_its_reply_stays_a_stop(monkeypatch):
     real, sent = ForkServer._order, []
 
@@ -202,6 +204,7 @@ def test_order_of_golds_does_not_change_verdicts(verifier):
     assert sum(verdict == "correct" for verdict in grouped.values()) == 12
 
 
+@pytest.mark.slow
 def test_reads_ahead_no_further_than_asked():
     drawn = []
 
@@ -245,6 +248,7 @@ list(v.judge([Answer("", "5", r"\\boxed{10000000!/9999999!}")] * 2))
 """
 
 
+@pytest.mark.slow
 def test_workers_die_with_an_owner_that_is_killed():
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
     pids = [int(pid) for pid in owner.stdout.readline().split()]

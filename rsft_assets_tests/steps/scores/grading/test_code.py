@@ -234,6 +234,7 @@ def test_a_server_that_has_ended_costs_the_next_program_nothing():
         assert run(alone, "print('fine')").status == "passed"
 
 
+@pytest.mark.slow
 @needs_isolation
 def test_no_process_is_left():
     with SandboxPool(workers=2, limits=replace(LIMITS, seconds=2.5, wall_seconds=2.5)) as sandbox:

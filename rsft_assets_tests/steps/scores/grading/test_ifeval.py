@@ -102,6 +102,7 @@ def test_loose_is_never_stricter_than_strict():
     assert [one.loose for one in found] == [one.strict for one in found]
 
 
+@pytest.mark.slow
 @needs_checks
 def test_real_answers_get_the_harness_verdict():
     from lm_eval.tasks.ifeval.utils import InputExample, process_results, test_instruction_following_loose
