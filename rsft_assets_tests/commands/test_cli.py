@@ -218,6 +218,7 @@ def test_completion_offers_names_of_the_study(words, begun, offered):
     assert [item.value for item in completion.get_completions(words, begun)] == offered
 
 
+@pytest.mark.slow
 def test_status_says_what_is_done_missing_and_behind(tmp_path, rsft_here):
     rsft_here("materialize", "queries/nano-math")
     said = rsft_here("status", "queries/nano-*", "--json")

@@ -103,6 +103,7 @@ def test_stopping_early_ends_the_whole_group(step):
     assert wait_until(lambda: not alive(pid))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grace", "needed", "takes"), [(30.0, 0.0, 0.0), (0.1, 10.0, 2.0)])
 def test_a_step_is_given_time_to_save_when_stopped(step, tmp_path, grace, needed, takes):
     call = step(f"""

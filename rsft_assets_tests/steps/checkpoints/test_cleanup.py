@@ -20,6 +20,7 @@ def found(study, store):
     return {str(item.path.relative_to(store.home)): (item.safe, item.why) for item in survey(study, store)}
 
 
+@pytest.mark.slow
 def test_a_home_in_order_has_nothing_to_delete(store, study):
     train_to(study, store, 9)
     assert found(study, store) == {}
@@ -85,6 +86,7 @@ def test_half_written_and_unfinished_work(store, study):
     assert words[".building-0123456789ab"] == (False, "unfinished: materialize resumes from here")
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_beside_published_outputs(store, study):
     [made] = train_to(study, store, 9)
     receipt = made.folder / ".checked.json"

@@ -324,15 +324,10 @@ STOPS = {
     "while the checkpoint is handed over": (_Training, "kept_step", 2, 4, True),
 }
 """What is called for which time when SIGTERM comes, the step of the state, and whether step 4 has a checkpoint."""
+LAST = "while the checkpoint is handed over"
 
 
-AT_ONCE = ("before the state is copied", "while the checkpoint is handed over")
-"""The stops that the default tests try."""
-
-
-@pytest.mark.parametrize(
-    "moment", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in STOPS]
-)
+@pytest.mark.parametrize("moment", [pytest.param(one, marks=pytest.mark.slow) for one in STOPS if one != LAST] + [LAST])
 def test_a_stop_around_a_kept_step_saves_the_state_and_does_nothing_else(store, study, monkeypatch, moment):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     train_to(study, store, 6)
@@ -360,6 +355,7 @@ def test_a_stop_in_the_first_step_leaves_no_state(store, study, monkeypatch):
     assert saved_states(resume_folder(store, study)) == []
 
 
+@pytest.mark.slow
 def test_the_time_that_a_stop_needs_is_said_once(store, study, monkeypatch, tmp_path):
     monkeypatch.setenv("RSFT_EVENTS", str(tmp_path / "events"))
     train_to(study, store, 2)

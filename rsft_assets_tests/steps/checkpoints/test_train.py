@@ -201,6 +201,7 @@ def test_without_a_state_it_trains_again_but_publishes_only_what_is_missing(stor
     assert last.stats["step"] == 6
 
 
+@pytest.mark.slow
 def test_a_missing_early_step_is_made_without_losing_the_later_state(store, study):
     train_to(study, store, 4)
     digest = weights_digest(store.require(checkpoint(study, 2)))
@@ -267,6 +268,7 @@ def test_a_flipped_byte_in_the_base_model_is_found_by_name(store, study):
         train_to(study, store, 2)
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_in_the_state_means_starting_over(store, study, caplog):
     train_to(study, store, 4)
     digest = weights_digest(store.require(checkpoint(study, 4)))

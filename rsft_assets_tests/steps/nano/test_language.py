@@ -75,6 +75,7 @@ def test_documents_are_the_same_for_the_same_seed_and_never_end():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mixture", "least", "most"),
     [("nano-skills-trace", 20, 80), ("nano-skills-little", 150, 350), ("nano-skills-much", 650, 1_000)],
@@ -132,11 +133,10 @@ def test_test_items_are_held_out_whatever_the_seed(skill):
 
 
 BENCHMARKS = tuple((one.origin.name, one.origin.seed) for one in nano.BENCHMARKS)
-MOST = "nano-skills-much"
-"""The mixture with all kinds of texts."""
 
 
-@pytest.mark.parametrize("mixture", [*[pytest.param(m, marks=pytest.mark.slow) for m in MIXTURES if m != MOST], MOST])
+@pytest.mark.slow
+@pytest.mark.parametrize("mixture", MIXTURES)
 def test_no_pretraining_text_holds_a_question_that_is_measured(mixture):
     """Asked in a chat or worked out as a text: countdown, facts, formats and requests stand in chats alone."""
     measured = {

@@ -145,7 +145,7 @@ def test_a_passing_fault_is_tried_again(server, fault):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (429, r"too many requests \(429\)"),
+        pytest.param(429, r"too many requests \(429\)", marks=pytest.mark.slow),
         (503, r"the hub fails \(503\)"),
         (403, "access has to be granted"),
         ("html", "not a hub's.*proxy"),

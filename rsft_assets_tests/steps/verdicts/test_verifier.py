@@ -81,6 +81,7 @@ def test_hostile_answers_get_a_verdict_and_stop_nobody(verifier):
     assert all(judgement.verdict != "correct" and judgement.reason in REASONS for judgement in hostile.values())
 
 
+@pytest.mark.slow
 def test_what_reached_a_limit_is_not_tried_again(verifier, monkeypatch):
     ends = []
     real = verifier._pool.replace

@@ -265,6 +265,7 @@ with SandboxPool(workers=1, limits=CodeLimits(seconds=600.0)) as sandbox:
 """
 
 
+@pytest.mark.slow
 @needs_isolation
 def test_no_process_is_left_of_an_owner_that_is_killed():
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)

@@ -15,7 +15,7 @@ BURN = "import time\nwhile time.process_time() < {}: pass\nprint('fine')"
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        ("import time\ntime.sleep(3)\nprint('fine')", "passed"),
+        pytest.param("import time\ntime.sleep(3)\nprint('fine')", "passed", marks=pytest.mark.slow),
         (BURN.format(0.5), "passed"),
         (BURN.format(2), "time"),
         (
