@@ -1,7 +1,7 @@
 """Running batches in this process, one Dagster run each, and the result of each."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -26,6 +26,8 @@ class BatchResult:
     batch: Batch
     run_id: str
     problem: str
+    failed: frozenset[dg.AssetKey] = frozenset()
+    """What nothing below it can be made from."""
 
     @property
     def ok(self) -> bool:
@@ -50,22 +52,37 @@ def run_batches(
         raise StepError(closed)
     with ending_dead_runs(instance):
         for batch in batches:
-            keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
-            upstream = set().union(*(repository.asset_graph.get_non_virtual_ancestor_keys(key) for key in keys))
-            # Figures and the report name missing tables themselves.
-            copes = keys[0].path[0] in ("figures", "report")
-            if not copes and (broken := sorted(key.to_user_string() for key in upstream & failed)):
-                result = BatchResult(batch, "", f"not run, since {broken[0]} failed")
-            else:
-                result = _run(repository, instance, batch, keys, force)
-            if not result.ok:
-                # Of tables made together, those that were made are sound; an asset with partitions may lack some.
-                whole = keys[0].path[0] in TABLE_OF or not result.run_id
-                made = set() if whole else _made_in(instance, result.run_id)
-                failed.update(key for key in keys if key not in made)
+            result = _run_what_can_run(repository, instance, batch, failed, force)
+            failed |= result.failed
             yield result
-            if not result.ok and keys[0].path[0] in vital:
+            if not result.ok and Ref(batch.assets[0]).stage in vital:
                 return
+
+
+def _run_what_can_run(
+    repository: dg.RepositoryDefinition,
+    instance: dg.DagsterInstance,
+    batch: Batch,
+    failed: Collection[dg.AssetKey],
+    force: bool,
+) -> BatchResult:
+    """Run the assets of a batch with nothing upstream in `failed`."""
+    keys = [dg.AssetKey(asset.split("/")) for asset in batch.assets]
+    stage = Ref(batch.assets[0]).stage
+    above = {key: repository.asset_graph.get_non_virtual_ancestor_keys(key) & set(failed) for key in keys}
+    if stage in ("figures", "report"):
+        # They name missing tables themselves.
+        above = {}
+    elif stage not in TABLE_OF:
+        # The tables are built together.
+        above = dict.fromkeys(keys, set().union(*above.values()))
+    broken = {key: min(cause.to_user_string() for cause in causes) for key, causes in above.items() if causes}
+    if len(broken) == len(keys):
+        return BatchResult(batch, "", f"not run, since {broken[keys[0]]} failed", frozenset(keys))
+    result = _run(repository, instance, batch, [key for key in keys if key not in broken], force)
+    not_run = [f"{key.to_user_string()}: not run, since {cause} failed" for key, cause in broken.items()]
+    problem = "\n".join(filter(None, (result.problem, *not_run)))
+    return replace(result, problem=problem, failed=result.failed | broken.keys())
 
 
 def _run(
@@ -86,9 +103,17 @@ def _run(
         raise_on_error=False,
     )
     show_traces()
-    if not result.success:
-        _stop_if_interrupted(result)
-    return BatchResult(batch, result.run_id, "" if result.success else failure_of(result))
+    if result.success:
+        return BatchResult(batch, result.run_id, "")
+    _stop_if_interrupted(result)
+    if Ref(batch.assets[0]).stage in TABLE_OF:
+        # An asset with partitions may lack some, and one that was made may have failed a check.
+        done = {event.step_key for event in result.all_events if event.is_step_success}
+        sound = {key for key in keys if graph.get(key).assets_def.node_def.name in done}
+    else:
+        # Of tables made together, those that were made are sound.
+        sound = _made_in(instance, result.run_id)
+    return BatchResult(batch, result.run_id, failure_of(result), frozenset(keys) - sound)
 
 
 def _pools(repository: dg.RepositoryDefinition, batches: Sequence[Batch]) -> list[str]:
@@ -128,14 +153,16 @@ def _stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the failed step, without Dagster's stack trace."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data and failure.user_failure_data.description:
-                return failure.user_failure_data.description
-            error = failure.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return error.message.strip() if error else "failed"
-    return "failed before its first step"
+    """The messages of the failed steps, without Dagster's stack traces."""
+    messages = [_message_of(event) for event in result.all_events if event.is_step_failure]
+    return "\n".join(dict.fromkeys(messages)) or "failed before its first step"
+
+
+def _message_of(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "failed"

@@ -63,6 +63,34 @@ def test_a_vital_failure_ends_the_plan_and_another_does_not(vital, ran):
     assert outcomes[0].problem == "sums at 20%, the gate asks for 60%"
 
 
+def test_of_benchmarks_in_one_run_only_those_that_failed_stop_what_is_below_them():
+    def benchmark(name, problem=""):
+        @dg.asset(key=["benchmarks", name])
+        def made():
+            if problem:
+                raise dg.Failure(problem, allow_retries=False)
+
+        return made
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(["scores", "m", name], deps=[["benchmarks", name]]) for name in "abc"], can_subset=True
+    )
+    def scores(context):
+        for key in sorted(context.selected_asset_keys):
+            yield dg.MaterializeResult(key)
+
+    names = {"a": "", "b": "no such item", "c": "no such file"}
+    definitions = dg.Definitions(assets=[scores, *(benchmark(*entry) for entry in names.items())])
+    batches = [Batch(tuple(f"benchmarks/{name}" for name in names)), Batch(tuple(f"scores/m/{name}" for name in names))]
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second = run_batches(definitions, instance, batches)
+        assert {run.run_id for run in instance.get_runs()} == {first.run_id, second.run_id}
+        assert instance.get_latest_materialization_event(dg.AssetKey(["scores", "m", "a"]))
+        assert instance.get_latest_materialization_event(dg.AssetKey(["scores", "m", "b"])) is None
+    assert sorted(first.problem.splitlines()) == ["no such file", "no such item"]
+    assert second.problem.splitlines() == [f"scores/m/{x}: not run, since benchmarks/{x} failed" for x in "bc"]
+
+
 def test_a_vital_stage_that_is_not_run_ends_the_plan():
     @dg.asset(key=["base_models", "one"], deps=[["results", "broken"]])
     def one():

@@ -4,6 +4,7 @@ with step_pool(2, "a scoring process died; finished scores are kept, run it agai
     for future in as_completed([pool.submit(work, part) for part in parts]): ...
 """
 
+import atexit
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.processes.child import end, spawn_context
-from rsft_assets.steps.processes.program import log_to_stderr
+from rsft_assets.steps.processes.program import end_now, log_to_stderr
 from rsft_assets.steps.records.provenance import command, publish_for
 
 _GRACE_SECONDS = 20.0
@@ -32,5 +33,7 @@ def step_pool(processes: int, if_one_dies: str) -> Iterator[ProcessPoolExecutor]
 
 
 def _begin(step_command: str) -> None:
+    # What is registered first runs last: the process ends there, and Python does not take its libraries apart.
+    atexit.register(end_now, 0)
     log_to_stderr()
     publish_for(step_command)

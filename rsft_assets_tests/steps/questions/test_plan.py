@@ -7,7 +7,7 @@ import pytest
 from rsft_assets.specs.errors import SpecError
 from rsft_assets.specs.lineage import Ref, asset_keys, partitions_of
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.questions.planning.batches import Batch, blocks, op_of
+from rsft_assets.steps.questions.planning.batches import Batch, blocks
 from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.selection import Selection, select
 from rsft_assets.steps.records.store import Store
@@ -49,7 +49,7 @@ def test_a_glob_that_matches_nothing_is_answered_with_the_nearest(selection, wor
 
 def test_all_runs_of_a_model_are_one_batch_however_long_they_are(store):
     plan = make_plan(STUDY, store, Selection(("scores/nano-300k/*",), upstream=True))
-    [scores] = [batch for batch in plan.batches if op_of(batch.assets[0]) == "scores/nano-300k"]
+    [scores] = [batch for batch in plan.batches if batch.title == "scores/nano-300k"]
     [checkpoints] = [batch for batch in plan.batches if batch.assets == ("checkpoints/nano-300k",)]
     assert len({STUDY.steps_of(run)[-1] for run in STUDY.runs_of("nano-300k")}) > 1
     assert scores.partitions == checkpoints.partitions == tuple(partitions_of(STUDY, "checkpoints/nano-300k"))

@@ -49,6 +49,27 @@ def answer(number: int, case: dict) -> Answer:
     return Answer(str(number), **given)
 
 
+@pytest.mark.parametrize(
+    ("gold", "response", "asked"),
+    [
+        ("12", r"4 + 8 = 12. The answer is \boxed{12}.", 0),
+        ("-3", "So the answer is -3.", 0),
+        ("12", r"$4 + 8$ is \boxed{12}.", 1),
+        ("12", r"\boxed{4 + 8}", 1),
+        ("12", r"\boxed{012}", 1),
+        (r"\frac{1}{2}", "The answer is 0.5.", 1),
+    ],
+)
+def test_formulas_of_every_shape_are_read_once_and_only_where_one_may_be_met(monkeypatch, gold, response, asked):
+    orders = []
+    order = ForkServer._order
+    monkeypatch.setattr(ForkServer, "_order", lambda *given: orders.append(given[1]) or order(*given))
+    with Verifier(workers=2) as running:
+        judged = list(running.judge(Answer(str(number), gold, response) for number in range(100)))
+    assert {judgement.verdict for judgement in judged} == {"correct"}
+    assert orders.count(b"W") == asked
+
+
 def test_cases(verifier):
     judged = list(verifier.judge(answer(number, case) for number, case in enumerate(CASES)))
     wrong = [

@@ -104,7 +104,8 @@ def install(model: Any) -> bool:
     model.rows_kernel = PADDED
     if not takes_rows(model):
         return False
-    AttentionInterface.register(NAME, confined_attention)
+    # As a decorator it would import the compiler, two seconds, into whoever only estimates a training.
+    AttentionInterface.register(NAME, torch.compiler.disable(confined_attention))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(NAME, _no_mask)
     model.set_attn_implementation(NAME)
     return True
@@ -115,7 +116,6 @@ def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def confined_attention(
     module: Any,
     query: torch.Tensor,

@@ -37,7 +37,7 @@ from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, 
 from rsft_assets.steps.processes.child import Child, end
 from rsft_assets.steps.processes.hardware import gpus
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
-from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped
+from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped, leave
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.provenance import publish_for
 
@@ -276,4 +276,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,4 +1,4 @@
-"""Cells of a plan in batches: assets of one op with a block of partitions, each batch one Dagster run."""
+"""Cells of a plan in batches, each one Dagster run: a model's scores, say, with a block of partitions."""
 
 import itertools
 import sys
@@ -32,24 +32,26 @@ class Batch:
 
     @property
     def title(self) -> str:
-        return op_of(self.assets[0])
+        return _together(self.assets[0])
 
 
-def op_of(asset: str) -> str:
-    """What is made together: a model's scores, all tables, all figures; every other asset by itself."""
+def _together(asset: str) -> str:
+    """What one run makes: a model's scores, all tables, all figures, all benchmarks, which are many and small; every
+    other asset by itself.
+    """
     ref = Ref(asset)
     if ref.stage == "scores":
         return f"scores/{ref.name}"
-    return ref.stage if ref.stage in ("results", "figures") else asset
+    return ref.stage if ref.stage in ("results", "figures", "benchmarks") else asset
 
 
 def batches(study: Study, refs: Iterable[Ref]) -> list[Batch]:
-    """Assets of one op together where they want the same block; `refs` are in order, upstream first."""
-    by_op: dict[str, dict[str, list[str]]] = {}
+    """What belongs together, where it wants the same block; `refs` are in order, upstream first."""
+    groups: dict[str, dict[str, list[str]]] = {}
     for ref in refs:
-        by_op.setdefault(op_of(ref.asset), {}).setdefault(ref.asset, []).append(ref.partition)
+        groups.setdefault(_together(ref.asset), {}).setdefault(ref.asset, []).append(ref.partition)
     made: list[Batch] = []
-    for assets in by_op.values():
+    for assets in groups.values():
         same: dict[tuple[str, ...], list[str]] = {}
         for asset, partitions in assets.items():
             same.setdefault(tuple(partitions), []).append(asset)

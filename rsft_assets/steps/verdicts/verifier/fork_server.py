@@ -3,6 +3,9 @@
 Comes in over a socket: orders to fork (with the two descriptors of the new worker) or to kill one. Goes out: process
 ids and exit states. Run by `workers.ForkServer` as `python -m ….fork_server FD MEMORY_BYTES`.
 
+Formulas of every shape are read only once an order asks for it: that takes three seconds, and where all answers are
+numbers it is not needed.
+
 A replacement for a killed worker costs a fork, not the import of sympy. The server ends when its socket closes, also
 where its owner was killed with -9, and not with the thread that started it; the workers end with the server.
 
@@ -41,19 +44,28 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     quicken()
     let_through()
-    warm_up(MathJudge())
-    # Collecting would touch, and so copy, pages that all workers share.
-    gc.collect()
-    gc.freeze()
+    MathJudge().judge("3", "So the answer is 4.")
+    _keep_shared()
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 2)
         if len(order) < ORDER.size:
             return
         command, pid = ORDER.unpack(order)
         if command == b"F":
-            control.sendall(REPLY.pack(_fork(control, descriptors, memory_bytes)))
+            answer = _fork(control, descriptors, memory_bytes)
+        elif command == b"K":
+            answer = _kill(pid)
         else:
-            control.sendall(REPLY.pack(_kill(pid)))
+            warm_up(MathJudge())
+            _keep_shared()
+            answer = 0
+        control.sendall(REPLY.pack(answer))
+
+
+def _keep_shared() -> None:
+    """Collecting later would touch, and so copy, pages that all workers share."""
+    gc.collect()
+    gc.freeze()
 
 
 def _fork(control: socket.socket, descriptors: list[int], memory_bytes: int) -> int:

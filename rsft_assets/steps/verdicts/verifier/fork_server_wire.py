@@ -3,9 +3,9 @@
 import struct
 
 ORDER = struct.Struct("=cq")
-"""An order to the fork server: F (fork) or K (kill), and a process id."""
+"""An order to the fork server: F (fork), K (kill) or W (warm up), and a process id."""
 REPLY = struct.Struct("=q")
-"""A process id, or an exit state as `waitpid` tells it."""
+"""A process id, an exit state as `waitpid` tells it, or 0."""
 BOARD = struct.Struct("@QQdd16s")
 """What a worker shows while it works: a counter that moves with each step, number of the work, its CPU time when the
 step began and when it was last named, digest of that name."""

@@ -114,7 +114,7 @@ class Judging:
         for worker in list(self._pool.start()):
             if self._queue and not worker.busy:
                 chunk = self._queue.popleft()
-                worker = self._pool.rested(worker)
+                worker = self._pool.ready(worker, chunk)
                 try:
                     worker.give(chunk, self._pool.refused)
                 except (BrokenPipeError, ConnectionResetError):

@@ -6,12 +6,13 @@ any thread, uses no signals in its own process and starts no thread.
 
 import mmap
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -29,14 +30,18 @@ Result = tuple[int, str, str | None, str, float]
 _CHILD = "rsft_assets.steps.verdicts.verifier.fork_server"
 _REFUSED_MOST = 10_000
 _NAMED_LATE = 0.1
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
+_NUMBER_IN_A_BOX = re.compile(rf"\\boxed\{{{_NUMBER.pattern}\}}")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 
 class Worker:
     """One process that judges, and what it has been given."""
 
-    def __init__(self, pid: int, connection: Connection, page: mmap.mmap) -> None:
+    def __init__(self, pid: int, connection: Connection, page: mmap.mmap, *, warm: bool) -> None:
         self.pid = pid
+        self.warm = warm
+        """Whether it was forked after formulas of every shape were read."""
         self.connection = connection
         self.pending: dict[int, Work] = {}
         """Its unfinished work; less than it was given once the rest was taken back."""
@@ -123,9 +128,12 @@ class WorkerPool:
         self.workers[self.workers.index(worker)] = self._fork_server.start()
         return state
 
-    def rested(self, worker: Worker) -> Worker:
-        """This worker, or a fresh one if its caches have grown too large."""
-        if not worker.is_full(self.limits):
+    def ready(self, worker: Worker, chunk: Sequence[Work]) -> Worker:
+        """This worker, or a fresh one if its caches have grown too large or lack the formulas that may be met."""
+        assert self._fork_server
+        if not worker.warm and any(map(_may_hold_formula, chunk)):
+            self._fork_server.warm_up()
+        elif not worker.is_full(self.limits):
             return worker
         place = self.workers.index(worker)
         self.replace(worker)
@@ -154,6 +162,7 @@ class ForkServer:
     """Starts, replaces and ends workers. They end with it, and it ends with the process that owns it."""
 
     def __init__(self, limits: Limits) -> None:
+        self._warm = False
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = Child(
@@ -171,7 +180,13 @@ class ForkServer:
             file.truncate(mmap.PAGESIZE)
             pid = self._order(b"F", 0, [theirs.fileno(), file.fileno()])
             page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-        return Worker(pid, Connection(ours.detach()), page)
+        return Worker(pid, Connection(ours.detach()), page, warm=self._warm)
+
+    def warm_up(self) -> None:
+        """Read formulas of every shape, once: workers started from now on have met them."""
+        if not self._warm:
+            self._order(b"W", 0)
+            self._warm = True
 
     def kill(self, worker: Worker) -> int:
         """Kill a worker if it still lives; its exit state as `waitpid` tells it."""
@@ -199,6 +214,15 @@ class ForkServer:
             f"the verifier's process {self._process.pid} ended with state {state}; see its error output above. "
             "If an import failed, reinstall it (pip install --force-reinstall math-verify); else run again"
         )
+
+
+def _may_hold_formula(work: Work) -> bool:
+    """Whether the grammar of formulas may be asked. For whole numbers, also in a box, it is not."""
+    _, kind, gold, text = work
+    if kind == "countdown":
+        return False
+    rest = _NUMBER_IN_A_BOX.sub("", text)
+    return not _NUMBER.fullmatch(gold) or "\\" in rest or "$" in rest
 
 
 def _environment() -> dict[str, str]:
