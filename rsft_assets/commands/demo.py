@@ -129,7 +129,7 @@ def run_demo(*, full: bool = False, from_scratch: bool = False, as_json: bool) -
 
 def _unfinished(results: Sequence[dict[str, Any]]) -> str:
     """The last line of a demo that did not finish."""
-    assets = [asset for entry in results if not entry["ok"] for asset in entry["assets"]]
+    assets = [asset for entry in results for asset in entry["failed"]]
     bases = [asset for asset in assets if Ref(asset).stage in _VITAL]
     if bases:
         return f"stopped: {bases[0]} failed, so nothing was fine-tuned; run the same command to resume"

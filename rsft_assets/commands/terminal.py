@@ -188,8 +188,9 @@ def run_plan(
                 break
             display.end(batch, outcome.problem)
             first, last = batch.partitions[0], batch.partitions[-1]
-            entry = {"assets": list(batch.assets), "from": first, "to": last, "run_id": outcome.run_id}
-            results.append({**entry, "ok": outcome.ok, "problem": outcome.problem, "recorded": dict(display.counts)})
+            entry: dict[str, Any] = {"assets": list(batch.assets), "from": first, "to": last, "run_id": outcome.run_id}
+            entry |= {"ok": outcome.ok, "failed": sorted(key.to_user_string() for key in outcome.failed)}
+            results.append({**entry, "problem": outcome.problem, "recorded": dict(display.counts)})
         totals = display.totals()
     sys.stderr.flush()
     return (DONE if all(entry["ok"] for entry in results) else FAILED), results, totals

@@ -182,7 +182,7 @@ def materialize_stage(
     run = StageRun(context, study, store, force, Upstream(context.instance, study))
     refs, past_the_end = asked_refs(context, study, list(assets))
     if past_the_end:
-        context.log.warning(f"skipped, since their runs end before these steps: {_named(past_the_end)}")
+        context.log.warning(f"skipped, since their runs keep no such steps: {_named(past_the_end)}")
     try:
         store.check_writable()
         left = run.keep_finished(refs)

@@ -27,7 +27,7 @@ class BatchResult:
     run_id: str
     problem: str
     failed: frozenset[dg.AssetKey] = frozenset()
-    """What nothing below it can be made from."""
+    """Assets that were not made; what is below them cannot be made."""
 
     @property
     def ok(self) -> bool:
@@ -82,7 +82,7 @@ def _run_what_can_run(
     result = _run(repository, instance, batch, [key for key in keys if key not in broken], force)
     not_run = [f"{key.to_user_string()}: not run, since {cause} failed" for key, cause in broken.items()]
     problem = "\n".join(filter(None, (result.problem, *not_run)))
-    return replace(result, problem=problem, failed=result.failed | broken.keys())
+    return replace(result, problem=problem, failed=result.failed.union(broken))
 
 
 def _run(
@@ -154,15 +154,18 @@ def _stop_if_interrupted(result: dg.ExecuteInProcessResult) -> None:
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     """The messages of the failed steps, without Dagster's stack traces."""
-    messages = [_message_of(event) for event in result.all_events if event.is_step_failure]
+    failures = [event for event in result.all_events if event.is_step_failure]
+    messages = [_message_of(event, named=len(failures) > 1) for event in failures]
     return "\n".join(dict.fromkeys(messages)) or "failed before its first step"
 
 
-def _message_of(event: dg.DagsterEvent) -> str:
+def _message_of(event: dg.DagsterEvent, *, named: bool) -> str:
+    """The words of a failure that a person can mend, which name what failed; `named` adds the step's name to others."""
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
     error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "failed"
+    message = error.message.strip() if error else "failed"
+    return f"{event.step_key}: {message}" if named else message

@@ -82,7 +82,7 @@ def test_results_and_figures_come_last_and_base_models_before_any_fine_tuning(st
 def test_a_demo_that_fails_says_so_last(store, monkeypatch, capsys, full, failed, last):
     def fails(store, plan, *, vital, force=False):
         assert vital == ("base_models",)
-        return 1, [{"assets": [failed], "ok": False}], "1 of 9 not done"
+        return 1, [{"assets": [failed], "failed": [failed], "ok": False}], "1 of 9 not done"
 
     monkeypatch.setattr(demo, "run_plan", fails)
     assert run_demo(full=full, as_json=False) == 1
@@ -113,7 +113,11 @@ def test_from_scratch_forces_the_bases_alone_and_ends_where_one_fails(store, mon
 
     def fails(store, plan, *, vital, force=False):
         plans.append((force, {ref.asset for ref in plan.refs}))
-        return 1, [{"assets": ["base_models/nano-300k"], "ok": False}], "1 of 2 not done"
+        return (
+            1,
+            [{"assets": ["base_models/nano-300k"], "failed": ["base_models/nano-300k"], "ok": False}],
+            "1 of 2 not done",
+        )
 
     monkeypatch.setattr(demo, "run_plan", fails)
     assert run_demo(from_scratch=True, as_json=False) == 1

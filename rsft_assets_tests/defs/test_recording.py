@@ -155,7 +155,7 @@ def test_a_cell_past_the_end_is_skipped_with_a_line_and_not_recorded(world):
     result = run(study, instance, ["checkpoints/tiny"], f"{SHORT}|40", downstream=["after"])
     assert result.success
     said = [record.user_message for record in instance.all_logs(result.run_id)]
-    [line] = [words for words in said if words.startswith("skipped, since their runs end before these steps: ")]
+    [line] = [words for words in said if words.startswith("skipped, since their runs keep no such steps: ")]
     assert line.endswith("|40]")
     assert recorded(instance, "checkpoints/tiny") == set()
     assert not launcher.calls

@@ -68,7 +68,7 @@ def test_of_benchmarks_in_one_run_only_those_that_failed_stop_what_is_below_them
         @dg.asset(key=["benchmarks", name])
         def made():
             if problem:
-                raise dg.Failure(problem, allow_retries=False)
+                raise OSError(problem)
 
         return made
 
@@ -79,7 +79,7 @@ def test_of_benchmarks_in_one_run_only_those_that_failed_stop_what_is_below_them
         for key in sorted(context.selected_asset_keys):
             yield dg.MaterializeResult(key)
 
-    names = {"a": "", "b": "no such item", "c": "no such file"}
+    names = {"a": "", "b": "no such item", "c": "no such item"}
     definitions = dg.Definitions(assets=[scores, *(benchmark(*entry) for entry in names.items())])
     batches = [Batch(tuple(f"benchmarks/{name}" for name in names)), Batch(tuple(f"scores/m/{name}" for name in names))]
     with dg.DagsterInstance.ephemeral() as instance:
@@ -87,7 +87,7 @@ def test_of_benchmarks_in_one_run_only_those_that_failed_stop_what_is_below_them
         assert {run.run_id for run in instance.get_runs()} == {first.run_id, second.run_id}
         assert instance.get_latest_materialization_event(dg.AssetKey(["scores", "m", "a"]))
         assert instance.get_latest_materialization_event(dg.AssetKey(["scores", "m", "b"])) is None
-    assert sorted(first.problem.splitlines()) == ["no such file", "no such item"]
+    assert sorted(first.problem.splitlines()) == [f"benchmarks__{x}: OSError: no such item" for x in "bc"]
     assert second.problem.splitlines() == [f"scores/m/{x}: not run, since benchmarks/{x} failed" for x in "bc"]
 
 

@@ -5,7 +5,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 75 (try again) after a signal that
 """
 
 import argparse
-import atexit
 import contextlib
 import errno
 import logging
@@ -13,7 +12,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,23 +64,7 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
     except Exception as error:
         # Libraries turn a stop into errors of their own.
         status = _stopped(_asked_to_stop_by[0]) if _asked_to_stop_by else _failed(error)
-    leave(status)
-
-
-def leave(status: int) -> NoReturn:
-    """As `sys.exit`, without taking the imported libraries apart, for which Python needs a second after torch."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    end_now(status)
-
-
-def end_now(status: int) -> NoReturn:
-    """The last act of a process."""
-    for stream in (sys.stdout, sys.stderr):
-        # A reader that has gone is no failure of a step that has ended.
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)
+    sys.exit(status)
 
 
 def _stopped(by: str) -> int:

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.processes.child import end, spawn_context
-from rsft_assets.steps.processes.program import end_now, log_to_stderr
+from rsft_assets.steps.processes.ending import end_now
+from rsft_assets.steps.processes.program import log_to_stderr
 from rsft_assets.steps.records.provenance import command, publish_for
 
 _GRACE_SECONDS = 20.0
@@ -33,7 +34,7 @@ def step_pool(processes: int, if_one_dies: str) -> Iterator[ProcessPoolExecutor]
 
 
 def _begin(step_command: str) -> None:
-    # What is registered first runs last: the process ends there, and Python does not take its libraries apart.
+    # What is registered first runs last.
     atexit.register(end_now, 0)
     log_to_stderr()
     publish_for(step_command)

@@ -59,6 +59,12 @@ def test_all_runs_of_a_model_are_one_batch_however_long_they_are(store):
     assert stages.index("queries") < stages.index("datasets") < stages.index("checkpoints") < stages.index("scores")
 
 
+@pytest.mark.parametrize(("asset", "last"), [("checkpoints/nano-300k", 80), ("checkpoints/qwen3-14b", 80)])
+def test_steps_up_to_the_end_of_some_runs_are_one_block(asset, last):
+    wanted = [key for key in partitions_of(STUDY, asset) if Ref(asset, key).step <= last]
+    assert blocks(STUDY, asset, wanted) == [tuple(wanted)]
+
+
 def test_an_open_selection_leaves_out_what_cannot_be_made_yet(store):
     plan = make_plan(STUDY, store, Selection(("scores/qwen3-14b/math500",)))
     assert not plan.batches

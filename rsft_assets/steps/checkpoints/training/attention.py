@@ -104,7 +104,7 @@ def install(model: Any) -> bool:
     model.rows_kernel = PADDED
     if not takes_rows(model):
         return False
-    # As a decorator it would import the compiler, two seconds, into whoever only estimates a training.
+    # Not a decorator, which would import the compiler, and take two seconds, even to estimate a training.
     AttentionInterface.register(NAME, torch.compiler.disable(confined_attention))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(NAME, _no_mask)
     model.set_attn_implementation(NAME)

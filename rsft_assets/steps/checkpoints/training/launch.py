@@ -35,9 +35,10 @@ from rsft_assets.specs.errors import SpecError, StepError
 from rsft_assets.specs.placement import Placement
 from rsft_assets.steps.checkpoints.training.job import JOB_FILE, MEETING_POINT, Job, OutOfMemory
 from rsft_assets.steps.processes.child import Child, end
+from rsft_assets.steps.processes.ending import leave
 from rsft_assets.steps.processes.hardware import gpus
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING, end_with_parent
-from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped, leave
+from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped
 from rsft_assets.steps.records.manifest import write_json
 from rsft_assets.steps.records.provenance import publish_for
 
@@ -81,7 +82,7 @@ def trainer(folder: Path, placement: Placement, slot: RunSlot | None = None) -> 
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / MEETING_POINT, folder / JOB_FILE, *folder.glob("error-*.json")):
         old.unlink(missing_ok=True)
-    if slot is not None and slot.kept:
+    if slot is not None and slot.kept and slot.kept[0].poll() is None:
         processes = [slot.kept.pop()]
     else:
         processes = [TrainingProcess(folder, placement, rank, slot) for rank in range(placement.processes)]
@@ -183,7 +184,7 @@ class TrainingProcess(Child):
         """Let it train this job; of a process that has ended, the exit status tells."""
         assert self.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self.stdin.write(f"{job}\n".encode())
+            self.stdin.write(os.fsencode(job) + b"\n")
             self.stdin.flush()
 
     def has_answered(self) -> bool:
@@ -258,8 +259,8 @@ def main() -> int:
 
     load_libraries()
     rank = os.environ["RANK"]
-    for line in sys.stdin:
-        job = Job.read(Path(line.rstrip("\n")))
+    for line in sys.stdin.buffer:
+        job = Job.read(Path(os.fsdecode(line.rstrip(b"\n"))))
         try:
             publish_for(job.command)
             run_job(job)

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -61,7 +61,7 @@ def batches(study: Study, refs: Iterable[Ref]) -> list[Batch]:
 
 
 def blocks(study: Study, asset: str, partitions: Sequence[str]) -> list[tuple[str, ...]]:
-    """These partitions in the fewest ranges that hold them and, but for cells past an end, no others."""
+    """These partitions in few ranges that hold them and, but for cells past an end, no others."""
     if tuple(partitions) == ("",):
         return [("",)]
     if Ref(asset).stage not in _GRID:
@@ -69,12 +69,19 @@ def blocks(study: Study, asset: str, partitions: Sequence[str]) -> list[tuple[st
     by_run: dict[str, set[int]] = {}
     for ref in (Ref(asset, partition) for partition in partitions):
         by_run.setdefault(ref.run, set()).add(ref.step)
-    # Runs that are wanted up to their ends share a block whatever their lengths: cells past an end are skipped.
+    # Runs that are wanted up to their ends can share a block whatever their lengths: cells past an end are skipped.
+    return min((_grid_blocks(study, asset, by_run, to_the_end=ends) for ends in (False, True)), key=len)
+
+
+def _grid_blocks(
+    study: Study, asset: str, by_run: Mapping[str, set[int]], *, to_the_end: bool
+) -> list[tuple[str, ...]]:
+    """Blocks of runs that are wanted between the same steps; or, where one is a run's last, to their ends."""
     spans: dict[tuple[int, int], dict[str, list[int]]] = {}
     for run, steps in by_run.items():
         kept = study.steps_of(study.runs[run])
         for span in _neighbours(kept, steps):
-            last = _TO_THE_END if span[-1] == kept[-1] else span[-1]
+            last = _TO_THE_END if to_the_end and span[-1] == kept[-1] else span[-1]
             spans.setdefault((span[0], last), {})[run] = span
     order = [run.name for run in study.runs_of(Ref(asset).name)]
     return [

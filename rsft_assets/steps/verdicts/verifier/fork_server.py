@@ -3,7 +3,7 @@
 Comes in over a socket: orders to fork (with the two descriptors of the new worker) or to kill one. Goes out: process
 ids and exit states. Run by `workers.ForkServer` as `python -m ….fork_server FD MEMORY_BYTES`.
 
-Formulas of every shape are read only once an order asks for it: that takes three seconds, and where all answers are
+Formulas of every shape are not read until an order asks for it: that takes three seconds, and where all answers are
 numbers it is not needed.
 
 A replacement for a killed worker costs a fork, not the import of sympy. The server ends when its socket closes, also
