@@ -32,7 +32,8 @@ class Batch:
 
     @property
     def title(self) -> str:
-        return _together(self.assets[0])
+        first = self.assets[0]
+        return first if len(self.assets) == 1 and Ref(first).stage == "benchmarks" else _together(first)
 
 
 def _together(asset: str) -> str:
