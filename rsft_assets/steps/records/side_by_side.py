@@ -34,7 +34,7 @@ def step_pool(processes: int, if_one_dies: str) -> Iterator[ProcessPoolExecutor]
 
 
 def _begin(step_command: str) -> None:
-    # What is registered first runs last.
+    # Registered first, so that it runs last.
     atexit.register(end_now, 0)
     log_to_stderr()
     publish_for(step_command)

@@ -324,10 +324,13 @@ STOPS = {
     "while the checkpoint is handed over": (_Training, "kept_step", 2, 4, True),
 }
 """What is called for which time when SIGTERM comes, the step of the state, and whether step 4 has a checkpoint."""
-LAST = "while the checkpoint is handed over"
+BY_DEFAULT = "while the checkpoint is handed over"
+"""The one that the default tests try."""
 
 
-@pytest.mark.parametrize("moment", [pytest.param(one, marks=pytest.mark.slow) for one in STOPS if one != LAST] + [LAST])
+@pytest.mark.parametrize(
+    "moment", [pytest.param(one, marks=pytest.mark.slow) for one in STOPS if one != BY_DEFAULT] + [BY_DEFAULT]
+)
 def test_a_stop_around_a_kept_step_saves_the_state_and_does_nothing_else(store, study, monkeypatch, moment):
     publish_inputs(study, store, held_out=examples(30)[ROWS:])
     train_to(study, store, 6)

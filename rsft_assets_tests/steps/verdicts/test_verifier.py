@@ -50,23 +50,27 @@ def answer(number: int, case: dict) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("gold", "response", "asked"),
+    ("gold", "response", "verdict", "asked"),
     [
-        ("12", r"4 + 8 = 12. The answer is \boxed{12}.", 0),
-        ("-3", "So the answer is -3.", 0),
-        ("12", r"$4 + 8$ is \boxed{12}.", 1),
-        ("12", r"\boxed{4 + 8}", 1),
-        ("12", r"\boxed{012}", 1),
-        (r"\frac{1}{2}", "The answer is 0.5.", 1),
+        ("12", r"4 + 8 = 12. The answer is \boxed{12}.", "correct", 0),
+        ("12", r"\boxed{12}, which is \boxed{12}.", "correct", 0),
+        ("-3", "So the answer is -3.", "correct", 0),
+        ("12", r"\boxed{4} and \boxed{8}", "wrong", 1),
+        ("12", r"$4 + 8$ is \boxed{12}.", "correct", 1),
+        ("12", r"\boxed{4 + 8}", "correct", 1),
+        ("12", r"\boxed{012}", "correct", 1),
+        (r"\frac{1}{2}", "The answer is 0.5.", "correct", 1),
     ],
 )
-def test_formulas_of_every_shape_are_read_once_and_only_where_one_may_be_met(monkeypatch, gold, response, asked):
+def test_formulas_of_every_shape_are_read_once_and_only_where_one_may_be_met(
+    monkeypatch, gold, response, verdict, asked
+):
     orders = []
     order = ForkServer._order
     monkeypatch.setattr(ForkServer, "_order", lambda *given: orders.append(given[1]) or order(*given))
     with Verifier(workers=2) as running:
         judged = list(running.judge(Answer(str(number), gold, response) for number in range(100)))
-    assert {judgement.verdict for judgement in judged} == {"correct"}
+    assert {judgement.verdict for judgement in judged} == {verdict}
     assert orders.count(b"W") == asked
 
 

@@ -1,5 +1,6 @@
 """What the owner and the child side of the workers exchange outside their connections: layouts and constants."""
 
+import re
 import struct
 
 ORDER = struct.Struct("=cq")
@@ -10,3 +11,5 @@ BOARD = struct.Struct("@QQdd16s")
 """What a worker shows while it works: a counter that moves with each step, number of the work, its CPU time when the
 step began and when it was last named, digest of that name."""
 NOBODY = 2**64 - 1
+WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
+"""What is read as a number, without the grammar of formulas."""

@@ -24,7 +24,8 @@ from math_verify.grader import should_treat_as_complex
 from math_verify.parser import get_last_eq
 from sympy import Float, Integer, Number
 
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
+from rsft_assets.steps.verdicts.verifier.fork_server_wire import WHOLE_NUMBER
+
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,39}")
 _DECIMAL = re.compile(r"[0-9]{0,40}\.[0-9]{1,40}")
 _CONTEXTS_KEPT = 20_000
@@ -35,7 +36,7 @@ _Ahead = dict[int, Any]
 
 def read_formula(latex: str) -> Any:
     """The value of a formula; raises what math-verify's grammar raises."""
-    if _WHOLE.fullmatch(latex):
+    if WHOLE_NUMBER.fullmatch(latex):
         return Integer(latex)
     try:
         return _read(latex)

@@ -19,7 +19,7 @@ from pathlib import Path
 from rsft_assets.specs.errors import StepError
 from rsft_assets.steps.processes.child import Child
 from rsft_assets.steps.processes.cpu_time import cpu_seconds
-from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY
+from rsft_assets.steps.verdicts.verifier.fork_server_wire import BOARD, NOBODY, ORDER, REPLY, WHOLE_NUMBER
 from rsft_assets.steps.verdicts.verifier.limits import Limits
 
 Work = tuple[int, str, str, str]
@@ -30,8 +30,7 @@ Result = tuple[int, str, str | None, str, float]
 _CHILD = "rsft_assets.steps.verdicts.verifier.fork_server"
 _REFUSED_MOST = 10_000
 _NAMED_LATE = 0.1
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
-_NUMBER_IN_A_BOX = re.compile(rf"\\boxed\{{{_NUMBER.pattern}\}}")
+_NUMBER_IN_A_BOX = re.compile(rf"\\boxed\{{{WHOLE_NUMBER.pattern}\}}")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -227,7 +226,7 @@ def _may_hold_formula(work: Work) -> bool:
     rest = _NUMBER_IN_A_BOX.sub("", text)
     # Different boxes are read as one formula, a list.
     boxes = set(_NUMBER_IN_A_BOX.findall(text))
-    return not _NUMBER.fullmatch(gold) or len(boxes) > 1 or "\\" in rest or "$" in rest
+    return not WHOLE_NUMBER.fullmatch(gold) or len(boxes) > 1 or "\\" in rest or "$" in rest
 
 
 def _environment() -> dict[str, str]:
