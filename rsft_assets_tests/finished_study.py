@@ -9,7 +9,10 @@ know what the tables must say. Everything is seeded.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rsft_assets.specs import paper
 from rsft_assets.specs.benchmarks import Benchmark
@@ -24,6 +27,7 @@ from rsft_assets.specs.training import Run, Schedule
 from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.finished_outputs import MAKERS
 from rsft_assets_tests.finished_scores import scores
+from rsft_assets_tests.made_once import made_once
 
 _MAKERS = {**MAKERS, "scores": scores}
 
@@ -92,6 +96,11 @@ def finish(study: Study, store: Store, member_of: str = "tiny", *, stages: Itera
             continue
         for partition in partitions_of(study, key) or ("",):
             make(study, store, Ref(key, partition))
+
+
+def finished_home(factory: pytest.TempPathFactory) -> Path:
+    """A home with every output of the tiny study, one for all tests; to be read only."""
+    return made_once(factory, "outputs", lambda folder: finish(tiny_study(), Store(folder)))
 
 
 def make(study: Study, store: Store, ref: Ref, *, force: bool = False, **how: Any) -> None:

@@ -58,6 +58,7 @@ def head(hub, name):
     return hub.repositories[("dataset", name)].head
 
 
+@pytest.mark.slow
 def test_a_lock_from_nothing(home, hub):
     said = home.rsft("plan", *ALL)
     assert said.splitlines()[1].startswith("blocked: 3 repositories have no revision: ") and MATH500 in said

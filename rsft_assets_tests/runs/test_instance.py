@@ -28,7 +28,17 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("content", SETTINGS.values(), ids=SETTINGS)
+BY_DEFAULT = ("no YAML", "unknown field", "unknown module", "unset variable")
+"""One of each kind; each takes half a second."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(content, id=name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
+        for name, content in SETTINGS.items()
+    ],
+)
 def test_settings_that_dagster_refuses_are_named(tmp_path, monkeypatch, content):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_bytes(content)

@@ -108,6 +108,7 @@ def test_rates_in_names(value, words):
     assert short_float(value) == words
 
 
+@pytest.mark.slow
 def test_every_edge_leads_to_a_declared_asset(study):
     keys = set(asset_keys(study))
     for key in keys:

@@ -10,7 +10,7 @@ from rsft_assets.steps.records.store import Store
 from rsft_assets.steps.report.write import make_report
 from rsft_assets.steps.results.build import build_results
 from rsft_assets.steps.results.sql_files import sql_folder
-from rsft_assets_tests.finished_study import finish, tiny_study
+from rsft_assets_tests.finished_study import finished_home, tiny_study
 from rsft_assets_tests.made_once import made_once
 
 
@@ -32,7 +32,7 @@ def finished(study, tmp_path_factory):
     """A store with every output of the tiny study and its results; read only."""
 
     def make(folder):
-        finish(study, Store(folder))
+        shutil.copytree(finished_home(tmp_path_factory), folder, dirs_exist_ok=True)
         assert build_results(study, Store(folder)).failures == ()
 
     return Store(made_once(tmp_path_factory, "finished", make))

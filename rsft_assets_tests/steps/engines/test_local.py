@@ -35,6 +35,7 @@ def texts(engine, wanted):
     return {c.id: (c.text, c.response_tokens, c.finish_reason) for c in engine.generate(wanted)}
 
 
+@pytest.mark.slow
 def test_greedy_text_is_that_of_transformers(engine, tiny_model):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

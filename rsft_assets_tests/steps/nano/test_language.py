@@ -136,6 +136,7 @@ BENCHMARKS = tuple((one.origin.name, one.origin.seed) for one in nano.BENCHMARKS
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_no_pretraining_text_holds_a_question_that_is_measured(mixture):
     """Asked in a chat or worked out as a text: countdown, facts, formats and requests stand in chats alone."""
@@ -161,6 +162,10 @@ def test_unknown_names_are_answered_with_the_nearest():
         procedure("worked-sum")
 
 
+_SLOW_TOGETHER = [pytest.param(name, marks=pytest.mark.slow) for name in ("alternating", "above")]
+SKILLS_OF_TEACHERS = ["calculations", "dot", *_SLOW_TOGETHER]
+
+
 def traces(name, skill, **options):
     """4,000 responses to random questions of a skill, with the questions."""
     answer, chance = procedure(name, **options), random.Random(7)
@@ -168,7 +173,7 @@ def traces(name, skill, **options):
         yield item, answer(item.fields, chance)
 
 
-@pytest.mark.parametrize("skill", ["calculations", "dot", "alternating", "above"])
+@pytest.mark.parametrize("skill", SKILLS_OF_TEACHERS)
 @pytest.mark.parametrize("style", ["full", "light"])
 @pytest.mark.parametrize("habit", [0.0, 0.7])
 def test_teacher_errs_at_its_rate_and_says_so(skill, style, habit):

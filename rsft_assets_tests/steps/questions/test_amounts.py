@@ -14,7 +14,7 @@ from rsft_assets.steps.questions.planning.plan import make_plan
 from rsft_assets.steps.questions.planning.quantities import Quantity, total, weakest
 from rsft_assets.steps.questions.planning.selection import Selection
 from rsft_assets.steps.records.store import Store
-from rsft_assets_tests.finished_study import finish, make, tiny_study
+from rsft_assets_tests.finished_study import finish, finished_home, make, tiny_study
 
 PAPER = load_study()
 MAIN = "qwen3-14b_math-cot-20k_lr5e-5_ep8_bs256"
@@ -29,9 +29,7 @@ def no_settings(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("home"))
-    finish(tiny_study(), store)
-    return store
+    return Store(finished_home(tmp_path_factory))
 
 
 def figures(study, store, selection, **how):

@@ -11,7 +11,7 @@ from rsft_assets.specs.lineage import Ref
 from rsft_assets.steps.questions.cell_state import States
 from rsft_assets.steps.records.manifest import POINTER
 from rsft_assets.steps.records.store import Store
-from rsft_assets_tests.finished_study import finish, make, tiny_study
+from rsft_assets_tests.finished_study import finish, finished_home, make, tiny_study
 
 RUN = "tiny-1m_tiny-cot_lr1e-3_ep4_bs16"
 SCORE = Ref("scores/tiny-1m/tiny-dot", f"{RUN}|40")
@@ -21,9 +21,7 @@ DATASET = Ref("datasets/tiny-cot")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("home"))
-    finish(tiny_study(), store)
-    return store
+    return Store(finished_home(tmp_path_factory))
 
 
 @pytest.fixture

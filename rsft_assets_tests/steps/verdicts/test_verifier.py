@@ -91,6 +91,7 @@ def test_correct_is_what_math_verify_calls_equal(case):
         assert verify(parse(f"${case['gold']}$"), parse(text)) == (case["verdict"] == "correct")
 
 
+@pytest.mark.slow
 def test_hostile_answers_get_a_verdict_and_stop_nobody(verifier):
     answers = [Answer(f"h{number}", "5", text) for number, text in enumerate(HOSTILE)]
     answers = [

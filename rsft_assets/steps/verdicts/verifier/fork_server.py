@@ -46,20 +46,26 @@ def main() -> None:
     let_through()
     MathJudge().judge("3", "So the answer is 4.")
     _keep_shared()
+    workers: set[int] = set()
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 2)
         if len(order) < ORDER.size:
-            return
+            break
         command, pid = ORDER.unpack(order)
         if command == b"F":
             answer = _fork(control, descriptors, memory_bytes)
+            workers.add(answer)
         elif command == b"K":
+            workers.discard(pid)
             answer = _kill(pid)
         else:
             warm_up(MathJudge())
             _keep_shared()
             answer = 0
         control.sendall(REPLY.pack(answer))
+    # Their processor time counts as the owner's only if they are waited for.
+    for worker in workers:
+        _kill(worker)
 
 
 def _keep_shared() -> None:
