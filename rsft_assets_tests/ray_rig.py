@@ -181,8 +181,8 @@ class RayRig:
             doomed = [host.first, *host.processes()]
             host.first.kill()
             psutil.wait_procs(doomed, timeout=20)
-        host.holder.kill()
         for process in filter(None, (host.holder, host.ray)):
+            process.kill()
             process.wait()
         self.hosts.pop(host.name, None)
 

@@ -5,6 +5,7 @@ All but the head share the home as a JuiceFS volume. Every part can be killed, a
 
 import contextlib
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -143,6 +144,8 @@ def freeze_node(cluster: Cluster, numbers: random.Random) -> str:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.resume()
     if host.ray:
+        # `nsenter` stops when its child does, and goes on only when it is told to itself.
+        host.ray.send_signal(signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             host.ray.wait(_ENDS_SECONDS)
     return host.name
