@@ -147,11 +147,16 @@ def here(placement: Placement) -> Placement:
 
 
 def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> None:
-    """Refuse before any work where something needs a GPU that its launcher does not have."""
+    """Refuse before any work where something needs a GPU, or a number of cores or GPUs, that its launcher lacks."""
     # The last step of each run: a run may be adopted and step 0 is the base model, which need none.
     for ref in {(ref.asset, ref.run): ref for ref in sorted(refs, key=_step_of)}.values():
         placement = placement_of(study, ref)
-        refuse_without_gpu(study, ref, placement, capabilities_of(placement, store.home))
+        there = capabilities_of(placement, store.home)
+        refuse_without_gpu(study, ref, placement, there)
+        if there.rooms:
+            from rsft_assets.defs.on_ray.pieces import gpus_of, room
+
+            room(there.rooms, gpus_of(study, ref, placement), placement.ray_cpus)
 
 
 def _step_of(ref: Ref) -> int:

@@ -34,6 +34,12 @@ def process_name(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}:{start_ticks(pid)}:{_machine()}"
 
 
+def process_in_words(process: str) -> str:
+    """A process that a tag names, for a message."""
+    host, pid = process.split(":")[:2]
+    return f"process {pid} on {host}"
+
+
 def ran_here(process: str) -> bool:
     """Whether a process that a tag names ran where this one could see it."""
     return process.rpartition(":")[2] == _machine() and process.startswith(f"{socket.gethostname()}:")

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from rsft_assets.defs.process_mark import AT_WORK, PROCESS_TAG, SAY_EVERY_SECONDS, every, is_gone, ran_here, say_alive
+from rsft_assets.defs.process_mark import (
+    AT_WORK,
+    PROCESS_TAG,
+    SAY_EVERY_SECONDS,
+    every,
+    is_gone,
+    process_in_words,
+    ran_here,
+    say_alive,
+)
 from rsft_assets.defs.watching import tell
 from rsft_assets.specs.errors import StepError
 
@@ -135,7 +144,8 @@ def _holders(instance: dg.DagsterInstance, pool: str) -> str:
     if not info.slot_count or len(info.claimed_slots) < info.slot_count:
         return ""
     runs = [instance.get_run_by_id(slot.run_id) for slot in info.claimed_slots]
-    return ", ".join(f"run {run.run_id[:8]} ({run.tags.get(PROCESS_TAG, _NAMELESS)})" for run in runs if run)
+    tags = {run.run_id[:8]: run.tags.get(PROCESS_TAG) for run in runs if run}
+    return ", ".join(f"run {run} ({process_in_words(tag) if tag else _NAMELESS})" for run, tag in tags.items())
 
 
 def closed_pool(instance: dg.DagsterInstance, pools: Iterable[str]) -> str:

@@ -98,10 +98,16 @@ def _fields_of_run() -> dict[str, Any]:
     return fields
 
 
+def is_host_and_port(address: str) -> bool:
+    """Whether this is `host:port`, with a name, an IPv4 address, or an IPv6 address in brackets."""
+    parts = re.fullmatch(r"(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-fA-F:]+\]):(\d{1,5})", address)
+    return parts is not None and 0 < int(parts[1]) < 65_536
+
+
 def _entry(fields: Any, where: str) -> Placement:
     placement: Placement = entry(Placement, fields, where)
     address = placement.ray_address
-    if address != "auto" and not re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
+    if address != "auto" and not is_host_and_port(address):
         raise SpecError(
             f"{where}: field ray_address: {address!r} must be host:port of the cluster's head, such as "
             "'10.0.0.1:6379', or 'auto'; ray:// addresses cannot stream results"

@@ -35,6 +35,8 @@ def test_a_model_has_its_own_fields_over_the_default(tmp_path, monkeypatch):
         ("zero_stage = 4", "field zero_stage: 4 is not one of 0, 1, 2, 3"),
         ("procesess = 2", "unknown field 'procesess': did you mean processes"),
         ('launcher = "slurm"', "field launcher: 'slurm' is not one of local, ray"),
+        ('ray_address = "head:99999"', "field ray_address: 'head:99999' must be host:port"),
+        ('ray_address = "10.0.0..1:6379"', "field ray_address: '10.0.0..1:6379' must be host:port"),
         ('ray_address = "ray://head:10001"', "field ray_address: 'ray://head:10001' must be host:port"),
         ('kv_cache = "fp4"', "field kv_cache: 'fp4' is not one of auto, fp8"),
         ("ray_pieces = -1", "field ray_pieces: -1 must be at least 0"),

@@ -5,6 +5,8 @@ import fcntl
 import os
 import signal
 import socket
+import textwrap
+import threading
 import time
 import uuid
 from collections import Counter
@@ -14,23 +16,30 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray._private.services import canonicalize_bootstrap_address, find_gcs_addresses
+from ray.exceptions import GetTimeoutError, NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rsft_assets.defs.on_ray import probe
+from rsft_assets.defs.on_ray.pieces import in_words
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.judges import JUDGES_SETTING
 from rsft_assets.specs.lock import LOCK_SETTING, lock_path
-from rsft_assets.specs.placement import PLACEMENT_SETTING
+from rsft_assets.specs.placement import PLACEMENT_SETTING, is_host_and_port
 from rsft_assets.specs.study_file import STUDY_FILE_SETTING
+from rsft_assets.steps.processes.ending import end_now
 from rsft_assets.steps.processes.events import EVENTS_SETTING, say_note
 from rsft_assets.steps.processes.hardware import GIB, Capabilities
 from rsft_assets.steps.processes.parent_death import PARENT_SETTING
+from rsft_assets.steps.processes.program import say_failed
 from rsft_assets.steps.records.hub import MIRROR_SETTING
 from rsft_assets.steps.records.store import HOME_SETTING
 
 _ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 5.0
+_JOIN_SECONDS = 120.0
+"""Ray gives up after one minute where this machine is no node, and never where the head accepts but does not answer."""
+_ADDRESS_SETTING = "RAY_ADDRESS"
 LOOK_EVERY_SECONDS = 1.0
 _HEAD_LOOKS = 5
 _FILES = (STUDY_FILE_SETTING, PLACEMENT_SETTING, JUDGES_SETTING, MIRROR_SETTING)
@@ -57,7 +66,7 @@ class Node:
     def __str__(self) -> str:
         cards = Counter(f"{name} {memory / GIB:.0f} GiB" for name, memory in self.capabilities().gpus)
         kinds = f" ({', '.join(f'{count} x {card}' for card, count in cards.items())})" if cards else ""
-        return f"{self.host}: {self.cpus} cores, {self.gpus} GPUs{kinds}"
+        return f"{self.host}: {in_words(self.cpus, self.gpus)}{kinds}"
 
     def capabilities(self) -> Capabilities:
         """What a piece can have there. Of the visible GPUs, Ray gives the first."""
@@ -89,21 +98,66 @@ class Head:
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Head]:
     """Be a driver of the cluster."""
-    if address != "auto" and (problem := _unreachable(address)):
-        raise StepError(f"no Ray cluster answers at {address} ({problem}). {_START}")
+    head = head_address(address)
+    if problem := _unreachable(head):
+        found = "" if head == address else ', which `ray_address = "auto"` stands for here'
+        raise StepError(f"no Ray cluster answers at {head}{found} ({problem}). {_START}")
+    is_node = bool(find_gcs_addresses())
+    if not is_node:
+        say_note(f"this machine seems to be no node of the Ray cluster at {head}; trying to join it for a minute")
     on_stop = signal.getsignal(signal.SIGTERM)
+    # Ray connects in C++, where no handler of ours is called; there is nothing to save yet.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME)
+        with _ends_after(_JOIN_SECONDS, f"the head of the Ray cluster at {head} does not answer. {_START}"):
+            ray.init(address=head, log_to_driver=False, runtime_env=_RUNTIME)
     except (RayError, OSError, RuntimeError, ValueError) as error:
-        # It says which versions differ, or that this machine is no node of the cluster.
-        cause = " ".join(str(error).split())[:500]
-        raise StepError(f"cannot join the Ray cluster at {address}: {cause}. {_START}") from error
-    # Ray sets a handler of its own.
-    signal.signal(signal.SIGTERM, on_stop)
+        if not is_node:
+            raise StepError(
+                f"the head at {head} answers, but this machine is no node of its cluster: run here `ray start "
+                f"--address={head} --num-cpus=0`, then the same command again"
+            ) from error
+        # It says which versions differ.
+        cause = textwrap.shorten(str(error), 500, placeholder=" …").rstrip(".")
+        raise StepError(f"cannot join the Ray cluster at {head}: {cause}. {_START}") from error
+    finally:
+        # Ray sets a handler of its own.
+        signal.signal(signal.SIGTERM, on_stop)
     try:
         yield Head()
     finally:
         ray.shutdown()
+
+
+def head_address(address: str) -> str:
+    """host:port of the head; "auto" stands for what RAY_ADDRESS says, or for the cluster that this machine is in."""
+    if address != "auto":
+        return address
+    given = os.environ.get(_ADDRESS_SETTING, "")
+    if given not in ("", "auto") and not is_host_and_port(given):
+        raise StepError(
+            f'{_ADDRESS_SETTING}={given} is what `ray_address = "auto"` takes for the head; unset it, or make it '
+            "host:port of the head"
+        )
+    try:
+        found = canonicalize_bootstrap_address("auto")
+    except (OSError, ValueError):
+        found = None
+    if not found:
+        raise StepError(f"no Ray runs on this machine. {_START}")
+    return str(found)
+
+
+@contextlib.contextmanager
+def _ends_after(seconds: float, why: str) -> Iterator[None]:
+    """End this process where the body takes longer: Ray cannot be interrupted."""
+    timer = threading.Timer(seconds, lambda: end_now(say_failed(why, 1)))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _unreachable(address: str) -> str:
@@ -113,6 +167,9 @@ def _unreachable(address: str) -> str:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError as error:
+        # Of a name that cannot be one.
+        return str(error)
     return ""
 
 
@@ -148,11 +205,13 @@ def working_nodes() -> list[Mapping[str, Any]]:
     ]
 
 
-def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
+def checked_nodes(home: Path, head: Head) -> list[Node]:
     """The nodes of the cluster; a `StepError` that names each that cannot run our steps, and the remedy."""
     entries = working_nodes()
     if not entries:
-        raise StepError(f"the Ray cluster at {address} has no node with cores for tasks; start one with `ray start`")
+        raise StepError(
+            f"the Ray cluster at {head.address} has no node with cores for tasks; start one with `ray start`"
+        )
     settings, check = settings_files(), home / f".ray-{uuid.uuid4().hex[:12]}"
     nodes, problems = [], []
     try:
@@ -165,7 +224,7 @@ def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
             if isinstance(found, GetTimeoutError):
                 problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
             elif isinstance(found, RayError):
-                say_note(f"{name} is gone: {first_line(found)}")
+                say_note(f"{name} is gone: {why_lost(found)}")
             else:
                 nodes.append(Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found))
                 written = check.with_name(f"{check.name}-{entry['NodeID']}")
@@ -175,7 +234,7 @@ def checked_nodes(home: Path, address: str, head: Head) -> list[Node]:
             path.unlink(missing_ok=True)
     if problems or not nodes:
         words = "\n".join(problems or ["no node is left"])
-        raise StepError(f"the Ray cluster at {address} cannot run steps:\n{words}")
+        raise StepError(f"the Ray cluster at {head.address} cannot run steps:\n{words}")
     return nodes
 
 
@@ -232,6 +291,13 @@ def _problems(found: Mapping[str, Any], home: Path, settings: Mapping[str, str],
             yield f"{name}={path} {what} there; put it on the file system that is shared, for example into {home}"
 
 
-def first_line(error: BaseException) -> str:
-    """What Ray says of an error, without the logs that it appends."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+def why_lost(error: RayError) -> str:
+    """Why a task was lost, without Ray's logs and advice."""
+    known = {
+        NodeDiedError: "its node has ended",
+        TaskUnschedulableError: "it has left the cluster",
+        WorkerCrashedError: "its worker has ended",
+    }
+    lines = (line.strip() for line in str(error).splitlines())
+    said = next(filter(None, lines), type(error).__name__)
+    return known.get(type(error)) or textwrap.shorten(said, 300, placeholder=" …").rstrip(".")

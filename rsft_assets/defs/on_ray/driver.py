@@ -22,13 +22,13 @@ from rsft_assets.defs.on_ray.cluster import (
     Node,
     checked_nodes,
     connected,
-    first_line,
     refuse_busy_gpus,
     step_environment,
+    why_lost,
     working_nodes,
 )
 from rsft_assets.defs.on_ray.node import BEGAN, FAILED, run_piece
-from rsft_assets.defs.on_ray.pieces import Piece, gpus_of, refs_of, split
+from rsft_assets.defs.on_ray.pieces import Piece, gpus_of, in_words, refs_of, room, split
 from rsft_assets.defs.on_ray.probe import code_digest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -49,16 +49,16 @@ def drive(arguments: argparse.Namespace) -> None:
     """Answer what the cluster offers, or run the pieces of a step to their end."""
     store = Store.from_env()
     with connected(arguments.address) as head:
-        nodes = checked_nodes(store.home, arguments.address, head)
+        nodes = checked_nodes(store.home, head)
         if arguments.look:
-            send({"event": "capabilities", "offers": _offers(nodes, arguments.address)})
+            send({"event": "capabilities", "offers": _offers(nodes, head.address)})
             return
         study = load_study()
         call = StepCall(arguments.module, tuple(arguments.words), store.home, arguments.label)
         ref = refs_of(study, call)[0]
         placement = placement_of(study, ref)
         gpus = gpus_of(study, ref, placement)
-        cpus, slots = _room(nodes, gpus, arguments.cpus)
+        cpus, slots = room([(node.cpus, node.gpus) for node in nodes], gpus, arguments.cpus)
         if gpus:
             for node in (node for node in nodes if node.gpus >= gpus):
                 refuse_without_gpu(study, ref, placement, node.capabilities())
@@ -73,26 +73,12 @@ def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
     return {
         "place": f"the Ray cluster at {address} ({len(nodes)} nodes)",
         "gpus": best.capabilities().gpus,
-        "cores": min(node.found["cores"] for node in nodes),
+        "cores": min(min(node.cpus, node.found["cores"]) for node in nodes),
         "memory": min(node.found["memory"] for node in nodes),
         "slots": sum(node.gpus == best.gpus for node in nodes),
         "machines": [str(node) for node in nodes],
+        "rooms": [(node.cpus, node.gpus) for node in nodes],
     }
-
-
-def _room(nodes: Sequence[Node], gpus: int, cpus: int) -> tuple[int, int]:
-    """(cores that a piece reserves, pieces at the same time)."""
-    able = [node for node in nodes if node.gpus >= gpus and node.cpus >= max(1, cpus)]
-    if not able:
-        most = "; ".join(map(str, nodes))
-        raise StepError(
-            f"a piece needs {max(1, cpus)} cores and {gpus} GPUs on one node, and the cluster has {most}; lower "
-            "`ray_cpus`, `processes`, `engines` or `tensor_parallel` in the placement, or start a larger node"
-        )
-    on_each = [node.gpus // gpus if gpus else 1 for node in able]
-    cpus = cpus or max(1, min(node.cpus // count for node, count in zip(able, on_each, strict=True)))
-    fitting = [min(node.cpus // cpus, node.gpus // gpus if gpus else node.cpus) for node in able]
-    return cpus, sum(fitting)
 
 
 class Pieces:
@@ -107,6 +93,7 @@ class Pieces:
         self._task = task.options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], scheduling_strategy="SPREAD")
         self._running: dict[Any, Piece] = {}
         self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
+        self._waiting_for, self._say_again_at = "", 0.0
         for piece in pieces:
             self._start(piece)
 
@@ -151,7 +138,7 @@ class Pieces:
             self.failed.append(f"{piece.call.label} failed on {piece.node or 'its node'}: {error.cause!r}")
         except RayError as error:
             del self._running[stream]
-            self._lose(piece, first_line(error))
+            self._lose(piece, why_lost(error))
         else:
             self._take(piece, event)
 
@@ -159,7 +146,7 @@ class Pieces:
         kind = event["event"]
         if kind == BEGAN:
             piece.node, piece.node_id = event["node"], event["id"]
-            self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
+            self._say_at, self._waiting_for = time.monotonic() + _SAY_WAITING_SECONDS, ""
         elif kind == FAILED:
             if event["status"] == TRY_AGAIN:
                 self._lose(piece, "the step was stopped there")
@@ -183,6 +170,7 @@ class Pieces:
             return
         left = len(set(piece.refs) - piece.published)
         say_note(f"{piece.call.label} is lost with {where} ({why}); {left} of {len(piece.refs)} left go on elsewhere")
+        self._say_at = time.monotonic() + _SAY_WAITING_SECONDS
         self._start(piece)
 
     def _say_waiting(self) -> None:
@@ -191,13 +179,16 @@ class Pieces:
             return
         if time.monotonic() < self._say_at:
             return
-        self._say_at = time.monotonic() + _SAY_WAITING_AGAIN_SECONDS
         nodes = [node["Resources"] for node in working_nodes()]
         if any(all(node.get(kind, 0) >= amount for kind, amount in self.needs.items()) for node in nodes):
             words = "all such nodes are in use"
         else:
             words = f"none of the {len(nodes)} nodes has that; start one with `ray start --address=…`"
-        say_note(f"{len(self._running)} pieces wait for {self.needs['CPU']} cores, {self.needs['GPU']} GPUs: {words}")
+        # Another reason is said at once: the head learns of a lost node later than the driver.
+        if words != self._waiting_for or time.monotonic() >= self._say_again_at:
+            self._waiting_for, self._say_again_at = words, time.monotonic() + _SAY_WAITING_AGAIN_SECONDS
+            pieces = "1 piece waits" if len(self._running) == 1 else f"{len(self._running)} pieces wait"
+            say_note(f"{pieces} for {in_words(self.needs['CPU'], self.needs['GPU'])}: {words}")
 
     def _stop(self) -> None:
         """Have every step asked to end, and wait for it."""

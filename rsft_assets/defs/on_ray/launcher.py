@@ -43,7 +43,8 @@ def _capabilities(placement: Placement, home: Path, _: int) -> Capabilities:
     call = StepCall(DRIVER, (), home, "ray_nodes")
     [event] = [event for event in _drive(placement, call, ("--look",)) if event["event"] == "capabilities"]
     offers = event["offers"]
-    lists = {"gpus": tuple((name, size) for name, size in offers["gpus"]), "machines": tuple(offers["machines"])}
+    pairs = {name: tuple((a, b) for a, b in offers[name]) for name in ("gpus", "rooms")}
+    lists = {**pairs, "machines": tuple(offers["machines"])}
     return Capabilities(**{**offers, **lists})
 
 

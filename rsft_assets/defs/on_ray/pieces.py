@@ -1,10 +1,12 @@
 """Splitting one step's call by partition into pieces, each for one node."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rsft_assets.defs.launchers import StepCall
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.hub import Hub
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
@@ -55,6 +57,33 @@ def gpus_of(study: Study, ref: Ref, placement: Placement) -> int:
     if ref.stage == "checkpoints":
         return placement.processes * max(1, placement.runs)
     return placement.engines * placement.tensor_parallel
+
+
+def room(nodes: Sequence[tuple[int, int]], gpus: int, cpus: int) -> tuple[int, int]:
+    """(cores that a piece reserves, pieces at the same time) on nodes of so many (cores, GPUs); 0 cores leave them to
+    us. A `StepError` where no node can hold a piece.
+    """
+    able = [node for node in nodes if node[0] >= max(1, cpus) and node[1] >= gpus]
+    if not able:
+        raise StepError(
+            f"a piece needs {in_words(max(1, cpus), gpus)} on one node, and the cluster has "
+            f"{'; '.join(_counted(nodes))}; lower `ray_cpus`, `processes`, `runs`, `engines` or `tensor_parallel` in "
+            "the placement, or start a larger node"
+        )
+    pieces = [node[1] // gpus if gpus else 1 for node in able]
+    cpus = cpus or max(1, min(node[0] // count for node, count in zip(able, pieces, strict=True)))
+    return cpus, sum(min(node[0] // cpus, node[1] // gpus if gpus else node[0]) for node in able)
+
+
+def in_words(cores: int, gpus: int) -> str:
+    """Such as `8 cores and 1 GPU`."""
+    counts = ((cores, "core"), (gpus, "GPU"))
+    return " and ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts if count or name == "core")
+
+
+def _counted(nodes: Sequence[tuple[int, int]]) -> Iterator[str]:
+    for (cores, gpus), count in Counter(nodes).items():
+        yield f"{count} node{'s' * (count > 1)} of {in_words(cores, gpus)}"
 
 
 def refs_of(study: Study, call: StepCall) -> list[Ref]:

@@ -68,26 +68,28 @@ def run_step(main: Callable[[argparse.Namespace], None], parser: argparse.Argume
 
 
 def _stopped(by: str) -> int:
-    return _fail(f"stopped by {by}; finished work is kept, run it again to resume", TRY_AGAIN)
+    return say_failed(f"stopped by {by}; finished work is kept, run it again to resume", TRY_AGAIN)
 
 
 def _failed(error: Exception) -> int:
     """The exit status of a failure that a person can fix; any other is raised again."""
     if isinstance(error, SpecError):
-        return _fail(str(error), 2)
+        return say_failed(str(error), 2)
     if isinstance(error, StepError):
-        return _fail(str(error), 1)
+        return say_failed(str(error), 1)
     if words := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
-        return _fail(words, 1)
+        return say_failed(words, 1)
     if isinstance(error, OSError):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise error
         place = error.filename or "output"
-        return _fail(f"{error.strerror}: {place}; finished work is kept, free space and run it again", 1)
+        return say_failed(f"{error.strerror}: {place}; finished work is kept, free space and run it again", 1)
     # Libraries report a full disk in errors of their own.
     if _free_bytes() > _NO_ROOM_BYTES:
         raise error
-    return _fail(f"the disk is full ({type(error).__name__}); finished work is kept, free space and run it again", 1)
+    return say_failed(
+        f"the disk is full ({type(error).__name__}); finished work is kept, free space and run it again", 1
+    )
 
 
 def log_to_stderr() -> None:
@@ -101,7 +103,8 @@ def _free_bytes() -> int:
     return shutil.disk_usage(os.environ.get("RSFT_HOME") or ".").free
 
 
-def _fail(message: str, status: int) -> int:
+def say_failed(message: str, status: int) -> int:
+    """Tell why this step fails; its exit status."""
     # The launcher's file can be in a home that is gone; it then finds that out itself.
     with contextlib.suppress(OSError):
         send({"event": "failed", "message": message})

@@ -19,6 +19,7 @@ from rsft_assets_tests.defs.on_ray.clusters import (
     steps_at_work,
     wait_until,
 )
+from rsft_assets_tests.ray_rig import ADDRESS
 
 pytestmark = NEEDS_RAY
 
@@ -83,7 +84,7 @@ def test_what_was_on_a_lost_host_goes_on_elsewhere(rig, made_here):
     rig.kill(two)
     said = command.communicate(timeout=240)[0]
     assert command.returncode == 0, said
-    assert "is lost with" in said and "go on elsewhere" in said
+    assert "is lost with two (" in said and "Task failed" not in said and "go on elsewhere" in said
     assert digests(rig, "lost") == made_here
 
 
@@ -122,16 +123,66 @@ def test_nodes_that_cannot_run_steps_are_named_with_the_remedy(rig, tmp_path):
     ("line", "words"),
     [
         ('ray_address = "127.0.0.1:6399"', "no Ray cluster answers at 127.0.0.1:6399 (Connection refused)"),
-        ("ray_cpus = 999", "a piece needs 999 cores and 0 GPUs on one node, and the cluster has"),
+        ('ray_address = "127.0..1:6379"', "field ray_address: '127.0..1:6379' must be host:port"),
+        ("ray_cpus = 999", "a piece needs 999 cores on one node, and the cluster has "),
+        ('device = "cuda"\nengines = 3', "a piece needs 1 core and "),
     ],
 )
-def test_a_placement_that_the_cluster_cannot_serve_is_named(rig, line, words):
+def test_a_placement_that_the_cluster_cannot_serve_is_named_before_any_work(rig, line, words):
     for name in ("bare", "old", "apart"):
         if name in rig.hosts:
             rig.kill(rig.hosts[name])
     chosen = rig.folder / "chosen.toml"
     chosen.write_text(f'[default]\nlauncher = "ray"\n{line}\n')
-    status, said = rig.run(
-        [*RSFT, "materialize", "responses/few_n4", "--upstream"], **settings(rig, "chosen", RSFT_PLACEMENT=str(chosen))
-    )
+    asked = [*RSFT, "materialize", "scores/nano-300k/nano-dot", "--step", "80", "--upstream"]
+    status, said = rig.run(asked, **settings(rig, "chosen", RSFT_PLACEMENT=str(chosen)))
+    assert status in (1, 2) and words in said and "Traceback" not in said
+    assert not digests(rig, "chosen")
+
+
+@pytest.mark.parametrize(
+    ("address", "found", "words"),
+    [
+        ("ray://127.0.0.1:10001", "", 'RAY_ADDRESS=ray://127.0.0.1:10001 is what `ray_address = "auto"` takes'),
+        ("local", "", 'RAY_ADDRESS=local is what `ray_address = "auto"` takes for the head; unset it'),
+        ("127.0.0.1:6399", "", 'no Ray cluster answers at 127.0.0.1:6399, which `ray_address = "auto"` stands for'),
+        ("", "127.0.0.1:6398", 'no Ray cluster answers at 127.0.0.1:6398, which `ray_address = "auto"` stands for'),
+        ("", "", "no Ray runs on this machine. "),
+    ],
+)
+def test_a_head_that_auto_finds_and_cannot_be_used_is_named(rig, address, found, words):
+    """On a host that is no node; Ray keeps the address of the last cluster in a file."""
+    chosen = rig.folder / "auto.toml"
+    chosen.write_text('[default]\nlauncher = "ray"\n')
+    setup = "mkdir -p /tmp/ray && mount -t tmpfs none /tmp/ray"
+    host = rig.hold("outside", f"{setup} && echo {found} > /tmp/ray/ray_current_cluster" if found else setup)
+    started = time.monotonic()
+    try:
+        status, said = rig.run(
+            [*RSFT, "materialize", "responses/few_n4", "--upstream"],
+            on=host,
+            **settings(rig, "auto", RSFT_PLACEMENT=str(chosen), RAY_ADDRESS=address),
+        )
+    finally:
+        rig.kill(host)
     assert status == 1 and words in said and "Traceback" not in said
+    assert not digests(rig, "auto")
+    assert time.monotonic() - started < 60, "not until Ray gives up"
+
+
+def test_auto_is_the_cluster_that_this_machine_is_a_node_of(rig):
+    chosen = rig.folder / "auto.toml"
+    chosen.write_text('[default]\nlauncher = "ray"\n')
+    node = next(host for host in rig.hosts.values() if host.name in ("one", "two"))
+    said = rig.run([*RSFT, "doctor"], on=node, **settings(rig, "auto", RSFT_PLACEMENT=str(chosen)))[1]
+    assert f"{node.name}: 1 core" in said and f"the Ray cluster at {ADDRESS}" in said
+
+
+def test_a_machine_that_is_no_node_is_named(rig):
+    host = rig.hold("outside")
+    try:
+        status, said = rig.run([*RSFT, "doctor"], on=host, **settings(rig, "outside"))
+    finally:
+        rig.kill(host)
+    assert status == 1 and "Traceback" not in said
+    assert f"the head at {ADDRESS} answers, but this machine is no node of its cluster: run here `ray start" in said

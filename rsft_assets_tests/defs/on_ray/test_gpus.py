@@ -38,13 +38,13 @@ def test_a_gpu_that_is_too_small_or_in_use_is_named_before_anything_starts(tmp_p
         assert "cards: GPU 0 (Fake H100, 59 of 80 GiB in use)\nEnd the other programs there, or" in said
         listed.write_text(f"Fake H100, 0, 81559, 500\n{not_of_ray}")
         status, said = rig.run([sys.executable, "-c", MACHINES], **environment)
-        assert said.split("\n")[0] == "1" and "cards: 1 cores, 1 GPUs (1 x Fake H100 80 GiB)" in said
+        assert said.split("\n")[0] == "1" and "cards: 1 core and 1 GPU (1 x Fake H100 80 GiB)" in said
         at_work = rig.start(score, **environment)
         said_until(at_work, "started")
         listed.write_text(f"Fake H100, 0, 81559, 60000\n{not_of_ray}")
         waiting = rig.start(score, **environment)
         # That GPU is in use by the first.
-        said_until(waiting, "1 pieces wait for 1 cores, 1 GPUs: all such nodes are in use")
+        said_until(waiting, "1 piece waits for 1 core and 1 GPU: all such nodes are in use")
         (rig.folder / "cards" / "go on").touch()
         for command in (at_work, waiting):
             command.communicate(timeout=240)

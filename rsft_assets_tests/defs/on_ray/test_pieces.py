@@ -1,12 +1,14 @@
 """Pieces of a step: what must stay together does, the work is even, and what is published leaves a piece."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from rsft_assets.defs.launchers import StepCall
 from rsft_assets.defs.on_ray import pieces
-from rsft_assets.defs.on_ray.pieces import gpus_of, refs_of, split
+from rsft_assets.defs.on_ray.pieces import gpus_of, refs_of, room, split
+from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
 from rsft_assets.specs.study import load_study
@@ -72,6 +74,42 @@ def test_a_second_try_leaves_out_what_is_published(study, tmp_path):
     assert piece.left() == replace(
         call, arguments=("verdicts/nano-math_procedural_n4", "--partition", shards[1], "--force")
     )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "cpus", "expected"),
+    [
+        ([(2, 0), (4, 0)], 0, 0, (2, 3)),
+        ([(2, 0), (4, 0)], 0, 4, (4, 1)),
+        ([(0, 0), (8, 8), (16, 8)], 2, 0, (2, 8)),
+        ([(8, 8)], 8, 0, (8, 1)),
+    ],
+)
+def test_the_room_that_nodes_have_for_pieces(nodes, gpus, cpus, expected):
+    assert room(nodes, gpus, cpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "cpus", "words"),
+    [
+        (
+            [(8, 8), (8, 8), (4, 0)],
+            16,
+            0,
+            "1 core and 16 GPUs on one node, and the cluster has 2 nodes of 8 cores",
+        ),
+        ([(1, 0)], 0, 2, "a piece needs 2 cores on one node, and the cluster has 1 node of 1 core; lower `ray_cpus`"),
+        (
+            [(0, 4)],
+            1,
+            0,
+            "1 core and 1 GPU on one node, and the cluster has 1 node of 0 cores and 4 GPUs",
+        ),
+    ],
+)
+def test_a_piece_that_no_node_can_hold_is_refused(nodes, gpus, cpus, words):
+    with pytest.raises(StepError, match=re.escape(words)):
+        room(nodes, gpus, cpus)
 
 
 @pytest.mark.parametrize(
