@@ -71,7 +71,7 @@ def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
     """What one step can use: the GPUs of the node that has most, the cores and memory of the one that has least."""
     best = max(nodes, key=lambda node: node.gpus)
     return {
-        "place": f"the Ray cluster at {address} ({len(nodes)} nodes)",
+        "place": f"the Ray cluster at {address} ({len(nodes)} node{'s' * (len(nodes) > 1)})",
         "gpus": best.capabilities().gpus,
         "cores": min(min(node.cpus, node.found["cores"]) for node in nodes),
         "memory": min(node.found["memory"] for node in nodes),

@@ -101,8 +101,9 @@ def _devices(capabilities: Callable[[Placement], Capabilities]) -> Iterator[Find
         except StepError as error:
             yield Finding("problem", f"launcher {name}", str(error))
             continue
-        devices = f"{there.cores} cores, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
-        yield Finding("ok", f"launcher {name}", devices)
+        cores = f"{there.cores} core{'s' * (there.cores != 1)}"
+        devices = f"{cores}, {there.memory / GIB:.0f} GiB of memory, steps at a time: {there.slots}"
+        yield Finding("ok", f"launcher {name}", f"{there.place}: {devices}")
         yield from (Finding("ok", "node", machine) for machine in there.machines)
         if there.gpus:
             yield Finding("ok", "gpu", ", ".join(f"{name} {memory / GIB:.0f} GiB" for name, memory in there.gpus))

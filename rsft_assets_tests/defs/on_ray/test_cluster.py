@@ -175,7 +175,7 @@ def test_auto_is_the_cluster_that_this_machine_is_a_node_of(rig):
     chosen.write_text('[default]\nlauncher = "ray"\n')
     node = next(host for host in rig.hosts.values() if host.name in ("one", "two"))
     said = rig.run([*RSFT, "doctor"], on=node, **settings(rig, "auto", RSFT_PLACEMENT=str(chosen)))[1]
-    assert f"{node.name}: 1 core" in said and f"the Ray cluster at {ADDRESS}" in said
+    assert f"{node.name}: 1 core" in said and f"launcher ray: the Ray cluster at {ADDRESS} (" in said
 
 
 def test_a_machine_that_is_no_node_is_named(rig):
