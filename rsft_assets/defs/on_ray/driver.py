@@ -73,7 +73,7 @@ def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
     return {
         "place": f"the Ray cluster at {address} ({len(nodes)} node{'s' * (len(nodes) > 1)})",
         "gpus": best.capabilities().gpus,
-        "cores": min(min(node.cpus, node.found["cores"]) for node in nodes),
+        "cores": min((min(node.cpus, node.found["cores"]) for node in nodes if node.cpus), default=0),
         "memory": min(node.found["memory"] for node in nodes),
         "slots": sum(node.gpus == best.gpus for node in nodes),
         "machines": [str(node) for node in nodes],
