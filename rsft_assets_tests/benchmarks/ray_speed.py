@@ -2,8 +2,9 @@
 
     python -m rsft_assets_tests.benchmarks.ray_speed [--rounds 5] [--json FILE]     # on idle cores
     python -m rsft_assets_tests.benchmarks.ray_speed --size small --rounds 1        # the same table in a few minutes
+    python -m rsft_assets_tests.benchmarks.ray_speed verification --size large --rounds 1
 
-Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240; scoring takes every checkpoint of a
+Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240, or 102,400 in two of 51,200; scoring takes every checkpoint of a
 run of the nano study, which is trained first. Each is done in turns by one local process on one core, on one node of
 one core, and on two nodes of one core each, every time from nothing. The nodes are the first and the second core of
 this machine; the head and the driver take what they need of both. Counted is the processor time of all: steps, the
@@ -36,7 +37,9 @@ from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load
 from rsft_assets_tests.proof.cases import Bench
 from rsft_assets_tests.proof.pipeline import study_file
 
-QUERIES = {"full": 640, "small": 20}
+QUERIES = {"large": 3_200, "full": 640, "small": 20}
+_AT_MOST = 640
+"""Of one draw from the real answers; a second one takes other parts of them."""
 SHARDS, EMPTY_SHARDS = 2, 8
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
 NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
@@ -91,7 +94,8 @@ def rows_of(build: Build) -> int:
 
 
 def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cost]:
-    with_answers(cluster, load_pool(data, QUERIES[size]))
+    draws = range(0, QUERIES[size], _AT_MOST)
+    with_answers(cluster, [one for draw in draws for one in load_pool(data, min(_AT_MOST, QUERIES[size]), draw)])
 
     def once(nodes: int) -> Cost:
         shutil.rmtree(cluster.home / "verdicts", ignore_errors=True)
@@ -167,7 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     about = "verification, scoring, pieces; default: all"
     parser.add_argument("parts", nargs="*", metavar="PART", default=["verification", "scoring", "pieces"], help=about)
-    parser.add_argument("--size", choices=["full", "small"], default="full")
+    parser.add_argument("--size", choices=list(QUERIES), default="full")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
