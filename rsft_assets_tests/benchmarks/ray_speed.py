@@ -4,12 +4,12 @@
     python -m rsft_assets_tests.benchmarks.ray_speed --size small --rounds 1        # the same table in a few minutes
     python -m rsft_assets_tests.benchmarks.ray_speed verification --size large --rounds 1
 
-Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240, or 102,400 in two of 51,200; scoring takes every checkpoint of a
-run of the nano study, which is trained first. Each is done in turns by one local process on one core, on one node of
-one core, and on two nodes of one core each, every time from nothing. The nodes are the first and the second core of
-this machine; the head and the driver take what they need of both. Counted is the processor time of all: steps, the
-driver with what starts it, and the rest of the cluster (raylets, workers and the head). That is what the machine took
-besides: nothing else may run on it.
+Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240, or 102,400 in two of 51,200; scoring
+takes every checkpoint of a run of the nano study, which is trained first. Each is done in turns by one local process on
+one core, on one node of one core, and on two nodes of one core each, every time from nothing. The nodes are the first
+and the second core of this machine; the head and the driver take what they need of both. Counted is the processor time
+of all: steps, the driver with what starts it, and the rest of the cluster (raylets, workers and the head). That is what
+the machine took besides: nothing else may run on it.
 """
 
 import argparse
