@@ -19,6 +19,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -66,8 +67,10 @@ def with_answers(cluster: Cluster, answers: Sequence[PoolAnswer]) -> None:
     names = ids("query", len(golds))
     about = {"query_id": names, "kind": "math", "question": "?", "prompt": "?", "gold": golds, "fields": "{}"}
     fill(study, store, Ref("queries/measured"), "queries", {**about, "source_row": np.arange(len(golds))})
+    # A question that is drawn again stays in its shard: a process judges equal answers once.
+    places = np.array([zlib.crc32(gold.encode()) % SHARDS for gold in golds])
     for shard in range(SHARDS):
-        mine = np.arange(shard, len(golds), SHARDS)
+        mine = np.flatnonzero(places == shard)
         sample, query = np.tile(np.arange(SAMPLES), len(mine)), np.repeat(mine, SAMPLES)
         columns = {
             "response_id": [f"{names[int(q)]}-{s}" for q, s in zip(query, sample, strict=True)],
