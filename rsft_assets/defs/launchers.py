@@ -153,10 +153,10 @@ def refuse_what_cannot_run(study: Study, store: Store, refs: Iterable[Ref]) -> N
         placement = placement_of(study, ref)
         there = capabilities_of(placement, store.home)
         refuse_without_gpu(study, ref, placement, there)
-        if there.rooms:
-            from rsft_assets.defs.on_ray.pieces import gpus_of, room
+        if there.node_sizes:
+            from rsft_assets.defs.on_ray.pieces import capacity, gpus_of
 
-            room(there.rooms, gpus_of(study, ref, placement), placement.ray_cpus)
+            capacity(there.node_sizes, gpus_of(study, ref, placement), placement.ray_cpus)
 
 
 def _step_of(ref: Ref) -> int:

@@ -104,7 +104,7 @@ def connected(address: str) -> Iterator[Head]:
         raise StepError(f"no Ray cluster answers at {head}{found} ({problem}). {_START}")
     is_node = bool(find_gcs_addresses())
     if not is_node:
-        say_note(f"this machine seems to be no node of the Ray cluster at {head}; trying to join it for a minute")
+        say_note(f"this machine seems not to be a node of the Ray cluster at {head}; trying to join for a minute")
     on_stop = signal.getsignal(signal.SIGTERM)
     # Ray connects in C++, where no handler of ours is called; there is nothing to save yet.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -114,8 +114,8 @@ def connected(address: str) -> Iterator[Head]:
     except (RayError, OSError, RuntimeError, ValueError) as error:
         if not is_node:
             raise StepError(
-                f"the head at {head} answers, but this machine is no node of its cluster: run here `ray start "
-                f"--address={head} --num-cpus=0`, then the same command again"
+                f"the head at {head} answers, but this machine is not a node of its cluster; run `ray start "
+                f"--address={head} --num-cpus=0` here, then the same command again"
             ) from error
         # It says which versions differ.
         cause = textwrap.shorten(str(error), 500, placeholder=" …").rstrip(".")
@@ -136,8 +136,8 @@ def head_address(address: str) -> str:
     given = os.environ.get(_ADDRESS_SETTING, "")
     if given not in ("", "auto") and not is_host_and_port(given):
         raise StepError(
-            f'{_ADDRESS_SETTING}={given} is what `ray_address = "auto"` takes for the head; unset it, or make it '
-            "host:port of the head"
+            f'`ray_address = "auto"` uses {_ADDRESS_SETTING}, and {given!r} is not host:port of a head; correct it, or '
+            f"unset {_ADDRESS_SETTING}"
         )
     try:
         found = canonicalize_bootstrap_address("auto")

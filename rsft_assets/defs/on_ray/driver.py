@@ -28,7 +28,7 @@ from rsft_assets.defs.on_ray.cluster import (
     working_nodes,
 )
 from rsft_assets.defs.on_ray.node import BEGAN, FAILED, run_piece
-from rsft_assets.defs.on_ray.pieces import Piece, gpus_of, in_words, refs_of, room, split
+from rsft_assets.defs.on_ray.pieces import Piece, capacity, gpus_of, in_words, refs_of, split
 from rsft_assets.defs.on_ray.probe import code_digest
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
@@ -58,7 +58,7 @@ def drive(arguments: argparse.Namespace) -> None:
         ref = refs_of(study, call)[0]
         placement = placement_of(study, ref)
         gpus = gpus_of(study, ref, placement)
-        cpus, slots = room([(node.cpus, node.gpus) for node in nodes], gpus, arguments.cpus)
+        cpus, slots = capacity([(node.cpus, node.gpus) for node in nodes], gpus, arguments.cpus)
         if gpus:
             for node in (node for node in nodes if node.gpus >= gpus):
                 refuse_without_gpu(study, ref, placement, node.capabilities())
@@ -77,7 +77,7 @@ def _offers(nodes: Sequence[Node], address: str) -> dict[str, Any]:
         "memory": min(node.found["memory"] for node in nodes),
         "slots": sum(node.gpus == best.gpus for node in nodes),
         "machines": [str(node) for node in nodes],
-        "rooms": [(node.cpus, node.gpus) for node in nodes],
+        "node_sizes": [(node.cpus, node.gpus) for node in nodes],
     }
 
 

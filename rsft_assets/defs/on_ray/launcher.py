@@ -43,7 +43,7 @@ def _capabilities(placement: Placement, home: Path, _: int) -> Capabilities:
     call = StepCall(DRIVER, (), home, "ray_nodes")
     [event] = [event for event in _drive(placement, call, ("--look",)) if event["event"] == "capabilities"]
     offers = event["offers"]
-    pairs = {name: tuple((a, b) for a, b in offers[name]) for name in ("gpus", "rooms")}
+    pairs = {name: tuple((a, b) for a, b in offers[name]) for name in ("gpus", "node_sizes")}
     lists = {**pairs, "machines": tuple(offers["machines"])}
     return Capabilities(**{**offers, **lists})
 

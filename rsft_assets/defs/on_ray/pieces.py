@@ -59,7 +59,7 @@ def gpus_of(study: Study, ref: Ref, placement: Placement) -> int:
     return placement.engines * placement.tensor_parallel
 
 
-def room(nodes: Sequence[tuple[int, int]], gpus: int, cpus: int) -> tuple[int, int]:
+def capacity(nodes: Sequence[tuple[int, int]], gpus: int, cpus: int) -> tuple[int, int]:
     """(cores that a piece reserves, pieces at the same time) on nodes of so many (cores, GPUs); 0 cores leave them to
     us. A `StepError` where no node can hold a piece.
     """

@@ -39,8 +39,8 @@ class Capabilities:
     """Steps at the same time, each with the devices above."""
     machines: tuple[str, ...] = ()
     """Each machine of several, in words."""
-    rooms: tuple[tuple[int, int], ...] = ()
-    """(cores, GPUs) that each of several machines has for a piece of a step."""
+    node_sizes: tuple[tuple[int, int], ...] = ()
+    """(cores, GPUs) of each of several machines; () for one."""
     home_visible: bool = True
     """Whether a step reads and writes the home of this process."""
 

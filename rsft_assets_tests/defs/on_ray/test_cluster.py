@@ -143,8 +143,8 @@ def test_a_placement_that_the_cluster_cannot_serve_is_named_before_any_work(rig,
 @pytest.mark.parametrize(
     ("address", "found", "words"),
     [
-        ("ray://127.0.0.1:10001", "", 'RAY_ADDRESS=ray://127.0.0.1:10001 is what `ray_address = "auto"` takes'),
-        ("local", "", 'RAY_ADDRESS=local is what `ray_address = "auto"` takes for the head; unset it'),
+        ("ray://127.0.0.1:10001", "", "uses RAY_ADDRESS, and 'ray://127.0.0.1:10001' is not host:port of a head"),
+        ("local", "", "uses RAY_ADDRESS, and 'local' is not host:port of a head; correct it, or unset"),
         ("127.0.0.1:6399", "", 'no Ray cluster answers at 127.0.0.1:6399, which `ray_address = "auto"` stands for'),
         ("", "127.0.0.1:6398", 'no Ray cluster answers at 127.0.0.1:6398, which `ray_address = "auto"` stands for'),
         ("", "", "no Ray runs on this machine. "),
@@ -178,6 +178,20 @@ def test_auto_is_the_cluster_that_this_machine_is_a_node_of(rig):
     assert f"{node.name}: 1 core" in said and f"launcher ray: the Ray cluster at {ADDRESS} (" in said
 
 
+def test_a_head_that_accepts_and_never_answers_is_given_up(rig):
+    silent = "import socket, time; s = socket.create_server(('', 6397)); print('up', flush=True); time.sleep(99)"
+    asked = "from rsft_assets.defs.on_ray import cluster, driver; cluster._JOIN_SECONDS = 3.0; "
+    asked += "driver.run_step(driver.drive, driver.parser())"
+    head = rig.start([sys.executable, "-c", silent])
+    try:
+        assert head.stdout.readline() == "up\n"
+        words = [sys.executable, "-c", asked, "--address", "127.0.0.1:6397", "--look"]
+        status, said = rig.run(words, 60.0, **settings(rig, "silent"))
+    finally:
+        head.kill()
+    assert status == 1 and "the head of the Ray cluster at 127.0.0.1:6397 does not answer. `ray_address`" in said
+
+
 def test_a_machine_that_is_no_node_is_named(rig):
     host = rig.hold("outside")
     try:
@@ -185,4 +199,4 @@ def test_a_machine_that_is_no_node_is_named(rig):
     finally:
         rig.kill(host)
     assert status == 1 and "Traceback" not in said
-    assert f"the head at {ADDRESS} answers, but this machine is no node of its cluster: run here `ray start" in said
+    assert f"the head at {ADDRESS} answers, but this machine is not a node of its cluster; run `ray start" in said

@@ -7,7 +7,7 @@ import pytest
 
 from rsft_assets.defs.launchers import StepCall
 from rsft_assets.defs.on_ray import pieces
-from rsft_assets.defs.on_ray.pieces import gpus_of, refs_of, room, split
+from rsft_assets.defs.on_ray.pieces import capacity, gpus_of, refs_of, split
 from rsft_assets.specs.errors import StepError
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.placement import Placement
@@ -85,31 +85,21 @@ def test_a_second_try_leaves_out_what_is_published(study, tmp_path):
         ([(8, 8)], 8, 0, (8, 1)),
     ],
 )
-def test_the_room_that_nodes_have_for_pieces(nodes, gpus, cpus, expected):
-    assert room(nodes, gpus, cpus) == expected
+def test_how_many_pieces_the_nodes_can_hold(nodes, gpus, cpus, expected):
+    assert capacity(nodes, gpus, cpus) == expected
 
 
 @pytest.mark.parametrize(
     ("nodes", "gpus", "cpus", "words"),
     [
-        (
-            [(8, 8), (8, 8), (4, 0)],
-            16,
-            0,
-            "1 core and 16 GPUs on one node, and the cluster has 2 nodes of 8 cores",
-        ),
+        ([(8, 8), (8, 8), (4, 0)], 16, 0, "1 core and 16 GPUs on one node, and the cluster has 2 nodes of 8 cores"),
         ([(1, 0)], 0, 2, "a piece needs 2 cores on one node, and the cluster has 1 node of 1 core; lower `ray_cpus`"),
-        (
-            [(0, 4)],
-            1,
-            0,
-            "1 core and 1 GPU on one node, and the cluster has 1 node of 0 cores and 4 GPUs",
-        ),
+        ([(0, 4)], 1, 0, "1 core and 1 GPU on one node, and the cluster has 1 node of 0 cores and 4 GPUs"),
     ],
 )
 def test_a_piece_that_no_node_can_hold_is_refused(nodes, gpus, cpus, words):
     with pytest.raises(StepError, match=re.escape(words)):
-        room(nodes, gpus, cpus)
+        capacity(nodes, gpus, cpus)
 
 
 @pytest.mark.parametrize(

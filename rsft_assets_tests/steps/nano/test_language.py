@@ -136,7 +136,6 @@ BENCHMARKS = tuple((one.origin.name, one.origin.seed) for one in nano.BENCHMARKS
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_no_pretraining_text_holds_a_question_that_is_measured(mixture):
     """Asked in a chat or worked out as a text: countdown, facts, formats and requests stand in chats alone."""
@@ -162,8 +161,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         procedure("worked-sum")
 
 
-_SLOW_TOGETHER = [pytest.param(name, marks=pytest.mark.slow) for name in ("alternating", "above")]
-SKILLS_OF_TEACHERS = ["calculations", "dot", *_SLOW_TOGETHER]
+TAUGHT = ["calculations", "dot", *(pytest.param(name, marks=pytest.mark.slow) for name in ("alternating", "above"))]
 
 
 def traces(name, skill, **options):
@@ -173,7 +171,7 @@ def traces(name, skill, **options):
         yield item, answer(item.fields, chance)
 
 
-@pytest.mark.parametrize("skill", SKILLS_OF_TEACHERS)
+@pytest.mark.parametrize("skill", TAUGHT)
 @pytest.mark.parametrize("style", ["full", "light"])
 @pytest.mark.parametrize("habit", [0.0, 0.7])
 def test_teacher_errs_at_its_rate_and_says_so(skill, style, habit):

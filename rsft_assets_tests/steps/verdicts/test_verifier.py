@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from rsft_assets.steps.processes.program import Stopped
 from rsft_assets.steps.verdicts.verifier.fork_server_wire import ORDER
 from rsft_assets.steps.verdicts.verifier.limits import REASONS
 from rsft_assets.steps.verdicts.verifier.verifier import VERDICTS, VERIFIER_CONFIG, Answer, Limits, Verifier
-from rsft_assets.steps.verdicts.verifier.workers import ForkServer, Worker
+from rsft_assets.steps.verdicts.verifier.workers import ForkServer, Worker, cpu_seconds
 from rsft_assets_tests.busy_machine import busy_machine
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
@@ -89,6 +90,22 @@ def test_correct_is_what_math_verify_calls_equal(case):
     if case["verdict"] in ("correct", "wrong"):
         text = case["response"] if case.get("scope") == "whole" else case["response"].rpartition("</think>")[2]
         assert verify(parse(f"${case['gold']}$"), parse(text)) == (case["verdict"] == "correct")
+
+
+def test_the_processor_time_of_workers_counts_as_their_owners():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Verifier(workers=1) as running:
+        list(
+            running.judge(Answer(str(number), "5", f"{number} + 5 = {number + 5}. It is 5.") for number in range(3_000))
+        )
+        [worker] = running._pool.workers
+        spent = cpu_seconds(worker.pid) + cpu_seconds(running._pool._fork_server._process.pid)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert cpu_seconds_of(after) - cpu_seconds_of(before) >= 0.9 * spent
+
+
+def cpu_seconds_of(used):
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.slow
