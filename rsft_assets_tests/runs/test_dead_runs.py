@@ -3,6 +3,7 @@ lives is left alone."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -268,7 +269,7 @@ def test_the_next_run_waits_for_a_living_one_and_says_for_whom(home, monkeypatch
     with open_instance(Store(home)) as instance, watching(lambda event: said.append(event["words"])):
         wait_for_slots(instance, ["gpu"])
     working.communicate(timeout=60)
-    assert len(said) == 1 and f":{working.pid}:" in said[0]
+    assert len(said) == 1 and f"(process {working.pid} on {socket.gethostname()})" in said[0]
 
 
 def test_a_pool_without_slots_is_refused_with_the_remedy(tmp_path, monkeypatch):

@@ -78,10 +78,15 @@ def wait_for(condition):
     return found
 
 
+def progress_told(events):
+    """What trainings said of their progress."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
+    return [event for event in lines if event["event"] == "progress"]
+
+
 def steps_told(events):
     """How far a training said that it is, each time."""
-    lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
-    return [event["done"] for event in lines if event["event"] == "progress"]
+    return [event["done"] for event in progress_told(events)]
 
 
 def is_pending(number, pid):

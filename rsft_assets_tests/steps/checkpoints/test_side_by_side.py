@@ -19,7 +19,7 @@ from rsft_assets.steps.checkpoints.training import launch
 from rsft_assets.steps.checkpoints.training.state import saved_states
 from rsft_assets.steps.processes.program import TRY_AGAIN, Stopped
 from rsft_assets.steps.records.provenance import command
-from rsft_assets_tests.steps.checkpoints.test_processes import finish, start
+from rsft_assets_tests.steps.checkpoints.test_processes import finish, progress_told, start, wait_for
 from rsft_assets_tests.steps.checkpoints.tiny import CPU, SCHEDULE, tiny_study
 
 TWO = replace(CPU, runs=2)
@@ -183,17 +183,17 @@ def test_runs_beside_each_other_record_the_command_of_the_step(store):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_the_state_of_each(tmp_path, store):
+def test_sigterm_saves_the_state_of_each(tmp_path, store, monkeypatch):
+    events = tmp_path / "events"
+    monkeypatch.setenv("RSFT_EVENTS", str(events))
     schedule = {"epochs": 3_000}
     study = tiny_study(replace(SCHEDULE, **schedule), seeds=(1, 2))
     process = start(tmp_path, target=9_000, schedule=schedule, seeds=[1, 2], placement={"runs": 2})
-    folders = [store.slot(Ref(f"checkpoints/{run.model}", run.name)) for run in study.runs.values()]
-    until = time.monotonic() + 600
-    while time.monotonic() < until and not all((folder / "6" / "current.json").exists() for folder in folders):
-        time.sleep(0.1)
+    # Kept steps end with step 6: a state of a later one was saved because of the signal.
+    wait_for(lambda: len({event["what"] for event in progress_told(events) if event["done"] > 6}) == 2)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == TRY_AGAIN, output[-2000:]
-    for folder in folders:
-        [state] = saved_states(folder / ".resume")
+    for run in study.runs.values():
+        [state] = saved_states(store.slot(Ref(f"checkpoints/{run.model}", run.name)) / ".resume")
         assert state.step > 6 and state.check() is None
