@@ -2,10 +2,11 @@
 
     python -m rsft_assets_tests.benchmarks.ray_speed [--rounds 5] [--json FILE]     # on idle cores
     python -m rsft_assets_tests.benchmarks.ray_speed --size small --rounds 1        # the same table in a few minutes
-    python -m rsft_assets_tests.benchmarks.ray_speed verification --size large --rounds 1
+    python -m rsft_assets_tests.benchmarks.ray_speed verification scoring --size large --rounds 1
 
-Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces of 10,240, or 102,400 in two of 51,200; scoring
-takes every checkpoint of a run of the nano study, which is trained first. Each is done in turns by one local process on
+Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces, scoring takes every checkpoint of a run of the
+nano study, which is trained first. With `--size large` it is 409,600 answers and three such runs: a piece then takes
+minutes, as the pieces do that the launcher cuts itself. Each is done in turns by one local process on
 one core, on one node of one core, and on two nodes of one core each, every time from nothing. The nodes are the first
 and the second core of this machine; the head and the driver take what they need of both. Counted is the processor time
 of all: steps, the driver with what starts it, and the rest of the cluster (raylets, workers and the head). That is what
@@ -38,12 +39,13 @@ from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load
 from rsft_assets_tests.proof.cases import Bench
 from rsft_assets_tests.proof.pipeline import study_file
 
-QUERIES = {"large": 3_200, "full": 640, "small": 20}
+QUERIES = {"large": 12_800, "full": 640, "small": 20}
 _AT_MOST = 640
 """Of one draw from the real answers; a second one takes other parts of them."""
 SHARDS, EMPTY_SHARDS = 2, 8
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
 NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
+NANO_RUNS = [NANO_RUN, f"{NANO_RUN}_seed2", f"{NANO_RUN}_seed3"]
 _POOL = """
 [pools.{name}]
 source = "measured"
@@ -108,8 +110,11 @@ def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cos
 
 
 def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
-    """All checkpoints of a run; they are made here first."""
-    asked = ["scores/pico/small-*"] if size == "small" else ["scores/nano-300k/*", "--run", NANO_RUN]
+    """All checkpoints of a run, or of three; they are made here first."""
+    asked = ["scores/pico/small-*"]
+    if size != "small":
+        asked = ["scores/nano-300k/*"]
+        asked += [word for run in (NANO_RUNS if size == "large" else [NANO_RUN]) for word in ("--run", run)]
     make = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *asked, "--upstream"]
     status, said = cluster.rig.run(make, 7_200.0, **cluster.settings(0, 1))
     if status != 0:
