@@ -5,8 +5,8 @@
     python -m rsft_assets_tests.benchmarks.ray_speed verification scoring --size large --rounds 1
 
 Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces, scoring takes every checkpoint of a run of the
-nano study, which is trained first. With `--size large` it is 409,600 answers and three such runs: a piece then takes
-minutes, as the pieces do that the launcher cuts itself. Each is done in turns by one local process on
+nano study, which is trained first. With `--size large` it is 307,200 answers and three such runs: the pieces
+that the launcher cuts itself are larger still. Each is done in turns by one local process on
 one core, on one node of one core, and on two nodes of one core each, every time from nothing. The nodes are the first
 and the second core of this machine; the head and the driver take what they need of both. Counted is the processor time
 of all: steps, the driver with what starts it, and the rest of the cluster (raylets, workers and the head). That is what
@@ -39,10 +39,10 @@ from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load
 from rsft_assets_tests.proof.cases import Bench
 from rsft_assets_tests.proof.pipeline import study_file
 
-QUERIES = {"large": 12_800, "full": 640, "small": 20}
+QUERIES = {"large": 9_600, "full": 640, "small": 20}
 _AT_MOST = 640
 """Of one draw from the real answers; a second one takes other parts of them."""
-SHARDS, EMPTY_SHARDS = 2, 8
+SHARDS, EMPTY_SHARDS, PIECES = 16, 8, 2
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
 NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
 NANO_RUNS = [NANO_RUN, f"{NANO_RUN}_seed2", f"{NANO_RUN}_seed3"]
@@ -83,7 +83,7 @@ def with_answers(cluster: Cluster, answers: Sequence[PoolAnswer]) -> None:
             "finish_reason": "stop",
             "engine": "real answers",
         }
-        fill(study, store, Ref(f"responses/{POOL}", str(shard)), "responses", columns)
+        fill(study, store, Ref(f"responses/{POOL}", f"{shard:02}"), "responses", columns)
 
 
 def fill(study, store: Store, ref: Ref, kind: str, columns: Mapping[str, object]) -> None:
@@ -104,7 +104,7 @@ def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cos
 
     def once(nodes: int) -> Cost:
         shutil.rmtree(cluster.home / "verdicts", ignore_errors=True)
-        return cluster.measure("rsft_assets.steps.verdicts.verify", [f"verdicts/{POOL}"], nodes, SHARDS)
+        return cluster.measure("rsft_assets.steps.verdicts.verify", [f"verdicts/{POOL}"], nodes, PIECES)
 
     return once
 
@@ -126,7 +126,7 @@ def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
     def once(nodes: int) -> Cost:
         for part in ("scores", "completions"):
             shutil.rmtree(cluster.home / part, ignore_errors=True)
-        return cluster.measure("rsft_assets.steps.scores.score", words, nodes, SHARDS)
+        return cluster.measure("rsft_assets.steps.scores.score", words, nodes, PIECES)
 
     return once
 

@@ -1,6 +1,7 @@
-"""A head that is lost, and a host that is away for a while: what is said, and what becomes of the pieces."""
+"""A head that is lost, and a host that is lost or away for a while: what is said, and what becomes of the pieces."""
 
 import sys
+import time
 
 from rsft_assets_tests.defs.on_ray.clusters import (
     NEEDS_RAY,
@@ -59,3 +60,18 @@ def test_what_was_on_a_host_that_is_away_is_made_once(tmp_path_factory):
         assert command.returncode == 0
         done = (rig.folder / "home" / "done").read_text().split("\n")[:-1]
         assert len(done) == len(set(done)) == 2
+
+
+def test_another_reason_for_waiting_is_said_at_once(tmp_path_factory):
+    from rsft_assets.defs.on_ray import driver
+
+    with new_rig(tmp_path_factory.mktemp("rig")) as rig:
+        node = rig.add("one", cores=1)
+        first = rig.start([sys.executable, "-c", RUN], **settings(rig, "home"))
+        said_until(first, "started")
+        second = rig.start([sys.executable, "-c", RUN], **settings(rig, "other"))
+        said_until(second, "wait for 1 core: all such nodes are in use")
+        said_at = time.monotonic()
+        rig.kill(node)
+        said_until(second, "none of the 0 nodes has that; start one with `ray start --address=")
+        assert time.monotonic() - said_at < driver._SAY_WAITING_AGAIN_SECONDS
