@@ -5,15 +5,17 @@
     python -m rsft_assets_tests.benchmarks.ray_speed verification scoring --size large --rounds 1
 
 Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces, scoring takes every checkpoint of a run of the
-nano study, which is trained first. With `--size large` it is 307,200 answers and three such runs: the pieces
-that the launcher cuts itself are larger still. Each is done in turns by one local process on
-one core, on one node of one core, and on two nodes of one core each, every time from nothing. The nodes are the first
-and the second core of this machine; the head and the driver take what they need of both. Counted is the processor time
-of all: steps, the driver with what starts it, and the rest of the cluster (raylets, workers and the head). That is what
-the machine took besides: nothing else may run on it.
+nano study, which is trained first. Each is done in turns by one local process on one core, on one node of one core, and
+on two nodes of one core each, every time from nothing. With `--size large` it is 983,040 answers and six runs: the
+launcher itself cuts no pieces of less than five minutes. One node is then left out.
+
+The nodes are the first and the second core of this machine; the head and the driver take what they need of both.
+Counted is the processor time of all: steps, the driver with what starts it, and the rest of the cluster (raylets,
+workers and the head). That is what the machine took besides: nothing else may run on it.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
@@ -32,20 +34,22 @@ import pyarrow.parquet as pq
 
 from rsft_assets.specs.lineage import Ref
 from rsft_assets.specs.study import load_study
-from rsft_assets.steps.records.store import Build, Store
+from rsft_assets.steps.records.columns import arrow_schema
+from rsft_assets.steps.records.store import Store
 from rsft_assets_tests.benchmarks.ray_speed_cluster import Cluster, Cost
-from rsft_assets_tests.benchmarks.synthetic_files import ids, write
+from rsft_assets_tests.benchmarks.synthetic_files import ids, table, write
 from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load_pool
 from rsft_assets_tests.proof.cases import Bench
 from rsft_assets_tests.proof.pipeline import study_file
 
-QUERIES = {"large": 9_600, "full": 640, "small": 20}
+QUERIES = {"large": 30_720, "full": 640, "small": 20}
 _AT_MOST = 640
 """Of one draw from the real answers; a second one takes other parts of them."""
 SHARDS, EMPTY_SHARDS, PIECES = 16, 8, 2
+WAYS = {"local": 0, "one node": 1, "two nodes": 2}
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
 NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
-NANO_RUNS = [NANO_RUN, f"{NANO_RUN}_seed2", f"{NANO_RUN}_seed3"]
+NANO_RUNS = [f"nano-300k_nano-cot_lr3e-5_ep1_bs{size}{seed}" for size in (1, 8) for seed in ("", "_seed2", "_seed3")]
 _POOL = """
 [pools.{name}]
 source = "measured"
@@ -61,46 +65,10 @@ origin = {{ name = "calculations", seed = 1, count = {queries} }}
 """
 
 
-def with_answers(cluster: Cluster, answers: Sequence[PoolAnswer]) -> None:
-    """Put the queries and responses of the pool into the home."""
-    with mock.patch.dict(os.environ, cluster.settings(0, 1)):
-        study, store = load_study(), Store(cluster.home)
-    golds = [answer.gold for answer in answers[::SAMPLES]]
-    names = ids("query", len(golds))
-    about = {"query_id": names, "kind": "math", "question": "?", "prompt": "?", "gold": golds, "fields": "{}"}
-    fill(study, store, Ref("queries/measured"), "queries", {**about, "source_row": np.arange(len(golds))})
-    # A question that is drawn again stays in its shard: a process judges equal answers once.
-    places = np.array([zlib.crc32(gold.encode()) % SHARDS for gold in golds])
-    for shard in range(SHARDS):
-        mine = np.flatnonzero(places == shard)
-        sample, query = np.tile(np.arange(SAMPLES), len(mine)), np.repeat(mine, SAMPLES)
-        columns = {
-            "response_id": [f"{names[int(q)]}-{s}" for q, s in zip(query, sample, strict=True)],
-            "query_id": names.take(pa.array(query)),
-            "sample": sample,
-            "seed": sample,
-            "text": [answers[int(q) * SAMPLES + int(s)].whole for q, s in zip(query, sample, strict=True)],
-            "finish_reason": "stop",
-            "engine": "real answers",
-        }
-        fill(study, store, Ref(f"responses/{POOL}", f"{shard:02}"), "responses", columns)
-
-
-def fill(study, store: Store, ref: Ref, kind: str, columns: Mapping[str, object]) -> None:
-    with store.build(study, ref, seed=1, engine="real answers") as build:
-        if build.finished is None:
-            write(build.folder, kind, dict(columns))
-            build.publish(stats={"rows": rows_of(build)})
-
-
-def rows_of(build: Build) -> int:
-    [path] = build.folder.glob("*.parquet")
-    return pq.read_metadata(path).num_rows
-
-
 def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cost]:
-    draws = range(0, QUERIES[size], _AT_MOST)
-    with_answers(cluster, [one for draw in draws for one in load_pool(data, min(_AT_MOST, QUERIES[size]), draw)])
+    count = QUERIES[size]
+    draws = (load_pool(data, min(_AT_MOST, count), draw) for draw in range(0, count, _AT_MOST))
+    with_answers(cluster, draws, count)
 
     def once(nodes: int) -> Cost:
         shutil.rmtree(cluster.home / "verdicts", ignore_errors=True)
@@ -109,8 +77,51 @@ def verification(cluster: Cluster, data: Path, size: str) -> Callable[[int], Cos
     return once
 
 
+def with_answers(cluster: Cluster, draws: Iterable[Sequence[PoolAnswer]], count: int) -> None:
+    """Put the queries and responses of the pool into the home; one draw at a time is in memory."""
+    with mock.patch.dict(os.environ, cluster.settings(0, 1)):
+        study, store = load_study(), Store(cluster.home)
+    names, golds = ids("query", count), []
+    keys = study.pools[POOL].shard_keys
+    files = [cluster.folder / f"responses-{key}.parquet" for key in keys]
+    with contextlib.ExitStack() as stack:
+        schema = arrow_schema("responses")
+        writers = [stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd")) for file in files]
+        for draw in draws:
+            drawn = [answer.gold for answer in draw[::SAMPLES]]
+            # A question that is drawn again stays in its shard: a process judges equal answers once.
+            places = np.array([zlib.crc32(gold.encode()) % len(keys) for gold in drawn])
+            for shard, writer in enumerate(writers):
+                writer.write_table(_responses(draw, np.flatnonzero(places == shard), names[len(golds) :]))
+            golds += drawn
+    about = {"query_id": names, "kind": "math", "question": "?", "prompt": "?", "gold": golds, "fields": "{}"}
+    with store.build(study, Ref("queries/measured"), seed=1) as build:
+        write(build.folder, "queries", {**about, "source_row": np.arange(count)})
+        build.publish(stats={"rows": count})
+    for key, file in zip(keys, files, strict=True):
+        with store.build(study, Ref(f"responses/{POOL}", key), seed=1, engine="real answers") as build:
+            rows = pq.read_metadata(file).num_rows
+            shutil.move(file, build.folder / "responses.parquet")
+            build.publish(stats={"rows": rows})
+
+
+def _responses(draw: Sequence[PoolAnswer], questions: np.ndarray, names: pa.Array) -> pa.Table:
+    """The answers to some questions of a draw."""
+    sample, question = np.tile(np.arange(SAMPLES), len(questions)), np.repeat(questions, SAMPLES)
+    columns = {
+        "response_id": [f"{names[int(q)]}-{s}" for q, s in zip(question, sample, strict=True)],
+        "query_id": names.take(pa.array(question)),
+        "sample": sample,
+        "seed": sample,
+        "text": [draw[int(q) * SAMPLES + int(s)].whole for q, s in zip(question, sample, strict=True)],
+        "finish_reason": "stop",
+        "engine": "real answers",
+    }
+    return table("responses", columns)
+
+
 def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
-    """All checkpoints of a run, or of three; they are made here first."""
+    """All checkpoints of a run, or of six; they are made here first."""
     asked = ["scores/pico/small-*"]
     if size != "small":
         asked = ["scores/nano-300k/*"]
@@ -131,18 +142,17 @@ def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
     return once
 
 
-def in_turns(name: str, once: Callable[[int], Cost], rounds: int) -> dict[str, list[Cost]]:
-    """The same local, on one node and on two, `rounds` times; each round begins with another."""
-    ways = {"local": 0, "one node": 1, "two nodes": 2}
+def in_turns(name: str, once: Callable[[int], Cost], ways: Sequence[str], rounds: int) -> dict[str, list[Cost]]:
+    """The same in all these ways, `rounds` times; each round begins with another."""
     found: dict[str, list[Cost]] = {way: [] for way in ways}
     for number in range(rounds):
-        order = list(ways)[number % 3 :] + list(ways)[: number % 3]
-        for way in order:
-            found[way].append(once(ways[way]))
-    print(f"\n{name}, {rounds} rounds: processor time over local, wall time of one node over this")
+        first = number % len(ways)
+        for way in [*ways[first:], *ways[:first]]:
+            found[way].append(once(WAYS[way]))
+    print(f"\n{name}, {rounds} rounds: processor time over local, wall time of {ways[-2]} over this")
     for way, costs in found.items():
         wide = [cost.processor / local.processor for cost, local in zip(costs, found["local"], strict=True)]
-        fast = [one.wall / cost.wall for cost, one in zip(costs, found["one node"], strict=True)]
+        fast = [other.wall / cost.wall for cost, other in zip(costs, found[ways[-2]], strict=True)]
         print(f"  {way:9}  processor x {spread(wide)}  speed x {spread(fast)}  {described(costs)}", flush=True)
     return found
 
@@ -188,6 +198,7 @@ def main() -> int:
         print(f"{data}: no real answers there; set RSFT_TEST_DATA to the folder that holds math_responses")
         return 2
     found = {}
+    ways = [way for way in WAYS if given.size != "large" or way != "one node"]
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         study = study_file(Bench(folder, 0))
@@ -198,9 +209,10 @@ def main() -> int:
         study.write_text(study.read_text() + _SOURCE.format(queries=QUERIES[given.size]) + "".join(pools))
         with Cluster(folder, study) as cluster:
             if "verification" in given.parts:
-                found["verification"] = in_turns("verification", verification(cluster, data, given.size), given.rounds)
+                once = verification(cluster, data, given.size)
+                found["verification"] = in_turns("verification", once, ways, given.rounds)
             if "scoring" in given.parts:
-                found["scoring"] = in_turns("scoring", scoring(cluster, given.size), given.rounds)
+                found["scoring"] = in_turns("scoring", scoring(cluster, given.size), ways, given.rounds)
             if "pieces" in given.parts:
                 found["pieces"] = pieces(cluster, given.rounds)
     if given.json:

@@ -16,6 +16,11 @@ def ids(name: str, count: int) -> pa.Array:
 
 
 def write(folder: Path, kind: str, columns: dict[str, object]) -> None:
+    pq.write_table(table(kind, columns), folder / f"{kind}.parquet", compression="zstd")
+
+
+def table(kind: str, columns: dict[str, object]) -> pa.Table:
+    """Records of one kind; a constant stands in every row, what is not given is empty."""
     schema = arrow_schema(kind)
     rows = max(len(v) for v in columns.values() if not isinstance(v, (str, int, float, type(None))))  # type: ignore[arg-type]
     arrays = []
@@ -25,4 +30,4 @@ def write(folder: Path, kind: str, columns: dict[str, object]) -> None:
             arrays.append(pa.array(value, column.type) if not isinstance(value, pa.Array) else value.cast(column.type))
         else:
             arrays.append(pa.repeat(pa.scalar(value, column.type), rows))
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), folder / f"{kind}.parquet", compression="zstd")
+    return pa.Table.from_arrays(arrays, schema=schema)
