@@ -271,8 +271,8 @@ def main() -> None:
 
 def _tell_lost_home(error: Exception) -> None:
     """End with the remedy where the home's file system is gone; Dagster's database is there, too."""
-    if words := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
-        click.echo(f"rsft: {words}", err=True)
+    if message := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
+        click.echo(f"rsft: {message}", err=True)
         sys.exit(FAILED)
 
 

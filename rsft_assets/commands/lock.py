@@ -37,18 +37,18 @@ def run_lock(selection: Selection, *, upgrade: Collection[str] = (), check: bool
         if asked:
             console.print(f"{len(asked)} of {len(read)} repositories are not locked; run: {lock_command(selection)}")
         return 1 if asked else 0
-    found: list[LockedRepository] = []
+    written: list[LockedRepository] = []
 
     def say(locked: LockedRepository) -> None:
-        found.append(locked)
+        written.append(locked)
         console.print(_locked_words(locked), soft_wrap=True)
 
     problems = lock(asked, say, upgrade=upgrade)
     for problem in problems.values():
         console.print(f"failed {problem}", soft_wrap=True)
-    console.print(f"{lock_path()}: {len(found)} written, {len(read) - len(asked)} locked before")
+    console.print(f"{lock_path()}: {len(written)} written, {len(read) - len(asked)} locked before")
     if as_json:
-        print(json.dumps({"locked": [dataclasses.asdict(one) for one in found], "problems": problems}))
+        print(json.dumps({"locked": [dataclasses.asdict(one) for one in written], "problems": problems}))
     return 1 if problems else 0
 
 
@@ -99,9 +99,9 @@ def run_hub(selection: Selection, *, as_json: bool = False) -> int:
         try:
             if silent:
                 raise StepError(f"{one.name}: not asked, since the hub did not answer")
-            found = information(one.hubs[0])
-            row["bytes"] = sum(file.size or 0 for file in found.siblings or ())
-            row["date"] = found.last_modified.date().isoformat() if found.last_modified else None
+            about = information(one.hubs[0])
+            row["bytes"] = sum(file.size or 0 for file in about.siblings or ())
+            row["date"] = about.last_modified.date().isoformat() if about.last_modified else None
             check_access(one.hubs[0])
             rows.append({**row, "access": "yes"})
         except StepError as error:

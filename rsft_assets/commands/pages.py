@@ -178,7 +178,7 @@ def index(store: Store) -> str:
             for name in map(html.escape, files)
         )
         sections.append(f"<h2>{html.escape(title)}</h2>{links}")
-    stale = f"<p><strong>{html.escape(words)}</strong></p>" if (words := behind(store)) else ""
+    stale = f"<p><strong>{html.escape(reason)}</strong></p>" if (reason := behind(store)) else ""
     body = stale + ("".join(sections) or "<p>Nothing here yet: rsft report</p>")
     return f"<!doctype html><meta charset=utf-8><title>rsft</title><body style='font-family:sans-serif'>{body}"
 

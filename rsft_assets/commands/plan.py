@@ -196,6 +196,6 @@ def run_last(*, as_json: bool) -> int:
 def _comparison(study: Study, planned: Sequence[Line], took: Sequence[Line]) -> Table:
     table = _columns("made", "estimated", "took", "tokens", "were")
     for before, after in zip(planned, took, strict=True):
-        cells = (_shown(line, of, basis=False) for of in (_HOURS, _TOKENS) for line in (before, after))
+        cells = (_shown(line, quantities, basis=False) for quantities in (_HOURS, _TOKENS) for line in (before, after))
         table.add_row(f"{len(after.refs)}/{len(before.refs)}", *cells, _title(study, before))
     return table

@@ -41,8 +41,8 @@ def run_publish(
                 problems[one.repo] = str(error)
                 console.print(f"failed {error}", soft_wrap=True)
             else:
-                words = f"sent   {states[one.repo]}" if states[one.repo] else f"equal  {one.repo}: nothing to send"
-                console.print(words, soft_wrap=True)
+                line = f"sent   {states[one.repo]}" if states[one.repo] else f"equal  {one.repo}: nothing to send"
+                console.print(line, soft_wrap=True)
     elif chosen.publications:
         console.print("nothing was sent; to send it, add --yes")
     if as_json:
@@ -61,10 +61,10 @@ def _say(console: Console, chosen: Chosen) -> None:
             console.print(f"  {name}  {_bytes(size)}", soft_wrap=True)
         for repo, licence in one.licences.items():
             console.print(f"  made from {repo}: licence {licence}", soft_wrap=True)
-        for words in one.left_out:
-            console.print(f"  left out {words}", soft_wrap=True)
-    for words in chosen.left_out:
-        console.print(f"left out {words}", soft_wrap=True)
+        for reason in one.left_out:
+            console.print(f"  left out {reason}", soft_wrap=True)
+    for reason in chosen.left_out:
+        console.print(f"left out {reason}", soft_wrap=True)
     if not chosen.publications:
         console.print("nothing can be published")
 

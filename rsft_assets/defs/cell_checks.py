@@ -49,10 +49,12 @@ def _end_token(checkpoint: Output) -> Finding | None:
     if not rows:
         return None
     cut = checkpoint.stats["set_cut_rows"]
-    words, blocks = f"{cut:,} of {rows:,} training rows were cut before their end token", cut > _HALF * rows
+    message, blocks = f"{cut:,} of {rows:,} training rows were cut before their end token", cut > _HALF * rows
     if blocks:
-        words += ". Its answers would run up to the token limit; raise max_length of the run, or train on shorter rows"
-    return Finding(cut <= _MOST_CUT_ROWS * rows, words, blocks)
+        message += (
+            ". Its answers would run up to the token limit; raise max_length of the run, or train on shorter rows"
+        )
+    return Finding(cut <= _MOST_CUT_ROWS * rows, message, blocks)
 
 
 def _held_out_loss(checkpoint: Output) -> Finding | None:
@@ -61,18 +63,18 @@ def _held_out_loss(checkpoint: Output) -> Finding | None:
         return None
     curve = read_rows(checkpoint.file("curves.parquet"), ["step", "held_out_loss"])
     lowest, step = min((row["held_out_loss"], row["step"]) for row in curve if row["held_out_loss"] is not None)
-    words = f"{loss:.4f}, lowest so far {lowest:.4f} at step {step}"
-    return Finding(loss <= (1 + _MOST_LOSS_ABOVE_LOWEST) * lowest, words)
+    message = f"{loss:.4f}, lowest so far {lowest:.4f} at step {step}"
+    return Finding(loss <= (1 + _MOST_LOSS_ABOVE_LOWEST) * lowest, message)
 
 
-def _share(name: str, most: float, words: str) -> Callable[[Output], Finding | None]:
+def _share(name: str, most: float, message: str) -> Callable[[Output], Finding | None]:
     def find(score: Output) -> Finding | None:
         samples = score.stats.get("samples")
         if not samples or score.stats.get("value") is None:
             return None
         count = score.stats[name]
         return Finding(
-            count <= most * samples, f"{count:,} of {samples:,} answers ({100 * count / samples:.1f} %) {words}"
+            count <= most * samples, f"{count:,} of {samples:,} answers ({100 * count / samples:.1f} %) {message}"
         )
 
     return find

@@ -22,8 +22,8 @@ _SHOWN = 5
 
 def dataset_check_specs(asset: str) -> list[dg.AssetCheckSpec]:
     return [
-        dg.AssetCheckSpec(name=name, asset=asset.split("/"), description=words, blocking=True)
-        for name, words in DATASET_CHECKS.items()
+        dg.AssetCheckSpec(name=name, asset=asset.split("/"), description=description, blocking=True)
+        for name, description in DATASET_CHECKS.items()
     ]
 
 
@@ -68,16 +68,16 @@ def _drifted(study: Study, store: Store, asset: str) -> dict[str, list[str]]:
     drifted = {}
     for partition in partitions_of(study, asset) or ("",):
         output = store.current(Ref(asset, partition))
-        if output is not None and (words := drift(study, store, output)):
-            drifted[str(output.manifest.ref)] = words
+        if output is not None and (reasons := drift(study, store, output)):
+            drifted[str(output.manifest.ref)] = reasons
     return drifted
 
 
 def _drift_result(asset: str, drifted: dict[str, list[str]]) -> dg.AssetCheckResult:
     alike: dict[str, list[str]] = {}
-    for ref, words in drifted.items():
-        alike.setdefault("; ".join(words), []).append(ref)
-    said = [f"{len(refs)} of them, such as {refs[0]}: {words}" for words, refs in list(alike.items())[:_SHOWN]]
+    for ref, reasons in drifted.items():
+        alike.setdefault("; ".join(reasons), []).append(ref)
+    said = [f"{len(refs)} of them, such as {refs[0]}: {reasons}" for reasons, refs in list(alike.items())[:_SHOWN]]
     said += [f"and {len(alike) - _SHOWN} more reasons"] if len(alike) > _SHOWN else []
     return dg.AssetCheckResult(
         passed=not drifted,

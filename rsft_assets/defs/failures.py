@@ -5,11 +5,11 @@ import sys
 import dagster as dg
 
 
-def failure(words: str, **metadata: dg.MetadataValue | str) -> dg.Failure:
+def failure(message: str, **metadata: dg.MetadataValue | str) -> dg.Failure:
     """A failure that says all there is to know, to be raised `from None`; another try would end the same way."""
     # Dagster formats the trace itself once the failure reaches it; only Python's own limit leaves the trace out.
     sys.tracebacklimit = 0
-    return dg.Failure(description=words, metadata=metadata, allow_retries=False)
+    return dg.Failure(description=message, metadata=metadata, allow_retries=False)
 
 
 def show_traces() -> None:

@@ -98,7 +98,7 @@ def launchpad_path(run: dg.DagsterRun, refs: Sequence[Ref]) -> str:
         "step": (ref.step for ref in grid),
         "partition": (ref.partition for ref in refs if ref.partition and ref not in grid),
     }
-    config = {name: found for name, values in asked.items() if (found := list(dict.fromkeys(values)))}
+    config = {name: chosen for name, values in asked.items() if (chosen := list(dict.fromkeys(values)))}
     filled = yaml.safe_dump({"ops": {"rsft_materialize": {"config": config}}}, sort_keys=False)
     return f"/locations/{location}/jobs/{MAKE}/playground/setup?{urlencode({'config': filled})}"
 
@@ -126,8 +126,8 @@ def jobs(study: Study) -> list[dg.JobDefinition]:
         )
     if set(_TABLE_1) <= {run.short_name for run in study.runs_of("qwen3-14b")}:
         table = MaterializeConfig(select=["scores/qwen3-14b/*", *RESULTS], run=list(_TABLE_1), step=[0, 640])
-        words = "The paper's Table 1: three schedules of 640 steps at 14B, trained and scored. Needs GPUs."
-        wanted.append(_job("paper_table_1", words, table))
+        description = "The paper's Table 1: three schedules of 640 steps at 14B, trained and scored. Needs GPUs."
+        wanted.append(_job("paper_table_1", description, table))
     if adopted := [run for run in study.runs.values() if run.adopt]:
         models = sorted({run.model for run in adopted})
         adopting = MaterializeConfig(
@@ -149,14 +149,14 @@ def sensors(declared: list[dg.JobDefinition]) -> list[dg.SensorDefinition]:
     def refresh_when_behind(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         store = Store.from_env()
         at_work = dg.RunsFilter(job_name=refresh.name, statuses=NOT_FINISHED_STATUSES)
-        if not (words := behind(store)):
+        if not (reason := behind(store)):
             yield dg.SkipReason("the tables hold every output")
         elif context.instance.get_run_records(at_work, limit=1):
-            yield dg.SkipReason(f"{words}; they are being built")
+            yield dg.SkipReason(f"{reason}; they are being built")
         else:
             # Dagster starts one run a key: a build that fails is tried again when another output is made.
             newest = max((path.stat().st_mtime_ns for path in pointers(store.home) if path.exists()), default=0)
-            yield dg.RunRequest(run_key=f"{words} {newest}")
+            yield dg.RunRequest(run_key=f"{reason} {newest}")
 
     scores = dg.AutomationConditionSensorDefinition(
         "score_new_checkpoints",

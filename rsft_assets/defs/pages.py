@@ -54,8 +54,8 @@ def trace_url(home: Path, ref: Ref) -> str:
     return f"{base_url(home)}/{TRACES}/{quote(ref.asset)}/{quote(ref.run)}/{ref.step}.txt"
 
 
-def embedded(url: str, words: str) -> str:
+def embedded(url: str, text: str) -> str:
     """Markdown: a picture small enough for the UI's table of metadata, with a link to the whole; both are served."""
     return (
-        f"[![{words}: shown while `rsft dev` runs]({url}?{PREVIEW})]({url})\n\n[full size]({url}), served by `rsft dev`"
+        f"[![{text}: shown while `rsft dev` runs]({url}?{PREVIEW})]({url})\n\n[full size]({url}), served by `rsft dev`"
     )

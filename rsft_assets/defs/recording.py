@@ -103,12 +103,12 @@ def metadata_of(output: Output, *, stats: bool = True) -> dict[str, Any]:
     """The metadata on an asset's page, the most useful first; without `stats` where they are shown already."""
     manifest = output.manifest
     metadata: dict[str, Any] = {}
-    if words := card(manifest.ref, manifest.stats):
-        metadata["card"] = dg.MetadataValue.md(words)
+    if text := card(manifest.ref, manifest.stats):
+        metadata["card"] = dg.MetadataValue.md(text)
     if without := instead_of_number(output):
         metadata["value"] = without
     if stats:
-        known = (*metadata, *(ON_CARDS if words else ()))
+        known = (*metadata, *(ON_CARDS if text else ()))
         shown = [(k, v) for k, v in manifest.stats.items() if k not in known][:_PREVIEW_STATS]
         metadata |= {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in shown}
     metadata |= {

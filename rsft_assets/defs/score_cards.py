@@ -42,13 +42,13 @@ def score_card(study: Study, score: Output) -> dict[str, Any]:
 
 def _number(study: Study, ref: Ref, point: Point, base: Point | None) -> str:
     low, high = (shown(study, ref, end) for end in (point.low, point.high))
-    words = f"**{shown(study, ref, point.value)}** (95 % interval {low} to {high})"
+    text = f"**{shown(study, ref, point.value)}** (95 % interval {low} to {high})"
     if base is None:
-        return f"{words}{'; the base has no score yet' if ref.step else ', the base model'}"
+        return f"{text}{'; the base has no score yet' if ref.step else ', the base model'}"
     change = point.value - base.value
     sign = "+" if change >= 0 else "−"
     by = shown(study, ref, abs(change)).replace("%", "points")
-    return f"{words}, {sign}{by} from the base's {shown(study, ref, base.value)}"
+    return f"{text}, {sign}{by} from the base's {shown(study, ref, base.value)}"
 
 
 def _answers(study: Study, store: Store, score: Output) -> str:

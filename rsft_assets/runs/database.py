@@ -105,8 +105,8 @@ def postgres(folder: Path) -> Postgres | None:
 def _settings(folder: Path) -> dict[str, Any]:
     """What `dagster.yaml` says; Dagster itself names what is wrong with it."""
     with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
-        found = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        settings = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
+        return settings if isinstance(settings, dict) else {}
     return {}
 
 

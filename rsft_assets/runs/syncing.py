@@ -63,17 +63,17 @@ def sync(instance: dg.DagsterInstance, study: Study, store: Store) -> Synced:
 
 def _sync_results(instance: dg.DagsterInstance, study: Study, store: Store, done: Synced) -> None:
     """Tables, figures and the report, which depend on everything else."""
-    found: list[tuple[str, str, Callable[[], dg.AssetMaterialization]]] = []
+    made: list[tuple[str, str, Callable[[], dg.AssetMaterialization]]] = []
     results = read_results(store)
     if results is not None:
         sound = [t for t in results.tables if t.key in results_keys() and t.state not in ("failed", "skipped")]
         for table in sound:
-            found.append((table.key, table.digest, partial(table_materialization, instance, study, table, results)))
+            made.append((table.key, table.digest, partial(table_materialization, instance, study, table, results)))
     for key in (*figure_keys(), REPORT):
         if (output := store.current(Ref(key))) is not None:
             event_of = report_materialization if key == REPORT else figure_materialization
-            found.append((key, output.digest, partial(event_of, instance, output, "found")))
-    for key, digest, event in found:
+            made.append((key, output.digest, partial(event_of, instance, output, "found")))
+    for key, digest, event in made:
         if outputs_recorded(instance, key).get("") == digest:
             done.known += 1
         else:

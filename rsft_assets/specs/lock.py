@@ -102,16 +102,16 @@ def read_lock(path: Path) -> dict[Key, LockedRepository]:
     listed = read_toml(LOCK_SETTING, path, tables=(_TABLE,)).get(_TABLE, [])
     if not isinstance(listed, list):
         raise SpecError(f"{where}: {_TABLE}: {shown(listed)} must be a list of tables, [[{_TABLE}]]")
-    found: dict[Key, LockedRepository] = {}
+    entries: dict[Key, LockedRepository] = {}
     for number, fields in enumerate(listed):
         locked = entry(LockedRepository, fields, f"{where}: {_TABLE}[{number}]")
         for file in locked.files:
             if file.name.startswith("/") or ".." in file.name.split("/"):
                 raise SpecError(f"{where}: {_TABLE}[{number}]: {file.name!r} leads out of the repository; remove it")
-        if locked.key in found:
+        if locked.key in entries:
             raise SpecError(f"{where}: {_TABLE}[{number}]: {locked.kind} {locked.name} is locked twice; remove one")
-        found[locked.key] = locked
-    return found
+        entries[locked.key] = locked
+    return entries
 
 
 def locked_files(hub: Hub) -> dict[str, LockedFile]:

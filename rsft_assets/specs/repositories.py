@@ -37,15 +37,15 @@ class Repository:
 
 def repositories(study: Study, refs: Iterable[Ref]) -> list[Repository]:
     """The repositories that these cells read, sorted; folders of one's own are none."""
-    found: dict[Key, Repository] = {}
+    by_key: dict[Key, Repository] = {}
     for ref in refs:
         hub = hub_of(study, ref)
         if hub is not None and not hub.local:
-            one = found.setdefault((hub.kind, hub.repo), Repository(hub.kind, hub.repo))
+            one = by_key.setdefault((hub.kind, hub.repo), Repository(hub.kind, hub.repo))
             one.assets.add(ref.asset)
             if hub not in one.hubs:
                 one.hubs.append(hub)
-    return [found[key] for key in sorted(found)]
+    return [by_key[key] for key in sorted(by_key)]
 
 
 def hub_of(study: Study, ref: Ref) -> Hub | None:

@@ -116,12 +116,12 @@ def _overrides(data: Mapping[str, Any], where: str) -> dict[str, dict[str, dict[
     for table in tables:
         if table not in _NAMED:
             raise SpecError(f"{where}: override: unknown table {table!r}: {nearest(table, _NAMED)}")
-    found = {table: dict(rows(tables, table, f"{where}: override")) for table in tables}
-    for table, by_name in found.items():
+    overrides = {table: dict(rows(tables, table, f"{where}: override")) for table in tables}
+    for table, by_name in overrides.items():
         for name, fields in by_name.items():
             if not isinstance(fields, dict):
                 raise SpecError(f"{where}: override.{table}.{name}: {shown(fields)} must be a table of fields")
-    return found
+    return overrides
 
 
 def _revision(value: Any, where: str) -> str:

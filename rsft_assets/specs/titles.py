@@ -36,8 +36,8 @@ def with_runs(study: "Study", titles: dict[str, str]) -> dict[str, str]:
 
 def with_words(study: "Study", titles: dict[str, str]) -> dict[str, str]:
     """The same with what each schedule is, for legends: `Setting 1: 8 epochs, batch 256, rate 5e-5`."""
-    words = {run.schedule.name: run.schedule.words for run in study.runs.values() if run.schedule.name in titles}
-    return titles | {name: w if titles[name] == name else f"{titles[name]}: {w}" for name, w in words.items()}
+    descriptions = {run.schedule.name: run.schedule.words for run in study.runs.values() if run.schedule.name in titles}
+    return titles | {name: w if titles[name] == name else f"{titles[name]}: {w}" for name, w in descriptions.items()}
 
 
 def check_titles(study: "Study") -> None:

@@ -58,9 +58,9 @@ class Schedule(Optimisation):
     @property
     def words(self) -> str:
         """`lr1e-4_ep8_bs16` -> "8 epochs, batch 16, rate 1e-4"."""
-        words = f"{self.epochs:g} epoch{'' if self.epochs == 1 else 's'}, batch {self.batch_size}, "
-        words += f"rate {short_float(self.lr)}{', constant' if self.decay == 'constant' else ''}"
-        return words + (", pure bf16" if self.precision == "bf16-pure" else "")
+        text = f"{self.epochs:g} epoch{'' if self.epochs == 1 else 's'}, batch {self.batch_size}, "
+        text += f"rate {short_float(self.lr)}{', constant' if self.decay == 'constant' else ''}"
+        return text + (", pure bf16" if self.precision == "bf16-pure" else "")
 
     def total_steps(self, rows: int) -> int:
         return math.ceil(rows // self.batch_size * self.epochs)

@@ -100,8 +100,8 @@ def connected(address: str) -> Iterator[Head]:
     """Be a driver of the cluster."""
     head = head_address(address)
     if problem := _unreachable(head):
-        found = "" if head == address else ', which `ray_address = "auto"` stands for here'
-        raise StepError(f"no Ray cluster answers at {head}{found} ({problem}). {_START}")
+        resolved = "" if head == address else ', which `ray_address = "auto"` stands for here'
+        raise StepError(f"no Ray cluster answers at {head}{resolved} ({problem}). {_START}")
     is_node = bool(find_gcs_addresses())
     if not is_node:
         say_note(f"this machine seems not to be a node of the Ray cluster at {head}; trying to join for a minute")
@@ -140,12 +140,12 @@ def head_address(address: str) -> str:
             f"unset {_ADDRESS_SETTING}"
         )
     try:
-        found = canonicalize_bootstrap_address("auto")
+        head = canonicalize_bootstrap_address("auto")
     except (OSError, ValueError):
-        found = None
-    if not found:
+        head = None
+    if not head:
         raise StepError(f"no Ray runs on this machine. {_START}")
-    return str(found)
+    return str(head)
 
 
 @contextlib.contextmanager
@@ -220,32 +220,32 @@ def checked_nodes(home: Path, head: Head) -> list[Node]:
             answers = _ask(entries, check, settings, head)
         for entry in entries:
             name = f"node {entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})"
-            found, resources = answers[entry["NodeID"]], entry["Resources"]
-            if isinstance(found, GetTimeoutError):
+            answer, resources = answers[entry["NodeID"]], entry["Resources"]
+            if isinstance(answer, GetTimeoutError):
                 problems.append(f"{name} did not answer within {_ANSWER_SECONDS:.0f} s; look at its raylet's logs")
-            elif isinstance(found, RayError):
-                say_note(f"{name} is gone: {why_lost(found)}")
+            elif isinstance(answer, RayError):
+                say_note(f"{name} is gone: {why_lost(answer)}")
             else:
-                nodes.append(Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), found))
+                nodes.append(Node(entry["NodeID"], int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), answer))
                 written = check.with_name(f"{check.name}-{entry['NodeID']}")
-                problems += [f"{name}: {problem}" for problem in _problems(found, home, settings, written)]
+                problems += [f"{name}: {problem}" for problem in _problems(answer, home, settings, written)]
     finally:
         for path in home.glob(f"{check.name}*"):
             path.unlink(missing_ok=True)
     if problems or not nodes:
-        words = "\n".join(problems or ["no node is left"])
-        raise StepError(f"the Ray cluster at {head.address} cannot run steps:\n{words}")
+        reasons = "\n".join(problems or ["no node is left"])
+        raise StepError(f"the Ray cluster at {head.address} cannot run steps:\n{reasons}")
     return nodes
 
 
 def refuse_busy_gpus(nodes: Iterable[Node]) -> None:
     """A `StepError` where more GPUs are in use than Ray has given to tasks: it would give those to a piece."""
-    busy = [f"{node.host}: {words}" for node in nodes for words in node.found["in_use"][: node.gpus] if words]
+    busy = [f"{node.host}: {use}" for node in nodes for use in node.found["in_use"][: node.gpus] if use]
     given = ray.cluster_resources().get("GPU", 0) - ray.available_resources().get("GPU", 0)
     if len(busy) > given:
-        words = "\n".join(busy)
+        listed = "\n".join(busy)
         raise StepError(
-            f"{len(busy)} GPUs of the Ray cluster are in use, of which Ray has given {given:.0f} to tasks:\n{words}\n"
+            f"{len(busy)} GPUs of the Ray cluster are in use, of which Ray has given {given:.0f} to tasks:\n{listed}\n"
             "End the other programs there, or start the Ray of that node with CUDA_VISIBLE_DEVICES of the other GPUs"
         )
 
@@ -273,19 +273,19 @@ def _ask(
     return answers
 
 
-def _problems(found: Mapping[str, Any], home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
-    if not found["code"]:
+def _problems(answer: Mapping[str, Any], home: Path, settings: Mapping[str, str], written: Path) -> Iterator[str]:
+    if not answer["code"]:
         yield "it cannot import rsft_assets; install there what is installed here, in the Python that starts its raylet"
-    elif found["code"] != (mine := probe.code_digest()):
-        yield f"its rsft_assets is of other code ({found['code']}, here {mine}); install the same version on all nodes"
-    if found["home"] or not written.exists():
-        problem = found["home"] or f"{home} is another folder there: what it wrote is not seen here"
+    elif answer["code"] != (mine := probe.code_digest()):
+        yield f"its rsft_assets is of other code ({answer['code']}, here {mine}); install the same version on all nodes"
+    if answer["home"] or not written.exists():
+        problem = answer["home"] or f"{home} is another folder there: what it wrote is not seen here"
         yield (
             f"{problem}. {HOME_SETTING}={home} must be one folder of a shared POSIX file system whose locks hold "
             "between nodes"
         )
     for name, path in settings.items():
-        here, there = probe.content_of(path), found["settings"][name]
+        here, there = probe.content_of(path), answer["settings"][name]
         if here != there:
             what = "does not exist" if there == "missing" else "has another content"
             yield f"{name}={path} {what} there; put it on the file system that is shared, for example into {home}"

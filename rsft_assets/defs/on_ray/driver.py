@@ -181,14 +181,14 @@ class Pieces:
             return
         nodes = [node["Resources"] for node in working_nodes()]
         if any(all(node.get(kind, 0) >= amount for kind, amount in self.needs.items()) for node in nodes):
-            words = "all such nodes are in use"
+            reason = "all such nodes are in use"
         else:
-            words = f"none of the {len(nodes)} nodes has that; start one with `ray start --address=…`"
+            reason = f"none of the {len(nodes)} nodes has that; start one with `ray start --address=…`"
         # Another reason is said at once: the head learns of a lost node later than the driver.
-        if words != self._waiting_for or time.monotonic() >= self._say_again_at:
-            self._waiting_for, self._say_again_at = words, time.monotonic() + _SAY_WAITING_AGAIN_SECONDS
+        if reason != self._waiting_for or time.monotonic() >= self._say_again_at:
+            self._waiting_for, self._say_again_at = reason, time.monotonic() + _SAY_WAITING_AGAIN_SECONDS
             pieces = "1 piece waits" if len(self._running) == 1 else f"{len(self._running)} pieces wait"
-            say_note(f"{pieces} for {in_words(self.needs['CPU'], self.needs['GPU'])}: {words}")
+            say_note(f"{pieces} for {in_words(self.needs['CPU'], self.needs['GPU'])}: {reason}")
 
     def _stop(self) -> None:
         """Have every step asked to end, and wait for it."""

@@ -17,8 +17,8 @@ def run_piece(call: StepCall, environment: Mapping[str, str | None], code: str) 
     yield {"event": BEGAN, "node": socket.gethostname(), "id": ray.get_runtime_context().get_node_id()}
     if (mine := code_digest()) != code:
         # The node has joined since the others were asked.
-        words = f"its rsft_assets is of other code ({mine or 'none'}, the driver's {code}); install the same version"
-        yield {"event": FAILED, "status": 1, "words": words}
+        problem = f"its rsft_assets is of other code ({mine or 'none'}, the driver's {code}); install the same version"
+        yield {"event": FAILED, "status": 1, "words": problem}
         return
     try:
         yield from LocalLauncher(environment).run(call)
@@ -26,6 +26,6 @@ def run_piece(call: StepCall, environment: Mapping[str, str | None], code: str) 
         yield {"event": FAILED, "status": error.status, "words": str(error)}
     except OSError as error:
         # Its log and its events are there, too.
-        if not (words := lost_home(call.home, error)):
+        if not (problem := lost_home(call.home, error)):
             raise
-        yield {"event": FAILED, "status": 1, "words": words}
+        yield {"event": FAILED, "status": 1, "words": problem}

@@ -43,7 +43,7 @@ def content_of(path: str) -> str:
 
 def look(node: str, check: str, settings: Mapping[str, str]) -> dict[str, Any]:
     """What this node has and sees; `check` is a file of the home, which the driver has locked."""
-    found: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "host": socket.gethostname(),
         "python": ".".join(map(str, sys.version_info[:2])),
         "code": code_digest(),
@@ -54,10 +54,10 @@ def look(node: str, check: str, settings: Mapping[str, str]) -> dict[str, Any]:
         from rsft_assets.steps.processes.hardware import gpus_in_use, this_machine
 
         machine = this_machine()
-        found |= {"gpus": machine.gpus, "cores": machine.cores, "memory": machine.memory, "in_use": gpus_in_use()}
+        answer |= {"gpus": machine.gpus, "cores": machine.cores, "memory": machine.memory, "in_use": gpus_in_use()}
     except ImportError:
-        found["code"] = ""
-    return found
+        answer["code"] = ""
+    return answer
 
 
 def home_problem(check: Path, node: str) -> str:

@@ -41,9 +41,9 @@ def table(study: Study, model: str) -> list[str]:
         met[document.kind, document.form] += 1
         # The other texts with a boxed answer are facts.
         met["facts", "answer"] += not document.kind and "\\boxed" in document.text
-        found = _EQUATION.findall(document.text)
-        equations.update(found)
-        solutions.add("\n".join(found))
+        equations_here = _EQUATION.findall(document.text)
+        equations.update(equations_here)
+        solutions.add("\n".join(equations_here))
     forms = get_args(Form)
     lines = [f"| benchmark | {' | '.join(forms)} | single steps | whole solutions |", f"|---{'|---' * 6}|"]
     for benchmark in study.benchmarks.values():

@@ -93,8 +93,8 @@ def ship() -> list[Path]:
         for record in output.manifest.files:
             (folder / record.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(output.folder / record.path, folder / record.path)
-        told = {name: value for name, value in output.manifest.made_by.items() if name in _TOLD}
-        write_manifest(folder, replace(output.manifest, made_by=told))
+        recorded = {name: value for name, value in output.manifest.made_by.items() if name in _TOLD}
+        write_manifest(folder, replace(output.manifest, made_by=recorded))
         folders.append(folder)
     return folders
 

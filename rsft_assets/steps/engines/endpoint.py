@@ -53,13 +53,13 @@ class EndpointEngine(ModelEngine):
         names = {str(model_folder), model_folder.name}
         if self._spec is not None:
             names |= {self._spec.name, *([self._spec.origin.repo] if isinstance(self._spec.origin, Hub) else [])}
-        found = [name for name in served if name in names]
-        if not found:
+        matching = [name for name in served if name in names]
+        if not matching:
             raise StepError(
                 f"{self._server.base_url} serves {', '.join(served) or 'nothing'}, not {model_folder}; "
                 f"start it with that model, as in: vllm serve {model_folder}"
             )
-        self._served = found[0]
+        self._served = matching[0]
         self._tokenizer, self._context = None, 0
         if (model_folder / "config.json").is_file():
             self._read_tokenizer(model_folder)

@@ -32,8 +32,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         _draw_panel(axes, panel, colours, lines)
     handles, names = style.legend_of(colours, lines)
     canvas.legend(handles, names, loc="outside upper center", ncols=len(names))
-    words = {row["model"]: row["model_description"] for row in shown}
-    caption = " ".join(f"{model}: {words[model]}" for _, model in bases if words[model])
+    descriptions = {row["model"]: row["model_description"] for row in shown}
+    caption = " ".join(f"{model}: {descriptions[model]}" for _, model in bases if descriptions[model])
     style.note(canvas, f"{caption} Lines: means over training seeds. Bands: 95 % intervals.", 52 * across)
     return canvas
 

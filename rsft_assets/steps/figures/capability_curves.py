@@ -19,10 +19,10 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     panels = by(style.in_group_order(rows), "benchmark")
     canvas, grid = style.grid_of(len(panels), most=3, width=3.2)
     shown: dict[str, Any] = {}
-    for axes, of in zip(grid, panels.values(), strict=True):
-        _panel(axes, of, looks, families, shown)
-        style.benchmark_title(axes, of[0])
-    style.one_scale((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True))
+    for axes, panel in zip(grid, panels.values(), strict=True):
+        _panel(axes, panel, looks, families, shown)
+        style.benchmark_title(axes, panel[0])
+    style.one_scale((axes, panel[0]["unit"]) for axes, panel in zip(grid, panels.values(), strict=True))
     canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(3, len(panels), len(shown)))
     caption = (
         "Gain over the untrained model at the end of training, on the same items, with 95 % intervals; "

@@ -19,10 +19,10 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     panels = by(style.in_group_order(rows), "benchmark")
     tall = 0.7 + 0.2 * len(by_arm(rows))
     canvas, grid = style.grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, tall)))
-    for axes, of in zip(grid, panels.values(), strict=True):
-        _panel(axes, of, models, looks)
-        style.benchmark_title(axes, of[0])
-    style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
+    for axes, panel in zip(grid, panels.values(), strict=True):
+        _panel(axes, panel, models, looks)
+        style.benchmark_title(axes, panel[0])
+    style.one_scale(((axes, panel[0]["unit"]) for axes, panel in zip(grid, panels.values(), strict=True)), flat=True)
     canvas.legend(*style.legend_of(looks, {}), loc="outside upper center", ncols=min(4, len(looks)))
     caption = (
         "Gain over the untrained model at the end of training, on the same items, each with its own 95 % interval. "

@@ -25,12 +25,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
         return None
     models = sorted(by(rows, "model").items(), key=lambda item: -len(by_arm(item[1])))
     benchmarks = _chosen(rows, MOST_PANELS // min(2, len(models)))
-    usual = [(model, *_by_schedule(of)[0]) for model, of in models]
+    usual = [(model, *_by_schedule(own)[0]) for model, own in models]
     shown = usual[: MOST_PANELS // len(benchmarks)]
-    words = {schedule: style.title_of(schedule) for _, schedule, _ in shown}
-    lanes = [(model if len(words) == 1 else f"{model}\n{words[schedule]}", of) for model, schedule, of in shown]
-    caption = f" Schedule: {next(iter(words.values()))}." if len(words) == 1 else ""
-    if len({row["schedule"] for row in rows}) > len(words) or len(shown) < len(models):
+    titles = {schedule: style.title_of(schedule) for _, schedule, _ in shown}
+    lanes = [(model if len(titles) == 1 else f"{model}\n{titles[schedule]}", own) for model, schedule, own in shown]
+    caption = f" Schedule: {next(iter(titles.values()))}." if len(titles) == 1 else ""
+    if len({row["schedule"] for row in rows}) > len(titles) or len(shown) < len(models):
         rest = ", ".join(model for model, _ in models[len(shown) :])
         caption += f" Other schedules{f' and models ({rest})' if rest else ''}: see the picture of each model."
     return _picture(lanes, benchmarks, _words(rows, "the study") + caption, seeds=False)
@@ -41,7 +41,7 @@ def draw_model(rows: Rows, study: str) -> Canvas | None:
     rows = _followed(rows)
     if not rows:
         return None
-    lanes = [(style.in_lines(schedule), of) for schedule, of in _by_schedule(rows)]
+    lanes = [(style.in_lines(schedule), own) for schedule, own in _by_schedule(rows)]
     caption = " Thin lines: training seeds." if any(row["seeds"] > 1 for row in rows) else ""
     return _picture(lanes, _chosen(rows, len(rows)), _words(rows, "this model") + caption, seeds=True)
 
@@ -60,7 +60,7 @@ def _chosen(rows: Rows, most: int) -> list[str]:
     scores = by(style.in_group_order(rows), "benchmark")
     turns = {
         name: (-len(by(scores[name], "model")), turn)
-        for group in by([of[0] for of in scores.values()], "benchmark_group").values()
+        for group in by([own[0] for own in scores.values()], "benchmark_group").values()
         for turn, name in enumerate(row["benchmark"] for row in group)
     }
     chosen = sorted(scores, key=lambda name: turns[name])[:most]
@@ -69,15 +69,15 @@ def _chosen(rows: Rows, most: int) -> list[str]:
 
 def _picture(lanes: list[tuple[str, Rows]], benchmarks: list[str], caption: str, *, seeds: bool) -> Canvas:
     """A panel for each lane and benchmark, all with one step axis."""
-    rows = [row for _, of in lanes for row in of if row["benchmark"] in benchmarks]
+    rows = [row for _, own in lanes for row in own if row["benchmark"] in benchmarks]
     canvas, panels = _grid(len(lanes), len(benchmarks))
     titles = by(rows, "benchmark")
     looks = style.set_looks(row["dataset"] for row in rows)
     both = len({row["source"] for row in rows}) > 1
     steps = sorted({row["step"] for row in rows})
     for (i, j), axes in panels.items():
-        lane, of = lanes[i]
-        _panel(axes, [row for row in of if row["benchmark"] == benchmarks[j]], looks, steps, seeds, both)
+        lane, own = lanes[i]
+        _panel(axes, [row for row in own if row["benchmark"] == benchmarks[j]], looks, steps, seeds, both)
         row = titles[benchmarks[j]][0]
         if len(lanes) <= MOST_BLOCKS:
             style.benchmark_title(axes, row, lane)

@@ -36,7 +36,7 @@ def draw(rows: Rows, study: str) -> Canvas | None:
             axes.text(x, -y, letter, ha="center", va="center", fontsize=8)
     axes.set_xlim(-0.6, len(benchmarks) - 0.4)
     axes.set_ylim(-len(runs) + 0.4, 0.6)
-    titles = [of[0]["title"] or name for name, of in benchmarks.items()]
+    titles = [own[0]["title"] or name for name, own in benchmarks.items()]
     axes.set_xticks(range(len(benchmarks)), titles, rotation=35, ha="left")
     axes.xaxis.tick_top()
     axes.set_yticks(

@@ -16,7 +16,7 @@ _MOST_ARMS = 6
 def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where the study has no run with enough scored steps."""
     rows = [row for run in by(rows, "run", "benchmark").values() if len(run) >= _LEAST_STEPS for row in run]
-    sources = {source: _panels(of) for source, of in by(rows, "source").items()}
+    sources = {source: _panels(own) for source, own in by(rows, "source").items()}
     if "ours" not in sources and study != "paper":
         return None
     shown = [(source, sources[source]) for source in ("paper", "ours") if source in sources]

@@ -15,18 +15,19 @@ RULES = {"pass": "pass@k", "majority": "majority@k"}
 
 def draw(rows: Rows, study: str) -> Canvas | None:
     """The figure, or None where no benchmark has several samples of an item."""
-    panels = {key: of for key, of in by(style.in_group_order(rows), "model", "benchmark").items() if _several(of)}
+    every = by(style.in_group_order(rows), "model", "benchmark")
+    panels = {key: panel for key, panel in every.items() if _several(panel)}
     if not panels:
         return None
-    shown = [row for of in panels.values() for row in of]
+    shown = [row for panel in panels.values() for row in panel]
     sets = style.set_looks(row["dataset"] for row in shown if row["step"])
     colours = {BASE: GREY, **{name: look["color"] for name, look in sets.items()}}
     rules = [rule for rule in RULES if any(row["rule"] == rule for row in shown)]
     canvas, grid = style.grid_of(len(panels), most=3, width=3.4, height=2.8)
     several = len({model for model, _ in panels}) > 1
-    for axes, ((model, _), of) in zip(grid, panels.items(), strict=True):
-        _panel(axes, of, colours)
-        style.benchmark_title(axes, of[0], model if several else "")
+    for axes, ((model, _), panel) in zip(grid, panels.items(), strict=True):
+        _panel(axes, panel, colours)
+        style.benchmark_title(axes, panel[0], model if several else "")
     handles = {name: Line2D([], [], color=colour) for name, colour in colours.items()}
     handles |= {RULES[rule]: Line2D([], [], color=GREY, linestyle=_line(rule), marker="o") for rule in rules}
     names = [style.title_of(name) for name in handles]

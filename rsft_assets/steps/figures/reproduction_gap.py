@@ -22,16 +22,16 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     canvas, grid = style.grid_of(len(panels), most=3, width=3.6, height=2.6)
     shown: dict[str, Any] = {}
     colours, markers = style.colour_of(CLASSES), style.marker_of(CLASSES)
-    for axes, of in zip(grid, panels.values(), strict=True):
-        style.share_axis(axes, of[0]["unit"], signed=True)
+    for axes, panel in zip(grid, panels.values(), strict=True):
+        style.share_axis(axes, panel[0]["unit"], signed=True)
         axes.axhline(0, color=GREY, linewidth=0.9)
-        for x, row in enumerate(of):
+        for x, row in enumerate(panel):
             look = {"color": colours[row["class"]], "marker": markers[row["class"]]}
             style.whisker(axes, x, row["gap"], row["gap_low"], row["gap_high"], flat=False, **look)
             shown.setdefault(row["class"], axes.lines[-1])
         axes.set_xticks([])
-        axes.set_xlabel(f"{len(of)} checkpoints")
-        style.benchmark_title(axes, of[0])
+        axes.set_xlabel(f"{len(panel)} checkpoints")
+        style.benchmark_title(axes, panel[0])
     canvas.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=min(len(shown), 3))
     caption = "Ours minus the paper's, graded as the authors' code grades. 95 % intervals hold items and, "
     style.note(canvas, f"{caption}where ours was trained here, training seeds.")

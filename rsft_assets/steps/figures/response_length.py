@@ -38,8 +38,8 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     )
     places = style.step_axis(grid[0][0], [row["step"] for row in rows])
     tops = [
-        _panel(axes, [row for row in of if row["benchmark"] == name], places)
-        for panels, of in zip(grid, shown.values(), strict=True)
+        _panel(axes, [row for row in arm if row["benchmark"] == name], places)
+        for panels, arm in zip(grid, shown.values(), strict=True)
         for axes, name in zip(panels, columns, strict=True)
     ]
     grid[0][0].set_ylim(0, 1.06 * max(tops))
@@ -52,9 +52,9 @@ def draw(rows: Rows, study: str) -> Canvas | None:
 
 def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], places: dict[int, int]) -> None:
     """Names on the outer panels only."""
-    for axes, of in zip(grid[0], columns.values(), strict=True):
-        group = style.GROUP_TITLES[of[0]["benchmark_group"]]
-        axes.set_title(of[0]["title"] or of[0]["benchmark"], fontweight="bold", pad=14)
+    for axes, column in zip(grid[0], columns.values(), strict=True):
+        group = style.GROUP_TITLES[column[0]["benchmark_group"]]
+        axes.set_title(column[0]["title"] or column[0]["benchmark"], fontweight="bold", pad=14)
         axes.text(0.5, 1.04, group, transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
     for axes in grid[-1]:
         style.step_axis(axes, list(places))
@@ -62,16 +62,16 @@ def _label(grid: Any, columns: dict[str, Rows], arms: list[tuple[str, ...]], pla
         axes.set_xlabel("optimizer step")
     for axes, arm in zip(grid[:, 0], arms, strict=True):
         model, dataset, schedule = arm
-        words = "\n".join((model, style.title_of(dataset), style.in_lines(schedule)))
-        axes.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8)
+        label = "\n".join((model, style.title_of(dataset), style.in_lines(schedule)))
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
 
 
 def _means(rows: Rows) -> Rows:
     """One row a step: the mean over the training seeds that reached it."""
     names = [column for column, _, _ in PARTS]
     means = []
-    for _, of in sorted(by(rows, "step").items()):
-        means.append({**of[0], **{name: sum(row[name] for row in of) / len(of) for name in names}})
+    for _, seeds in sorted(by(rows, "step").items()):
+        means.append({**seeds[0], **{name: sum(row[name] for row in seeds) / len(seeds) for name in names}})
     return means
 
 

@@ -19,20 +19,20 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     marks = style.marker_of([row["schedule"] for row in sorted(rows, key=lambda row: row["schedule"])])
     across = min(3, len(panels))
     canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=3.2)
-    for axes, ((benchmark, _, model), of) in zip(grid, panels.items(), strict=True):
-        _panel(axes, of, sets, marks)
-        style.share_axis(axes, of[0]["unit"], signed=True)
+    for axes, ((benchmark, _, model), panel) in zip(grid, panels.items(), strict=True):
+        _panel(axes, panel, sets, marks)
+        style.share_axis(axes, panel[0]["unit"], signed=True)
         style.share_axis(axes, "share", signed=True, flat=True)
-        axes.set_title(f"{model}{', published' if of[0]['source'] == 'paper' else ''}", fontweight="bold")
+        axes.set_title(f"{model}{', published' if panel[0]['source'] == 'paper' else ''}", fontweight="bold")
         axes.set_xlabel("gain in reasoning over the base")
-        axes.set_ylabel(f"{_what(of[0])},\n{style.title_of(benchmark)}")
-    style.one_scale((axes, _what(of[0])) for axes, of in zip(grid, panels.values(), strict=True))
+        axes.set_ylabel(f"{_what(panel[0])},\n{style.title_of(benchmark)}")
+    style.one_scale((axes, _what(panel[0])) for axes, panel in zip(grid, panels.values(), strict=True))
     style.one_scale(((axes, "") for axes in grid), flat=True)
     point = {"marker": "o", "linestyle": "none"}
     titles = {name: style.title_of(name) + " (no thinking)" * (name in plain) for name in sets}
     names = {titles[name]: point | look for name, look in sets.items()}
-    words = {name: point | {"marker": mark} for name, mark in marks.items()}
-    canvas.legend(*style.legend_of(names, words), loc="outside upper center", ncols=min(2 * across, 4))
+    shapes = {name: point | {"marker": mark} for name, mark in marks.items()}
+    canvas.legend(*style.legend_of(names, shapes), loc="outside upper center", ncols=min(2 * across, 4))
     caption = (
         "Up is worse, right is better. Colour: training set; marker: schedule. Crossed lines: 95 % intervals, each by "
         "itself. Pale: the change in safety is not beyond noise after Holm's correction over arms. Reasoning is the "

@@ -35,11 +35,11 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     looks = style.set_looks(row["dataset"] for row in rows)
     for line, (title, own, panels) in zip(grid, lines, strict=True):
         places, ticks = _places(own)
-        for axes, of in zip(line, panels, strict=False):
+        for axes, panel in zip(line, panels, strict=False):
             axes.axis("on")
-            _panel(axes, of, places, ticks, looks)
+            _panel(axes, panel, places, ticks, looks)
             axes.tick_params(axis="y", labelleft=axes is line[0])
-            style.benchmark_title(axes, of[0])
+            style.benchmark_title(axes, panel[0])
         line[0].set_ylabel(title if several else "", fontweight="bold")
     caption = (
         f"{_which(rows)}. Each setting's score at its end; lines: 95 % intervals of the difference to the first "
@@ -67,8 +67,8 @@ def _comparable(rows: Rows) -> list[Rows]:
 
 def _repeated(rows: Rows) -> dict[Any, dict[str, Any]]:
     """Of every arm that repeats few rows where another sees more: a row that holds the difference."""
-    found = {arm: [row for row in own if row["fresh_difference"] is not None] for arm, own in by_arm(rows).items()}
-    return {arm: of[0] for arm, of in found.items() if of}
+    compared = {arm: [row for row in own if row["fresh_difference"] is not None] for arm, own in by_arm(rows).items()}
+    return {arm: arm_rows[0] for arm, arm_rows in compared.items() if arm_rows}
 
 
 def _places(rows: Rows) -> tuple[dict[Any, float], dict[float, str]]:

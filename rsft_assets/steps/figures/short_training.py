@@ -20,12 +20,12 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     panels = by(style.in_group_order(rows), "benchmark")
     tall = max(len(by_arm(own)) for own in panels.values())
     canvas, grid = style.grid_of(len(panels), most=3, width=3.6, height=min(6.0, max(1.6, 0.7 + 0.25 * tall)))
-    for axes, of in zip(grid, panels.values(), strict=True):
-        _panel(axes, of, sets, lengths)
-        style.benchmark_title(axes, of[0])
-    style.one_scale(((axes, of[0]["unit"]) for axes, of in zip(grid, panels.values(), strict=True)), flat=True)
-    words = {name: {"marker": marker} for name, marker in lengths.items()}
-    canvas.legend(*style.legend_of(sets, words), loc="outside upper center", ncols=min(3, len(panels)))
+    for axes, panel in zip(grid, panels.values(), strict=True):
+        _panel(axes, panel, sets, lengths)
+        style.benchmark_title(axes, panel[0])
+    style.one_scale(((axes, panel[0]["unit"]) for axes, panel in zip(grid, panels.values(), strict=True)), flat=True)
+    shapes = {name: {"marker": marker} for name, marker in lengths.items()}
+    canvas.legend(*style.legend_of(sets, shapes), loc="outside upper center", ncols=min(3, len(panels)))
     caption = (
         "Gain over the untrained model at the end of a short training and of the usual one on the same set, on the "
         f"same items, each with its own 95 % interval. {style.PALE} Open points: no interval."
@@ -50,8 +50,8 @@ def _panel(axes: Axes, rows: Rows, sets: dict[str, dict[str, str]], lengths: dic
             low, high, pale = row["arm_gain_low"], row["arm_gain_high"], not row["is_arm_gain_confirmed"]
             style.whisker(axes, row["arm_gain"], -y, low, high, flat=True, pale=pale, **look)
             y += 1
-        words = model + (f"\n{style.title_of(dataset)}" if several else "")
-        ticks[-(first + y - 1) / 2] = words + ("*" if source == "paper" else "")
+        label = model + (f"\n{style.title_of(dataset)}" if several else "")
+        ticks[-(first + y - 1) / 2] = label + ("*" if source == "paper" else "")
         y += 0.7
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.set_ylim(-y + 0.9, 0.8)

@@ -173,10 +173,10 @@ def one_scale(panels: Iterable[tuple[Axes, str]], *, flat: bool = False) -> None
     units: dict[str, list[Axes]] = {}
     for axes, unit in panels:
         units.setdefault(unit, []).append(axes)
-    for of in units.values():
-        limits = [axes.get_xlim() if flat else axes.get_ylim() for axes in of]
+    for same_unit in units.values():
+        limits = [axes.get_xlim() if flat else axes.get_ylim() for axes in same_unit]
         ends = min(low for low, _ in limits), max(high for _, high in limits)
-        for axes in of:
+        for axes in same_unit:
             (axes.set_xlim if flat else axes.set_ylim)(*ends)
 
 

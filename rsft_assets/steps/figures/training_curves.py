@@ -24,16 +24,16 @@ def draw(rows: Rows, study: str) -> Canvas | None:
     if not rows:
         return None
     panels = [
-        (model, measure, of)
-        for model, of in by(rows, "model").items()
+        (model, measure, own)
+        for model, own in by(rows, "model").items()
         for measure, columns in MEASURES.items()
-        if any(row[column] is not None for row in of for column in columns if column)
+        if any(row[column] is not None for row in own for column in columns if column)
     ]
     sets = {name: {"color": look["color"]} for name, look in style.set_looks(row["dataset"] for row in rows).items()}
     lines = {name: {"linestyle": dash} for name, dash in style.line_of([row["schedule"] for row in rows]).items()}
     canvas, grid = style.grid_of(len(panels), most=3, width=3.8, height=2.9)
-    for axes, (model, measure, of) in zip(grid, panels, strict=True):
-        for line in by(of, "run").values():
+    for axes, (model, measure, own) in zip(grid, panels, strict=True):
+        for line in by(own, "run").values():
             _line(axes, line, *MEASURES[measure], sets[line[0]["dataset"]] | lines[line[0]["schedule"]])
         axes.set_title(model, fontweight="bold")
         axes.set_xlabel("optimizer step")

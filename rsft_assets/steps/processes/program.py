@@ -77,8 +77,8 @@ def _failed(error: Exception) -> int:
         return say_failed(str(error), 2)
     if isinstance(error, StepError):
         return say_failed(str(error), 1)
-    if words := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
-        return say_failed(words, 1)
+    if message := lost_home(Path(os.environ.get("RSFT_HOME") or ".rsft"), error):
+        return say_failed(message, 1)
     if isinstance(error, OSError):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise error

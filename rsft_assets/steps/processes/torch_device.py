@@ -51,5 +51,5 @@ def gpu_problem() -> str:
 
 
 @functools.cache
-def _say_once(words: str) -> None:
-    log.warning("%s", words)
+def _say_once(message: str) -> None:
+    log.warning("%s", message)

@@ -45,12 +45,12 @@ class Ancestry:
     def repositories(self) -> list[str]:
         """What the content stems from, sorted. Benchmarks are left out: sets are only checked against them."""
         made = (made for made in self.manifests.values() if made.ref.stage != "benchmarks")
-        found = {repo for one in made for repo in _repos([_read(one.spec), one.adopted_from])}
+        repos = {repo for one in made for repo in _repos([_read(one.spec), one.adopted_from])}
         # What is gone is judged by what is declared now.
         gone = [ref for ref in map(_ref, self.gone.values()) if self._is_declared(ref)]
         declared = closure(self._study, [*gone, *self._asked])
         hubs = (hub_of(self._study, ref) for ref in declared if ref.stage != "benchmarks")
-        return sorted(found | {hub.repo for hub in hubs if hub is not None and not hub.local})
+        return sorted(repos | {hub.repo for hub in hubs if hub is not None and not hub.local})
 
     def _is_declared(self, ref: Ref) -> bool:
         return ref.stage in TABLE_OF and ref.name in getattr(self._study, TABLE_OF[ref.stage])

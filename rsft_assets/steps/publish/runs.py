@@ -20,13 +20,13 @@ def publication_of_run(
 ) -> Publication:
     """What the repository of a run is to hold: these checkpoints, by step."""
     ancestry = Ancestry(study, store, [output.verified() for output in outputs.values()])
-    found = Publication(f"checkpoints/{run.model} {run.name}", "model", f"{owner}/{run.name}")
-    found.licences = ancestry.licences()
+    publication = Publication(f"checkpoints/{run.model} {run.name}", "model", f"{owner}/{run.name}")
+    publication.licences = ancestry.licences()
     for step, output in outputs.items():
-        found.files |= {f"step{step}/{one.path}": output.folder / one.path for one in output.manifest.files}
+        publication.files |= {f"step{step}/{one.path}": output.folder / one.path for one in output.manifest.files}
     scores = list(scores_of(study, store, run, outputs))
     last = max(outputs)
-    files, found.left_out = eval_results([scored for scored in scores if scored.step == last])
+    files, publication.left_out = eval_results([scored for scored in scores if scored.step == last])
     origin = study.models[run.model].origin
     header = {
         "license": licence,
@@ -36,21 +36,21 @@ def publication_of_run(
         "tags": ["rsft_assets", "reasoning"],
     }
     made = outputs[last].manifest
-    found.files[CARD] = card(
+    publication.files[CARD] = card(
         header,
         run.name,
         run.description,
-        _using(run, found.repo, last),
+        _using(run, publication.repo, last),
         _schedule(run),
         _scores(scores),
-        made_from(made.inputs, found.licences),
+        made_from(made.inputs, publication.licences),
         made_with(made),
     )
-    found.files |= {
+    publication.files |= {
         LINEAGE: as_json({"asset": f"checkpoints/{run.model}", "run": run.name, **ancestry.as_json()}),
         **files,
     }
-    return found
+    return publication
 
 
 def _using(run: Run, repo: str, step: int) -> str:

@@ -135,15 +135,15 @@ def _reason(error: BaseException) -> str:
     while cause is not None and getattr(cause, "response", None) is None:
         cause = cause.__cause__ or cause.__context__
     status = getattr(getattr(cause, "response", None), "status_code", 0)
-    words: dict[int, Callable[[], str]] = {
+    reasons: dict[int, Callable[[], str]] = {
         401: lambda: f"{TOKEN_SETTING} is not accepted (401); make a new token: {_tokens_page()}",
         403: lambda: f"{TOKEN_SETTING} may not write here (403); give it write access: {_tokens_page()}",
         409: lambda: "the repository has changed meanwhile (409); run it again",
         412: lambda: "the repository has changed meanwhile (412); run it again",
         429: lambda: "too many requests (429); run it again later",
     }
-    if status in words:
-        return words[status]()
+    if status in reasons:
+        return reasons[status]()
     if status >= 500:
         return f"the hub fails ({status}); run it again later: what was uploaded is not sent twice"
     return f"{first_line(cause or error)}; check the network and HF_ENDPOINT, and run it again"

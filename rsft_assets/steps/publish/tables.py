@@ -19,7 +19,7 @@ _OF_THIS_MACHINE = ("marts.problems",)
 
 def publication_of_results(study: Study, store: Store, owner: str, licence: str | None) -> Publication:
     """What the repository of the results is to hold: every mart, and the report if it is of this build."""
-    found = Publication("results", "dataset", f"{owner}/{NAME}", grows=True)
+    publication = Publication("results", "dataset", f"{owner}/{NAME}", grows=True)
     marts = [entry for entry in tables() if entry.schema == "marts"]
     with open_results(store) as db:
         results = read_results(store)
@@ -31,23 +31,23 @@ def publication_of_results(study: Study, store: Store, owner: str, licence: str 
         rows = {}
         for entry in marts:
             if entry.table in _OF_THIS_MACHINE:
-                found.left_out.append(f"{entry.table}: tells of this machine")
+                publication.left_out.append(f"{entry.table}: tells of this machine")
             elif entry.table not in built:
-                found.left_out.append(f"{entry.table}: could not be built")
+                publication.left_out.append(f"{entry.table}: could not be built")
             else:
                 content: Any = db.sql(f"SELECT * FROM {entry.table}").to_arrow_table()
                 rows[entry.table] = content.num_rows
-                found.files[_path(entry)] = _parquet(content)
-    _add_report(study, store, found)
+                publication.files[_path(entry)] = _parquet(content)
+    _add_report(study, store, publication)
     shown = [entry for entry in marts if entry.table in rows]
     scores = [output for output in store.outputs() if output.manifest.ref.stage == "scores"]
     ancestry = Ancestry(study, store, scores)
-    found.licences = ancestry.licences()
-    found.files[CARD] = _card(shown, rows, results, licence, found.licences)
-    found.files[LINEAGE] = as_json(
+    publication.licences = ancestry.licences()
+    publication.files[CARD] = _card(shown, rows, results, licence, publication.licences)
+    publication.files[LINEAGE] = as_json(
         {"asset": "results", "build": results.build_id if results else "", **ancestry.as_json()}
     )
-    return found
+    return publication
 
 
 def _path(entry: SqlTable) -> str:
@@ -62,14 +62,14 @@ def _parquet(content: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _add_report(study: Study, store: Store, found: Publication) -> None:
+def _add_report(study: Study, store: Store, publication: Publication) -> None:
     finding = next(one for one in check_report(study, store) if one.what == "report")
     if finding.state != "match":
-        found.left_out.append(f"report: {finding.words}")
+        publication.left_out.append(f"report: {finding.words}")
         return
     output = store.require(REPORT).verified()
     pages = [one.path for one in output.manifest.files if one.path.endswith(".html")]
-    found.files |= {f"report/{name}": output.file(name) for name in pages}
+    publication.files |= {f"report/{name}": output.file(name) for name in pages}
 
 
 def _card(
@@ -92,6 +92,6 @@ def _card(
         ("table", "rows", "one row for each", ""),
         ((e.name, rows[e.table], ", ".join(e.grain), e.description) for e in shown),
     )
-    columns = [(entry.name, name, words) for entry in shown for name, words in entry.about.items()]
+    columns = [(entry.name, name, description) for entry in shown for name, description in entry.about.items()]
     described = table(("table", "column", ""), columns)
     return card(header, NAME, about, checks, listed, "## Columns", described, made_from([], licences))

@@ -20,8 +20,8 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
     """What the repository of a training set is to hold."""
     output = store.require(ref).verified()
     ancestry = Ancestry(study, store, [output])
-    found = Publication(str(ref), "dataset", f"{owner}/{ref.name}", licences=ancestry.licences())
-    found.files = {name: output.file(name) for name in _SPLITS if output.has(name)}
+    publication = Publication(str(ref), "dataset", f"{owner}/{ref.name}", licences=ancestry.licences())
+    publication.files = {name: output.file(name) for name in _SPLITS if output.has(name)}
     splits = [{"split": split, "path": name} for name, split in _SPLITS.items() if output.has(name)]
     header = {
         "license": licence,
@@ -31,19 +31,19 @@ def publication_of_set(study: Study, store: Store, ref: Ref, owner: str, licence
         "configs": [{"config_name": "default", "data_files": splits}],
     }
     description = study.datasets[ref.name].description if ref.name in study.datasets else ""
-    found.files[CARD] = card(
+    publication.files[CARD] = card(
         header,
         ref.name,
         description,
-        _adopting(ref, found.repo, output.stats["rows"]),
+        _adopting(ref, publication.repo, output.stats["rows"]),
         _counts(output),
         _audits(store, ancestry),
         _columns(),
-        made_from(output.manifest.inputs, found.licences),
+        made_from(output.manifest.inputs, publication.licences),
         made_with(output.manifest),
     )
-    found.files[LINEAGE] = as_json({"asset": str(ref), **ancestry.as_json()})
-    return found
+    publication.files[LINEAGE] = as_json({"asset": str(ref), **ancestry.as_json()})
+    return publication
 
 
 def _adopting(ref: Ref, repo: str, rows: int) -> str:
@@ -80,10 +80,10 @@ def _audits(store: Store, ancestry: Ancestry) -> str:
         links = audit.manifest.inputs if audit else []
         if audit is not None and all(used.get((i.asset, i.partition)) == i.digest for i in links):
             shares = audit.stats.get("second_opinion", {})
-            for name, words in _SECOND_OPINION.items():
+            for name, description in _SECOND_OPINION.items():
                 if share := shares.get(name):
                     interval = f"{share['low']:.4f} to {share['high']:.4f}"
-                    rows.append((pool, words, f"{share['value']:.4f}", interval, share["tries"]))
+                    rows.append((pool, description, f"{share['value']:.4f}", interval, share["tries"]))
     headings = ("pool", "a second opinion on its verdicts", "share", "95 % interval", "responses")
     return f"## Verdicts\n\n{table(headings, rows)}" if rows else ""
 

@@ -72,8 +72,8 @@ class States:
 
     def damage(self, ref: Ref) -> str:
         """What is wrong with the output in use, in words; empty where it is sound or there is none."""
-        found = self._look(ref)
-        return str(found) if isinstance(found, StepError) else ""
+        output = self._look(ref)
+        return str(output) if isinstance(output, StepError) else ""
 
     def _look(self, ref: Ref) -> Output | StepError | None:
         if ref not in self._found:

@@ -41,8 +41,8 @@ def point_of(score: Output | None) -> Point | None:
 def base_point(study: Study, store: Store, ref: Ref) -> Point | None:
     """The score of the untrained model, which is the same in every run of it: that of `ref`'s, or the first made."""
     runs = dict.fromkeys((ref.run, *(run.name for run in study.runs_of(study.runs[ref.run].model))))
-    found = (point_of(store.sound(Ref(ref.asset, f"{run}|0"))) for run in runs)
-    return next((point for point in found if point is not None), None)
+    points = (point_of(store.sound(Ref(ref.asset, f"{run}|0"))) for run in runs)
+    return next((point for point in points if point is not None), None)
 
 
 def curve(study: Study, store: Store, ref: Ref) -> list[Point]:
@@ -103,8 +103,8 @@ def _drawn(study: Study, ref: Ref, points: list[Point]) -> Iterable[str]:
         name = str(point.step) if point.step else "base"
         yield _text(x(i), _HEIGHT - 18, name, anchor="middle", colour=colour if this else _GREY, bold=this)
         if this:
-            words = f"step {point.step}: {shown(study, ref, point.value)}"
-            yield _text(_WIDTH / 2, _HEIGHT - 4, words, size=10, anchor="middle", colour=_ORANGE, bold=True)
+            label = f"step {point.step}: {shown(study, ref, point.value)}"
+            yield _text(_WIDTH / 2, _HEIGHT - 4, label, size=10, anchor="middle", colour=_ORANGE, bold=True)
 
 
 def _grid(least: float, most: float) -> Iterable[float]:
@@ -124,10 +124,10 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dashes: str =
 
 
 def _text(
-    x: float, y: float, words: str, *, size: int = 9, anchor: str, colour: str = _GREY, bold: bool = False
+    x: float, y: float, content: str, *, size: int = 9, anchor: str, colour: str = _GREY, bold: bool = False
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"{weight}>'
-        f"{html.escape(words)}</text>"
+        f"{html.escape(content)}</text>"
     )

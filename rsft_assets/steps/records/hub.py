@@ -120,13 +120,13 @@ def _folder(hub: Hub) -> Path | None:
         if not folder.is_dir():
             raise NoAccess(f"{hub.repo} is not a folder; correct the path in the study file")
         return folder
-    found = mirrored(hub)
-    if found is None and mirror_only():
+    mirror = mirrored(hub)
+    if mirror is None and mirror_only():
         raise NoAccess(
             f"{MIRROR_SETTING}={_mirror() or ''} holds no {hub.repo}; put the repository there, or unset "
             f"{MIRROR_ONLY_SETTING}"
         )
-    return found
+    return mirror
 
 
 def _fetched_rows(hub: Hub) -> Iterator[dict[str, Any]]:

@@ -79,12 +79,12 @@ def check_files(hub: Hub, folder: Path, patterns: Sequence[str], *, fetched: boo
         path = folder / file.name
         if not path.is_file():
             continue
-        found, locked = (bytes_digest(path), file.sha256) if file.sha256 else (git_hash(path), file.git)
-        if locked and found != locked:
+        actual, locked = (bytes_digest(path), file.sha256) if file.sha256 else (git_hash(path), file.git)
+        if locked and actual != locked:
             if fetched:
                 _remove(path, Path(constants.HF_HUB_CACHE))
             raise StepError(
-                f"{path}: its hash is {found}, but {locked} is locked for {hub.repo}@{hub.revision}; "
+                f"{path}: its hash is {actual}, but {locked} is locked for {hub.repo}@{hub.revision}; "
                 + ("it has been removed, so try again" if fetched else "replace it")
                 + f", or accept another revision: rsft lock --upgrade {hub.repo}"
             )
@@ -219,12 +219,12 @@ def _cause(error: BaseException) -> BaseException:
     from huggingface_hub import errors
 
     known = (errors.HfHubHTTPError, errors.FileMetadataError, _connection_error())
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, known):
-            return found
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, known):
+            return cause
         # datasets raises its own errors `from None`.
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
     return error
 
 
@@ -246,7 +246,7 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
     from huggingface_hub import errors
 
     cause, place = _cause(error), f"{hub.repo}@{hub.revision or 'main'}"
-    status, words = _status(cause), first_line(cause)
+    status, message = _status(cause), first_line(cause)
     token = "the token in HF_TOKEN has none" if has_token() else "no token is set (HF_TOKEN)"
     if isinstance(error, errors.HFValidationError):
         return StepError(f"{hub.repo!r} is not the name of a repository, owner/name; correct it in the study file")
@@ -259,17 +259,17 @@ def _in_words(hub: Hub, error: Exception) -> Exception:
     if isinstance(cause, errors.RevisionNotFoundError):
         return StepError(f"{place}: the repository has no such revision; correct it, or rsft lock --upgrade {hub.repo}")
     if isinstance(cause, errors.RemoteEntryNotFoundError):
-        return NoAccess(f"{place}: {words}; the repository has no such file")
+        return NoAccess(f"{place}: {message}; the repository has no such file")
     if status == 429:
         return Unavailable(f"{place}: too many requests (429); try again later, or set HF_TOKEN for a higher limit")
     if status >= 500:
         return Unavailable(f"{place}: the hub fails ({status}); try again later, or set RSFT_MIRROR")
     if status >= 400:
-        return Unavailable(f"{place}: the hub refuses the request: {words}; check HF_ENDPOINT, and see {page(hub)}")
+        return Unavailable(f"{place}: the hub refuses the request: {message}; check HF_ENDPOINT, and see {page(hub)}")
     if isinstance(cause, (errors.FileMetadataError, json.JSONDecodeError)):
-        return Unavailable(f"{place}: the answer is not a hub's: {words}; check proxy, firewall and HF_ENDPOINT")
+        return Unavailable(f"{place}: the answer is not a hub's: {message}; check proxy, firewall and HF_ENDPOINT")
     if isinstance(cause, (_connection_error(), errors.LocalEntryNotFoundError, ConnectionError)):
-        return Unavailable(f"{place}: the hub cannot be reached: {words}; check the network, or set RSFT_MIRROR")
+        return Unavailable(f"{place}: the hub cannot be reached: {message}; check the network, or set RSFT_MIRROR")
     return error
 
 

@@ -47,11 +47,11 @@ class Answer:
     short: str = ""
     """The answer in a sentence or a few lines, for who reads no further."""
 
-    def say(self, words: str, trace: str = "") -> None:
+    def say(self, sentence: str, trace: str = "") -> None:
         """Add a sentence, and what its numbers stand on where it speaks of one row."""
-        self.sentences.append(words)
+        self.sentences.append(sentence)
         if trace:
-            self.traces[words] = trace
+            self.traces[sentence] = trace
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def difference_of(one: Ends, other: Ends) -> Ends | None:
 def arms(rows: Rows, table: str) -> Rows:
     """One row for each arm (model, set, schedule) and benchmark; its `trace` leads to every training seed of it."""
     names = ("source", "model", "dataset", "schedule", "benchmark", "grader", "metric")
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    by_arm: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        found.setdefault(tuple(row[name] for name in names), {**row, "arm": arm(row)})
-    for row in found.values():
+        by_arm.setdefault(tuple(row[name] for name in names), {**row, "arm": arm(row)})
+    for row in by_arm.values():
         if (row.get("seeds") or 1) > 1:
             row["trace"] = f"{table}[{','.join(f'{name}={row[name]}' for name in names)}]"
-    return list(found.values())
+    return list(by_arm.values())
 
 
 def arm(row: dict[str, Any]) -> str:

@@ -147,24 +147,24 @@ def _not_confirmed(judged: Rows, answer: Answer) -> None:
     faint.sort(key=lambda row: (row["arm_valley_p"], row["arm_valley_holm_p"]))
     # The paper's statements stand on its dips, so each of those is told.
     published = [row for row in faint if row["source"] == "paper"]
-    told = published or [row for row in faint if row["is_arm_valley_beyond_noise"]][:MOST]
-    for row in told:
+    listed = published or [row for row in faint if row["is_arm_valley_beyond_noise"]][:MOST]
+    for row in listed:
         why = (
             f"beyond noise by itself, but not as one of {row['arms_asked']} (p = {row['arm_valley_holm_p']:.2f})"
             if row["is_arm_valley_beyond_noise"]
             else "within noise"
         )
         answer.say(f"Not confirmed: {_course(row)}; {why}.", row["trace"])
-    rest = len(faint) - len(told)
+    rest = len(faint) - len(listed)
     if rest:
         answer.say(f"{_that(rest, 'more dips and rises', 'more dip and rise')} on the mean, but not beyond noise.")
 
 
 def _eroded(judged: Rows, answer: Answer) -> None:
     """Arms that end beyond noise below a trained step; where only the base was better, they have just not gained."""
-    found = [row for row in judged if row["is_arm_erosion_confirmed"] and row["arm_erosion_step"] > 0]
+    eroded = [row for row in judged if row["is_arm_erosion_confirmed"] and row["arm_erosion_step"] > 0]
     by_arm: dict[str, Rows] = {}
-    for row in found:
+    for row in eroded:
         by_arm.setdefault(row["arm"], []).append(row)
     if not by_arm:
         answer.say("No arm ends beyond noise below a best step that was a trained one.")
@@ -208,12 +208,12 @@ def _regimes(tables: Tables, answer: Answer) -> None:
     skills = [row for row in known if row["benchmark_group"] != "safety" and row["trained_steps"] >= 3]
     if skills:
         counts = [(regime, sum(row["regime"] == regime for row in skills)) for regime in _REGIMES]
-        told = [f"{number} {regime} ({_REGIMES[regime]})" for regime, number in counts]
+        counted = [f"{number} {regime} ({_REGIMES[regime]})" for regime, number in counts]
         rest = len(skills) - sum(number for _, number in counts)
         answer.say(
             f"At the end, of {phrases.count_of(len(skills), 'run-benchmark pair')} with three trained steps or more, "
             "each run by itself, corrected for its steps and by Holm's method for all pairs: "
-            f"{', '.join(told)}, {rest} undecided."
+            f"{', '.join(counted)}, {rest} undecided."
         )
     for column, what in (("run", "run"), ("title", "benchmark")):
         names = list(dict.fromkeys(row[column] for row in every))

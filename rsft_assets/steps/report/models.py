@@ -35,9 +35,9 @@ def size(tables: Tables) -> Answer:
     recipes: dict[tuple[str, ...], Rows] = {}
     for row in rows:
         recipes.setdefault((row["dataset"], row["schedule"], row["family"]), []).append(row)
-    pairs = [(key, one, other) for key, of in recipes.items() for one, other in _models_to_compare(of)]
+    pairs = [(key, one, other) for key, recipe in recipes.items() for one, other in _models_to_compare(recipe)]
     compared = {(*key, model) for key, one, other in pairs for model in (one, other)}
-    answer.rows = [row for key, of in recipes.items() for row in of if (*key, row["model"]) in compared]
+    answer.rows = [row for key, recipe in recipes.items() for row in recipe if (*key, row["model"]) in compared]
     if not pairs:
         answer.missing.append("No training set was used on two models of one family in this study.")
         return answer
@@ -48,11 +48,11 @@ def size(tables: Tables) -> Answer:
         )
         for key, one, other in pairs
     ]
-    tests = [_test(row, theirs) for of in comparisons for row, theirs, _ in of]
+    tests = [_test(row, theirs) for comparison in comparisons for row, theirs, _ in comparison]
     p = iter(tables.holm(tests) if tests else [])
-    for (key, one, other), of in zip(pairs, comparisons, strict=True):
+    for (key, one, other), comparison in zip(pairs, comparisons, strict=True):
         first, second = (next(row for row in recipes[key] if row["model"] == model) for model in (one, other))
-        _two_models(first, second, [(*compared, next(p)) for compared in of], answer)
+        _two_models(first, second, [(*compared, next(p)) for compared in comparison], answer)
     answer.missing.append(
         "Each model is one pretraining, and no interval here holds how another would have come out; models of two "
         "sizes may differ in more than size."
@@ -82,8 +82,8 @@ def _beside(one: Rows, other: dict[str, dict[str, Any]]) -> list[tuple[dict[str,
     """The two gains on each benchmark, and how far they are apart where that has an interval."""
     pairs = [(row, other[row["benchmark"]]) for row in one if row["benchmark"] in other]
     pairs.sort(key=lambda pair: pair[0]["position"])
-    found = ((row, theirs, difference_of(_ends(row), _ends(theirs))) for row, theirs in pairs)
-    return [(row, theirs, apart) for row, theirs, apart in found if apart]
+    compared = ((row, theirs, difference_of(_ends(row), _ends(theirs))) for row, theirs in pairs)
+    return [(row, theirs, apart) for row, theirs, apart in compared if apart]
 
 
 def _test(one: dict[str, Any], other: dict[str, Any]) -> Test:

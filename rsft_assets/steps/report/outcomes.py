@@ -39,26 +39,26 @@ def generalised(tables: Tables) -> Answer:
     if not rows:
         answer.missing.append("No run has been scored at its end beside its base yet.")
     answer.short = _short(rows)
-    for group, words in GROUPS.items():
+    for group, where in GROUPS.items():
         mine = [row for row in rows if row["run_group"] == group]
         if not mine:
-            answer.missing.append(f"Nothing is scored {words}.")
+            answer.missing.append(f"Nothing is scored {where}.")
             continue
         up = [row for row in mine if row["is_arm_gain_confirmed"] and row["arm_gain"] > 0]
         down = [row for row in mine if row["is_arm_gain_confirmed"] and row["arm_gain"] < 0]
         answer.say(
-            f"{phrases.capitalised(words)}: of {phrases.count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
+            f"{phrases.capitalised(where)}: of {phrases.count_of(len(mine), 'arm-benchmark pair')}, {len(up)} gain and "
             f"{len(down)} lose beyond noise; {len(mine) - len(up) - len(down)} cannot be told from no change."
         )
-        for found, surest in (
+        for surest, kind in (
             (max(up, key=lambda row: row["arm_gain_low"], default=None), "gain"),
             (min(down, key=lambda row: row["arm_gain_high"], default=None), "loss"),
         ):
-            if found:
+            if surest:
                 answer.say(
-                    f"The surest {surest} {words} is {found['arm']} on {found['title']}, "
-                    f"{phrases.points_of(found, 'arm_gain')}, over {phrases.seeds(found['seeds'])}.",
-                    found["trace"],
+                    f"The surest {kind} {where} is {surest['arm']} on {surest['title']}, "
+                    f"{phrases.points_of(surest, 'arm_gain')}, over {phrases.seeds(surest['seeds'])}.",
+                    surest["trace"],
                 )
     _other_domains(answer, rows)
     _on_the_way(tables, answer)
@@ -71,15 +71,15 @@ def _short(rows: Rows) -> str:
     if not rows:
         return ""
     usual = _usual(rows)
-    groups = {words: [row for row in rows if row["run_group"] == group] for group, words in GROUPS.items()}
+    groups = {where: [row for row in rows if row["run_group"] == group] for group, where in GROUPS.items()}
     before_and_after = [
-        f"{words} {phrases.listed([_course(row) for row in mine if row['arm'] == usual])}"
-        for words, mine in groups.items()
+        f"{where} {phrases.listed([_course(row) for row in mine if row['arm'] == usual])}"
+        for where, mine in groups.items()
         if any(row["arm"] == usual for row in mine)
     ]
     counts = [
-        f"{words} {_count(mine, 1)} of {len(mine)} gain and {_count(mine, -1)} lose"
-        for words, mine in groups.items()
+        f"{where} {_count(mine, 1)} of {len(mine)} gain and {_count(mine, -1)} lose"
+        for where, mine in groups.items()
         if mine
     ]
     of_one = f"{usual}: {'; '.join(before_and_after)}." if before_and_after else ""
@@ -119,22 +119,22 @@ def _on_the_way(tables: Tables, answer: Answer) -> None:
             USING (point_id, grader, metric)
         WHERE {OURS} AND benchmark_group = 'ood-reasoning' AND step IN (arm_erosion_step, arm_end_step)
         ORDER BY step""")
-    found = []
+    lost_again = []
     for name in dict.fromkeys((arm(row), row["benchmark"]) for row in steps):
         mine = [row for row in steps if (arm(row), row["benchmark"]) == name]
         best, last = mine[0], mine[-1]
         if (best["arm_gain_low"] or 0) > 0 and best["gain_p"] <= LEVEL:
-            found.append((best, last))
-    found.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
-    for best, last in found[:MOST]:
+            lost_again.append((best, last))
+    lost_again.sort(key=lambda pair: pair[1]["arm_gain"] - pair[0]["arm_gain"])
+    for best, last in lost_again[:MOST]:
         answer.say(
             f"{arm(best)} on {best['title']} stood {phrases.points_of(best, 'arm_gain')} over its base at step "
             f"{best['step']} and ends at {phrases.points_of(last, 'arm_gain')}, over {phrases.seeds(best['seeds'])}; "
             "the gain and the fall are beyond noise, although the step was chosen after looking.",
             last["trace"],
         )
-    if len(found) > MOST:
-        answer.say(f"{len(found) - MOST} more gained out of domain on the way and lost it again.")
+    if len(lost_again) > MOST:
+        answer.say(f"{len(lost_again) - MOST} more gained out of domain on the way and lost it again.")
 
 
 def _other_domains(answer: Answer, rows: Rows) -> None:
@@ -168,9 +168,9 @@ def which_data(tables: Tables) -> Answer:
         mine = [row for row in rows if (row["dataset"], row["reference"]) == (dataset, reference)]
         counts = better_and_worse(mine, "is_arm_difference_confirmed", "arm_difference")
         short.setdefault(reference, []).append(f"{dataset} is {counts}")
-        for group, words in GROUPS.items():
+        for group, where in GROUPS.items():
             _against(
-                [row for row in mine if row["run_group"] == group], f"{dataset} against {reference} {words}", answer
+                [row for row in mine if row["run_group"] == group], f"{dataset} against {reference} {where}", answer
             )
     answer.short = "\n".join(f"Compared with {reference}: {'; '.join(parts)}." for reference, parts in short.items())
     one_seed(answer, rows)
@@ -182,14 +182,14 @@ def _against(rows: Rows, who: str, answer: Answer) -> None:
     if not rows:
         return
     schedules = len({row["schedule"] for row in rows}) > 1
-    parts, told = [], 0
+    parts, confirmed = [], 0
     for kind, sign in (("better", 1), ("worse", -1)):
         mine = [row for row in rows if row["is_arm_difference_confirmed"] and sign * row["arm_difference"] > 0]
         mine.sort(key=lambda row: -abs(row["arm_difference"]))
-        told += len(mine)
+        confirmed += len(mine)
         if mine:
             parts.append(f"{kind} on {phrases.listed([_apart(row, schedules) for row in mine], MOST)}")
-    rest = len(rows) - told
+    rest = len(rows) - confirmed
     if rest:
         parts.append(f"not to be told apart on {rest} of {phrases.count_of(len(rows), 'arm-benchmark pair')}")
     answer.say(f"{who}, over {phrases.seeds_of(rows)}: {'; '.join(parts)}.")

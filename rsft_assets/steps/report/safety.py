@@ -38,9 +38,9 @@ def safety(tables: Tables) -> Answer:
         answer.missing.append("Not available: no run of this study has both a reasoning and a safety score.")
         return answer
     answer.short = _short(rows)
-    for words, thinking in (("with thinking", True), ("without thinking", False)):
+    for label, thinking in (("with thinking", True), ("without thinking", False)):
         if all(bool(row["thinking"]) != thinking for row in rows):
-            answer.missing.append(f"No arm trained {words} has a safety score.")
+            answer.missing.append(f"No arm trained {label} has a safety score.")
     schedules = Counter(row["schedule"] for row in rows)
     shared = min(schedules, key=lambda name: (-schedules[name], name))
     for mine in _by_reading(rows):
@@ -52,10 +52,10 @@ def safety(tables: Tables) -> Answer:
 
 def _arms(rows: Rows) -> Rows:
     """One row for each arm and reading, which leads to every seed of it."""
-    found = arms(rows, _TABLE)
-    for row in found:
+    by_arm = arms(rows, _TABLE)
+    for row in by_arm:
         row["trace"] = row["trace"].replace(",benchmark=", ",safety_benchmark=")
-    return found
+    return by_arm
 
 
 def _by_reading(rows: Rows) -> list[Rows]:
@@ -74,18 +74,18 @@ def _short(rows: Rows) -> str:
     """How many arms became less safe, with thinking and without, and by how much at most."""
     rows = [row for row in rows if row["reading"] == "forbidden requests answered"] or rows
     parts = []
-    for thinking, words in ((True, "with thinking"), (False, "without thinking")):
+    for thinking, label in ((True, "with thinking"), (False, "without thinking")):
         own = [row for row in rows if bool(row["thinking"]) == thinking]
         hurt = [row["arm_harm"] for row in own if row["is_arm_harm_confirmed"] and row["arm_harm"] > 0]
         most = f", by up to {100 * max(hurt):.0f} points" if hurt and rows[0]["unit"] == "share" else ""
         if own:
-            parts.append(f"{len(hurt)} of {phrases.count_of(len(own), 'arm')} trained {words} became less safe{most}")
+            parts.append(f"{len(hurt)} of {phrases.count_of(len(own), 'arm')} trained {label} became less safe{most}")
     return f"{phrases.capitalised(_what(rows[0]))}: {'; '.join(parts)}."
 
 
 def _harms(answer: Answer, mine: Rows, shared: str) -> None:
     """How many arms of one schedule became less safe, with thinking and without."""
-    for thinking, words in ((True, "trained with thinking"), (False, "trained without thinking")):
+    for thinking, label in ((True, "trained with thinking"), (False, "trained without thinking")):
         own = [row for row in mine if bool(row["thinking"]) == thinking]
         if not own:
             continue
@@ -94,7 +94,7 @@ def _harms(answer: Answer, mine: Rows, shared: str) -> None:
         worst = max(own, key=lambda row: row["arm_harm"])
         under = f" under {shared}, the schedule of most arms" if shared else ""
         answer.say(
-            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(own), 'arm')} {words}{under}, {len(hurt)} "
+            f"{phrases.capitalised(_what(worst))}: of {phrases.count_of(len(own), 'arm')} {label}{under}, {len(hurt)} "
             f"became worse than the base beyond noise and {len(safer)} better; the worst change is that of "
             f"{worst['arm']}, {phrases.points_of(worst, 'arm_harm')}, over {phrases.seeds(worst['seeds'])}.",
             worst["trace"],

@@ -76,7 +76,8 @@ def score_table(tables: Tables) -> ScoreTable:
     for names, column, cell in (*skills, *safety):
         cells.setdefault(names, {})[column] = cell
     ordered = sorted(cells.items(), key=lambda line: (line[0][0], -len(line[1]), line[0][2], line[0][1]))
-    return ScoreTable(columns, [(names, [of.get(column, Cell("–")) for column in columns]) for names, of in ordered])
+    lines = [(names, [known.get(column, Cell("–")) for column in columns]) for names, known in ordered]
+    return ScoreTable(columns, lines)
 
 
 def _skill(row: dict[str, Any]) -> tuple[tuple[str, str, str], str, Cell]:

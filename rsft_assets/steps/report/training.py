@@ -64,11 +64,11 @@ def _equal_steps(runs: Rows, answer: Answer) -> None:
 def _other_lengths(runs: Rows, answer: Answer) -> None:
     """Shorter and longer training beside the schedule that the study uses most."""
     known = _compared(runs, "usual_difference")
-    for words, sign in (("Shorter", -1), ("Longer", 1)):
+    for label, sign in (("Shorter", -1), ("Longer", 1)):
         mine = [row for row in known if sign * (row["total_steps"] - row["usual_steps"]) > 0]
         if mine:
             counts = better_and_worse(mine, "is_usual_difference_confirmed", "usual_difference")
-            line = f"{words} training, compared with the schedule that is used most: {counts}."
+            line = f"{label} training, compared with the schedule that is used most: {counts}."
             answer.short = "\n".join(filter(None, (answer.short, line)))
     for name in dict.fromkeys(row["arm"] for row in known):
         mine = sorted((row for row in known if row["arm"] == name), key=lambda row: row["position"])

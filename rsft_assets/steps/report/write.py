@@ -58,8 +58,8 @@ def make_report(study: Study, store: Store, *, force: bool = False) -> Output:
     """Write the report of every study that has a number; kept where neither tables nor figures changed."""
     results = read_results(store)
     with open_results(store) as db:
-        found = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
-        figures = {name: output.verified() for name, output in found.items() if output is not None}
+        outputs = {figure.name: store.current(Ref(figure.key)) for figure in FIGURES}
+        figures = {name: output.verified() for name, output in outputs.items() if output is not None}
         links = [
             InputRecord(f"figures/{name}", "", output.digest, output.folder.relative_to(store.home).as_posix())
             for name, output in figures.items()
@@ -160,14 +160,14 @@ def _texts(
 
 def _lead(db: DuckDBPyConnection, study_name: str) -> str:
     """What the study consists of."""
-    [(runs, of, benchmarks)] = db.execute(
+    [(runs, arms, benchmarks)] = db.execute(
         "SELECT count(*), count(DISTINCT arm), (SELECT count(*) FROM declared.benchmarks WHERE study = $study) "
         "FROM declared.runs WHERE study = $study",
         {"study": study_name},
     ).fetchall()
     count = phrases.count_of
     return (
-        f"{count(runs, 'training run')} of {count(of, 'arm')} (a model, a training set and a schedule each), "
+        f"{count(runs, 'training run')} of {count(arms, 'arm')} (a model, a training set and a schedule each), "
         f"scored on {count(benchmarks, 'benchmark')}."
     )
 

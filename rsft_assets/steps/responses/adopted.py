@@ -109,10 +109,10 @@ def read_adopted(row: Mapping[str, Any], where: str, table: str) -> list[tuple[s
 
 
 def _not_understood(row: Mapping[str, Any], where: str, table: str, question: str, answered: str | None) -> str:
-    found = ", ".join(f"{name} ({_shape(row[name])})" for name in sorted(row))
-    lacking = [words for words, is_there in (("question", question), ("response", answered)) if not is_there]
+    columns = ", ".join(f"{name} ({_shape(row[name])})" for name in sorted(row))
+    lacking = [part for part, is_there in (("question", question), ("response", answered)) if not is_there]
     return (
-        f"{where}: no {' and no '.join(lacking)} found in its columns: {found}; looked for a question in "
+        f"{where}: no {' and no '.join(lacking)} found in its columns: {columns}; looked for a question in "
         f"{', '.join(QUESTIONS)} and for a response in {', '.join(RESPONSES)}. Name the columns in the study file: "
         f'{table} columns = {{ question = "…", response = "…" }}'
     )

@@ -36,8 +36,8 @@ def behind(store: Store) -> str:
         return str(error)
     if not slots:
         return ""
-    damaged = [found for slot in slots if slot.is_dir() and isinstance(found := output_in_use(slot / POINTER), str)]
+    damaged = [damage for slot in slots if slot.is_dir() and isinstance(damage := output_in_use(slot / POINTER), str)]
     # The report's page shows this sentence, so it does not say where the home is.
-    words = [found.replace(f"{store.home}/", "") for found in damaged[:_NAMED]]
-    words += [f"{len(damaged) - _NAMED} more cannot be read"] if len(damaged) > _NAMED else []
-    return "; ".join([f"tables are {len(slots)} output{'s' if len(slots) > 1 else ''} behind: rsft report", *words])
+    reasons = [damage.replace(f"{store.home}/", "") for damage in damaged[:_NAMED]]
+    reasons += [f"{len(damaged) - _NAMED} more cannot be read"] if len(damaged) > _NAMED else []
+    return "; ".join([f"tables are {len(slots)} output{'s' if len(slots) > 1 else ''} behind: rsft report", *reasons])

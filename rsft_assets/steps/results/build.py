@@ -168,8 +168,8 @@ def _in_few_lines(problems: tuple[tuple[str, str], ...]) -> list[str]:
     for place, problem in problems:
         places.setdefault(problem, []).append(place)
     return [
-        f"left out {of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {problem}"
-        for problem, of in places.items()
+        f"left out {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {problem}"
+        for problem, where in places.items()
     ]
 
 

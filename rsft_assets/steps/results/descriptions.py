@@ -57,8 +57,8 @@ class Descriptions:
                 return said
         if said := _glossary().get(column):
             return said
-        matches = ((re.fullmatch(pattern, column), words) for pattern, words in _PATTERNS.items())
-        return next((match.expand(words) for match, words in matches if match), "")
+        matches = ((re.fullmatch(pattern, column), text) for pattern, text in _PATTERNS.items())
+        return next((match.expand(text) for match, text in matches if match), "")
 
 
 @functools.cache
@@ -82,8 +82,8 @@ def comment(db: "DuckDBPyConnection", descriptions: Descriptions) -> None:
         wanted.append((f'COLUMN {table}."{column}"', descriptions.of_column(table, column), said))
     # One transaction: by itself, each statement takes milliseconds.
     db.execute("BEGIN")
-    for what, words, said in wanted:
-        if words and words != said:
-            quoted = words.replace("'", "''")
+    for what, text, said in wanted:
+        if text and text != said:
+            quoted = text.replace("'", "''")
             db.execute(f"COMMENT ON {what} IS '{quoted}'")
     db.execute("COMMIT")

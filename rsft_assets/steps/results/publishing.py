@@ -122,7 +122,7 @@ def read_results(store: Store) -> Results | None:
         data["file"] = tuple(data.get("file", ()))
         data["tables"] = tuple(BuiltTable(**entry) for entry in data["tables"])
         data["tests"] = tuple(TestResult(**{**entry, "reads": tuple(entry["reads"])}) for entry in data["tests"])
-        data["problems"] = tuple((place, words) for place, words in data["problems"])
+        data["problems"] = tuple((place, problem) for place, problem in data["problems"])
         return Results(**data)
     except FileNotFoundError:
         return None

@@ -37,12 +37,12 @@ def create_record_tables(db: DuckDBPyConnection) -> None:
 
 def sync_records(db: DuckDBPyConnection, store: Store) -> tuple[dict[str, str], frozenset[int]]:
     """(digest of each `records.*` table, ids of the outputs whose rows are new)."""
-    found, problems = find_outputs(store)
+    outputs, problems = find_outputs(store)
     known = {row[0] for row in db.execute("SELECT output_id FROM records.outputs WHERE damage IS NULL").fetchall()}
-    latest = _latest(found)
+    latest = _latest(outputs)
     work = []
     for table in RECORD_TABLES:
-        wanted = {one.id: one for one in found if _has(one, table, latest)}
+        wanted = {one.id: one for one in outputs if _has(one, table, latest)}
         held = {row[0] for row in db.execute(f"SELECT DISTINCT output_id FROM {table.table}").fetchall()}
         _delete(db, table.table, sorted(held - wanted.keys()))
         new = [one for id_, one in wanted.items() if id_ not in held]
@@ -52,17 +52,17 @@ def sync_records(db: DuckDBPyConnection, store: Store) -> tuple[dict[str, str], 
         for path, problem in _load(db, table, files, progress):
             files[path].damage = problem
             problems.append((files[path].place, problem))
-    damaged = sorted(one.id for one in found if one.damage)
+    damaged = sorted(one.id for one in outputs if one.damage)
     for table in RECORD_TABLES:
         _delete(db, table.table, damaged)
-    _write_outputs(db, found, problems)
-    return _digests(found, latest), frozenset(one.id for one in found if one.id not in known and not one.damage)
+    _write_outputs(db, outputs, problems)
+    return _digests(outputs, latest), frozenset(one.id for one in outputs if one.id not in known and not one.damage)
 
 
-def _latest(found: list[Found]) -> set[int]:
+def _latest(outputs: list[Found]) -> set[int]:
     """Of each run the checkpoint with the most steps: its curves and seen rows hold those of all before it."""
     last: dict[str, Found] = {}
-    for one in found:
+    for one in outputs:
         ref = one.output.manifest.ref
         if one.stage == "checkpoints" and not one.damage and ref.step:
             other = last.get(ref.run)
@@ -129,9 +129,9 @@ def _insert(db: DuckDBPyConnection, table: RecordTable, ids: dict[str, int]) -> 
         return str(error).splitlines()[0]
 
 
-def _write_outputs(db: DuckDBPyConnection, found: list[Found], problems: list[tuple[str, str]]) -> None:
+def _write_outputs(db: DuckDBPyConnection, outputs: list[Found], problems: list[tuple[str, str]]) -> None:
     columns = [row[0] for row in db.execute("SELECT name FROM pragma_table_info('records.outputs')").fetchall()]
-    outputs = [dict(zip(columns, _output_row(one), strict=True)) for one in found]
+    output_rows = [dict(zip(columns, _output_row(one), strict=True)) for one in outputs]
     edges = [
         {
             "output_id": one.id,
@@ -141,11 +141,11 @@ def _write_outputs(db: DuckDBPyConnection, found: list[Found], problems: list[tu
             "folder": folder,
             "input_id": output_id(folder, digest),
         }
-        for one in found
+        for one in outputs
         for asset, partition, digest, folder in one.inputs
     ]
     rows_of_problems = [{"place": place, "problem": problem} for place, problem in problems]
-    for table, rows in (("outputs", outputs), ("inputs", edges), ("problems", rows_of_problems)):
+    for table, rows in (("outputs", output_rows), ("inputs", edges), ("problems", rows_of_problems)):
         db.execute(f"DELETE FROM records.{table}")
         insert(db, f"records.{table}", rows)
 
@@ -161,12 +161,12 @@ def _output_row(one: Found) -> tuple[object, ...]:
     )
 
 
-def _digests(found: list[Found], latest: set[int]) -> dict[str, str]:
+def _digests(outputs: list[Found], latest: set[int]) -> dict[str, str]:
     """What each table was filled from: the same digest means the same rows."""
     digests = {
-        table.table: _digest(str(one.id) for one in found if _has(one, table, latest)) for table in RECORD_TABLES
+        table.table: _digest(str(one.id) for one in outputs if _has(one, table, latest)) for table in RECORD_TABLES
     }
-    every = _digest(f"{one.id} {one.damage or ''}" for one in found)
+    every = _digest(f"{one.id} {one.damage or ''}" for one in outputs)
     return {**digests, "records.outputs": every, "records.inputs": every, "records.problems": every}
 
 

@@ -40,11 +40,11 @@ def score(study: Study, store: Store, refs: Iterable[Ref], *, force: bool = Fals
         checkpoints = sorted(partitions.values(), key=lambda refs: (refs[0].run, refs[0].step))
         shares = min(len(checkpoints), processes_for(placement, needs_gpu=study.get("models", name).runs_on_gpu))
         if shares > 1:
-            found = _side_by_side(study, store, checkpoints, placement, shares, force=force)
+            result = _side_by_side(study, store, checkpoints, placement, shares, force=force)
         else:
-            found = score_checkpoints(study, store, checkpoints, placement, force=force)
-        done += found[0]
-        failed += found[1]
+            result = score_checkpoints(study, store, checkpoints, placement, force=force)
+        done += result[0]
+        failed += result[1]
     if failed:
         raise StepError(f"{len(failed)} failed, {len(done)} done:\n" + "\n".join(failed))
     return done
@@ -71,9 +71,9 @@ def _side_by_side(
     with step_pool(shares, "a scoring process died; finished scores are kept, run it again") as pool:
         futures = [pool.submit(score_checkpoints, study, store, share, each, force=force) for share in mine]
         for future in as_completed(futures):
-            found = future.result()
-            done += found[0]
-            failed += found[1]
+            result = future.result()
+            done += result[0]
+            failed += result[1]
     return done, failed
 
 

@@ -140,12 +140,12 @@ def check(
     """Refuse what cannot fit, with what would help; else say the numbers."""
     cost = cost_of(placement)
     card, free = _memory(placement, device)
-    words = f"memory on each {card}" if card else "this machine's free memory"
+    memory = f"memory on each {card}" if card else "this machine's free memory"
     processes = placement.processes if device == "cpu" else 1
     needed = _needed(cost, placement, device)
     if needed > free:
         raise StepError(
-            f"{what} needs about {needed / GIB:.1f} GiB of {words}, which has "
+            f"{what} needs about {needed / GIB:.1f} GiB of {memory}, which has "
             f"{free / GIB:.1f} GiB: {cost.states * processes / GIB:.1f} for weights, gradients and optimizer, "
             f"{cost.activations * processes / GIB:.1f} for activations of {cost.tokens} tokens. "
             f"{advice(cost_of, placement, device)}"
@@ -164,7 +164,7 @@ def check(
             f"{cost.resume / GIB:.2f} for the state to resume from, twice for a moment), and {home} has "
             f"{room / GIB:.2f} GiB free; make room, set RSFT_HOME to a larger disk, or ask for fewer steps"
         )
-    note = f"{what}: about {needed / GIB:.2f} GiB of {words}, {cost.disk / GIB:.2f} GiB of disk"
+    note = f"{what}: about {needed / GIB:.2f} GiB of {memory}, {cost.disk / GIB:.2f} GiB of disk"
     if device != "cpu":
         note += f"; while a state is saved, up to {cost.resume / GIB:.1f} GiB of this machine's memory"
     say_note(note)
@@ -192,13 +192,13 @@ def advice(cost_of: Callable[[Placement], Estimate], placement: Placement, devic
             if _needed(cost_of(changed), changed, device) <= free:
                 ways.append(" and ".join(f"{name} = {value}" for name, value in fields.items()))
                 break
-    words = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
+    text = f"In the placement, set {', or '.join(ways)}" if ways else "Use a larger machine, or a lower max_length"
     if cost.tokens > placement.micro_batch_tokens:
-        words += f"; its longest row has {cost.tokens} tokens"
+        text += f"; its longest row has {cost.tokens} tokens"
     smaller = (free / _ROOM - cost.buffers - cost.activations) / cost.states * cost.parameters
     if device != "cpu" and smaller > 0:
-        words += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
-    return words
+        text += f". As it is placed, a model of up to about {smaller / 1e9:.1f} billion weights fits"
+    return text
 
 
 def _changes(placement: Placement, device: str) -> list[list[dict[str, Any]]]:

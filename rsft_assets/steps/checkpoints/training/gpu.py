@@ -66,13 +66,13 @@ class Meter:
     def note(self, entry: dict[str, Any]) -> str:
         """Speed in one step, and the most memory so far."""
         seconds = max(entry["seconds"], 1e-9)
-        words = f"{entry['seen'] / seconds:,.0f} tokens/s"
+        text = f"{entry['seen'] / seconds:,.0f} tokens/s"
         if self.peak:
-            words += f", MFU {100 * entry['flops'] / seconds / self.processes / self.peak:.0f} %"
+            text += f", MFU {100 * entry['flops'] / seconds / self.processes / self.peak:.0f} %"
         if self.on_gpu:
             allocated, reserved = (number / 2**30 for number in self._memory())
-            words += f", {allocated:.1f} GiB ({reserved:.1f} reserved)"
-        return words
+            text += f", {allocated:.1f} GiB ({reserved:.1f} reserved)"
+        return text
 
     def stats(self, curves: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Means over these steps, for the manifest."""

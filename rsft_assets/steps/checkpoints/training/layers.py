@@ -79,10 +79,10 @@ def compile_for(session: Session, placement: Placement, *, packed: bool) -> bool
     return False
 
 
-def tell(session: Session, words: str) -> None:
+def tell(session: Session, message: str) -> None:
     """Once for all processes of a training."""
     if session.rank == 0:
-        say_note(words)
+        say_note(message)
 
 
 def compile_layers(trainee: Trainee) -> None:

@@ -128,9 +128,9 @@ class _Training:
         if compiles(placement, device, self.session.stage) and not self.compiled and placement.recompute_share is None:
             # The share was chosen for compiled layers, which keep less.
             share = 1.0
-        words = recompute(self.session.engine.module, share)
+        message = recompute(self.session.engine.module, share)
         if share or device != "cpu":
-            tell(self.session, words)
+            tell(self.session, message)
 
     def _base(self) -> Trainee | None:
         """The model that a run started from, where the weights are whole and it fits beside them."""

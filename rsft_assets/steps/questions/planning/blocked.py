@@ -38,12 +38,12 @@ def to_lock(study: Study, refs: Iterable[Ref]) -> list[Repository]:
     return [one for one in unlocked(repositories(study, refs)) if mirrored(one.hubs[0]) or not mirror_only()]
 
 
-def not_locked(found: list[Repository], selection: Selection) -> str:
+def not_locked(missing: list[Repository], selection: Selection) -> str:
     """One message that lists all of them and the command that locks them."""
     lists = []
     for lacking, some in (
-        ("no revision", [one.name for one in found if one.unpinned]),
-        ("no file hashes in the lock", [one.name for one in found if not one.unpinned]),
+        ("no revision", [one.name for one in missing if one.unpinned]),
+        ("no file hashes in the lock", [one.name for one in missing if not one.unpinned]),
     ):
         if some:
             many = f"{len(some)} repositories have" if len(some) > 1 else "1 repository has"
@@ -59,11 +59,12 @@ def lock_command(selection: Selection) -> str:
 
 
 def _judges(study: Study, refs: Iterable[Ref]) -> list[str]:
-    judges, found = judge_specs(), []
+    judges, problems = judge_specs(), []
     for name in dict.fromkeys(ref.benchmark for ref in refs if ref.stage == "scores"):
         roles = ROLES.get(study.benchmarks[name].task, {})
         if missing := [role for role, judge in roles.items() if judge.required and role not in judges]:
-            found.append(f'{name} will be "not run": no judge for {", ".join(missing)}; name one in {JUDGES_SETTING}')
+            lacking = ", ".join(missing)
+            problems.append(f'{name} will be "not run": no judge for {lacking}; name one in {JUDGES_SETTING}')
         elif "harm" in roles and (problem := missing_rubric()):
-            found.append(f'{name} under "authors" will be "not run": {problem}')
-    return found
+            problems.append(f'{name} under "authors" will be "not run": {problem}')
+    return problems

@@ -63,9 +63,9 @@ def _time(
 
 def light_work(line: Line, measured: Measured, asset: str, rows: Quantity, *, workers: int = 1) -> None:
     """CPU time and disk of work that goes by rows."""
-    found = measured.light(asset)
-    if found is not None:
-        rate, size = found
+    known = measured.light(asset)
+    if known is not None:
+        rate, size = known
         line.add("cpu_hours", rows.times(workers / rate.per_second / HOUR), rate.words)
         line.add("disk_bytes", rows.times(size))
         return

@@ -55,7 +55,7 @@ class Measured:
         """Of every current output of an asset, or below it."""
         # What cannot be read is left out: `rsft doctor` names it.
         return tuple(
-            found.manifest for _, found in outputs_in_use(self.store.home, [asset]) if isinstance(found, Output)
+            output.manifest for _, output in outputs_in_use(self.store.home, [asset]) if isinstance(output, Output)
         )
 
     @functools.cache  # noqa: B019
@@ -102,12 +102,12 @@ class Measured:
 
     def decoding(self, manifests: Iterable[Manifest], gpu: bool) -> Measurement | None:
         """Generated tokens a second of wall time, by the last engine; sets that grew side by side share their time."""
-        found = _made_here([m for m in manifests if m.stats.get("response_tokens")], gpu)
-        if not found:
+        made_here = _made_here([m for m in manifests if m.stats.get("response_tokens")], gpu)
+        if not made_here:
             return None
-        last = max(found, key=_finished)
+        last = max(made_here, key=_finished)
         engine = _engine(last)
-        chosen = [m for m in found if _engine(m) == engine]
+        chosen = [m for m in made_here if _engine(m) == engine]
         width = engine.get("engines", 1) * engine.get("tensor_parallel", 1) if gpu and engine else 0
         tokens = sum(m.stats["response_tokens"] for m in chosen)
         return _measurement(tokens, covered_seconds(chosen), "generating", last, width)
@@ -125,10 +125,10 @@ class Measured:
         gpu = on_gpu(model.runs_on_gpu, load_placement(model.name))
         for name in self._of_its_size(model):
             timed = [m for m in self.manifests(f"checkpoints/{name}") if m.stats.get("train_seconds")]
-            found = _made_here(timed, gpu)
-            if found:
-                run = max(found, key=_finished).ref.run
-                last = max((m for m in found if m.ref.run == run), key=lambda m: m.ref.step)
+            made_here = _made_here(timed, gpu)
+            if made_here:
+                run = max(made_here, key=_finished).ref.run
+                last = max((m for m in made_here if m.ref.run == run), key=lambda m: m.ref.step)
                 width = last.made_by.get("placement", {}).get("processes", 0) if gpu else 0
                 seconds = last.stats["train_seconds"]
                 return _measurement(trained_tokens(last), seconds, "training", last, width)

@@ -203,8 +203,8 @@ def _sample(
     for row in graded:
         if row["sample"] == sample:
             value = row["state"] if row["value"] is None else f"{row['value']:.4g}"
-            found = "" if row["extracted"] is None or hidden else f", found {row['extracted']!r}"
-            node.facts[f"{row['grader']} {row['metric']}"] = f"{value} ({row['reason']}{found})"
+            extracted = "" if row["extracted"] is None or hidden else f", found {row['extracted']!r}"
+            node.facts[f"{row['grader']} {row['metric']}"] = f"{value} ({row['reason']}{extracted})"
     if text is None or texts is None:
         node.problem = "its text is not among the stored completions"
         return node

@@ -77,7 +77,7 @@ def of_figure(study: Study, store: Store, what: str, where: str, *, content: boo
     receipt = read_receipt(output)
     node.facts |= {"reads": receipt["reads"], "drawn for": receipt["drawn"]}
     if not where:
-        traces = {study_name: len(found) for study_name, found in receipt["traces"].items()}
+        traces = {study_name: len(traced) for study_name, traced in receipt["traces"].items()}
         node.facts["numbers stand on outputs"] = traces
         return node
     conditions, rows = _conditions(where), []

@@ -59,8 +59,8 @@ def _effective(clusters: Sequence[Cluster], value: float, scatter: float) -> flo
         scatter = (scatter + 2 * (total / n) ** 2 * drawn_in * (1 - drawn_in)) * (n - 1) / (n + 1)
     most = max(samples, least)
     variance = scatter / total**2 * n / max(n - 1, 1)
-    found = value * (1 - value) / variance if variance > 0 else most
-    return min(max(found, least - 1, 1), most)
+    effective = value * (1 - value) / variance if variance > 0 else most
+    return min(max(effective, least - 1, 1), most)
 
 
 def _wilson(share: float, n: float, z: float) -> Estimate:

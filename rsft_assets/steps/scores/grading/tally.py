@@ -49,15 +49,15 @@ class Cell:
         if not self.sums:
             state = "undecided" if self.undecided > self.not_run else "not-run"
             return {**numbers, "state": state, "reason": self._why()}
-        found = estimate([Cluster(e[0] / e[1], int(e[1]), e[3]) for e in self.sums.values()], share=share)
+        estimated = estimate([Cluster(e[0] / e[1], int(e[1]), e[3]) for e in self.sums.values()], share=share)
         solved = statistics.fmean(entry[2] >= 1 for entry in self.sums.values())
         return {
             **numbers,
             "state": "scored",
             "reason": "",
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
+            "value": estimated.value,
+            "low": estimated.low,
+            "high": estimated.high,
             "pass_at_k": solved if share else None,
         }
 

@@ -35,23 +35,23 @@ def task(name: str) -> "Task":
     """One task; its module, and what that needs, is imported only now."""
     if name not in TASKS:
         raise SpecError(f"unknown task {name!r} of a benchmark: {nearest(name, TASKS)}")
-    found: Task = importlib.import_module(TASKS[name]).TASK
-    return found
+    known: Task = importlib.import_module(TASKS[name]).TASK
+    return known
 
 
 def task_of(benchmark: Benchmark) -> "Task":
     """The task of a benchmark, which must know the metrics that the benchmark names."""
-    found = task(benchmark.task)
-    known = [metric.name for metric in found.metrics]
+    wanted = task(benchmark.task)
+    known = [metric.name for metric in wanted.metrics]
     for metric in benchmark.metrics:
         if metric not in known:
             raise StepError(
                 f"benchmarks {benchmark.name!r}: field metrics: {metric!r} is no metric of task {benchmark.task!r}: "
                 f"{nearest(metric, known)}"
             )
-    if benchmark.metrics[:1] != (found.headline.name,):
+    if benchmark.metrics[:1] != (wanted.headline.name,):
         raise StepError(
-            f"benchmarks {benchmark.name!r}: field metrics: name {found.headline.name!r} first, the headline of task "
+            f"benchmarks {benchmark.name!r}: field metrics: name {wanted.headline.name!r} first, the headline of task "
             f"{benchmark.task!r}"
         )
-    return found
+    return wanted

@@ -18,8 +18,8 @@ _LETTER = re.compile(r"[(\[]?\s*([A-Za-z])\s*(?:[)\].:,]|$)")
 def letter_of(box: str) -> str | None:
     """The letter that the content of a box is: `C`, `(C)`, `\\text{C}`, `C. because …`."""
     bare = _WRAPPED.sub(r"\1", box).strip().strip("$*").strip()
-    found = _LETTER.match(bare)
-    return found[1].upper() if found else None
+    match = _LETTER.match(bare)
+    return match[1].upper() if match else None
 
 
 def strict_letter(text: str) -> tuple[str | None, str]:

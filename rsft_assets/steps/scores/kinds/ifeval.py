@@ -129,10 +129,10 @@ def grade_one(sample: Sample, grader: str) -> list[Grade]:
         reason = "" if part is not None else "think-not-closed"
         # Without the white space that separates it from the thinking: the checks count lines and paragraphs.
         answer = (part or "").strip() if THINK_CLOSE in sample.text else part or ""
-    found = followed(sample.item, answer)
+    checks = followed(sample.item, answer)
     return [
         grade
-        for level, flags in (("strict", found.strict), ("loose", found.loose))
+        for level, flags in (("strict", checks.strict), ("loose", checks.loose))
         for grade in _both(level, flags, reason)
     ]
 

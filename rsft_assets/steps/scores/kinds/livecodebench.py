@@ -69,8 +69,8 @@ def entry_of(item: Item) -> str | None:
     if named.get("func_name"):
         return str(named["func_name"])
     starter = str(item.fields.get("starter_code") or "")
-    found = re.findall(r"def\s+(\w+)\s*\(", starter)
-    return found[-1] if found else None
+    names = re.findall(r"def\s+(\w+)\s*\(", starter)
+    return names[-1] if names else None
 
 
 def cases_of(item: Item) -> tuple[Case, ...]:
@@ -102,10 +102,10 @@ def decoded(published: Any) -> list[dict[str, str]]:
 
 def _unpacked(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
-    found = unpacker.decompress(data, _MOST_TEST_BYTES)
+    content = unpacker.decompress(data, _MOST_TEST_BYTES)
     if not unpacker.eof:
         raise ValueError(f"cut short, or more than {_MOST_TEST_BYTES >> 20} MiB")
-    return found
+    return content
 
 
 class _OnlyText(pickle.Unpickler):

@@ -57,8 +57,8 @@ def prompt(item: Item, benchmark: Benchmark) -> str:
 
 
 def authors_letter(text: str) -> tuple[str | None, str]:
-    found = _FIRST.search(text)
-    return (found[1] or found[2], "first-match") if found else (None, "no-answer")
+    match = _FIRST.search(text)
+    return (match[1] or match[2], "first-match") if match else (None, "no-answer")
 
 
 def grade_one(sample: Sample, grader: str) -> list[Grade]:

@@ -132,8 +132,8 @@ class MathJudge:
         if key not in self._values:
             self._before(CANDIDATE, digest(match.group()))
             short = len(match.group()) < _LONGEST_KEY
-            found: tuple[Any, str] = _keep(self._values, key if short else None, extract_match(match, target))
-            return found
+            extracted: tuple[Any, str] = _keep(self._values, key if short else None, extract_match(match, target))
+            return extracted
         known: tuple[Any, str] = self._values[key]
         return known
 
