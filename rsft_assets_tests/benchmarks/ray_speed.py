@@ -6,12 +6,13 @@
 
 Verification judges 20,480 real answers (`RSFT_TEST_DATA`) in two pieces, scoring takes every checkpoint of a run of the
 nano study, which is trained first. Each is done in turns by one local process on one core, on one node of one core, and
-on two nodes of one core each, every time from nothing. With `--size large` it is 983,040 answers and six runs: the
-launcher itself cuts no pieces of less than five minutes. One node is then left out.
+on two nodes of one core each, every time from nothing. With `--size long` it is 102,400 answers and three runs, with
+`--size large` 983,040 answers and six: the launcher itself cuts no pieces of less than five minutes. One node is then
+left out.
 
 The nodes are the first and the second core of this machine; the head and the driver take what they need of both.
-Counted is the processor time of all: steps, the driver with what starts it, and the rest of the cluster (raylets,
-workers and the head). That is what the machine took besides: nothing else may run on it.
+Counted is the processor time of all: of the steps, of the driver with what starts it, and of the rest of the cluster
+(raylets, workers and the head). The last is what the whole machine took, less the others: nothing else may run on it.
 """
 
 import argparse
@@ -42,14 +43,14 @@ from rsft_assets_tests.benchmarks.verifier_pool import SAMPLES, PoolAnswer, load
 from rsft_assets_tests.proof.cases import Bench
 from rsft_assets_tests.proof.pipeline import study_file
 
-QUERIES = {"large": 30_720, "full": 640, "small": 20}
+QUERIES = {"large": 30_720, "long": 3_200, "full": 640, "small": 20}
 _AT_MOST = 640
 """Of one draw from the real answers; a second one takes other parts of them."""
 SHARDS, EMPTY_SHARDS, PIECES = 16, 8, 2
 WAYS = {"local": 0, "one node": 1, "two nodes": 2}
 POOL, EMPTY_POOL = "measured_n32", "empty_n1"
-NANO_RUN = "nano-300k_nano-cot_lr3e-5_ep1_bs1"
 NANO_RUNS = [f"nano-300k_nano-cot_lr3e-5_ep1_bs{size}{seed}" for size in (1, 8) for seed in ("", "_seed2", "_seed3")]
+RUNS = {"large": 6, "long": 3, "full": 1}
 _POOL = """
 [pools.{name}]
 source = "measured"
@@ -121,11 +122,10 @@ def _responses(draw: Sequence[PoolAnswer], questions: np.ndarray, names: pa.Arra
 
 
 def scoring(cluster: Cluster, size: str) -> Callable[[int], Cost]:
-    """All checkpoints of a run, or of six; they are made here first."""
+    """All checkpoints of one run or several; they are made here first."""
     asked = ["scores/pico/small-*"]
-    if size != "small":
-        asked = ["scores/nano-300k/*"]
-        asked += [word for run in (NANO_RUNS if size == "large" else [NANO_RUN]) for word in ("--run", run)]
+    if size in RUNS:
+        asked = ["scores/nano-300k/*", *(word for run in NANO_RUNS[: RUNS[size]] for word in ("--run", run))]
     make = [sys.executable, "-m", "rsft_assets.commands.cli", "materialize", *asked, "--upstream"]
     status, said = cluster.rig.run(make, 7_200.0, **cluster.settings(0, 1))
     if status != 0:

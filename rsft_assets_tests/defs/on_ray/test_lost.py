@@ -74,4 +74,5 @@ def test_another_reason_for_waiting_is_said_at_once(tmp_path_factory):
         said_at = time.monotonic()
         rig.kill(node)
         said_until(second, "none of the 0 nodes has that; start one with `ray start --address=")
-        assert time.monotonic() - said_at < driver._SAY_WAITING_AGAIN_SECONDS
+        # Long before the note would be repeated anyway.
+        assert time.monotonic() - said_at < 0.8 * driver._SAY_WAITING_AGAIN_SECONDS

@@ -69,9 +69,9 @@ def gone(pids):
     return True
 
 
-def wait_for(condition):
-    """What the condition found, within two minutes."""
-    until = time.monotonic() + 120
+def wait_for(condition, seconds=120):
+    """What the condition found within this time."""
+    until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)

@@ -190,7 +190,7 @@ def test_sigterm_saves_the_state_of_each(tmp_path, store, monkeypatch):
     study = tiny_study(replace(SCHEDULE, **schedule), seeds=(1, 2))
     process = start(tmp_path, target=9_000, schedule=schedule, seeds=[1, 2], placement={"runs": 2})
     # Kept steps end with step 6: a state of a later one was saved because of the signal.
-    wait_for(lambda: len({event["what"] for event in progress_told(events) if event["done"] > 6}) == 2)
+    wait_for(lambda: len({event["what"] for event in progress_told(events) if event["done"] > 6}) == 2, 600)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == TRY_AGAIN, output[-2000:]
